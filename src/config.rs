@@ -1,0 +1,430 @@
+//! The one configuration: TOML, every field with a default, unknown keys refused, every value checked. Configuration is
+//! passed in, never looked up.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::record::Span;
+
+/// All settings of an engine and its server.
+///
+/// ```
+/// let config = savor::Config::from_toml("[train]\ndimension = 32\n")?;
+/// assert_eq!(config.train.dimension, 32);
+/// # Ok::<(), savor::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How events become preferences.
+    pub events: EventsConfig,
+    /// How factors are learned.
+    pub train: TrainConfig,
+    /// How models are measured.
+    pub evaluate: EvaluateConfig,
+    /// How vectors are indexed.
+    pub index: IndexConfig,
+    /// When a snapshot goes live and how many stay.
+    pub snapshot: SnapshotConfig,
+    /// How questions are answered.
+    pub recommend: RecommendConfig,
+    /// How data is kept.
+    pub store: StoreConfig,
+    /// How the REST server listens.
+    pub server: ServerConfig,
+}
+
+/// How events become preferences: each event of a user with an item has a weight, the pair's weight is the largest or
+/// the sum of them, and a negative event cancels what came before it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EventsConfig {
+    /// Weight by event type; 0 leaves the type out of training.
+    pub weights: BTreeMap<String, f64>,
+    /// The weight of types that are not listed.
+    pub default_weight: f64,
+    /// Types that say no: they cancel earlier events of the pair.
+    pub negative: Vec<String>,
+    /// Types whose value is a rating: positive from the threshold on, negative below it.
+    pub rating: Vec<String>,
+    /// The smallest rating that counts as positive.
+    pub rating_threshold: f64,
+    /// What several events of one pair make together.
+    pub repeats: Repeats,
+    /// After this span an event weighs half; absent: no decay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub half_life: Option<Span>,
+}
+
+impl Default for EventsConfig {
+    fn default() -> Self {
+        Self {
+            weights: BTreeMap::new(),
+            default_weight: 1.0,
+            negative: vec!["dislike".into()],
+            rating: vec!["rating".into()],
+            rating_threshold: 4.0,
+            repeats: Repeats::Max,
+            half_life: None,
+        }
+    }
+}
+
+/// What several events of one user with one item make together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Repeats {
+    /// The largest weight.
+    Max,
+    /// The sum of the weights.
+    Sum,
+}
+
+/// How factors are learned: implicit alternating least squares in the formulation of Rendle, Krichene, Zhang & Koren,
+/// "Revisiting the Performance of iALS on Item Recommendation Benchmarks" (2021).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Length of the factors.
+    pub dimension: usize,
+    /// Passes over both sides.
+    pub epochs: usize,
+    /// λ, the weight of the L2 penalty.
+    pub regularization: f64,
+    /// ν: a row's penalty is λ (count + α₀ · other side)^ν; 1 scales with frequency, 0 is plain L2.
+    pub regularization_exponent: f64,
+    /// α₀, the weight of the pairs without an event.
+    pub unobserved_weight: f64,
+    /// Standard deviation of the initial factors, times 1/√dimension.
+    pub init_stddev: f64,
+    /// How a row is solved.
+    pub solver: Solver,
+    /// Steps of the conjugate gradient solver in each pass.
+    pub cg_steps: usize,
+    /// The same seed, data and configuration give the same factors, bit for bit.
+    pub seed: u64,
+    /// Threads; 0 means all cores.
+    pub threads: usize,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            dimension: 64,
+            epochs: 15,
+            regularization: 0.003,
+            regularization_exponent: 1.0,
+            unobserved_weight: 0.05,
+            init_stddev: 0.1,
+            solver: Solver::Auto,
+            cg_steps: 3,
+            seed: 42,
+            threads: 0,
+        }
+    }
+}
+
+/// How the normal equations of a row are solved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Solver {
+    /// Cholesky for short factors, conjugate gradient for long ones.
+    Auto,
+    /// Exact, by Cholesky factorisation.
+    Cholesky,
+    /// A few steps of conjugate gradient from the last pass's factor (Takács, Pilászy & Tikk, RecSys 2011).
+    Cg,
+}
+
+/// How models are measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluateConfig {
+    /// List lengths k of the metrics.
+    pub cutoffs: Vec<usize>,
+    /// The split that snapshots are measured on.
+    pub split: Split,
+    /// Resamplings of the users for the confidence intervals.
+    pub bootstrap: usize,
+    /// Confidence of the intervals.
+    pub confidence: f64,
+    /// Seed of the resampling.
+    pub seed: u64,
+}
+
+impl Default for EvaluateConfig {
+    fn default() -> Self {
+        Self {
+            cutoffs: vec![10, 20, 100],
+            split: Split::Time { train: 0.8 },
+            bootstrap: 1000,
+            confidence: 0.95,
+            seed: 42,
+        }
+    }
+}
+
+/// How events are split into training and test part.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "by")]
+pub enum Split {
+    /// The first share of all events, by time, is for training.
+    Time {
+        /// The share, between 0 and 1.
+        train: f64,
+    },
+    /// Each user's last positive item is for testing.
+    LeaveLastOut,
+}
+
+/// How vectors are indexed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct IndexConfig {
+    /// Which structure answers.
+    pub kind: IndexChoice,
+    /// From so many vectors on, `auto` builds a graph.
+    pub graph_from: usize,
+    /// Neighbours of a node of the graph, on its upper layers; twice as many on the lowest.
+    pub m: usize,
+    /// Breadth of the search while building.
+    pub ef_construction: usize,
+    /// Breadth of the search while answering; grows with the number of items wanted.
+    pub ef_search: usize,
+    /// The recall against the exact answer that a graph must reach on sampled queries; otherwise the exact scan serves.
+    pub recall: f64,
+}
+
+impl Default for IndexConfig {
+    fn default() -> Self {
+        Self { kind: IndexChoice::Auto, graph_from: 50_000, m: 16, ef_construction: 200, ef_search: 128, recall: 0.95 }
+    }
+}
+
+/// Which structure answers vector questions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum IndexChoice {
+    /// Exact scan for few vectors; for many a graph that reaches the wanted recall.
+    Auto,
+    /// Always the exact scan.
+    Exact,
+    /// A graph, unless it misses the wanted recall.
+    Hnsw,
+}
+
+/// When a snapshot goes live and how many stay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SnapshotConfig {
+    /// How many snapshots stay for roll-back, the active one included.
+    pub keep: usize,
+    /// The gate's metric: `ndcg@10`, `recall@20`, …
+    pub gate_metric: String,
+    /// How much worse than the active snapshot's the metric may be, absolute.
+    pub gate_tolerance: f64,
+}
+
+impl Default for SnapshotConfig {
+    fn default() -> Self {
+        Self { keep: 3, gate_metric: "ndcg@10".into(), gate_tolerance: 0.01 }
+    }
+}
+
+/// How questions are answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecommendConfig {
+    /// After this span an event counts half for the popular list.
+    pub popular_half_life: Span,
+    /// How many of a user's latest events are read for one answer.
+    pub history: usize,
+}
+
+impl Default for RecommendConfig {
+    fn default() -> Self {
+        Self { popular_half_life: Span::days(30), history: 1_000 }
+    }
+}
+
+/// How data is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// When a write is acknowledged.
+    pub durability: Durability,
+    /// RocksDB's block cache, in MiB.
+    pub cache_mib: usize,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { durability: Durability::Sync, cache_mib: 256 }
+    }
+}
+
+/// When a write is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// When it is on disk: it survives a power cut.
+    Sync,
+    /// When the operating system has it: it survives a crash of the process.
+    Async,
+}
+
+/// How the REST server listens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// Address and port.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// Largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// A client has this long to send its request's headers, and as long again for the body.
+    pub read_timeout: Span,
+    /// A question that took longer is answered with 503.
+    pub request_timeout: Span,
+    /// Requests in work at once; more are answered with 429.
+    pub max_concurrent_requests: usize,
+    /// Open connections; more wait to be accepted.
+    pub max_connections: usize,
+    /// Requests in flight have this long to finish when the server stops.
+    pub shutdown_timeout: Span,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8380)),
+            max_body_bytes: 8 << 20,
+            read_timeout: Span::seconds(10),
+            request_timeout: Span::seconds(30),
+            max_concurrent_requests: 256,
+            max_connections: 4096,
+            shutdown_timeout: Span::seconds(20),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a configuration text.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        let config: Self = toml::from_str(text).map_err(|error| Error::invalid("configuration", error.to_string()))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Reads and checks a configuration file.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        Self::from_toml(&text).map_err(|error| error.within(&path.display().to_string()))
+    }
+
+    /// Checks every value; the error names the first that is wrong.
+    pub fn validate(&self) -> Result<()> {
+        self.events.validate().map_err(|error| error.within("events"))?;
+        self.train.validate().map_err(|error| error.within("train"))?;
+        self.evaluate.validate().map_err(|error| error.within("evaluate"))?;
+        self.index.validate().map_err(|error| error.within("index"))?;
+        check("snapshot.keep", self.snapshot.keep as f64, 1.0..=1000.0)?;
+        check("snapshot.gate_tolerance", self.snapshot.gate_tolerance, 0.0..=1.0)?;
+        check("recommend.history", self.recommend.history as f64, 1.0..=1e6)?;
+        check("recommend.popular_half_life", self.recommend.popular_half_life.millis() as f64, 1.0..=f64::MAX)?;
+        check("server.max_concurrent_requests", self.server.max_concurrent_requests as f64, 1.0..=1e6)?;
+        check("server.max_connections", self.server.max_connections as f64, 1.0..=1e6)?;
+        check("server.max_body_bytes", self.server.max_body_bytes as f64, 1024.0..=f64::from(1u32 << 30))
+    }
+}
+
+impl EventsConfig {
+    fn validate(&self) -> Result<()> {
+        check("default_weight", self.default_weight, 0.0..=1e6)?;
+        check("rating_threshold", self.rating_threshold, -1e6..=1e6)?;
+        for (kind, weight) in &self.weights {
+            check(&format!("weights.{kind}"), *weight, 0.0..=1e6)?;
+        }
+        match self.half_life {
+            Some(span) => check("half_life", span.millis() as f64, 1.0..=f64::MAX),
+            None => Ok(()),
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Checks every value; the error names the first that is wrong.
+    pub fn validate(&self) -> Result<()> {
+        check("dimension", self.dimension as f64, 1.0..=4096.0)?;
+        check("epochs", self.epochs as f64, 1.0..=10_000.0)?;
+        check("regularization", self.regularization, f64::MIN_POSITIVE..=1e9)?;
+        check("regularization_exponent", self.regularization_exponent, 0.0..=2.0)?;
+        check("unobserved_weight", self.unobserved_weight, 0.0..=1e6)?;
+        check("init_stddev", self.init_stddev, 1e-6..=1e3)?;
+        check("cg_steps", self.cg_steps as f64, 1.0..=1000.0)?;
+        check("threads", self.threads as f64, 0.0..=1024.0)
+    }
+}
+
+impl EvaluateConfig {
+    fn validate(&self) -> Result<()> {
+        if self.cutoffs.is_empty() || self.cutoffs.len() > 32 {
+            return Err(Error::invalid("cutoffs", "expected 1 to 32 list lengths"));
+        }
+        for cutoff in &self.cutoffs {
+            check("cutoffs", *cutoff as f64, 1.0..=10_000.0)?;
+        }
+        if let Split::Time { train } = self.split {
+            check("split.train", train, 0.01..=0.99)?;
+        }
+        check("bootstrap", self.bootstrap as f64, 0.0..=100_000.0)?;
+        check("confidence", self.confidence, 0.5..=0.999)
+    }
+}
+
+impl IndexConfig {
+    fn validate(&self) -> Result<()> {
+        check("m", self.m as f64, 2.0..=128.0)?;
+        check("ef_construction", self.ef_construction as f64, 8.0..=4096.0)?;
+        check("ef_search", self.ef_search as f64, 1.0..=65_536.0)?;
+        check("recall", self.recall, 0.0..=1.0)
+    }
+}
+
+fn check(field: &str, value: f64, range: std::ops::RangeInclusive<f64>) -> Result<()> {
+    if range.contains(&value) {
+        Ok(())
+    } else {
+        Err(Error::invalid(field, format!("is {value}, expected {} to {}", range.start(), range.end())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_survive_a_round_trip() {
+        let text = toml::to_string(&Config::default()).unwrap();
+        assert_eq!(Config::from_toml(&text).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let error = Config::from_toml("[train]\ndimensions = 32\n").unwrap_err().to_string();
+        assert!(error.contains("dimensions"), "{error}");
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_refused_by_its_path() {
+        let error = Config::from_toml("[train]\nregularization = -1\n").unwrap_err().to_string();
+        assert!(error.starts_with("train.regularization: is -1"), "{error}");
+        assert!(Config::from_toml("[train]\nunobserved_weight = nan\n").is_err());
+    }
+}

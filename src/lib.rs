@@ -1,0 +1,14 @@
+//! Savor is an embedded recommendation engine.
+
+mod config;
+mod error;
+mod progress;
+pub mod record;
+
+pub use config::{
+    Config, Durability, EvaluateConfig, EventsConfig, IndexChoice, IndexConfig, RecommendConfig, Repeats, ServerConfig,
+    SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,
+};
+pub use error::{Error, Result};
+pub use progress::{Progress, Silent, Step};
+pub use record::*;

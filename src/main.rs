@@ -1,0 +1,3 @@
+//! The `savor` binary.
+
+fn main() {}

@@ -1,0 +1,60 @@
+//! How long work tells its caller where it stands, and how the caller stops it. Typed steps, so that a face can draw a
+//! bar, a log can have fields and a test can count.
+
+use serde::Serialize;
+
+/// Where a long operation stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "step")]
+#[non_exhaustive]
+pub enum Step {
+    /// Events have been read from the log.
+    Reading {
+        /// So many until now.
+        events: u64,
+    },
+    /// A pass over both sides is done.
+    Epoch {
+        /// The pass, counted from 1.
+        epoch: usize,
+        /// Of so many.
+        epochs: usize,
+        /// The training objective after it.
+        loss: f64,
+    },
+    /// Vectors have been put into the graph.
+    Indexing {
+        /// So many until now.
+        done: usize,
+        /// Of so many.
+        total: usize,
+    },
+    /// Test users have been ranked.
+    Evaluating {
+        /// So many until now.
+        done: usize,
+        /// Of so many.
+        total: usize,
+    },
+    /// Factors and index are being written.
+    Writing,
+}
+
+/// Receives the steps of a long operation; called from worker threads.
+pub trait Progress: Send + Sync {
+    /// Called at each step.
+    fn report(&self, step: &Step);
+
+    /// Asked often; once it is true the operation stops with [`crate::Error::Cancelled`] and leaves nothing behind.
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Reports to nobody and never cancels.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn report(&self, _: &Step) {}
+}

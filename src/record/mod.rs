@@ -1,0 +1,24 @@
+//! The public records: what goes in (events, items, users), what is asked (queries, filters) and what comes out
+//! (answers). Plain data with serde, JSON Schema and validation; no room of the engine is needed to make one.
+
+mod answer;
+mod event;
+mod filter;
+mod id;
+mod item;
+mod query;
+mod time;
+mod user;
+mod value;
+
+pub use answer::{Answer, Because, Degraded, ListKind, Neighbour, RecommendedItem, Source};
+pub use event::Event;
+pub use filter::{
+    Condition, Filter, HasIdCondition, IsEmptyCondition, KeyName, Match, MatchCondition, Range, RangeCondition,
+};
+pub use id::{DenseId, ItemId, MAX_ID_BYTES, SnapshotId, UserId, validate_id};
+pub use item::{Item, ItemPatch};
+pub use query::{ExcludeSeen, ListQuery, Query, RankQuery, SeenPolicy, SessionItem, SimilarQuery, VectorQuery};
+pub use time::{Span, Timestamp};
+pub use user::{User, UserPatch};
+pub use value::{Attributes, Value};

@@ -1,0 +1,289 @@
+//! What can be asked.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::item::validate_vector;
+use super::{Filter, ListKind, Span, validate_id};
+use crate::error::{Error, Result};
+
+const MAX_LIMIT: usize = 1_000;
+const MAX_SESSION: usize = 1_000;
+const MAX_EXCLUDED: usize = 16_384;
+const MAX_RANKED: usize = 10_000;
+
+/// The main question: what should this user see next? Without a user, the session items speak for the visitor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    /// External id of the user; unknown ids are answered too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// What the visitor did in this session and is not stored as events; counts beside the user's events.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub session: Vec<SessionItem>,
+    /// How many items are wanted, 1 to 1,000.
+    #[serde(default = "default_limit")]
+    pub limit: usize,
+    /// Only items of this category.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// Only items that fulfil this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Filter>,
+    /// Never these items.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude_items: Vec<String>,
+    /// Which items count as seen and are left out; by default all the user had an event with.
+    #[serde(default)]
+    pub exclude_seen: ExcludeSeen,
+    /// Split each score over the user's past items.
+    #[serde(default)]
+    pub explain: bool,
+}
+
+fn default_limit() -> usize {
+    10
+}
+
+/// An item of a running session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionItem {
+    /// External id of the item.
+    pub item: String,
+    /// The type of the event; weighed like a stored event of this type.
+    #[serde(rename = "type", default = "default_kind")]
+    pub kind: String,
+    /// The value of the event, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+}
+
+fn default_kind() -> String {
+    "view".into()
+}
+
+/// `true`, `false`, or which event types and how far back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ExcludeSeen {
+    /// All seen items, or none.
+    All(bool),
+    /// Only some of them.
+    Some(SeenPolicy),
+}
+
+impl Default for ExcludeSeen {
+    fn default() -> Self {
+        Self::All(true)
+    }
+}
+
+/// Which events make an item seen.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SeenPolicy {
+    /// Event types; all if empty.
+    #[serde(default)]
+    pub types: Vec<String>,
+    /// How far back; all of the history if absent.
+    #[serde(default)]
+    pub window: Option<Span>,
+}
+
+impl Query {
+    fn new(user: Option<String>) -> Self {
+        Self {
+            user,
+            session: Vec::new(),
+            limit: default_limit(),
+            category: None,
+            filter: None,
+            exclude_items: Vec::new(),
+            exclude_seen: ExcludeSeen::default(),
+            explain: false,
+        }
+    }
+
+    /// Asks for a user.
+    pub fn for_user(user: impl Into<String>) -> Self {
+        Self::new(Some(user.into()))
+    }
+
+    /// Asks for an anonymous visitor who has looked at these items, in this order.
+    pub fn for_session<I: Into<String>>(items: impl IntoIterator<Item = I>) -> Self {
+        let session = items
+            .into_iter()
+            .map(|item| SessionItem { item: item.into(), kind: default_kind(), value: None })
+            .collect();
+        Self { session, ..Self::new(None) }
+    }
+
+    /// The same question for so many items.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// The same question, with the scores explained.
+    pub fn explain(mut self) -> Self {
+        self.explain = true;
+        self
+    }
+
+    /// The same question among the items that fulfil a filter.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = Some(filter);
+        self
+    }
+
+    /// Checks every field; the error names the first that is wrong.
+    pub fn validate(&self) -> Result<()> {
+        if let Some(user) = &self.user {
+            validate_id("user", user)?;
+        }
+        validate_session(&self.session)?;
+        validate_limit(self.limit)?;
+        if self.exclude_items.len() > MAX_EXCLUDED {
+            return Err(Error::invalid("exclude_items", format!("lists more than {MAX_EXCLUDED} items")));
+        }
+        self.filter.as_ref().map_or(Ok(()), Filter::validate)
+    }
+}
+
+fn validate_limit(limit: usize) -> Result<()> {
+    if (1..=MAX_LIMIT).contains(&limit) {
+        Ok(())
+    } else {
+        Err(Error::invalid("limit", format!("is {limit}, expected 1 to {MAX_LIMIT}")))
+    }
+}
+
+fn validate_session(session: &[SessionItem]) -> Result<()> {
+    if session.len() > MAX_SESSION {
+        return Err(Error::invalid("session", format!("lists more than {MAX_SESSION} items")));
+    }
+    for (place, entry) in session.iter().enumerate() {
+        validate_id(&format!("session[{place}].item"), &entry.item)?;
+        if entry.value.is_some_and(|value| !value.is_finite()) {
+            return Err(Error::invalid(format!("session[{place}].value"), "is not a finite number"));
+        }
+    }
+    Ok(())
+}
+
+/// Ranks the caller's own candidates for a user or a session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RankQuery {
+    /// External id of the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// What the visitor did in this session.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub session: Vec<SessionItem>,
+    /// External ids of the candidates, up to 10,000; all come back, the best first.
+    pub items: Vec<String>,
+    /// Split each score over the user's past items.
+    #[serde(default)]
+    pub explain: bool,
+}
+
+impl RankQuery {
+    /// Checks every field; the error names the first that is wrong.
+    pub fn validate(&self) -> Result<()> {
+        if let Some(user) = &self.user {
+            validate_id("user", user)?;
+        }
+        validate_session(&self.session)?;
+        if self.items.is_empty() || self.items.len() > MAX_RANKED {
+            return Err(Error::invalid(
+                "items",
+                format!("lists {} items, expected 1 to {MAX_RANKED}", self.items.len()),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Items (or users) like a given one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SimilarQuery {
+    /// External id of the item (or user).
+    pub id: String,
+    /// How many are wanted, 1 to 1,000.
+    #[serde(default = "default_limit")]
+    pub limit: usize,
+    /// Only items that fulfil this; has no meaning for users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Filter>,
+}
+
+impl SimilarQuery {
+    /// Asks for ten neighbours.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self { id: id.into(), limit: default_limit(), filter: None }
+    }
+
+    /// Checks every field; the error names the first that is wrong.
+    pub fn validate(&self) -> Result<()> {
+        validate_id("id", &self.id)?;
+        validate_limit(self.limit)?;
+        self.filter.as_ref().map_or(Ok(()), Filter::validate)
+    }
+}
+
+/// A list that is the same for everybody.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    /// Which list.
+    pub list: ListKind,
+    /// How many items are wanted, 1 to 1,000.
+    #[serde(default = "default_limit")]
+    pub limit: usize,
+    /// Only items that fulfil this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Filter>,
+}
+
+impl ListQuery {
+    /// Asks for the first ten of a list.
+    pub fn new(list: ListKind) -> Self {
+        Self { list, limit: default_limit(), filter: None }
+    }
+
+    /// Checks every field; the error names the first that is wrong.
+    pub fn validate(&self) -> Result<()> {
+        validate_limit(self.limit)?;
+        self.filter.as_ref().map_or(Ok(()), Filter::validate)
+    }
+}
+
+/// The nearest items to a raw vector, in a space of vectors that the user brought.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VectorQuery {
+    /// The space.
+    pub space: String,
+    /// The vector, as long as the space's vectors are.
+    pub vector: Vec<f32>,
+    /// How many items are wanted, 1 to 1,000.
+    #[serde(default = "default_limit")]
+    pub limit: usize,
+    /// Only items that fulfil this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Filter>,
+}
+
+impl VectorQuery {
+    /// Checks every field; the error names the first that is wrong.
+    pub fn validate(&self) -> Result<()> {
+        validate_id("space", &self.space)?;
+        validate_vector("vector", &self.vector)?;
+        validate_limit(self.limit)?;
+        self.filter.as_ref().map_or(Ok(()), Filter::validate)
+    }
+}

@@ -1,0 +1,3 @@
+//! Builds a snapshot bundle offline.
+
+fn main() {}
