@@ -1,10 +1,11 @@
 //! How long work tells its caller where it stands, and how the caller stops it. Typed steps, so that a face can draw a
 //! bar, a log can have fields and a test can count.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Where a long operation stands.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "step")]
 #[non_exhaustive]
 pub enum Step {
