@@ -198,11 +198,21 @@ pub struct IndexConfig {
     pub ef_search: usize,
     /// The recall against the exact answer that a graph must reach on sampled queries; otherwise the exact scan serves.
     pub recall: f64,
+    /// How vectors that the user brings are compared, by space; `cosine` where nothing is said.
+    pub spaces: BTreeMap<String, Metric>,
 }
 
 impl Default for IndexConfig {
     fn default() -> Self {
-        Self { kind: IndexChoice::Auto, graph_from: 50_000, m: 16, ef_construction: 200, ef_search: 128, recall: 0.95 }
+        Self {
+            kind: IndexChoice::Auto,
+            graph_from: 50_000,
+            m: 16,
+            ef_construction: 200,
+            ef_search: 128,
+            recall: 0.95,
+            spaces: BTreeMap::new(),
+        }
     }
 }
 
@@ -216,6 +226,18 @@ pub enum IndexChoice {
     Exact,
     /// A graph, unless it misses the wanted recall.
     Hnsw,
+}
+
+/// How near two vectors are; larger is nearer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Metric {
+    /// The inner product.
+    Dot,
+    /// The cosine of the angle.
+    Cosine,
+    /// The negative squared Euclidean distance.
+    L2,
 }
 
 /// When a snapshot goes live and how many stay.

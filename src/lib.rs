@@ -6,8 +6,8 @@ mod progress;
 pub mod record;
 
 pub use config::{
-    Config, Durability, EvaluateConfig, EventsConfig, IndexChoice, IndexConfig, RecommendConfig, Repeats, ServerConfig,
-    SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,
+    Config, Durability, EvaluateConfig, EventsConfig, IndexChoice, IndexConfig, Metric, RecommendConfig, Repeats,
+    ServerConfig, SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,
 };
 pub use error::{Error, Result};
 pub use progress::{Progress, Silent, Step};

@@ -63,7 +63,7 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self> {
         let parsed = text.parse::<jiff::Timestamp>().or_else(|error| {
             let date: jiff::civil::Date = text.parse().map_err(|_| error)?;
-            date.to_zoned(jiff::tz::TimeZone::UTC).map(|zoned| zoned.timestamp())
+            jiff::tz::TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0))
         });
         match parsed {
             Ok(time) => Self::from_millis(time.as_millisecond()),
