@@ -87,18 +87,20 @@ pub enum Repeats {
 
 /// How factors are learned: implicit alternating least squares in the formulation of Rendle, Krichene, Zhang & Koren,
 /// "Revisiting the Performance of iALS on Item Recommendation Benchmarks" (2021).
+/// Where a default is 0, the value is chosen from how many users, items and pairs of them there are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
-    /// Length of the factors.
+    /// Length of the factors; 0 chooses √pairs / 4 in steps of 16, at most 256.
     pub dimension: usize,
     /// Passes over both sides.
     pub epochs: usize,
-    /// λ, the weight of the L2 penalty.
+    /// λ, the weight of the L2 penalty; 0 chooses it such that a typical row's penalty is a third of
+    /// √(mean pairs of a user) + √(mean pairs of an item), the largest singular value of noise, times the mean weight.
     pub regularization: f64,
-    /// ν: a row's penalty is λ (count + α₀ · other side)^ν; 1 scales with frequency, 0 is plain L2.
+    /// ν: a row's penalty is λ (count + α₀ · other side)^ν; 1 scales with frequency, 0 is plain L2, ½ is between.
     pub regularization_exponent: f64,
-    /// α₀, the weight of the pairs without an event.
+    /// α₀, the weight of the pairs without an event; 0 chooses √(pairs / (users · items)) times the mean weight.
     pub unobserved_weight: f64,
     /// Standard deviation of the initial factors, times 1/√dimension.
     pub init_stddev: f64,
@@ -115,11 +117,11 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
-            dimension: 64,
+            dimension: 0,
             epochs: 15,
-            regularization: 0.003,
-            regularization_exponent: 1.0,
-            unobserved_weight: 0.05,
+            regularization: 0.0,
+            regularization_exponent: 0.5,
+            unobserved_weight: 0.0,
             init_stddev: 0.1,
             solver: Solver::Auto,
             cg_steps: 3,
@@ -264,7 +266,7 @@ impl Default for SnapshotConfig {
 pub struct RecommendConfig {
     /// After this span an event counts half for the popular list.
     pub popular_half_life: Span,
-    /// How many of a user's latest events are read for one answer.
+    /// How many of a user's latest events shape a fold-in. All of them count as seen.
     pub history: usize,
 }
 
@@ -383,9 +385,9 @@ impl EventsConfig {
 impl TrainConfig {
     /// Checks every value; the error names the first that is wrong.
     pub fn validate(&self) -> Result<()> {
-        check("dimension", self.dimension as f64, 1.0..=4096.0)?;
+        check("dimension", self.dimension as f64, 0.0..=4096.0)?;
         check("epochs", self.epochs as f64, 1.0..=10_000.0)?;
-        check("regularization", self.regularization, f64::MIN_POSITIVE..=1e9)?;
+        check("regularization", self.regularization, 0.0..=1e9)?;
         check("regularization_exponent", self.regularization_exponent, 0.0..=2.0)?;
         check("unobserved_weight", self.unobserved_weight, 0.0..=1e6)?;
         check("init_stddev", self.init_stddev, 1e-6..=1e3)?;

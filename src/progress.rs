@@ -9,6 +9,17 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case", tag = "step")]
 #[non_exhaustive]
 pub enum Step {
+    /// Rows of a file have been read and their records stored.
+    Importing {
+        /// So many rows until now.
+        rows: u64,
+        /// So many of them could not be stored.
+        rejected: u64,
+        /// So many bytes of the file.
+        bytes: u64,
+        /// Of so many, if the size is known.
+        total_bytes: Option<u64>,
+    },
     /// Events have been read from the log.
     Reading {
         /// So many until now.

@@ -1,6 +1,8 @@
 //! The filter language: Qdrant's `must`, `should`, `must_not` over item attributes. Two keys are built in: `categories`
 //! and `time`; every other key names an attribute. Dots in keys are part of the name.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +11,8 @@ use crate::error::{Error, Result};
 
 const MAX_CONDITIONS: usize = 256;
 const MAX_DEPTH: usize = 8;
-const MAX_VALUES: usize = 16_384;
+const MAX_VALUES: usize = 1_024;
+const MAX_IDS: usize = 65_536;
 
 /// Conditions on an item: all of `must`, at least one of `should` (if there are any), none of `must_not`.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -98,7 +101,7 @@ pub struct Range {
 #[serde(deny_unknown_fields)]
 pub struct HasIdCondition {
     /// External item ids.
-    pub has_id: Vec<String>,
+    pub has_id: BTreeSet<String>,
 }
 
 /// The attribute is absent or an empty list.
@@ -151,17 +154,19 @@ impl Filter {
             if *conditions > MAX_CONDITIONS {
                 return Err(Error::invalid("", format!("has more than {MAX_CONDITIONS} conditions")));
             }
-            let values = match condition {
+            let (values, most) = match condition {
                 Condition::Nested(filter) => {
                     filter.validate_at(depth + 1, conditions)?;
-                    0
+                    continue;
                 }
-                Condition::HasId(ids) => ids.has_id.len(),
-                Condition::Match(MatchCondition { matches: Match::Any(v) | Match::Except(v), .. }) => v.len(),
-                _ => 0,
+                Condition::HasId(ids) => (ids.has_id.len(), MAX_IDS),
+                Condition::Match(MatchCondition { matches: Match::Any(values) | Match::Except(values), .. }) => {
+                    (values.len(), MAX_VALUES)
+                }
+                _ => continue,
             };
-            if values > MAX_VALUES {
-                return Err(Error::invalid("", format!("lists {values} values, expected at most {MAX_VALUES}")));
+            if values > most {
+                return Err(Error::invalid("", format!("lists {values} values, expected at most {most}")));
             }
         }
         Ok(())

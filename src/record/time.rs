@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::error::{Error, Result};
 
 /// Milliseconds since 1970-01-01T00:00:00Z. In JSON: written as an RFC 3339 string in UTC, read from such a string or
-/// from a whole number of milliseconds.
+/// from a whole number of milliseconds. In binary formats: milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
@@ -62,7 +62,9 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self> {
         let parsed = text.parse::<jiff::Timestamp>().or_else(|error| {
-            let date: jiff::civil::Date = text.parse().map_err(|_| error)?;
+            // Of a date with a time but no offset jiff would take the date and drop the time.
+            let date = if text.contains(['T', 't', ' ']) { Err(error) } else { text.parse().map_err(|_| error) };
+            let date: jiff::civil::Date = date?;
             jiff::tz::TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0))
         });
         match parsed {
@@ -76,7 +78,7 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_i64(self.0) }
     }
 }
 
@@ -97,6 +99,9 @@ impl<'de> Deserialize<'de> for Timestamp {
             fn visit_str<E: de::Error>(self, text: &str) -> std::result::Result<Timestamp, E> {
                 text.parse().map_err(E::custom)
             }
+        }
+        if !deserializer.is_human_readable() {
+            return Self::from_millis(i64::deserialize(deserializer)?).map_err(de::Error::custom);
         }
         deserializer.deserialize_any(TimestampVisitor)
     }
@@ -197,6 +202,8 @@ mod tests {
         assert_eq!(from("\"1932-01-01\""), -1_199_232_000_000);
         assert!(serde_json::from_str::<Timestamp>("9223372036854775807").is_err());
         assert!(serde_json::from_str::<Timestamp>("\"yesterday\"").is_err());
+        assert!(serde_json::from_str::<Timestamp>("\"2023-11-14T23:13:20\"").is_err(), "no offset");
+        assert!(serde_json::from_str::<Timestamp>("\"20231114T23\"").is_err(), "no offset");
     }
 
     #[test]
