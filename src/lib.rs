@@ -2,6 +2,7 @@
 
 mod config;
 mod error;
+mod linalg;
 mod progress;
 pub mod record;
 

@@ -1,0 +1,13 @@
+//! Dense linear algebra for factors: products of vectors, matrices by rows, Gramians, and the solution of small
+//! symmetric systems. The inner loops use the widest instructions the processor has, found out at run time; results on
+//! one machine are the same bit for bit whatever the number of threads. What the numbers mean is left to others.
+
+mod gramian;
+mod kernels;
+mod matrix;
+mod solve;
+
+pub use gramian::gramian;
+pub use kernels::{add_outer, add_projections, axpy, dot, mat_vec};
+pub use matrix::{Matrix, Rows};
+pub use solve::{Workspace, conjugate_gradient, solve_spd};
