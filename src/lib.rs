@@ -5,6 +5,7 @@ mod error;
 mod linalg;
 mod progress;
 pub mod record;
+mod store;
 
 pub use config::{
     Config, Durability, EvaluateConfig, EventsConfig, IndexChoice, IndexConfig, Metric, RecommendConfig, Repeats,
@@ -13,3 +14,4 @@ pub use config::{
 pub use error::{Error, Result};
 pub use progress::{Progress, Silent, Step};
 pub use record::*;
+pub use store::Holder;

@@ -1,0 +1,172 @@
+//! Deletion, which is real: every trace goes in the batch that says so.
+
+use super::commit::Turn;
+use super::events::for_each_of_user;
+use super::families::Family;
+use super::key::{self, EventKey};
+use super::{Store, storage};
+use crate::config::Durability;
+use crate::error::{Error, Result};
+use crate::record::{ItemId, SnapshotId, UserId};
+use rocksdb::IteratorMode;
+
+/// What a merge of two users did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// Events that moved.
+    pub moved: u64,
+    /// Events that the remaining user had already.
+    pub known: u64,
+}
+
+impl Store {
+    /// Deletes a user: profile, ids, events in both families, and the factor in every snapshot, also one that is being
+    /// built.
+    pub fn delete_user(&self, name: &str) -> Result<Option<UserId>> {
+        self.commit(Durability::Sync, |turn| turn.delete_user(name))
+    }
+
+    /// Deletes an item: record, ids, vectors. Its events stay in the log, where they name nothing any more; the same
+    /// external id, seen again, is a new item.
+    pub fn delete_item(&self, name: &str) -> Result<Option<ItemId>> {
+        self.commit(Durability::Sync, |turn| {
+            let Some(id) = turn.ids.item(name) else { return Ok(None) };
+            turn.ids.set_item(name, None);
+            turn.counters.items -= 1;
+            turn.delete(Family::Items, name)?;
+            turn.delete(Family::ItemIds, key::dense(id))?;
+            for (space, _) in self.spaces()? {
+                turn.delete(Family::ItemVectors, key::vector(&space, ItemId::new(id)))?;
+            }
+            Ok(Some(ItemId::new(id)))
+        })
+    }
+
+    /// Makes all events of `from` events of `into` and deletes `from`, in one batch. Errors: [`Error::NotFound`] if
+    /// `from` is unknown.
+    pub fn merge_users(&self, into: &str, from: &str) -> Result<Merged> {
+        self.commit(Durability::Sync, |turn| {
+            let source = turn.ids.user(from).ok_or_else(|| Error::not_found("user", from))?;
+            let target = UserId::new(turn.user(into)?);
+            let mut merged = Merged { moved: 0, known: 0 };
+            let (mut old, mut log, mut user) = (Vec::new(), Vec::new(), Vec::new());
+            for_each_of_user(
+                turn.db,
+                UserId::new(source),
+                &mut |key, _, value| {
+                    old.clear();
+                    log.clear();
+                    user.clear();
+                    key.write_log(&mut old);
+                    let moved = EventKey { user: target, ..key };
+                    moved.write_log(&mut log);
+                    moved.write_user(&mut user);
+                    if turn.holds(Family::Events, &log)? {
+                        merged.known += 1;
+                        return Ok(());
+                    }
+                    let event = turn.get(Family::Events, &old)?;
+                    let event = event.ok_or_else(|| Error::corrupt("the event log", "lacks an event of a user"))?;
+                    turn.put(Family::Events, &log, event)?;
+                    turn.put(Family::UserEvents, &user, value)?;
+                    turn.counters.events += 1;
+                    turn.counters.log_changes += 1;
+                    merged.moved += 1;
+                    Ok(())
+                },
+                usize::MAX,
+            )?;
+            turn.delete_user(from)?;
+            Ok(merged)
+        })
+    }
+
+    /// Removes one factor.
+    pub fn delete_factor(&self, side: super::Side, snapshot: SnapshotId, id: u32) -> Result<()> {
+        self.commit(Durability::Sync, |turn| turn.delete(side.family(), key::factor(snapshot, id)))
+    }
+}
+
+impl Turn<'_> {
+    fn delete_user(&mut self, name: &str) -> Result<Option<UserId>> {
+        let Some(id) = self.ids.user(name) else { return Ok(None) };
+        self.ids.set_user(name, None);
+        self.counters.users -= 1;
+        self.delete(Family::Users, name)?;
+        self.delete(Family::UserIds, key::dense(id))?;
+        let mut log = Vec::new();
+        for_each_of_user(
+            self.db,
+            UserId::new(id),
+            &mut |key, raw, _| {
+                log.clear();
+                key.write_log(&mut log);
+                self.delete(Family::Events, &log)?;
+                self.delete(Family::UserEvents, raw)?;
+                self.counters.events -= 1;
+                self.counters.log_changes += 1;
+                Ok(())
+            },
+            usize::MAX,
+        )?;
+        for entry in self.db.iterator_cf(Family::Snapshots.of(self.db)?, IteratorMode::Start) {
+            let (snapshot, _) = entry.map_err(storage("list the snapshots"))?;
+            if let Some(snapshot) = key::read_number(&snapshot) {
+                self.delete(Family::UserFactors, key::factor(SnapshotId(snapshot), id))?;
+            }
+        }
+        Ok(Some(UserId::new(id)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StoreConfig;
+    use crate::linalg::Rows;
+    use crate::record::{Event, Timestamp};
+    use crate::store::{Records, Side};
+
+    #[test]
+    fn no_family_holds_a_byte_of_a_deleted_user() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), &StoreConfig::default()).unwrap();
+        let at = |millis| Timestamp::from_millis(millis).unwrap();
+        let events =
+            [Event::new("somebody-to-forget", "i", "click").at(at(1)), Event::new("other", "i", "click").at(at(2))];
+        store.append_events(&events, Durability::Async).unwrap();
+        let user = store.user_id("somebody-to-forget").unwrap().unwrap();
+        for snapshot in [1, 2] {
+            store.put_record(Records::Snapshots, snapshot, &"a manifest").unwrap();
+            let factors = Rows::new(1, &[1.0, 2.0]).unwrap();
+            store.put_factors(Side::Users, SnapshotId(snapshot), &[user.get(), 1], factors).unwrap();
+        }
+        assert_eq!(store.delete_user("somebody-to-forget").unwrap(), Some(user));
+        let counts = store.counts();
+        assert_eq!((counts.users, counts.events), (1, 1));
+        for family in [Family::Users, Family::UserIds, Family::Events, Family::UserEvents] {
+            assert_eq!(
+                store.db.iterator_cf(family.of(&store.db).unwrap(), IteratorMode::Start).count(),
+                1,
+                "{family:?}"
+            );
+        }
+        let factors = Family::UserFactors.of(&store.db).unwrap();
+        assert_eq!(store.db.iterator_cf(factors, IteratorMode::Start).count(), 2);
+        assert!(!store.factor(Side::Users, SnapshotId(1), user.get(), &mut Vec::new()).unwrap());
+    }
+
+    #[test]
+    fn a_dense_id_is_never_used_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), &StoreConfig::default()).unwrap();
+        store.append_events(&[Event::new("a", "i", "click")], Durability::Async).unwrap();
+        store.delete_user("a").unwrap();
+        store.delete_item("i").unwrap();
+        drop(store);
+        let store = Store::open(dir.path(), &StoreConfig::default()).unwrap();
+        store.append_events(&[Event::new("a", "i", "click")], Durability::Async).unwrap();
+        assert_eq!(store.user_id("a").unwrap(), Some(UserId::new(1)));
+        assert_eq!(store.item_id("i").unwrap(), Some(ItemId::new(1)));
+    }
+}

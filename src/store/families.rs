@@ -1,0 +1,127 @@
+//! The column families, and how RocksDB is set up for each kind of access.
+
+use std::path::Path;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, LogLevel, Options,
+};
+
+use super::storage;
+use crate::config::StoreConfig;
+use crate::error::{Error, Result};
+
+/// A column family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    Meta,
+    Users,
+    Items,
+    UserIds,
+    ItemIds,
+    Events,
+    UserEvents,
+    ItemVectors,
+    UserFactors,
+    ItemFactors,
+    Snapshots,
+    Experiments,
+    Exposures,
+    Jobs,
+}
+
+/// All of them.
+pub const ALL: [Family; 14] = [
+    Family::Meta,
+    Family::Users,
+    Family::Items,
+    Family::UserIds,
+    Family::ItemIds,
+    Family::Events,
+    Family::UserEvents,
+    Family::ItemVectors,
+    Family::UserFactors,
+    Family::ItemFactors,
+    Family::Snapshots,
+    Family::Experiments,
+    Family::Exposures,
+    Family::Jobs,
+];
+
+impl Family {
+    /// Its name on disk.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Users => "users",
+            Self::Items => "items",
+            Self::UserIds => "user_ids",
+            Self::ItemIds => "item_ids",
+            Self::Events => "events",
+            Self::UserEvents => "user_events",
+            Self::ItemVectors => "item_vectors",
+            Self::UserFactors => "user_factors",
+            Self::ItemFactors => "item_factors",
+            Self::Snapshots => "snapshots",
+            Self::Experiments => "experiments",
+            Self::Exposures => "exposures",
+            Self::Jobs => "jobs",
+        }
+    }
+
+    /// Whether it holds what people write about users and items: small families, in which one write may touch an entry
+    /// twice.
+    pub const fn is_catalogue(self) -> bool {
+        matches!(self, Self::Meta | Self::Users | Self::Items | Self::ItemVectors)
+    }
+
+    /// RocksDB's handle of it.
+    pub fn of(self, db: &DB) -> Result<&ColumnFamily> {
+        let missing = || Error::corrupt(format!("column family \"{}\"", self.name()), "is missing; restore a backup");
+        db.cf_handle(self.name()).ok_or_else(missing)
+    }
+
+    /// The events grow without end and are written in bulk: large memtables. All point reads profit from a Bloom filter.
+    fn options(self, cache: &Cache) -> Options {
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(cache);
+        table.set_bloom_filter(10.0, false);
+        table.set_cache_index_and_filter_blocks(true);
+        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        table.set_format_version(5);
+        let mut options = Options::default();
+        options.set_block_based_table_factory(&table);
+        // Floats hardly compress.
+        let is_floats = matches!(self, Self::UserFactors | Self::ItemFactors | Self::ItemVectors);
+        options.set_compression_type(if is_floats { DBCompressionType::None } else { DBCompressionType::Lz4 });
+        options.set_level_compaction_dynamic_level_bytes(true);
+        if matches!(self, Self::Events | Self::UserEvents) {
+            options.set_write_buffer_size(64 << 20);
+            options.set_max_write_buffer_number(4);
+            options.set_memtable_whole_key_filtering(true);
+            options.set_memtable_prefix_bloom_ratio(0.02);
+        } else {
+            options.set_write_buffer_size(16 << 20);
+        }
+        options
+    }
+}
+
+/// Opens or creates the database with all families.
+pub fn open(path: &Path, config: &StoreConfig) -> Result<DB> {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_max_background_jobs(4);
+    options.set_max_open_files(1024);
+    // One thread writes at a time (see `commit`): sorted batches insert next to the last place.
+    options.set_allow_concurrent_memtable_write(false);
+    options.set_enable_write_thread_adaptive_yield(false);
+    options.set_bytes_per_sync(1 << 20);
+    options.set_wal_bytes_per_sync(1 << 20);
+    options.set_max_total_wal_size(256 << 20);
+    options.set_keep_log_file_num(2);
+    options.set_log_level(LogLevel::Warn);
+    let cache = Cache::new_lru_cache(config.cache_mib.max(1) << 20);
+    let families = ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&cache)));
+    DB::open_cf_descriptors(&options, path, families).map_err(storage("open"))
+}

@@ -1,0 +1,220 @@
+//! The keys, byte by byte. Numbers are big-endian, so that the order of the bytes is the order of the meaning.
+//!
+//! ```text
+//! events        time u64 (sign bit flipped) | user u32 | item u32 | type length u8 | type | event id
+//! user_events   user u32 | reversed time u64 | item u32 | type length u8 | type | event id
+//! item_vectors  space length u16 | space | item u32
+//! user_factors, item_factors   snapshot u64 | dense id u32
+//! user_ids, item_ids           dense id u32
+//! snapshots, jobs              number u64
+//! users, items                 the external id
+//! ```
+
+use crate::record::{ItemId, SnapshotId, Timestamp, UserId};
+
+/// What identifies an event, borrowed from its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventKey<'a> {
+    /// When it happened.
+    pub time: Timestamp,
+    /// Who.
+    pub user: UserId,
+    /// With which item.
+    pub item: ItemId,
+    /// What.
+    pub kind: &'a str,
+    /// The caller's distinction of events that agree in all else; empty if there is none.
+    pub id: &'a str,
+}
+
+impl<'a> EventKey<'a> {
+    /// Appends the key in `events`.
+    pub fn write_log(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&ordered(self.time).to_be_bytes());
+        out.extend_from_slice(&self.user.get().to_be_bytes());
+        self.write_rest(out);
+    }
+
+    /// Appends the key in `user_events`.
+    pub fn write_user(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.user.get().to_be_bytes());
+        out.extend_from_slice(&(!ordered(self.time)).to_be_bytes());
+        self.write_rest(out);
+    }
+
+    fn write_rest(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.item.get().to_be_bytes());
+        out.push(self.kind.len() as u8);
+        out.extend_from_slice(self.kind.as_bytes());
+        out.extend_from_slice(self.id.as_bytes());
+    }
+
+    /// Reads a key of `events`; `None` if it is not one.
+    pub fn read_log(key: &'a [u8]) -> Option<Self> {
+        let (time, key) = key.split_first_chunk()?;
+        let (user, key) = key.split_first_chunk()?;
+        Self::read_rest(u64::from_be_bytes(*time), u32::from_be_bytes(*user), key)
+    }
+
+    /// Reads a key of `user_events`; `None` if it is not one.
+    pub fn read_user(key: &'a [u8]) -> Option<Self> {
+        let (user, key) = key.split_first_chunk()?;
+        let (time, key) = key.split_first_chunk()?;
+        Self::read_rest(!u64::from_be_bytes(*time), u32::from_be_bytes(*user), key)
+    }
+
+    fn read_rest(time: u64, user: u32, key: &'a [u8]) -> Option<Self> {
+        let (item, key) = key.split_first_chunk()?;
+        let (kind_length, key) = key.split_first()?;
+        let (kind, id) = key.split_at_checked(usize::from(*kind_length))?;
+        Some(Self {
+            time: Timestamp::from_millis((time ^ SIGN) as i64).ok()?,
+            user: UserId::new(user),
+            item: ItemId::new(u32::from_be_bytes(*item)),
+            kind: std::str::from_utf8(kind).ok()?,
+            id: std::str::from_utf8(id).ok()?,
+        })
+    }
+}
+
+const SIGN: u64 = 1 << 63;
+
+fn ordered(time: Timestamp) -> u64 {
+    time.millis() as u64 ^ SIGN
+}
+
+/// The first possible key of `events` at a time.
+pub fn log_from(time: Timestamp) -> [u8; 8] {
+    ordered(time).to_be_bytes()
+}
+
+/// A dense id as a key, and as the prefix of all `user_events` of a user.
+pub fn dense(id: u32) -> [u8; 4] {
+    id.to_be_bytes()
+}
+
+/// The number in a key of four bytes.
+pub fn read_dense(key: &[u8]) -> Option<u32> {
+    key.try_into().ok().map(u32::from_be_bytes)
+}
+
+/// The number of a record.
+pub fn number(number: u64) -> [u8; 8] {
+    number.to_be_bytes()
+}
+
+/// The number in a key of eight bytes.
+pub fn read_number(key: &[u8]) -> Option<u64> {
+    key.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// A factor's key.
+pub fn factor(snapshot: SnapshotId, id: u32) -> [u8; 12] {
+    let mut key = [0; 12];
+    let (head, tail) = key.split_at_mut(8);
+    head.copy_from_slice(&snapshot.0.to_be_bytes());
+    tail.copy_from_slice(&id.to_be_bytes());
+    key
+}
+
+/// The dense id in a factor's key.
+pub fn read_factor(key: &[u8]) -> Option<u32> {
+    key.get(8..).and_then(read_dense)
+}
+
+/// What all vectors of a space begin with.
+pub fn space(name: &str) -> Vec<u8> {
+    [&(name.len() as u16).to_be_bytes(), name.as_bytes()].concat()
+}
+
+/// A vector's key.
+pub fn vector(space_name: &str, item: ItemId) -> Vec<u8> {
+    let mut key = space(space_name);
+    key.extend_from_slice(&dense(item.get()));
+    key
+}
+
+/// The item in a vector's key.
+pub fn read_vector(key: &[u8]) -> Option<ItemId> {
+    let (length, key) = key.split_first_chunk()?;
+    key.get(usize::from(u16::from_be_bytes(*length))..).and_then(read_dense).map(ItemId::new)
+}
+
+/// The smallest key that is greater than all keys with a prefix; `None` if there is none.
+pub fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut after = prefix.get(..=last)?.to_vec();
+    *after.last_mut()? += 1;
+    Some(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Parts = (i64, u32, u32, String, String);
+
+    fn parts() -> impl Strategy<Value = Parts> {
+        let time = Timestamp::MIN.millis()..=Timestamp::MAX.millis();
+        (time, any::<u32>(), any::<u32>(), "[a-z]{1,9}", "[a-z0-9]{0,9}")
+    }
+
+    fn key((time, user, item, kind, id): &Parts) -> EventKey<'_> {
+        let time = Timestamp::from_millis(*time).unwrap();
+        EventKey { time, user: UserId::new(*user), item: ItemId::new(*item), kind, id }
+    }
+
+    fn log(parts: &Parts) -> Vec<u8> {
+        let mut out = Vec::new();
+        key(parts).write_log(&mut out);
+        out
+    }
+
+    fn user(parts: &Parts) -> Vec<u8> {
+        let mut out = Vec::new();
+        key(parts).write_user(&mut out);
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn event_keys_are_read_as_written(parts in parts()) {
+            let (log, user) = (log(&parts), user(&parts));
+            prop_assert_eq!(EventKey::read_log(&log), Some(key(&parts)));
+            prop_assert_eq!(EventKey::read_user(&user), Some(key(&parts)));
+        }
+
+        #[test]
+        fn bytes_are_in_the_order_of_time_and_user(a in parts(), b in parts()) {
+            prop_assume!((a.0, a.1, a.2) != (b.0, b.1, b.2));
+            prop_assert_eq!(log(&a).cmp(&log(&b)), (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)));
+            let newest_first = (a.1, std::cmp::Reverse(a.0), a.2).cmp(&(b.1, std::cmp::Reverse(b.0), b.2));
+            prop_assert_eq!(user(&a).cmp(&user(&b)), newest_first);
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _ = (EventKey::read_log(&bytes), EventKey::read_user(&bytes), read_vector(&bytes), read_factor(&bytes));
+        }
+
+        #[test]
+        fn the_key_after_a_prefix_is_the_next_one(prefix in proptest::collection::vec(any::<u8>(), 1..5), rest: [u8; 3]) {
+            let inside = [&prefix[..], &rest].concat();
+            match after_prefix(&prefix) {
+                Some(after) => prop_assert!(after > inside),
+                None => prop_assert!(prefix.iter().all(|byte| *byte == 255)),
+            }
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_format_1_stay() {
+        let parts = (1_700_000_000_000, 1, 2, "click".to_owned(), "x".to_owned());
+        assert_eq!(log(&parts), b"\x80\x00\x01\x8b\xcf\xe5\x68\x00\0\0\0\x01\0\0\0\x02\x05clickx");
+        assert_eq!(user(&parts), b"\0\0\0\x01\x7f\xff\xfe\x74\x30\x1a\x97\xff\0\0\0\x02\x05clickx");
+        assert_eq!(vector("img", ItemId::new(3)), b"\0\x03img\0\0\0\x03");
+        assert_eq!(factor(SnapshotId(1), 2), *b"\0\0\0\0\0\0\0\x01\0\0\0\x02");
+    }
+}

@@ -1,0 +1,132 @@
+//! The store: users, items, events, vectors, factors and small records in RocksDB, in one data directory. It promises
+//! that a write is whole or not there, that an acknowledged write survives what its durability says, that the same event
+//! is stored once, and that dense ids are never reused. What the data means is for other rooms; no other room names
+//! RocksDB.
+//!
+//! Writers take turns: under one short lock a write resolves its ids, looks for duplicates, and hands RocksDB one batch
+//! with everything in it, counters included. The fsync comes after the lock, and one fsync serves all who wait
+//! ([`commit`]).
+
+mod backup;
+mod catalogue;
+mod codec;
+mod commit;
+mod dictionary;
+mod erase;
+mod events;
+mod factors;
+mod families;
+mod format;
+mod key;
+mod records;
+mod stored;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::path::Path;
+use std::sync::{Mutex, RwLock};
+
+use rocksdb::DB;
+
+pub use factors::Side;
+pub use format::{Holder, holder};
+pub use records::Records;
+pub use view::View;
+
+use crate::config::StoreConfig;
+use crate::error::{Error, Result};
+use crate::record::{ItemId, UserId};
+use commit::{GroupSync, Writer};
+use dictionary::Dictionaries;
+use families::Family;
+use format::DirectoryLock;
+use stored::Counters;
+
+/// How many there are, exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Users with a profile or an event.
+    pub users: u64,
+    /// Items with metadata or an event.
+    pub items: u64,
+    /// Events in the log.
+    pub events: u64,
+}
+
+/// An open data directory.
+pub struct Store {
+    // Declared first and so dropped first: the database is closed before the lock is given back.
+    db: DB,
+    writer: Mutex<Writer>,
+    sync: GroupSync,
+    ids: RwLock<Dictionaries>,
+    dir: std::path::PathBuf,
+    lock: DirectoryLock,
+}
+
+impl Store {
+    /// Opens a data directory, or makes a new one. Errors: [`Error::Locked`], [`Error::NotSavor`],
+    /// [`Error::NewerFormat`], [`Error::Storage`] when RocksDB cannot recover it.
+    pub fn open(dir: &Path, config: &StoreConfig) -> Result<Self> {
+        format::check_directory(dir)?;
+        let lock = DirectoryLock::take(dir)?;
+        format::check_families(dir)?;
+        let db = families::open(&dir.join("rocksdb"), config)?;
+        format::check_version(&db, dir)?;
+        let counters = match db.get_cf(Family::Meta.of(&db)?, records::COUNTERS).map_err(storage("open"))? {
+            Some(bytes) => codec::decode("the counters", &bytes)?,
+            None => Counters::default(),
+        };
+        let ids = Dictionaries::load(&db)?;
+        Ok(Self {
+            db,
+            writer: Mutex::new(Writer::new(counters)),
+            sync: GroupSync::default(),
+            ids: RwLock::new(ids),
+            dir: dir.to_path_buf(),
+            lock,
+        })
+    }
+
+    /// Writes a server's address into the lock file.
+    pub fn announce(&self, address: &str) -> Result<()> {
+        self.lock.announce(address)
+    }
+
+    /// How many users, items and events there are.
+    pub fn counts(&self) -> Counts {
+        let counters = commit::lock(&self.writer).counters;
+        Counts { users: counters.users, items: counters.items, events: counters.events }
+    }
+
+    /// The dense id of a user.
+    pub fn user_id(&self, name: &str) -> Result<Option<UserId>> {
+        Ok(commit::read(&self.ids).users.get(name).map(UserId::new))
+    }
+
+    /// The dense id of an item.
+    pub fn item_id(&self, name: &str) -> Result<Option<ItemId>> {
+        Ok(commit::read(&self.ids).items.get(name).map(ItemId::new))
+    }
+
+    /// The external id of a user; `None` once the user is deleted.
+    pub fn user_name(&self, id: UserId) -> Result<Option<String>> {
+        self.name(Family::UserIds, id.get())
+    }
+
+    /// The external id of an item; `None` once the item is deleted.
+    pub fn item_name(&self, id: ItemId) -> Result<Option<String>> {
+        self.name(Family::ItemIds, id.get())
+    }
+
+    fn name(&self, family: Family, id: u32) -> Result<Option<String>> {
+        let name = self.db.get_cf(family.of(&self.db)?, key::dense(id)).map_err(storage("read an id"))?;
+        name.map(|name| String::from_utf8(name).map_err(|_| Error::corrupt("an id", "is not UTF-8"))).transpose()
+    }
+}
+
+/// For `map_err`: what was being done when RocksDB failed.
+fn storage(operation: &'static str) -> impl Fn(rocksdb::Error) -> Error {
+    move |error| Error::Storage { operation, reason: error.into_string() }
+}

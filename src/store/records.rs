@@ -1,0 +1,100 @@
+//! Small records of other rooms, by number, and the single values in `meta`. All are synced: they are few, and others
+//! build on them.
+
+use rocksdb::IteratorMode;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::families::Family;
+use super::{Store, codec, key, storage};
+use crate::config::Durability;
+use crate::error::{Error, Result};
+use crate::record::SnapshotId;
+
+/// In `meta`: how many there are, and the next dense ids.
+pub const COUNTERS: &str = "counters";
+const ACTIVE_SNAPSHOT: &str = "active_snapshot";
+const NEXT_SNAPSHOT: &str = "next_snapshot";
+
+/// A family of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Records {
+    /// Manifests of snapshots.
+    Snapshots,
+    /// Background jobs.
+    Jobs,
+}
+
+impl Records {
+    fn family(self) -> Family {
+        match self {
+            Self::Snapshots => Family::Snapshots,
+            Self::Jobs => Family::Jobs,
+        }
+    }
+
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Snapshots => "a snapshot's manifest",
+            Self::Jobs => "a job",
+        }
+    }
+}
+
+impl Store {
+    /// Inserts or replaces a record.
+    pub fn put_record<T: Serialize>(&self, records: Records, number: u64, record: &T) -> Result<()> {
+        let bytes = codec::encode(record)?;
+        self.commit(Durability::Sync, |turn| turn.put(records.family(), key::number(number), bytes))
+    }
+
+    /// A record.
+    pub fn record<T: DeserializeOwned>(&self, records: Records, number: u64) -> Result<Option<T>> {
+        let family = records.family().of(&self.db)?;
+        let bytes = self.db.get_pinned_cf(family, key::number(number)).map_err(storage("read a record"))?;
+        bytes.map(|bytes| codec::decode(records.what(), &bytes)).transpose()
+    }
+
+    /// All records of a family, in the order of their numbers.
+    pub fn records<T: DeserializeOwned>(&self, records: Records) -> Result<Vec<(u64, T)>> {
+        let mut found = Vec::new();
+        for entry in self.db.iterator_cf(records.family().of(&self.db)?, IteratorMode::Start) {
+            let (number, bytes) = entry.map_err(storage("list records"))?;
+            let damaged = || Error::corrupt(records.what(), "has a key that is no number");
+            found.push((key::read_number(&number).ok_or_else(damaged)?, codec::decode(records.what(), &bytes)?));
+        }
+        Ok(found)
+    }
+
+    /// Removes a record.
+    pub fn delete_record(&self, records: Records, number: u64) -> Result<()> {
+        self.commit(Durability::Sync, |turn| turn.delete(records.family(), key::number(number)))
+    }
+
+    /// A number for a new snapshot, never given before.
+    pub fn next_snapshot_id(&self) -> Result<SnapshotId> {
+        self.commit(Durability::Sync, |turn| {
+            let bytes = turn.get(Family::Meta, NEXT_SNAPSHOT)?;
+            let next: u64 = bytes.map_or(Ok(1), |bytes| codec::decode("the next snapshot", &bytes))?;
+            turn.put(Family::Meta, NEXT_SNAPSHOT, codec::encode(&(next + 1))?)?;
+            Ok(SnapshotId(next))
+        })
+    }
+
+    /// The snapshot that answers.
+    pub fn active_snapshot(&self) -> Result<Option<SnapshotId>> {
+        let meta = Family::Meta.of(&self.db)?;
+        let bytes = self.db.get_cf(meta, ACTIVE_SNAPSHOT).map_err(storage("read the active snapshot"))?;
+        bytes.map(|bytes| codec::decode("the active snapshot", &bytes).map(SnapshotId)).transpose()
+    }
+
+    /// Lets another snapshot answer, together with the records that say so, as one step.
+    pub fn set_active_snapshot<T: Serialize>(&self, id: SnapshotId, manifests: &[(u64, T)]) -> Result<()> {
+        self.commit(Durability::Sync, |turn| {
+            for (number, manifest) in manifests {
+                turn.put(Family::Snapshots, key::number(*number), codec::encode(manifest)?)?;
+            }
+            turn.put(Family::Meta, ACTIVE_SNAPSHOT, codec::encode(&id.0)?)
+        })
+    }
+}

@@ -1,0 +1,151 @@
+//! A consistent view at a point in time: training reads from it while writes go on.
+
+use rocksdb::{DB, Direction, IteratorMode, ReadOptions, SnapshotWithThreadMode};
+
+use super::families::Family;
+use super::key::{self, EventKey};
+use super::stored::{Counters, StoredEvent, StoredItem};
+use super::{Store, codec, records, storage};
+use crate::error::{Error, Result};
+use crate::record::{Event, Item, ItemId, Timestamp, UserId};
+
+/// An event of the log.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LoggedEvent<'a> {
+    /// When it happened.
+    pub time: Timestamp,
+    /// Who.
+    pub user: UserId,
+    /// With which item.
+    pub item: ItemId,
+    /// What.
+    pub kind: &'a str,
+    /// The number that belongs to it.
+    pub value: Option<f64>,
+}
+
+/// The store as it was when the view was taken.
+pub struct View<'a> {
+    db: &'a DB,
+    snapshot: SnapshotWithThreadMode<'a, DB>,
+}
+
+impl Store {
+    /// Takes a view.
+    pub fn view(&self) -> View<'_> {
+        View { db: &self.db, snapshot: self.db.snapshot() }
+    }
+}
+
+impl View<'_> {
+    /// Passes the events on in the order of time, user, item; from a time on, or all.
+    pub fn for_each_event(
+        &self,
+        from: Option<Timestamp>,
+        f: &mut dyn FnMut(LoggedEvent<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.for_each_entry(from, &mut |key, value| {
+            let EventKey { time, user, item, kind, .. } = key;
+            f(LoggedEvent { time, user, item, kind, value: codec::decode_first("an event", value)? })
+        })
+    }
+
+    /// Passes the events on with all their fields, in the order of time, user, item. Events with items that have been
+    /// deleted are left out, as in a user's own listing.
+    pub fn for_each_whole_event(&self, f: &mut dyn FnMut(&Event) -> Result<()>) -> Result<()> {
+        self.for_each_entry(None, &mut |key, value| {
+            if let (Some(user), Some(item)) = (self.user_name(key.user)?, self.item_name(key.item)?) {
+                let stored: StoredEvent = codec::decode("an event", value)?;
+                f(&stored.into_event(user, item, key))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn for_each_entry(
+        &self,
+        from: Option<Timestamp>,
+        f: &mut dyn FnMut(EventKey<'_>, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        options.set_readahead_size(2 << 20);
+        let mut events = self.snapshot.raw_iterator_cf_opt(Family::Events.of(self.db)?, options);
+        match from {
+            Some(time) => events.seek(key::log_from(time)),
+            None => events.seek_to_first(),
+        }
+        while let Some((raw, value)) = events.item() {
+            let key = EventKey::read_log(raw).ok_or_else(|| Error::corrupt("events", "holds a key that is none"))?;
+            f(key, value)?;
+            events.next();
+        }
+        events.status().map_err(storage("read the event log"))
+    }
+
+    /// Passes all items on, without vectors, in the order of their external ids.
+    pub fn for_each_item(&self, f: &mut dyn FnMut(ItemId, Item) -> Result<()>) -> Result<()> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        let mode = IteratorMode::From(&[], Direction::Forward);
+        for entry in self.snapshot.iterator_cf_opt(Family::Items.of(self.db)?, options, mode) {
+            let (name, bytes) = entry.map_err(storage("read the items"))?;
+            let name = String::from_utf8(name.into_vec())
+                .map_err(|_| Error::corrupt("items", "holds a key that is not UTF-8"))?;
+            let stored: StoredItem = codec::decode("an item", &bytes)?;
+            f(ItemId::new(stored.dense), stored.into_item(name))?;
+        }
+        Ok(())
+    }
+
+    /// The external id of a user.
+    pub fn user_name(&self, id: UserId) -> Result<Option<String>> {
+        self.name(Family::UserIds, id.get())
+    }
+
+    /// The external id of an item.
+    pub fn item_name(&self, id: ItemId) -> Result<Option<String>> {
+        self.name(Family::ItemIds, id.get())
+    }
+
+    /// The dense id of a user.
+    pub fn user_id(&self, name: &str) -> Result<Option<UserId>> {
+        Ok(self.dense(Family::Users, name)?.map(UserId::new))
+    }
+
+    /// The dense id of an item.
+    pub fn item_id(&self, name: &str) -> Result<Option<ItemId>> {
+        Ok(self.dense(Family::Items, name)?.map(ItemId::new))
+    }
+
+    /// Events in the log.
+    pub fn event_count(&self) -> Result<u64> {
+        Ok(self.counters()?.events)
+    }
+
+    /// Events ever stored plus events ever removed.
+    pub fn log_changes(&self) -> Result<u64> {
+        Ok(self.counters()?.log_changes)
+    }
+
+    /// The time of the newest event ever stored.
+    pub fn newest_event(&self) -> Result<Option<Timestamp>> {
+        Ok(self.counters()?.newest_event.and_then(|millis| Timestamp::from_millis(millis).ok()))
+    }
+
+    fn counters(&self) -> Result<Counters> {
+        let bytes = self.snapshot.get_cf(Family::Meta.of(self.db)?, records::COUNTERS).map_err(storage("read"))?;
+        bytes.map_or(Ok(Counters::default()), |bytes| codec::decode("the counters", &bytes))
+    }
+
+    fn name(&self, family: Family, id: u32) -> Result<Option<String>> {
+        let name = self.snapshot.get_cf(family.of(self.db)?, key::dense(id)).map_err(storage("read an id"))?;
+        name.map(|name| String::from_utf8(name).map_err(|_| Error::corrupt("an id", "is not UTF-8"))).transpose()
+    }
+
+    /// Records of users and items begin with the dense id.
+    fn dense(&self, family: Family, name: &str) -> Result<Option<u32>> {
+        let bytes = self.snapshot.get_cf(family.of(self.db)?, name).map_err(storage("read an id"))?;
+        bytes.map(|bytes| codec::decode_first(family.name(), &bytes)).transpose()
+    }
+}
