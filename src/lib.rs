@@ -2,6 +2,7 @@
 
 mod config;
 mod error;
+pub mod ingest;
 mod linalg;
 mod progress;
 pub mod record;
