@@ -2,6 +2,7 @@
 
 mod config;
 mod error;
+mod features;
 pub mod ingest;
 mod linalg;
 mod progress;

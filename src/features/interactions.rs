@@ -1,0 +1,142 @@
+//! The interaction matrix: users × items, confidence weights, one entry a pair, from the events at one point in time.
+
+use super::csr::Csr;
+use super::weights::{EventWeights, Signal};
+use crate::config::EventsConfig;
+use crate::error::{Error, Result};
+use crate::progress::{Progress, Step};
+use crate::record::{ItemId, Timestamp, UserId};
+use crate::store::View;
+
+/// A sparse matrix of preferences whose rows and columns are the users and items that have any.
+pub struct Interactions {
+    /// The user of each row, ascending.
+    pub users: Vec<UserId>,
+    /// The item of each column, ascending.
+    pub items: Vec<ItemId>,
+    /// Weights, `[users, items]`.
+    pub matrix: Csr,
+}
+
+impl Interactions {
+    /// The row of a user.
+    pub fn row_of(&self, user: UserId) -> Option<u32> {
+        self.users.binary_search(&user).ok().map(|row| row as u32)
+    }
+
+    /// The column of an item.
+    pub fn column_of(&self, item: ItemId) -> Option<u32> {
+        self.items.binary_search(&item).ok().map(|column| column as u32)
+    }
+
+    /// Reduces signals, given in the order of time, to one weight a pair.
+    pub fn from_signals(mut signals: Vec<(UserId, ItemId, Signal)>, weights: &EventWeights) -> Self {
+        // Stable: events of one pair stay in the order of time.
+        signals.sort_by_key(|(user, item, _)| (*user, *item));
+        let mut pairs: Vec<(UserId, ItemId, f32)> = Vec::new();
+        for pair in signals.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            if let (Some((user, item, _)), Some(weight)) =
+                (pair.first(), weights.combine(pair.iter().map(|(.., signal)| *signal)))
+            {
+                pairs.push((*user, *item, weight));
+            }
+        }
+        drop(signals);
+        let mut items: Vec<ItemId> = pairs.iter().map(|(_, item, _)| *item).collect();
+        items.sort_unstable();
+        items.dedup();
+        let mut users = Vec::new();
+        let mut rows = Vec::new();
+        for of_user in pairs.chunk_by(|a, b| a.0 == b.0) {
+            users.extend(of_user.first().map(|(user, ..)| *user));
+            let column = |item| items.binary_search(&item).map(|column| column as u32);
+            rows.push(of_user.iter().filter_map(|(_, item, weight)| Some((column(*item).ok()?, *weight))).collect());
+        }
+        let matrix = Csr::from_rows(items.len(), rows);
+        Self { users, items, matrix }
+    }
+}
+
+/// The matrix of all events that a view holds. Events with deleted items do not count. Errors: [`Error::Cancelled`].
+pub fn interactions(view: &View<'_>, config: &EventsConfig, progress: &dyn Progress) -> Result<Interactions> {
+    let weights = EventWeights::new(config);
+    let events = read_signals(view, &weights, progress)?;
+    // An event dated in the future must not age all others.
+    let now = events.last().map_or(Timestamp::MIN, |event| event.time).min(Timestamp::now());
+    let signals =
+        events.into_iter().map(|event| (event.user, event.item, weights.decayed(event.signal, event.time, now)));
+    Ok(Interactions::from_signals(signals.collect(), &weights))
+}
+
+/// An event of the log, reduced to what it says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TimedSignal {
+    /// When.
+    pub time: Timestamp,
+    /// Who.
+    pub user: UserId,
+    /// About which item.
+    pub item: ItemId,
+    /// What it says.
+    pub signal: Signal,
+}
+
+/// All events of a view in the order of the log, those that say nothing included, those with deleted items left out.
+pub fn read_signals(view: &View<'_>, weights: &EventWeights, progress: &dyn Progress) -> Result<Vec<TimedSignal>> {
+    const REPORT_EVERY: usize = 1 << 16;
+    let mut is_there = Vec::new();
+    view.for_each_item(&mut |id, _| {
+        if is_there.len() <= id.index() {
+            is_there.resize(id.index() + 1, false);
+        }
+        if let Some(slot) = is_there.get_mut(id.index()) {
+            *slot = true;
+        }
+        Ok(())
+    })?;
+    let mut events = Vec::new();
+    view.for_each_event(None, &mut |event| {
+        if is_there.get(event.item.index()).copied().unwrap_or(false) {
+            let signal = weights.signal(event.kind, event.value);
+            events.push(TimedSignal { time: event.time, user: event.user, item: event.item, signal });
+        }
+        if events.len() % REPORT_EVERY == 0 {
+            if progress.cancelled() {
+                return Err(Error::Cancelled("reading events"));
+            }
+            progress.report(&Step::Reading { events: events.len() as u64 });
+        }
+        Ok(())
+    })?;
+    progress.report(&Step::Reading { events: events.len() as u64 });
+    Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_and_columns_are_those_that_have_a_preference() {
+        let weights = EventWeights::new(&EventsConfig::default());
+        let signal = |user, item, signal| (UserId::new(user), ItemId::new(item), signal);
+        let interactions = Interactions::from_signals(
+            vec![
+                signal(7, 9, Signal::Positive(1.0)),
+                signal(3, 9, Signal::Positive(2.0)),
+                signal(5, 4, Signal::Ignored),
+                signal(7, 2, Signal::Positive(1.0)),
+                signal(3, 8, Signal::Positive(1.0)),
+                signal(3, 8, Signal::Negative),
+                signal(7, 9, Signal::Positive(3.0)),
+            ],
+            &weights,
+        );
+        assert_eq!(interactions.users, [UserId::new(3), UserId::new(7)]);
+        assert_eq!(interactions.items, [ItemId::new(2), ItemId::new(9)]);
+        assert_eq!(interactions.matrix.row(0), (&[1][..], &[2.0][..]));
+        assert_eq!(interactions.matrix.row(1), (&[0, 1][..], &[1.0, 3.0][..]));
+        assert_eq!(interactions.row_of(UserId::new(7)), Some(1));
+        assert_eq!(interactions.column_of(ItemId::new(8)), None);
+    }
+}

@@ -1,0 +1,15 @@
+//! From the event log to what models learn from: preferences, the sparse interaction matrix at a point in time, splits
+//! into training and test part, and popularity. How an event weighs is decided here and nowhere else, for training and
+//! for the history of a user who asks now alike. What is done with the matrix is for `train` and `eval`.
+
+mod csr;
+mod holdout;
+mod interactions;
+mod popularity;
+mod weights;
+
+pub use csr::Csr;
+pub use holdout::{Holdout, holdout, holdout_given};
+pub use interactions::{Interactions, interactions};
+pub use popularity::Popularity;
+pub use weights::{EventWeights, Preference, Signal};
