@@ -8,6 +8,7 @@ mod linalg;
 mod progress;
 pub mod record;
 mod store;
+mod train;
 
 pub use config::{
     Config, Durability, EvaluateConfig, EventsConfig, IndexChoice, IndexConfig, Metric, RecommendConfig, Repeats,

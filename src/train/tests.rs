@@ -1,0 +1,285 @@
+//! Training and fold-in against naive twins: dense, in double precision, and obviously right.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::{Solver, TrainConfig};
+use crate::error::Error;
+use crate::features::Csr;
+use crate::linalg::{Matrix, dot};
+use crate::progress::{Progress, Silent, Step};
+
+/// Keeps what is reported, and cancels after so many questions.
+struct Recorder {
+    steps: Mutex<Vec<Step>>,
+    asked: AtomicUsize,
+    patience: usize,
+}
+
+impl Recorder {
+    fn new(patience: usize) -> Self {
+        Self { steps: Mutex::new(Vec::new()), asked: AtomicUsize::new(0), patience }
+    }
+
+    fn losses(&self) -> Vec<f64> {
+        let steps = self.steps.lock().unwrap();
+        steps.iter().map(|step| if let Step::Epoch { loss, .. } = step { *loss } else { panic!("{step:?}") }).collect()
+    }
+}
+
+impl Progress for Recorder {
+    fn report(&self, step: &Step) {
+        self.steps.lock().unwrap().push(step.clone());
+    }
+
+    fn cancelled(&self) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed) >= self.patience
+    }
+}
+
+fn config() -> TrainConfig {
+    TrainConfig {
+        dimension: 6,
+        epochs: 4,
+        solver: Solver::Cholesky,
+        unobserved_weight: 0.1,
+        regularization: 0.003,
+        ..TrainConfig::default()
+    }
+}
+
+/// Pairs of a deterministic scramble, with weights from 1 to 3.
+fn pairs(n_users: usize, n_items: usize, each: usize) -> Csr {
+    let row = |user: usize| {
+        let pair = |k: usize| {
+            let hash = ((user * 31 + k * 7 + 1) as u32).wrapping_mul(2_654_435_761) >> 8;
+            (hash % n_items as u32, 1.0 + (hash % 3) as f32)
+        };
+        (0..each + user % 3).map(pair).collect()
+    };
+    Csr::from_rows(n_items, (0..n_users).map(row).collect())
+}
+
+/// The objective pair by pair.
+fn naive_loss(matrix: &Csr, users: &Matrix, items: &Matrix, config: &TrainConfig) -> f64 {
+    let mut total = 0.0;
+    for user in 0..users.rows() {
+        for item in 0..items.rows() {
+            let score: f64 =
+                users.row(user).iter().zip(items.row(item)).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
+            total += config.unobserved_weight * score * score;
+            let (ids, weights) = matrix.row(user);
+            if let Ok(place) = ids.binary_search(&(item as u32)) {
+                total += f64::from(weights[place]) * (1.0 - score) * (1.0 - score);
+            }
+        }
+    }
+    let transposed = matrix.transpose();
+    for (side, factors, other) in [(matrix, users, items.rows()), (&transposed, items, users.rows())] {
+        for row in 0..factors.rows() {
+            let mass = side.row(row).0.len() as f64 + config.unobserved_weight * other as f64;
+            let square: f64 = factors.row(row).iter().map(|x| f64::from(*x).powi(2)).sum();
+            total += config.regularization * mass.powf(config.regularization_exponent) * square;
+        }
+    }
+    total
+}
+
+#[test]
+fn the_reported_loss_is_the_naive_loss_and_falls() {
+    let matrix = pairs(40, 30, 4);
+    for exponent in [0.0, 0.5, 1.0] {
+        let config = TrainConfig { regularization_exponent: exponent, epochs: 6, ..config() };
+        let recorder = Recorder::new(usize::MAX);
+        let model = ials(&matrix, &config, &recorder).unwrap();
+        let losses = recorder.losses();
+        assert_eq!(losses.len(), 6);
+        assert!(losses.windows(2).all(|pair| pair[1] <= pair[0] * (1.0 + 1e-6)), "{losses:?}");
+        // The users are solved once more after the last epoch: the model is a little better than the last report.
+        let naive = naive_loss(&matrix, &model.users, &model.items, &config);
+        let longer = Recorder::new(usize::MAX);
+        ials(&matrix, &TrainConfig { epochs: 7, ..config }, &longer).unwrap();
+        assert!(longer.losses()[6] <= naive && naive <= losses[5], "{naive} in {:?}", longer.losses());
+    }
+}
+
+#[test]
+fn the_loss_of_given_factors_is_the_naive_loss() {
+    let matrix = pairs(1_500, 30, 4);
+    let config = config();
+    let users = Matrix::new(3, (0..4_500).map(|i| (i as f32 * 0.7).sin() * 0.4).collect()).unwrap();
+    let items = Matrix::new(3, (0..90).map(|i| (i as f32 * 1.3).cos() * 0.4).collect()).unwrap();
+    let (of_users, of_items) = (crate::linalg::gramian(users.as_rows()), crate::linalg::gramian(items.as_rows()));
+    let transposed = matrix.transpose();
+    let user_equations = equations::Equations::new(&of_items, 3, 30, &config);
+    let item_equations = equations::Equations::new(&of_users, 3, 1_500, &config);
+    let found = loss::loss(
+        &loss::Side { matrix: &matrix, factors: &users, gramian: &of_users, equations: &user_equations },
+        &loss::Side { matrix: &transposed, factors: &items, gramian: &of_items, equations: &item_equations },
+        config.unobserved_weight,
+    );
+    let naive = naive_loss(&matrix, &users, &items, &config);
+    assert!((found - naive).abs() < 1e-5 * naive, "{found} for {naive}");
+}
+
+#[test]
+fn a_user_has_the_factors_that_fold_in_finds() {
+    let matrix = pairs(50, 40, 5);
+    for (solver, dimension) in [(Solver::Cholesky, 6), (Solver::Cg, 6), (Solver::Auto, 6), (Solver::Auto, 48)] {
+        let config = TrainConfig { solver, dimension, ..config() };
+        let model = ials(&matrix, &config, &Silent).unwrap();
+        let fold_in = FoldIn::from_items(model.items.as_rows(), &config).unwrap();
+        for user in 0..matrix.n_rows() {
+            let (ids, weights) = matrix.row(user);
+            let history: Vec<_> = ids.iter().copied().zip(weights.iter().copied()).collect();
+            let mut folded = vec![0.0; dimension];
+            fold_in.solve(model.items.as_rows(), &history, &mut folded).unwrap();
+            for (folded, trained) in folded.iter().zip(model.users.row(user)) {
+                assert!((folded - trained).abs() < 1e-4, "{folded} for {trained} with {solver:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn factors_are_the_same_bit_for_bit_whatever_the_number_of_threads() {
+    let matrix = pairs(3_000, 700, 6);
+    for solver in [Solver::Cholesky, Solver::Cg] {
+        let with = |threads| {
+            let config = TrainConfig { threads, solver, epochs: 2, ..config() };
+            let recorder = Recorder::new(usize::MAX);
+            (ials(&matrix, &config, &recorder).unwrap(), recorder.losses())
+        };
+        let one = with(1);
+        assert_eq!(one, with(2));
+        assert_eq!(one, with(4));
+    }
+}
+
+#[test]
+fn another_seed_gives_other_factors() {
+    let matrix = pairs(20, 10, 3);
+    let with = |seed| ials(&matrix, &TrainConfig { seed, ..config() }, &Silent).unwrap();
+    assert_eq!(with(1), with(1));
+    assert_ne!(with(1), with(2));
+}
+
+#[test]
+fn conjugate_gradient_reaches_the_loss_of_the_exact_solver() {
+    let matrix = pairs(300, 200, 8);
+    let with = |solver| {
+        let config = TrainConfig { solver, dimension: 16, epochs: 12, ..config() };
+        let recorder = Recorder::new(usize::MAX);
+        ials(&matrix, &config, &recorder).unwrap();
+        recorder.losses()[11]
+    };
+    let (exact, near) = (with(Solver::Cholesky), with(Solver::Cg));
+    assert!((near - exact).abs() < 0.01 * exact, "{near} for {exact}");
+}
+
+#[test]
+fn tastes_that_do_not_overlap_are_told_apart() {
+    // Even users like even items, odd users odd ones; each lacks one item of their kind.
+    let row = |user: u32| {
+        (0..20).filter(|item| item % 2 == user % 2 && item / 2 != user % 10).map(|item| (item, 1.0)).collect()
+    };
+    let matrix = Csr::from_rows(20, (0..40).map(row).collect());
+    let model = ials(&matrix, &TrainConfig { dimension: 2, ..config() }, &Silent).unwrap();
+    for user in 0..40u32 {
+        let x = model.users.row(user as usize);
+        let missing = 2 * (user % 10) + user % 2;
+        let score = dot(x, model.items.row(missing as usize));
+        for other in (0..20).filter(|item| item % 2 != user % 2) {
+            assert!(score > dot(x, model.items.row(other as usize)), "user {user}, item {other}");
+        }
+    }
+}
+
+#[test]
+fn users_and_items_without_pairs_have_zero_factors() {
+    let matrix = Csr::from_rows(4, vec![vec![(0, 1.0), (2, 1.0)], vec![], vec![(0, 1.0)]]);
+    let model = ials(&matrix, &config(), &Silent).unwrap();
+    assert!(model.users.row(1).iter().chain(model.items.row(3)).all(|value| *value == 0.0));
+    assert!(model.users.row(0).iter().any(|value| *value != 0.0));
+}
+
+#[test]
+fn too_little_data_is_named_with_its_remedy() {
+    let one_user = Csr::from_rows(3, vec![vec![(0, 1.0), (1, 1.0)]]);
+    let one_item = Csr::from_rows(1, vec![vec![(0, 1.0)], vec![(0, 1.0)]]);
+    for (matrix, expected) in
+        [(Csr::default(), "no user prefers"), (one_user, "one user"), (one_item, "one preferred item")]
+    {
+        let error = ials(&matrix, &config(), &Silent).unwrap_err();
+        assert_eq!(error.code(), "no_data");
+        assert!(error.to_string().contains(expected) && error.to_string().contains("import"), "{error}");
+    }
+}
+
+#[test]
+fn a_confidence_that_is_not_a_positive_number_is_refused() {
+    for weight in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        let matrix = Csr::from_rows(2, vec![vec![(0, 1.0)], vec![(1, weight)]]);
+        let error = ials(&matrix, &config(), &Silent).unwrap_err();
+        assert!(error.to_string().contains("row 1 and column 1"), "{error}");
+    }
+}
+
+#[test]
+fn training_stops_when_it_is_cancelled() {
+    let matrix = pairs(3_000, 700, 6);
+    let recorder = Recorder::new(20);
+    assert!(matches!(ials(&matrix, &config(), &recorder), Err(Error::Cancelled("training"))));
+    assert!(recorder.asked.load(Ordering::Relaxed) < 40);
+}
+
+#[test]
+fn fold_in_refuses_what_it_was_not_made_for() {
+    let items = Matrix::new(2, vec![1.0, 0.0, 0.0, 1.0, 1.0, 1.0]).unwrap();
+    let fold_in = FoldIn::from_items(items.as_rows(), &config()).unwrap();
+    let mut out = [0.0; 2];
+    let mut refused =
+        |history: &[(u32, f32)]| fold_in.solve(items.as_rows(), history, &mut out).unwrap_err().to_string();
+    assert!(refused(&[(3, 1.0)]).contains("names item 3"));
+    assert!(refused(&[(1, 0.0)]).contains("confidence 0"));
+    assert!(fold_in.solve(items.as_rows(), &[], &mut [0.0; 3]).is_err());
+    assert!(fold_in.solve(Matrix::zeros(2, 2).as_rows(), &[], &mut out).is_err());
+    assert!(fold_in.explain(items.as_rows(), &[(0, 1.0)], 3).unwrap_err().to_string().contains("target"));
+    assert!(FoldIn::new(vec![1.0; 3], 2, &config()).is_err());
+    assert!(FoldIn::new(vec![f32::NAN], 2, &config()).is_err());
+    assert!(FoldIn::new(vec![1.0], 2, &TrainConfig::default()).unwrap_err().to_string().contains("not settled"));
+}
+
+#[test]
+fn an_empty_history_has_zero_factors_and_nothing_to_explain() {
+    let items = Matrix::new(2, vec![1.0, 0.0, 0.0, 1.0]).unwrap();
+    let fold_in = FoldIn::from_items(items.as_rows(), &config()).unwrap();
+    let mut out = [7.0; 2];
+    fold_in.solve(items.as_rows(), &[], &mut out).unwrap();
+    assert_eq!(out, [0.0; 2]);
+    assert!(fold_in.explain(items.as_rows(), &[], 1).unwrap().is_empty());
+}
+
+proptest! {
+    #[test]
+    fn the_parts_of_an_explanation_sum_to_the_score_of_the_fold_in(
+        data in prop::collection::vec(-1f32..1.0, 12 * 5),
+        history in prop::collection::vec((0u32..12, 0.1f32..5.0), 0..8),
+        target in 0u32..12,
+    ) {
+        let items = Matrix::new(5, data).unwrap();
+        let fold_in = FoldIn::from_items(items.as_rows(), &config()).unwrap();
+        let mut user = [0.0; 5];
+        fold_in.solve(items.as_rows(), &history, &mut user).unwrap();
+        let parts = fold_in.explain(items.as_rows(), &history, target).unwrap();
+        let named: Vec<u32> = parts.iter().map(|part| part.0).collect();
+        let past: Vec<u32> = history.iter().map(|past| past.0).collect();
+        prop_assert_eq!(named, past);
+        let sum: f64 = parts.iter().map(|part| part.1).sum();
+        let score = f64::from(dot(&user, items.row(target as usize)));
+        prop_assert!((sum - score).abs() < 1e-3, "{} for {}", sum, score);
+    }
+}
