@@ -2,6 +2,7 @@
 
 mod config;
 mod error;
+mod eval;
 mod features;
 pub mod ingest;
 mod linalg;
@@ -15,6 +16,7 @@ pub use config::{
     ServerConfig, SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,
 };
 pub use error::{Error, Result};
+pub use eval::{Estimate, ListFigures, ModelReport, Report};
 pub use progress::{Progress, Silent, Step};
 pub use record::*;
 pub use store::Holder;
