@@ -4,6 +4,7 @@ mod config;
 mod error;
 mod eval;
 mod features;
+pub mod index;
 pub mod ingest;
 mod linalg;
 mod progress;

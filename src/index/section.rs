@@ -1,0 +1,106 @@
+//! A run of numbers of an index: owned, when it was just built, or a view into the mapped file that it was written to.
+//! Either way search sees a slice.
+
+#![allow(unsafe_code)] // A view of mapped bytes as numbers.
+
+use std::sync::Arc;
+
+use memmap2::Mmap;
+
+#[cfg(target_endian = "big")]
+compile_error!("index files are little-endian and mapped as they are; this processor is big-endian");
+
+/// Numbers that any bytes are a valid value of, so that mapped bytes may be seen as them.
+pub(super) trait Number: Copy + Send + Sync + sealed::Sealed + 'static {}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for u32 {}
+}
+
+impl Number for f32 {}
+impl Number for u32 {}
+
+/// A run of numbers.
+pub(super) struct Section<T: Number>(Source<T>);
+
+enum Source<T: Number> {
+    Owned(Vec<T>),
+    /// Offset and length in bytes, checked by [`Section::mapped`].
+    Mapped {
+        map: Arc<Mmap>,
+        offset: usize,
+        length: usize,
+    },
+}
+
+impl<T: Number> Section<T> {
+    /// Numbers in memory.
+    pub fn owned(numbers: Vec<T>) -> Self {
+        Self(Source::Owned(numbers))
+    }
+
+    /// The `length` bytes from `offset` on; `None` if they are not inside the map, not aligned or not whole numbers.
+    pub fn mapped(map: &Arc<Mmap>, offset: usize, length: usize) -> Option<Self> {
+        let bytes = map.get(offset..offset.checked_add(length)?)?;
+        let whole = length.is_multiple_of(size_of::<T>()) && bytes.as_ptr().cast::<T>().is_aligned();
+        whole.then(|| Self(Source::Mapped { map: Arc::clone(map), offset, length }))
+    }
+
+    /// The numbers.
+    pub fn as_slice(&self) -> &[T] {
+        match &self.0 {
+            Source::Owned(numbers) => numbers,
+            Source::Mapped { map, offset, length } => {
+                let bytes = &map[*offset..offset + length];
+                // SAFETY: `mapped` found the bytes aligned for T and their number a multiple of T's size; the map neither
+                // moves nor changes its length while it lives, and it lives as long as the slice. Every bit pattern is a
+                // valid T (f32 or u32). The file is replaced by rename and never written in place.
+                unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast::<T>(), length / size_of::<T>()) }
+            }
+        }
+    }
+
+    /// The numbers as the bytes of the file: little-endian, in order.
+    pub fn as_bytes(&self) -> &[u8] {
+        let numbers = self.as_slice();
+        // SAFETY: f32 and u32 have no padding, so each of their bytes is initialised; u8 needs no alignment; the length is
+        // the size of the slice in bytes.
+        unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast::<u8>(), size_of_val(numbers)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn mapped_numbers_are_those_that_were_written() {
+        let owned = Section::owned(vec![1.5f32, -2.0, f32::MIN_POSITIVE]);
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[0; 4]).unwrap();
+        file.write_all(owned.as_bytes()).unwrap();
+        // SAFETY: the file is private to this test.
+        let map = Arc::new(unsafe { Mmap::map(&file) }.unwrap());
+        let twin: Vec<f32> =
+            map[4..].chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
+        assert_eq!(Section::<f32>::mapped(&map, 4, 12).unwrap().as_slice(), twin);
+        assert_eq!(twin, owned.as_slice());
+    }
+
+    #[test]
+    fn what_lies_outside_or_askew_is_not_mapped() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[0; 16]).unwrap();
+        // SAFETY: the file is private to this test.
+        let map = Arc::new(unsafe { Mmap::map(&file) }.unwrap());
+        assert!(Section::<u32>::mapped(&map, 8, 12).is_none());
+        assert!(Section::<u32>::mapped(&map, 2, 8).is_none());
+        assert!(Section::<u32>::mapped(&map, 0, 7).is_none());
+        assert!(Section::<u32>::mapped(&map, usize::MAX, 8).is_none());
+        assert!(Section::<u32>::mapped(&map, 16, 0).is_some());
+    }
+}

@@ -1,0 +1,178 @@
+//! The vectors of an index and how they are compared: the metric, exact f32 scores, and for the inner product the order by
+//! norm that lets a scan stop early. Search structures (`scan`, `graph`) score through it and know no metric themselves.
+
+use super::kernel::squared_distance;
+use super::section::Section;
+use super::top::Hit;
+use crate::config::Metric;
+use crate::error::{Error, Result};
+use crate::linalg::{Rows, dot};
+
+/// `n` vectors under a metric.
+pub(super) struct Space {
+    pub metric: Metric,
+    pub dim: usize,
+    /// `[n, dim]`, row-major, as given.
+    pub vectors: Section<f32>,
+    /// `[n]`: Euclidean norms.
+    pub norms: Section<f32>,
+    /// `[n]`: rows by falling norm, equal norms by row. Empty for other metrics than the inner product.
+    pub order: Section<u32>,
+}
+
+impl Space {
+    /// Copies the vectors. A value that is not finite, or a vector whose squared norm no f32 holds, is an error that names
+    /// the row.
+    pub fn new(rows: Rows<'_>, metric: Metric) -> Result<Self> {
+        let count = rows.len();
+        if u32::try_from(count).map_or(true, |count| count == u32::MAX) {
+            return Err(Error::invalid("vectors", format!("are {count}, an index holds up to {}", u32::MAX - 1)));
+        }
+        let mut norms = Vec::with_capacity(count);
+        for row in 0..count {
+            norms.push(norm(rows.row(row)).map_err(|error| error.within(&format!("vectors[{row}]")))?);
+        }
+        let order = if metric == Metric::Dot { by_falling_norm(&norms) } else { Vec::new() };
+        Ok(Self {
+            metric,
+            dim: rows.dim(),
+            vectors: Section::owned(rows.data().to_vec()),
+            norms: Section::owned(norms),
+            order: Section::owned(order),
+        })
+    }
+
+    /// How many vectors there are.
+    pub fn len(&self) -> usize {
+        self.norms.as_slice().len()
+    }
+
+    /// The vectors, `[n, dim]`.
+    pub fn rows(&self) -> Result<Rows<'_>> {
+        Rows::new(self.dim, self.vectors.as_slice())
+    }
+
+    /// Checks a query: its length, that its values are finite, and that scores will be.
+    pub fn check(&self, query: &[f32]) -> Result<()> {
+        if query.len() != self.dim {
+            return Err(Error::invalid("vector", format!("has {} values, expected {}", query.len(), self.dim)));
+        }
+        norm(query).map(|_| ()).map_err(|error| error.within("vector"))
+    }
+
+    /// Readies a query that [`check`](Self::check) accepts.
+    pub fn probe<'a>(&'a self, query: &[f32]) -> Probe<'a> {
+        let length = norm(query).unwrap_or(0.0);
+        let query = match self.metric {
+            Metric::Cosine if length > 0.0 => query.iter().map(|value| value / length).collect(),
+            _ => query.to_vec(),
+        };
+        // An inner product of d terms in f32 is off by at most about d · 2⁻²⁴ · ‖q‖ ‖y‖ (Higham, Accuracy and Stability of
+        // Numerical Algorithms, section 3.1); twice that covers the rounding of the two norms as well.
+        let slack = 1.0 + (self.dim + 8) as f32 * f32::EPSILON;
+        Probe {
+            metric: self.metric,
+            dim: self.dim,
+            vectors: self.vectors.as_slice(),
+            norms: self.norms.as_slice(),
+            query,
+            reach: length * slack,
+        }
+    }
+}
+
+/// One query against a space. Rows must be below [`Space::len`].
+pub(super) struct Probe<'a> {
+    metric: Metric,
+    dim: usize,
+    vectors: &'a [f32],
+    norms: &'a [f32],
+    /// Of unit length for the cosine.
+    query: Vec<f32>,
+    reach: f32,
+}
+
+impl<'a> Probe<'a> {
+    /// The vector of a row.
+    #[inline]
+    pub fn vector(&self, row: u32) -> &'a [f32] {
+        let start = row as usize * self.dim;
+        &self.vectors[start..start + self.dim]
+    }
+
+    /// A row with its score. The cosine of a zero vector is 0 with every other.
+    #[inline]
+    pub fn hit(&self, row: u32) -> Hit {
+        let vector = self.vector(row);
+        let score = match self.metric {
+            Metric::Dot => dot(&self.query, vector),
+            Metric::Cosine => match self.norms[row as usize] {
+                norm if norm > 0.0 => (dot(&self.query, vector) / norm).clamp(-1.0, 1.0),
+                _ => 0.0,
+            },
+            Metric::L2 => -squared_distance(&self.query, vector),
+        };
+        // Adding 0 turns −0 into +0: they are equal, so their rows decide, and not their signs.
+        Hit { row, score: score + 0.0 }
+    }
+
+    /// A bound of the inner product with any vector of this norm, rounding included (Cauchy–Schwarz).
+    #[inline]
+    pub fn bound(&self, norm: f32) -> f32 {
+        self.reach * norm + f32::MIN_POSITIVE
+    }
+}
+
+/// Rows by falling norm, equal norms by row.
+pub(super) fn by_falling_norm(norms: &[f32]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..norms.len() as u32).collect();
+    order.sort_by(|a, b| norms[*b as usize].total_cmp(&norms[*a as usize]));
+    order
+}
+
+/// The Euclidean norm. Values up to 10¹⁸ or so: then no inner product or squared distance of two vectors leaves f32.
+fn norm(vector: &[f32]) -> Result<f32> {
+    if let Some(at) = vector.iter().position(|value| !value.is_finite()) {
+        return Err(Error::invalid("", format!("value {at} is {}, expected finite numbers", vector[at])));
+    }
+    let norm = vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+    if norm > LONGEST {
+        return Err(Error::invalid("", format!("has the length {norm:.1e}, expected at most {LONGEST:e}")));
+    }
+    Ok(norm as f32)
+}
+
+/// (2 · LONGEST)² is still an f32.
+const LONGEST: f64 = 9e18;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_not_finite_is_refused_by_its_row() {
+        let rows = Rows::new(2, &[0.0, 1.0, f32::NAN, 2.0]).unwrap();
+        let error = Space::new(rows, Metric::Dot).err().unwrap().to_string();
+        assert_eq!(error, "vectors[1]: value 0 is NaN, expected finite numbers");
+        let rows = Rows::new(1, &[1e30]).unwrap();
+        assert!(
+            Space::new(rows, Metric::L2).err().unwrap().to_string().contains("[0]: has the length 1.0e30, expected")
+        );
+    }
+
+    #[test]
+    fn the_longest_vectors_have_finite_scores() {
+        for metric in [Metric::Dot, Metric::Cosine, Metric::L2] {
+            let space = Space::new(Rows::new(1, &[8.9e18]).unwrap(), metric).unwrap();
+            assert!(space.probe(&[-8.9e18]).hit(0).score.is_finite(), "{metric:?}");
+        }
+    }
+
+    #[test]
+    fn a_zero_vector_has_cosine_zero() {
+        let space = Space::new(Rows::new(2, &[0.0, 0.0, 3.0, 4.0]).unwrap(), Metric::Cosine).unwrap();
+        let probe = space.probe(&[6.0, 8.0]);
+        assert_eq!((probe.hit(0).score, probe.hit(1).score), (0.0, 1.0));
+        assert_eq!(space.probe(&[0.0, 0.0]).hit(1).score, 0.0);
+    }
+}
