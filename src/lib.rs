@@ -9,6 +9,7 @@ pub mod ingest;
 mod linalg;
 mod progress;
 pub mod record;
+mod snapshot;
 mod store;
 mod train;
 
@@ -20,4 +21,5 @@ pub use error::{Error, Result};
 pub use eval::{Estimate, ListFigures, ModelReport, Report};
 pub use progress::{Progress, Silent, Step};
 pub use record::*;
+pub use snapshot::{Manifest, OfflineMetric, SnapshotState};
 pub use store::Holder;

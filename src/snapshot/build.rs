@@ -1,0 +1,145 @@
+//! Writing a snapshot beside serving: factors into the store, index and parts as files, then the manifest.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::files::{folder, index_path, parts_path};
+use super::sections::{SectionWriter, write_floats};
+use super::{Manifest, OfflineMetric, SnapshotState};
+use crate::config::{IndexConfig, Metric, TrainConfig};
+use crate::error::{Error, Result};
+use crate::features::Interactions;
+use crate::index::VectorIndex;
+use crate::linalg::{Matrix, Rows};
+use crate::progress::{Progress, Step};
+use crate::record::{SnapshotId, Timestamp, UserId};
+use crate::store::{Records, Side, Store};
+use crate::train::{FoldIn, Model};
+
+/// So many users ask while the recall of a graph is measured.
+const SAMPLE_QUERIES: usize = 200;
+
+/// A snapshot in the making. Its manifest says `building` from the start, so that a crash leaves something to find.
+pub struct Draft {
+    manifest: Manifest,
+    began: Instant,
+}
+
+impl Draft {
+    /// Takes a number and announces the snapshot.
+    pub fn begin(store: &Store, origin: &str, train: &TrainConfig) -> Result<Self> {
+        let manifest = Manifest {
+            id: store.next_snapshot_id()?,
+            state: SnapshotState::Building,
+            created: Timestamp::now(),
+            activated: None,
+            origin: origin.to_owned(),
+            users: 0,
+            items: 0,
+            pairs: 0,
+            events: 0,
+            log_changes: 0,
+            newest_event: None,
+            train: train.clone(),
+            loss: None,
+            index: None,
+            seconds: 0.0,
+            metrics: Vec::new(),
+            note: None,
+        };
+        store.put_record(Records::Snapshots, manifest.id.0, &manifest)?;
+        Ok(Self { manifest, began: Instant::now() })
+    }
+
+    /// Its number.
+    pub fn id(&self) -> SnapshotId {
+        self.manifest.id
+    }
+
+    /// What is known of it until now.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Notes what it is trained on: events in the log, changes of the log ever, and the time of the newest event.
+    pub fn trained_on(&mut self, events: u64, log_changes: u64, newest_event: Option<Timestamp>) {
+        self.manifest.events = events;
+        self.manifest.log_changes = log_changes;
+        self.manifest.newest_event = newest_event;
+    }
+
+    /// Notes the offline metrics, or why there are none.
+    pub fn measured(&mut self, metrics: Vec<OfflineMetric>, note: Option<String>) {
+        self.manifest.metrics = metrics;
+        self.manifest.note = note;
+    }
+
+    /// Notes the settings that made the model, none left to the data, and the objective after the last epoch.
+    pub fn trained(&mut self, settled: TrainConfig, loss: Option<f64>) {
+        self.manifest.train = settled;
+        self.manifest.loss = loss;
+    }
+}
+
+/// Writes factors, index and parts, then the manifest as `validated`. `dir` is the data directory.
+pub fn write(
+    store: &Store,
+    dir: &Path,
+    mut draft: Draft,
+    interactions: &Interactions,
+    model: &Model,
+    config: &IndexConfig,
+    progress: &dyn Progress,
+) -> Result<Manifest> {
+    let queries = sample(model.users.as_rows())?;
+    let index = VectorIndex::build(model.items.as_rows(), Metric::Dot, config, Some(queries.as_rows()), progress)?;
+    progress.report(&Step::Writing);
+    let id = draft.id();
+    let users: Vec<u32> = interactions.users.iter().map(|user| user.get()).collect();
+    let items: Vec<u32> = interactions.items.iter().map(|item| item.get()).collect();
+    store.put_factors(Side::Users, id, &users, model.users.as_rows())?;
+    store.put_factors(Side::Items, id, &items, model.items.as_rows())?;
+    let fold_in = FoldIn::from_items(model.items.as_rows(), &draft.manifest.train)?;
+    write_files(dir, id, &index, &items, &fold_in)?;
+    forget_deleted(store, id, &users)?;
+    if progress.cancelled() {
+        return Err(Error::Cancelled("training"));
+    }
+    let manifest = &mut draft.manifest;
+    manifest.users = users.len() as u64;
+    manifest.items = items.len() as u64;
+    manifest.pairs = interactions.matrix.nnz() as u64;
+    manifest.index = Some(index.plan().clone());
+    manifest.state = SnapshotState::Validated;
+    manifest.seconds = draft.began.elapsed().as_secs_f64();
+    store.put_record(Records::Snapshots, id.0, manifest)?;
+    Ok(draft.manifest)
+}
+
+/// Users deleted since the factors were made must not come back with them; who is deleted later takes the factor along.
+pub fn forget_deleted(store: &Store, id: SnapshotId, users: &[u32]) -> Result<()> {
+    for user in users {
+        if store.user_name(UserId::new(*user))?.is_none() {
+            store.delete_factor(Side::Users, id, *user)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the two files of a snapshot.
+pub fn write_files(dir: &Path, id: SnapshotId, index: &VectorIndex, items: &[u32], fold_in: &FoldIn) -> Result<()> {
+    let folder = folder(dir);
+    std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+    index.write(&index_path(dir, id))?;
+    let mut parts = SectionWriter::create(&parts_path(dir, id))?;
+    parts.section("items", |out| items.iter().try_for_each(|item| out.write_all(&item.to_le_bytes())))?;
+    parts.section("gramian", |out| write_floats(out, fold_in.gramian()))?;
+    parts.finish()
+}
+
+/// Evenly spaced rows: a deterministic sample.
+fn sample(rows: Rows<'_>) -> Result<Matrix> {
+    let count = rows.len().min(SAMPLE_QUERIES);
+    let data = (0..count).flat_map(|place| rows.row(place * rows.len() / count.max(1))).copied().collect();
+    Matrix::new(rows.dim(), data)
+}

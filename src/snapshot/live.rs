@@ -1,0 +1,90 @@
+//! A loaded snapshot: what a question needs, immutable, shared by all readers.
+
+use std::path::Path;
+
+use super::Manifest;
+use super::files::{index_path, parts_path};
+use super::sections::SectionFile;
+use crate::error::Result;
+use crate::index::VectorIndex;
+use crate::linalg::{Rows, dot};
+use crate::record::ItemId;
+use crate::train::FoldIn;
+
+const NO_ROW: u32 = u32::MAX;
+
+/// A loaded snapshot. Rows of its item matrix are numbered from 0; [`Snapshot::item`] and [`Snapshot::row`] translate.
+pub struct Snapshot {
+    manifest: Manifest,
+    index: VectorIndex,
+    items: Vec<ItemId>,
+    rows: Vec<u32>,
+    norms: Vec<f32>,
+    fold_in: FoldIn,
+}
+
+impl Snapshot {
+    /// Stands for an item that was deleted before its bundle was exported; never a dense id.
+    pub const NO_ITEM: ItemId = ItemId::new(u32::MAX);
+
+    /// Maps the index, checks it and the parts beside it, and fits them together. Errors name the damaged file.
+    pub fn load(dir: &Path, manifest: Manifest) -> Result<Self> {
+        let index = VectorIndex::open(&index_path(dir, manifest.id))?;
+        let parts = SectionFile::open(&parts_path(dir, manifest.id))?;
+        let bytes = parts.bytes("items")?;
+        let items: Vec<_> = bytes.as_chunks::<4>().0.iter().map(|id| ItemId::new(u32::from_le_bytes(*id))).collect();
+        let vectors = index.vectors();
+        if items.len() != vectors.len() {
+            return Err(parts.damaged(format!(
+                "it names {} items, the index has {} vectors; restore both from a backup or roll back",
+                items.len(),
+                vectors.len()
+            )));
+        }
+        let mut rows =
+            vec![NO_ROW; items.iter().filter(|id| **id != Self::NO_ITEM).map(|id| id.index() + 1).max().unwrap_or(0)];
+        for (row, item) in items.iter().enumerate() {
+            if let Some(slot) = rows.get_mut(item.index()) {
+                *slot = row as u32;
+            }
+        }
+        let norms = (0..vectors.len()).map(|row| dot(vectors.row(row), vectors.row(row)).sqrt()).collect();
+        let fold_in = FoldIn::new(parts.floats("gramian")?, items.len(), &manifest.train)?;
+        Ok(Self { manifest, index, items, rows, norms, fold_in })
+    }
+
+    /// What is known of it.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The item vectors, searchable.
+    pub fn index(&self) -> &VectorIndex {
+        &self.index
+    }
+
+    /// The item factors, `[items, dimension]`.
+    pub fn vectors(&self) -> Rows<'_> {
+        self.index.vectors()
+    }
+
+    /// The solver of user factors from histories.
+    pub fn fold_in(&self) -> &FoldIn {
+        &self.fold_in
+    }
+
+    /// The item of a row.
+    pub fn item(&self, row: u32) -> Option<ItemId> {
+        self.items.get(row as usize).copied()
+    }
+
+    /// The row of an item; none if the model has not seen it.
+    pub fn row(&self, item: ItemId) -> Option<u32> {
+        self.rows.get(item.index()).copied().filter(|row| *row != NO_ROW)
+    }
+
+    /// Length of the factor of a row.
+    pub fn norm(&self, row: u32) -> f32 {
+        self.norms.get(row as usize).copied().unwrap_or(0.0)
+    }
+}

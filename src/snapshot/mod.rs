@@ -1,0 +1,16 @@
+//! Snapshots: one trained, immutable state each. This room writes one beside serving, loads it, exports and imports it
+//! as one portable file, and removes what a crash left behind. Nothing of a snapshot is visible before it is complete
+//! and on disk; which snapshot answers is for the engine to decide.
+
+mod build;
+mod bundle;
+mod files;
+mod live;
+mod manifest;
+mod sections;
+
+pub use build::{Draft, write};
+pub use bundle::{export, import, write_vectors};
+pub use files::{remove, remove_leftovers};
+pub use live::Snapshot;
+pub use manifest::{Manifest, OfflineMetric, SnapshotState};
