@@ -8,6 +8,7 @@ pub mod index;
 pub mod ingest;
 mod linalg;
 mod progress;
+mod recommend;
 pub mod record;
 mod snapshot;
 mod store;

@@ -1,0 +1,53 @@
+//! The metadata of all items in memory, by dense id: filters and answers read it without touching the disk.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::record::{Item, ItemId};
+use crate::store::View;
+
+/// Items by dense id; deleted ids are holes. Raw vectors are left out.
+#[derive(Default)]
+pub struct Catalog {
+    items: Vec<Option<Arc<Item>>>,
+}
+
+impl Catalog {
+    /// Reads all items.
+    pub fn load(view: &View<'_>) -> Result<Self> {
+        let mut catalog = Self::default();
+        view.for_each_item(&mut |id, item| {
+            catalog.set(id, item);
+            Ok(())
+        })?;
+        Ok(catalog)
+    }
+
+    /// Inserts or replaces an item.
+    pub fn set(&mut self, id: ItemId, mut item: Item) {
+        item.vectors.clear();
+        if self.items.len() <= id.index() {
+            self.items.resize(id.index() + 1, None);
+        }
+        if let Some(slot) = self.items.get_mut(id.index()) {
+            *slot = Some(Arc::new(item));
+        }
+    }
+
+    /// Forgets an item.
+    pub fn remove(&mut self, id: ItemId) {
+        if let Some(slot) = self.items.get_mut(id.index()) {
+            *slot = None;
+        }
+    }
+
+    /// An item's metadata; `None` if it is deleted or was never there.
+    pub fn get(&self, id: ItemId) -> Option<&Arc<Item>> {
+        self.items.get(id.index())?.as_ref()
+    }
+
+    /// All items, in the order of their dense ids.
+    pub fn iter(&self) -> impl Iterator<Item = (ItemId, &Arc<Item>)> {
+        self.items.iter().enumerate().filter_map(|(id, item)| Some((ItemId::new(id as u32), item.as_ref()?)))
+    }
+}

@@ -1,0 +1,48 @@
+//! The lists that are the same for everybody.
+
+use std::cmp::Reverse;
+
+use super::Context;
+use super::allowed::Allowed;
+use crate::error::Result;
+use crate::record::{Answer, ListKind, ListQuery, RecommendedItem, Source};
+
+/// Answers with the first items of a list.
+pub fn list(context: &Context<'_>, query: &ListQuery) -> Result<Answer> {
+    query.validate()?;
+    let allowed = Allowed::new(context, query.filter.as_ref());
+    let items = match query.list {
+        ListKind::Latest => latest(context, query.limit, &allowed),
+        ListKind::Popular => context
+            .popular
+            .top(query.limit, context.now, &allowed)
+            .into_iter()
+            .filter_map(|(item, score)| context.entry(item, score, Source::Popular))
+            .collect(),
+    };
+    Ok(context.answer(items, None))
+}
+
+/// The items that were published last; those without a publishing time come after all others, newest id first.
+pub fn latest(context: &Context<'_>, limit: usize, allowed: &Allowed<'_>) -> Vec<RecommendedItem> {
+    if limit == 0 {
+        return Vec::new();
+    }
+    let mut newest: Vec<_> = context
+        .catalog
+        .iter()
+        .map(|(id, item)| Reverse((item.time, id)))
+        .filter(|Reverse((_, id))| allowed.allows(*id))
+        .collect();
+    if newest.len() > limit {
+        newest.select_nth_unstable(limit - 1);
+        newest.truncate(limit);
+    }
+    newest.sort_unstable();
+    newest
+        .into_iter()
+        .filter_map(|Reverse((time, id))| {
+            context.entry(id, time.map_or(0.0, |time| time.millis() as f64), Source::Latest)
+        })
+        .collect()
+}

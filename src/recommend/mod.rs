@@ -1,0 +1,77 @@
+//! From a question to an answer: gather what is known of the visitor, find candidates, score them exactly, apply the
+//! policy, explain. Everything here reads; one [`Context`] holds one snapshot, so no answer mixes two. Writing, training
+//! and which snapshot is active belong to the engine.
+
+mod allowed;
+mod catalog;
+mod lists;
+mod nearest;
+mod personal;
+mod popular;
+mod rank;
+mod similar;
+mod spaces;
+mod visitor;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use catalog::Catalog;
+pub use lists::list;
+pub use personal::recommend;
+pub use popular::Popular;
+pub use rank::rank;
+pub use similar::{similar_items, similar_users};
+pub use spaces::{Spaces, search_vectors};
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::features::EventWeights;
+use crate::record::{Answer, Degraded, ItemId, RecommendedItem, Source, Timestamp, UserId};
+use crate::snapshot::Snapshot;
+use crate::store::Store;
+
+/// All that one question may look at.
+pub struct Context<'a> {
+    /// The data.
+    pub store: &'a Store,
+    /// The settings.
+    pub config: &'a Config,
+    /// How events become preferences: the same code as in training.
+    pub weights: &'a EventWeights,
+    /// The snapshot that answers; none before the first training.
+    pub snapshot: Option<&'a Snapshot>,
+    /// Whether the snapshot has not seen all of this user's events.
+    pub is_stale: &'a dyn Fn(UserId) -> bool,
+    /// The metadata of all items.
+    pub catalog: &'a Catalog,
+    /// The running popularity of all items.
+    pub popular: &'a Popular,
+    /// The time of the question.
+    pub now: Timestamp,
+}
+
+impl Context<'_> {
+    /// An answer made of these items, with a fresh id.
+    fn answer(&self, items: Vec<RecommendedItem>, degraded: Option<Degraded>) -> Answer {
+        let snapshot = self.snapshot.map(|snapshot| snapshot.manifest().id);
+        Answer { recommendation_id: recommendation_id(self.now), snapshot, degraded, items }
+    }
+
+    /// One item of an answer; `None` if the item has been deleted meanwhile.
+    fn entry(&self, item: ItemId, score: f64, source: Source) -> Option<RecommendedItem> {
+        let item = self.catalog.get(item)?.id.clone();
+        Some(RecommendedItem { item, score, source, because: None })
+    }
+
+    /// The dense id of an item, and its row in the snapshot if the model knows it.
+    fn resolve(&self, item: &str) -> Result<Option<(ItemId, Option<u32>)>> {
+        let Some(id) = self.store.item_id(item)? else { return Ok(None) };
+        Ok(Some((id, self.snapshot.and_then(|snapshot| snapshot.row(id)))))
+    }
+}
+
+/// A name for an answer, unique within the process and, by the time in it, across restarts.
+fn recommendation_id(now: Timestamp) -> String {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    format!("{:x}-{:x}", now.millis(), COUNTER.fetch_add(1, Ordering::Relaxed))
+}

@@ -1,0 +1,40 @@
+//! The caller's own candidates in the model's order.
+
+use super::Context;
+use super::personal::Taste;
+use super::visitor::Visitor;
+use crate::error::Result;
+use crate::record::{Answer, Degraded, ExcludeSeen, RankQuery, RecommendedItem, Source};
+
+/// Answers with all candidates: first those the model can score, the best first; then the others, the more popular
+/// first; unknown ids at the end, in the caller's order.
+pub fn rank(context: &Context<'_>, query: &RankQuery) -> Result<Answer> {
+    query.validate()?;
+    let visitor = Visitor::gather(context, query.user.as_deref(), &query.session, &ExcludeSeen::All(false))?;
+    let taste = Taste::of(context, &visitor, query.explain)?;
+    let mut scored = Vec::with_capacity(query.items.len());
+    let mut unscored = Vec::new();
+    for (place, name) in query.items.iter().enumerate() {
+        let (item, row) = context.resolve(name)?.map_or((None, None), |(item, row)| (Some(item), row));
+        let mut entry = RecommendedItem { item: name.clone(), score: 0.0, source: Source::Unscored, because: None };
+        match (&taste, row) {
+            (Ok(taste), Some(row)) => {
+                entry.score = f64::from(taste.score(row));
+                entry.source = taste.source();
+                if query.explain {
+                    entry.because = Some(taste.because(context, &visitor, row)?);
+                }
+                scored.push((entry, item));
+            }
+            _ => {
+                let popularity = item.map_or(-1.0, |item| context.popular.score(item, context.now));
+                unscored.push((popularity, place, entry));
+            }
+        }
+    }
+    scored.sort_by(|(a, a_id), (b, b_id)| b.score.total_cmp(&a.score).then(a_id.cmp(b_id)));
+    unscored.sort_by(|(a, a_place, _), (b, b_place, _)| b.total_cmp(a).then(a_place.cmp(b_place)));
+    let degraded = taste.err().or((!unscored.is_empty()).then_some(Degraded::UnknownItem));
+    let items = scored.into_iter().map(|(entry, _)| entry).chain(unscored.into_iter().map(|(.., entry)| entry));
+    Ok(context.answer(items.collect(), degraded))
+}

@@ -1,0 +1,80 @@
+//! What is known of the one who asks: stored events and the session, reduced to preferences by the code that training
+//! uses, and the set of items that count as seen.
+
+use super::Context;
+use crate::error::Result;
+use crate::features::Preference;
+use crate::record::{ExcludeSeen, ItemId, SeenPolicy, SessionItem, Timestamp, UserId};
+
+/// The one who asks.
+pub struct Visitor {
+    /// The stored user; `None` for an unknown id or an anonymous visitor.
+    pub user: Option<UserId>,
+    /// Preferences by row of the snapshot: what a factor is folded in from.
+    pub history: Vec<(u32, f32)>,
+    /// Items that are left out as seen.
+    pub seen: Vec<ItemId>,
+    /// Whether there is something that the user's factor in the snapshot has not seen.
+    pub is_fresh: bool,
+}
+
+impl Visitor {
+    /// Reads the user's latest events and adds the session after them, as if it happened now.
+    pub fn gather(
+        context: &Context<'_>,
+        user: Option<&str>,
+        session: &[SessionItem],
+        exclude_seen: &ExcludeSeen,
+    ) -> Result<Self> {
+        let seen_rule = SeenRule::new(exclude_seen, context.now);
+        let mut seen = Vec::new();
+        // Ages count from the snapshot's newest event, as they did in training.
+        let newest = context.snapshot.and_then(|snapshot| snapshot.manifest().newest_event);
+        let mut preferences = context.weights.history(newest.map_or(context.now, |newest| newest.min(context.now)));
+        for entry in session.iter().rev() {
+            if let Some(item) = context.store.item_id(&entry.item)? {
+                seen.extend(seen_rule.holds(&entry.kind, context.now).then_some(item));
+                preferences.add(item, &entry.kind, entry.value, context.now);
+            }
+        }
+        let user = user.map_or(Ok(None), |user| context.store.user_id(user))?;
+        if let Some(user) = user {
+            let mut left = context.config.recommend.history;
+            context.store.user_history(user, usize::MAX, &mut |event| {
+                seen.extend(seen_rule.holds(event.kind, event.time).then_some(event.item));
+                if left > 0 {
+                    left -= 1;
+                    preferences.add(event.item, event.kind, event.value, event.time);
+                }
+            })?;
+        }
+        let row = |preference: Preference| Some((context.snapshot?.row(preference.item)?, preference.weight));
+        Ok(Self {
+            user,
+            history: preferences.finish().into_iter().filter_map(row).collect(),
+            seen,
+            is_fresh: !session.is_empty() || user.is_some_and(context.is_stale),
+        })
+    }
+}
+
+struct SeenRule<'a> {
+    on: bool,
+    types: &'a [String],
+    since: Timestamp,
+}
+
+impl<'a> SeenRule<'a> {
+    fn new(exclude_seen: &'a ExcludeSeen, now: Timestamp) -> Self {
+        match exclude_seen {
+            ExcludeSeen::All(on) => Self { on: *on, types: &[], since: Timestamp::MIN },
+            ExcludeSeen::Some(SeenPolicy { types, window }) => {
+                Self { on: true, types, since: window.map_or(Timestamp::MIN, |window| now.before(window)) }
+            }
+        }
+    }
+
+    fn holds(&self, kind: &str, time: Timestamp) -> bool {
+        self.on && time >= self.since && (self.types.is_empty() || self.types.iter().any(|wanted| wanted == kind))
+    }
+}
