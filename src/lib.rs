@@ -1,6 +1,7 @@
 //! Savor is an embedded recommendation engine.
 
 mod config;
+mod engine;
 mod error;
 mod eval;
 mod features;
@@ -17,6 +18,10 @@ mod train;
 pub use config::{
     Config, Durability, EvaluateConfig, EventsConfig, IndexChoice, IndexConfig, Metric, RecommendConfig, Repeats,
     ServerConfig, SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,
+};
+pub use engine::{
+    Activate, Appended, Bundled, Engine, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged, Page, Put,
+    SpaceStats, Stats, TrainOptions, VectorFile, build_bundle,
 };
 pub use error::{Error, Result};
 pub use eval::{Estimate, ListFigures, ModelReport, Report};

@@ -1,0 +1,186 @@
+//! Background jobs: started, followed, cancelled, and remembered across restarts.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use rustc_hash::FxHashMap;
+
+use super::{Activate, Engine, Gate, Job, JobState, TrainOptions, lock};
+use crate::error::{Error, Result};
+use crate::progress::{Progress, Step};
+use crate::record::{SnapshotId, Timestamp};
+use crate::store::{Records, Store};
+
+/// So many ended jobs are remembered.
+const REMEMBERED: usize = 100;
+
+/// The jobs of an engine.
+pub(super) struct Jobs {
+    next: AtomicU64,
+    running: Mutex<FxHashMap<u64, Running>>,
+    /// For each snapshot built since the engine was opened: the tick of the writes that it has seen.
+    seen: Mutex<FxHashMap<SnapshotId, u64>>,
+}
+
+struct Running {
+    state: Arc<Handle>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Handle {
+    cancelled: AtomicBool,
+    ended: AtomicBool,
+    step: Mutex<Option<Step>>,
+}
+
+impl Progress for Handle {
+    fn report(&self, step: &Step) {
+        *lock(&self.step) = Some(step.clone());
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+impl Jobs {
+    /// Reads the history; jobs that a crash interrupted are marked as failed.
+    pub fn open(store: &Store) -> Result<Self> {
+        let mut last = 0;
+        for (id, mut job) in store.records::<Job>(Records::Jobs)? {
+            last = last.max(id);
+            if job.state == JobState::Running {
+                job.state = JobState::Failed;
+                job.message = Some("the process ended while it ran; start it again".into());
+                job.finished = Some(Timestamp::now());
+                store.put_record(Records::Jobs, id, &job)?;
+            }
+        }
+        Ok(Self { next: AtomicU64::new(last + 1), running: Mutex::default(), seen: Mutex::default() })
+    }
+
+    /// Remembers what a snapshot has seen.
+    pub fn note_seen(&self, snapshot: SnapshotId, tick: u64) {
+        lock(&self.seen).insert(snapshot, tick);
+    }
+
+    /// What a snapshot has seen, if it was built since the engine was opened.
+    pub fn seen(&self, snapshot: SnapshotId) -> Option<u64> {
+        lock(&self.seen).get(&snapshot).copied()
+    }
+}
+
+impl Engine {
+    /// Starts a training in the background. Errors: [`Error::Conflict`] while another one runs.
+    pub fn start_training(&self, options: &TrainOptions) -> Result<Job> {
+        let jobs = &self.inner.jobs;
+        let mut running = lock(&jobs.running);
+        if running.values().any(|job| !job.state.ended.load(Ordering::Acquire)) {
+            return Err(Error::Conflict("a training is already running; follow or cancel it".into()));
+        }
+        let job = Job {
+            id: jobs.next.fetch_add(1, Ordering::Relaxed),
+            kind: "train".into(),
+            state: JobState::Running,
+            created: Timestamp::now(),
+            finished: None,
+            step: None,
+            snapshot: None,
+            message: None,
+        };
+        self.inner.store.put_record(Records::Jobs, job.id, &job)?;
+        let state = Arc::new(Handle::default());
+        let (engine, options, handle, record) = (self.clone(), options.clone(), Arc::clone(&state), job.clone());
+        let thread = std::thread::Builder::new()
+            .name(format!("savor-job-{}", job.id))
+            .spawn(move || engine.run_training(&options, &handle, record))
+            .map_err(Error::io("thread"))?;
+        running.clear();
+        running.insert(job.id, Running { state, thread: Some(thread) });
+        drop(running);
+        self.forget_old_jobs()?;
+        Ok(job)
+    }
+
+    /// A job, with its last step while it runs. Errors: [`Error::NotFound`].
+    pub fn job(&self, id: u64) -> Result<Job> {
+        let job: Option<Job> = self.inner.store.record(Records::Jobs, id)?;
+        let mut job = job.ok_or_else(|| Error::not_found("job", id.to_string()))?;
+        if job.state == JobState::Running {
+            job.step = lock(&self.inner.jobs.running).get(&id).and_then(|running| lock(&running.state.step).clone());
+        }
+        Ok(job)
+    }
+
+    /// The last jobs, the newest first.
+    pub fn jobs(&self) -> Result<Vec<Job>> {
+        let records = self.inner.store.records::<Job>(Records::Jobs)?;
+        records.into_iter().rev().map(|(id, _)| self.job(id)).collect()
+    }
+
+    /// Asks a job to stop; it does so at its next step and leaves nothing behind. Errors: [`Error::NotFound`].
+    pub fn cancel_job(&self, id: u64) -> Result<Job> {
+        if let Some(running) = lock(&self.inner.jobs.running).get(&id) {
+            running.state.cancelled.store(true, Ordering::Relaxed);
+        }
+        self.job(id)
+    }
+
+    /// Waits until a job has ended.
+    pub fn wait_for_job(&self, id: u64) -> Result<Job> {
+        let thread = lock(&self.inner.jobs.running).get_mut(&id).and_then(|running| running.thread.take());
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!(job = id, "the job's thread ended by a panic");
+        }
+        self.job(id)
+    }
+
+    /// Cancels background jobs and waits for them. The directory is released when the last clone is dropped.
+    pub fn shutdown(&self) {
+        let ids: Vec<u64> = lock(&self.inner.jobs.running).keys().copied().collect();
+        for id in ids {
+            let ended = self.cancel_job(id).and_then(|_| self.wait_for_job(id));
+            if let Err(error) = ended {
+                tracing::warn!(job = id, %error, "a job could not be stopped in order");
+            }
+        }
+    }
+
+    fn run_training(&self, options: &TrainOptions, handle: &Handle, mut job: Job) {
+        let training = AssertUnwindSafe(|| {
+            let snapshot = self.train_with(options, handle)?;
+            job.snapshot = Some(snapshot);
+            match options.activate {
+                Activate::Gate => self.activate_if(snapshot, &Gate::from_config(self.config())),
+                Activate::Always => self.activate(snapshot),
+                Activate::Never => Ok(()),
+            }
+        });
+        // A defect must not leave a job that runs for ever.
+        let result = catch_unwind(training)
+            .unwrap_or_else(|_| Err(Error::Conflict("training ended by a defect; the log has its place".into())));
+        job.finished = Some(Timestamp::now());
+        (job.state, job.message) = match result {
+            Ok(()) => (JobState::Done, None),
+            Err(error @ Error::GateFailed { .. }) => (JobState::Done, Some(error.to_string())),
+            Err(Error::Cancelled(_)) => (JobState::Cancelled, None),
+            Err(error) => (JobState::Failed, Some(error.to_string())),
+        };
+        tracing::info!(job = job.id, state = ?job.state, message = job.message, "training ended");
+        if let Err(error) = self.inner.store.put_record(Records::Jobs, job.id, &job) {
+            tracing::error!(job = job.id, %error, "cannot record how the job ended");
+        }
+        handle.ended.store(true, Ordering::Release);
+    }
+
+    fn forget_old_jobs(&self) -> Result<()> {
+        let records = self.inner.store.records::<Job>(Records::Jobs)?;
+        for (id, _) in records.iter().rev().skip(REMEMBERED) {
+            self.inner.store.delete_record(Records::Jobs, *id)?;
+        }
+        Ok(())
+    }
+}

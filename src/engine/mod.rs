@@ -1,0 +1,147 @@
+//! The engine: opens a data directory, writes, trains, switches snapshots, and answers. It ties the rooms together and
+//! keeps what must be in memory (catalogue, popularity, the active snapshot) in step with the store. Synchronous; no
+//! runtime is needed.
+
+mod freshness;
+mod jobs;
+mod learning;
+mod offline;
+mod operations;
+mod options;
+mod questions;
+mod snapshots;
+mod writes;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use arc_swap::ArcSwapOption;
+
+pub use offline::{Bundled, VectorFile, build_bundle};
+pub use options::{
+    Activate, Appended, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged, Page, Put, SpaceStats,
+    Stats, TrainOptions,
+};
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::features::EventWeights;
+use crate::recommend::{Catalog, Popular, Spaces};
+use crate::snapshot::{self, Snapshot};
+use crate::store::{Holder, Store};
+use freshness::{Freshness, Seen};
+use jobs::Jobs;
+
+/// An open data directory: the whole recommendation engine. Cheap to clone; share it between threads as it is.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?; let data = dir.path().join("data");
+/// use savor::{Config, Engine, Event, Query};
+///
+/// let engine = Engine::open(&data, Config::default())?;
+/// engine.append_events(&[Event::new("u1", "i9", "click")])?;
+/// let answer = engine.recommend(&Query::for_user("u2").limit(10))?;
+/// assert_eq!(answer.items[0].item, "i9"); // nothing is trained yet: what is popular
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dir: PathBuf,
+    config: Config,
+    weights: EventWeights,
+    store: Store,
+    live: ArcSwapOption<Live>,
+    // Who takes several of these three takes them in this order.
+    catalog: RwLock<Catalog>,
+    popular: RwLock<Popular>,
+    spaces: RwLock<Spaces>,
+    freshness: Freshness,
+    /// Held while snapshots are switched, exported, imported, removed or backed up.
+    switching: Mutex<()>,
+    /// Held while a model is trained.
+    training: Mutex<()>,
+    jobs: Jobs,
+}
+
+/// The active snapshot and what it has seen.
+struct Live {
+    snapshot: Snapshot,
+    seen: Seen,
+}
+
+impl Engine {
+    /// Opens a data directory, or makes a new one where there is none. Removes what a crash left behind and loads the
+    /// active snapshot; if that is damaged, the newest one before it that is not.
+    ///
+    /// Errors: [`crate::Error::Locked`] when somebody has it open, [`crate::Error::NotSavor`] for a directory of another
+    /// program, [`crate::Error::NewerFormat`] for one of a newer Savor.
+    pub fn open(path: impl AsRef<Path>, config: Config) -> Result<Self> {
+        config.validate()?;
+        let dir = path.as_ref().to_path_buf();
+        let store = Store::open(&dir, &config.store)?;
+        snapshot::remove_leftovers(&store, &dir)?;
+        let weights = EventWeights::new(&config.events);
+        let jobs = Jobs::open(&store)?;
+        let view = store.view();
+        let catalog = Catalog::load(&view)?;
+        let popular = Popular::load(&view, &config, &weights)?;
+        drop(view);
+        let engine = Self {
+            inner: Arc::new(Inner {
+                dir,
+                config,
+                weights,
+                store,
+                live: ArcSwapOption::empty(),
+                catalog: RwLock::new(catalog),
+                popular: RwLock::new(popular),
+                spaces: RwLock::new(Spaces::default()),
+                freshness: Freshness::default(),
+                switching: Mutex::new(()),
+                training: Mutex::new(()),
+                jobs,
+            }),
+        };
+        engine.load_active()?;
+        Ok(engine)
+    }
+
+    /// Who has a directory open: process id and, if it serves, its address. `None` when nobody has.
+    pub fn holder(path: impl AsRef<Path>) -> Option<Holder> {
+        crate::store::holder(path.as_ref())
+    }
+
+    /// The settings it was opened with.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// The data directory.
+    pub fn path(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    /// Writes the address of a server into the directory's lock, so that others who find it locked can be told.
+    pub fn announce(&self, address: &str) -> Result<()> {
+        self.inner.store.announce(address)
+    }
+}
+
+// A panic while one of these locks was held cannot leave the maps behind them half-changed in a way that matters more
+// than going on serving: each entry is replaced whole.
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

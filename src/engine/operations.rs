@@ -1,0 +1,113 @@
+//! Running it: figures, checks, backup and restore.
+
+use std::path::Path;
+
+use super::{Engine, Finding, SpaceStats, Stats};
+use crate::error::{Error, Result};
+use crate::snapshot::{Manifest, Snapshot, SnapshotState};
+use crate::store::Store;
+
+impl Engine {
+    /// How much there is, and what serves. Counts the raw vectors one by one; [`Engine::figures`] does not.
+    pub fn stats(&self) -> Result<Stats> {
+        let store = &self.inner.store;
+        let mut spaces = Vec::new();
+        for (space, dimension) in store.spaces()? {
+            let mut vectors = 0;
+            store.for_each_vector(&space, &mut |_, _| {
+                vectors += 1;
+                Ok(())
+            })?;
+            spaces.push(SpaceStats { space, dimension: dimension as u64, vectors });
+        }
+        Ok(Stats { spaces, ..self.figures()? })
+    }
+
+    /// The same without the spaces of raw vectors: cheap, to be asked every few seconds.
+    pub fn figures(&self) -> Result<Stats> {
+        let store = &self.inner.store;
+        let counts = store.counts();
+        let live = self.inner.live.load();
+        let trained_on = live.as_ref().map_or(0, |live| live.snapshot.manifest().events);
+        Ok(Stats {
+            version: env!("CARGO_PKG_VERSION").into(),
+            users: counts.users,
+            items: counts.items,
+            events: counts.events,
+            events_since_snapshot: counts.events.saturating_sub(trained_on),
+            active_snapshot: self.active_snapshot(),
+            snapshots: self.snapshots()?.len() as u64,
+            spaces: Vec::new(),
+            disk_bytes: disk_bytes(self.path())?,
+        })
+    }
+
+    /// Looks at everything that can be looked at without changing it: what `savor doctor` prints.
+    pub fn check(&self) -> Result<Vec<Finding>> {
+        let mut findings = vec![self.check_counts()?];
+        let whole = |manifest: &Manifest| manifest.state != SnapshotState::Building;
+        for manifest in self.snapshots()?.into_iter().filter(whole) {
+            let (check, wanted) = (format!("snapshot {}", manifest.id), manifest.items);
+            let loaded = Snapshot::load(self.path(), manifest);
+            findings.push(match loaded {
+                Ok(snapshot) if snapshot.vectors().len() as u64 == wanted => {
+                    let detail = format!("{wanted} items, every checksum fits");
+                    Finding { check, ok: true, detail }
+                }
+                Ok(snapshot) => {
+                    let detail = format!("{} vectors, the manifest says {wanted}", snapshot.vectors().len());
+                    Finding { check, ok: false, detail }
+                }
+                Err(error) => Finding { check, ok: false, detail: format!("{error}; train again or roll back") },
+            });
+        }
+        findings.push(match self.active_snapshot() {
+            Some(id) => {
+                Finding { check: "serving".into(), ok: true, detail: format!("answers come from snapshot {id}") }
+            }
+            None => {
+                // Before the first training this is as it should be.
+                let ok = self.snapshots()?.is_empty();
+                let detail = "no snapshot is active, answers are popular items; run `savor train`".into();
+                Finding { check: "serving".into(), ok, detail }
+            }
+        });
+        Ok(findings)
+    }
+
+    /// Writes a consistent copy of everything, while reading and writing go on. `to` must not exist yet; it appears when
+    /// the copy is complete.
+    pub fn backup(&self, to: impl AsRef<Path>) -> Result<()> {
+        let _switching = super::lock(&self.inner.switching);
+        self.inner.store.backup(to.as_ref())
+    }
+
+    /// Makes a data directory from a backup. `to` must not exist or be empty; it appears when it is complete.
+    pub fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+        Store::restore(from.as_ref(), to.as_ref())
+    }
+
+    /// Reads the whole log and compares it with the counters.
+    fn check_counts(&self) -> Result<Finding> {
+        let view = self.inner.store.view();
+        let mut read = 0;
+        view.for_each_event(None, &mut |_| {
+            read += 1;
+            Ok(())
+        })?;
+        let counted = view.event_count()?;
+        let detail = format!("{read} readable, {counted} counted");
+        Ok(Finding { check: "events".into(), ok: read == counted, detail })
+    }
+}
+
+fn disk_bytes(dir: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
+        let entry = entry.map_err(Error::io(dir))?;
+        // A file that RocksDB removed a moment ago counts as nothing.
+        let Ok(metadata) = entry.metadata() else { continue };
+        bytes += if metadata.is_dir() { disk_bytes(&entry.path())? } else { metadata.len() };
+    }
+    Ok(bytes)
+}

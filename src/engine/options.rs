@@ -1,0 +1,207 @@
+//! What long operations take and give back.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, Split, TrainConfig};
+use crate::eval::Report;
+use crate::ingest::Source;
+use crate::progress::Step;
+use crate::record::{SnapshotId, Timestamp};
+
+/// How a snapshot is trained. The default takes all settings from the engine's configuration and measures the model on
+/// a hold-out before it trains on everything.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainOptions {
+    /// Replaces the configuration's training settings.
+    pub train: Option<TrainConfig>,
+    /// Whether to measure the model on a hold-out first; the gate needs these figures.
+    pub measure: bool,
+    /// What to do with the finished snapshot; a background job does it, [`crate::Engine::train`] leaves it to the caller.
+    pub activate: Activate,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self { train: None, measure: true, activate: Activate::Gate }
+    }
+}
+
+/// What happens with a freshly trained snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Activate {
+    /// It goes live if it passes the configuration's gate.
+    Gate,
+    /// It goes live.
+    Always,
+    /// It waits.
+    Never,
+}
+
+/// The condition under which a snapshot may replace the active one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// The offline metric that is compared: `ndcg@10`, `recall@20`, …
+    pub metric: String,
+    /// How much lower than the active snapshot's it may be.
+    pub tolerance: f64,
+}
+
+impl Gate {
+    /// The metric may be lower than the active snapshot's by at most `tolerance`, absolute.
+    pub fn no_worse(metric: impl Into<String>, tolerance: f64) -> Self {
+        Self { metric: metric.into(), tolerance }
+    }
+
+    /// The gate that the configuration names.
+    pub fn from_config(config: &Config) -> Self {
+        Self::no_worse(&config.snapshot.gate_metric, config.snapshot.gate_tolerance)
+    }
+}
+
+/// What is evaluated. The default trains with the engine's configuration on the configured split's training part.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluateOptions {
+    /// Replaces the configuration's training settings.
+    pub train: Option<TrainConfig>,
+    /// Replaces the configuration's split.
+    pub split: Option<Split>,
+    /// Trains on everything stored and tests on the user–item pairs of this file.
+    #[serde(skip)]
+    pub test: Option<Source>,
+}
+
+/// How good a model is on data it has not seen, beside the popularity baseline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Evaluation {
+    /// The settings that were measured, none left to the data.
+    pub train: TrainConfig,
+    /// Seconds that training took, without reading the events.
+    pub train_seconds: f64,
+    /// The training objective after the last epoch.
+    pub loss: f64,
+    /// The metrics.
+    pub report: Report,
+}
+
+/// What an append of events did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Appended {
+    /// Events that are stored now and were not before.
+    pub stored: u64,
+    /// Events that were stored already; nothing changed.
+    pub known: u64,
+}
+
+/// What an upsert of items or users did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Put {
+    /// Records that were not there before.
+    pub created: u64,
+    /// Records that were replaced by different ones.
+    pub changed: u64,
+    /// Records that were the same already.
+    pub unchanged: u64,
+}
+
+/// What a merge of two users did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Merged {
+    /// Events that moved.
+    pub moved: u64,
+    /// Events that the remaining user had already.
+    pub known: u64,
+}
+
+/// A background job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Job {
+    /// Its number.
+    pub id: u64,
+    /// What it does: `train`.
+    pub kind: String,
+    /// Where it stands.
+    pub state: JobState,
+    /// When it was asked for.
+    pub created: Timestamp,
+    /// When it ended.
+    pub finished: Option<Timestamp>,
+    /// The last step reported, while it runs.
+    pub step: Option<Step>,
+    /// The snapshot it made.
+    pub snapshot: Option<SnapshotId>,
+    /// Why it failed, or why the gate refused its snapshot.
+    pub message: Option<String>,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// In work.
+    Running,
+    /// Ended well.
+    Done,
+    /// Ended with an error, or by a crash of the process.
+    Failed,
+    /// Stopped on request.
+    Cancelled,
+}
+
+/// How much there is, and what serves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Stats {
+    /// Version of Savor.
+    pub version: String,
+    /// Users with a profile or an event.
+    pub users: u64,
+    /// Items with metadata or an event.
+    pub items: u64,
+    /// Events in the log.
+    pub events: u64,
+    /// Events since the active snapshot was trained.
+    pub events_since_snapshot: u64,
+    /// The snapshot that answers.
+    pub active_snapshot: Option<SnapshotId>,
+    /// Snapshots kept.
+    pub snapshots: u64,
+    /// Spaces of raw vectors.
+    pub spaces: Vec<SpaceStats>,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+}
+
+/// A space of vectors that the user brought.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SpaceStats {
+    /// Its name.
+    pub space: String,
+    /// Length of its vectors.
+    pub dimension: u64,
+    /// How many there are.
+    pub vectors: u64,
+}
+
+/// One thing that `doctor` looked at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// What was checked.
+    pub check: String,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What was seen, and what to do if it is not as it should be.
+    pub detail: String,
+}
+
+/// A page of a listing, in the order of external ids.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Page<T> {
+    /// The entries.
+    pub entries: Vec<T>,
+    /// Where the next page begins; absent on the last.
+    pub cursor: Option<String>,
+}

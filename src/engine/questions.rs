@@ -1,0 +1,65 @@
+//! The questions. Each takes the active snapshot once, so that an answer never mixes two.
+
+use super::{Engine, read, write};
+use crate::config::Metric;
+use crate::error::Result;
+use crate::recommend::{self, Context};
+use crate::record::{Answer, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, Timestamp, VectorQuery};
+
+impl Engine {
+    /// What should this user see next? Falls back to popular items, and says why, rather than fail for want of a model,
+    /// of history or of a known id. Errors: [`crate::Error::Invalid`] for a malformed question.
+    pub fn recommend(&self, query: &Query) -> Result<Answer> {
+        self.ask(|context| recommend::recommend(context, query))
+    }
+
+    /// The caller's own candidates in the model's order; all come back. Errors: [`crate::Error::Invalid`].
+    pub fn rank(&self, query: &RankQuery) -> Result<Answer> {
+        self.ask(|context| recommend::rank(context, query))
+    }
+
+    /// Items near to a given one. Errors: [`crate::Error::NotFound`] for an id that was never seen.
+    pub fn similar_items(&self, query: &SimilarQuery) -> Result<Answer> {
+        self.ask(|context| recommend::similar_items(context, query))
+    }
+
+    /// Users near to a given one; none if the user has no factor. Errors: [`crate::Error::NotFound`] for an id that was
+    /// never seen.
+    pub fn similar_users(&self, query: &SimilarQuery) -> Result<Vec<Neighbour>> {
+        // A pass over all users: no lock that a writer may wait for is held meanwhile.
+        recommend::similar_users(&self.inner.store, self.active_snapshot(), query)
+    }
+
+    /// The first items of a list that is the same for everybody.
+    pub fn list(&self, query: &ListQuery) -> Result<Answer> {
+        self.ask(|context| recommend::list(context, query))
+    }
+
+    /// The nearest items to a raw vector. Errors: [`crate::Error::NotFound`] for a space that no item has a vector in.
+    pub fn search_vectors(&self, query: &VectorQuery) -> Result<Answer> {
+        query.validate()?;
+        if !read(&self.inner.spaces).has(&query.space) {
+            let metric = self.inner.config.index.spaces.get(&query.space).copied().unwrap_or(Metric::Cosine);
+            write(&self.inner.spaces).load(&self.inner.store, &query.space, metric)?;
+        }
+        // Locks are taken in the order catalogue, popularity, spaces; `ask` has the first two.
+        self.ask(|context| recommend::search_vectors(context, &read(&self.inner.spaces), query))
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&Context<'_>) -> Result<T>) -> Result<T> {
+        let inner = &*self.inner;
+        let live = inner.live.load();
+        let catalog = read(&inner.catalog);
+        let popular = read(&inner.popular);
+        question(&Context {
+            store: &inner.store,
+            config: &inner.config,
+            weights: &inner.weights,
+            snapshot: live.as_ref().map(|live| &live.snapshot),
+            is_stale: &|user| live.as_ref().is_none_or(|live| inner.freshness.is_stale(user, live.seen)),
+            catalog: &catalog,
+            popular: &popular,
+            now: Timestamp::now(),
+        })
+    }
+}

@@ -1,0 +1,201 @@
+//! Which snapshot answers: activation, gate, roll-back, retention, and the way in and out as a bundle.
+
+use std::cmp::Reverse;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::freshness::Seen;
+use super::{Engine, Gate, Live, lock};
+use crate::error::{Error, Result};
+use crate::record::{SnapshotId, Timestamp};
+use crate::snapshot::{self, Manifest, Snapshot, SnapshotState};
+use crate::store::Records;
+
+impl Engine {
+    /// All snapshots, the newest first.
+    pub fn snapshots(&self) -> Result<Vec<Manifest>> {
+        let mut manifests: Vec<Manifest> =
+            self.inner.store.records(Records::Snapshots)?.into_iter().map(|(_, manifest)| manifest).collect();
+        manifests.sort_by_key(|manifest| Reverse(manifest.id));
+        Ok(manifests)
+    }
+
+    /// One snapshot's manifest. Errors: [`Error::NotFound`].
+    pub fn snapshot(&self, id: SnapshotId) -> Result<Manifest> {
+        let manifest = self.inner.store.record(Records::Snapshots, id.0)?;
+        manifest.ok_or_else(|| Error::not_found("snapshot", id.to_string()))
+    }
+
+    /// The snapshot that answers; `None` before the first activation.
+    pub fn active_snapshot(&self) -> Option<SnapshotId> {
+        self.inner.live.load().as_ref().map(|live| live.snapshot.manifest().id)
+    }
+
+    /// Lets a snapshot answer from now on. Requests in flight finish with the one they began with. Errors:
+    /// [`Error::NotFound`]; [`Error::Conflict`] while it is being built; [`Error::Corrupt`] if its files are damaged (the
+    /// active one serves on).
+    pub fn activate(&self, id: SnapshotId) -> Result<()> {
+        let _switching = lock(&self.inner.switching);
+        self.switch(self.snapshot(id)?, None)
+    }
+
+    /// Lets a snapshot answer if it passes the gate; otherwise it is marked `rejected` and the active one serves on.
+    /// Errors: [`Error::GateFailed`] with the numbers, and those of [`Engine::activate`].
+    pub fn activate_if(&self, id: SnapshotId, gate: &Gate) -> Result<()> {
+        let _switching = lock(&self.inner.switching);
+        let mut candidate = self.snapshot(id)?;
+        let active = self.active_snapshot().map(|active| self.snapshot(active)).transpose()?;
+        match verdict(&candidate, active.as_ref(), gate) {
+            Ok(note) => self.switch(candidate, Some(note)),
+            Err(reason) => {
+                candidate.state = SnapshotState::Rejected;
+                candidate.note = Some(reason.clone());
+                self.inner.store.put_record(Records::Snapshots, id.0, &candidate)?;
+                if let Err(error) = self.retain() {
+                    tracing::warn!(%error, "old snapshots are not removed");
+                }
+                Err(Error::GateFailed { snapshot: id.0, reason })
+            }
+        }
+    }
+
+    /// Goes back to the snapshot older than the active one that was active last. Errors: [`Error::Conflict`] if
+    /// there is none.
+    pub fn rollback(&self) -> Result<SnapshotId> {
+        let _switching = lock(&self.inner.switching);
+        let active = self.active_snapshot().ok_or_else(|| Error::Conflict("no snapshot is active".into()))?;
+        let manifests = self.snapshots()?;
+        let retired = manifests.into_iter().filter(|m| m.id < active && m.state == SnapshotState::Retired);
+        let target = retired.max_by_key(|manifest| (manifest.activated, manifest.id));
+        let target = target.ok_or_else(|| Error::Conflict(format!("no snapshot before {active} has been active")))?;
+        let id = target.id;
+        self.switch(target, Some(format!("rolled back from {active}")))?;
+        Ok(id)
+    }
+
+    /// Writes a snapshot as one portable, checksummed bundle.
+    pub fn export_snapshot(&self, id: SnapshotId, to: impl AsRef<Path>) -> Result<()> {
+        let _switching = lock(&self.inner.switching);
+        let manifest = self.snapshot(id)?;
+        if manifest.state == SnapshotState::Building {
+            return Err(Error::Conflict(format!("snapshot {id} is still being built")));
+        }
+        let snapshot = Snapshot::load(&self.inner.dir, manifest)?;
+        snapshot::export(&self.inner.store, &self.inner.dir, &snapshot, to.as_ref())
+    }
+
+    /// Verifies a bundle whole and takes it in as a `validated` snapshot, not active yet. Users and items that are
+    /// unknown here become known. Errors: [`Error::Corrupt`], [`Error::NewerFormat`].
+    pub fn import_snapshot(&self, from: impl AsRef<Path>) -> Result<SnapshotId> {
+        let _switching = lock(&self.inner.switching);
+        let manifest = snapshot::import(&self.inner.store, &self.inner.dir, from.as_ref())?;
+        self.reload_catalog()?;
+        Ok(manifest.id)
+    }
+
+    /// Loads what answered when the directory was last open, or the newest good one before it.
+    pub(super) fn load_active(&self) -> Result<()> {
+        let Some(active) = self.inner.store.active_snapshot()? else { return Ok(()) };
+        let candidates = self
+            .snapshots()?
+            .into_iter()
+            .filter(|manifest| manifest.id == active || (manifest.id < active && manifest.activated.is_some()));
+        for manifest in candidates {
+            let id = manifest.id;
+            match Snapshot::load(&self.inner.dir, manifest) {
+                Ok(snapshot) => {
+                    let seen = self.seen_at_open(snapshot.manifest())?;
+                    self.inner.live.store(Some(Arc::new(Live { snapshot, seen })));
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::error!(snapshot = id.0, %error, "cannot load the snapshot, trying the one before")
+                }
+            }
+        }
+        tracing::error!(
+            snapshot = active.0,
+            "no snapshot can be loaded; answers are popular items until the next training"
+        );
+        Ok(())
+    }
+
+    /// The switch itself: load and check first, make it durable, then swap one pointer.
+    fn switch(&self, mut manifest: Manifest, note: Option<String>) -> Result<()> {
+        if manifest.state == SnapshotState::Building {
+            return Err(Error::Conflict(format!("snapshot {} is still being built", manifest.id)));
+        }
+        let id = manifest.id;
+        manifest.state = SnapshotState::Active;
+        manifest.activated = Some(Timestamp::now());
+        manifest.note = note.or(manifest.note);
+        let snapshot = Snapshot::load(&self.inner.dir, manifest.clone())?;
+        let mut manifests = vec![(id.0, manifest)];
+        let active = self.snapshots()?.into_iter().filter(|m| m.id != id && m.state == SnapshotState::Active);
+        manifests.extend(active.map(|m| (m.id.0, Manifest { state: SnapshotState::Retired, ..m })));
+        self.inner.store.set_active_snapshot(id, &manifests)?;
+        let seen = self.inner.jobs.seen(id).map_or(Seen::Nothing, Seen::Until);
+        self.inner.live.store(Some(Arc::new(Live { snapshot, seen })));
+        tracing::info!(snapshot = id.0, "snapshot active");
+        self.retain()
+    }
+
+    /// Removes old snapshots. The active one stays; of those that were active before, as many as are to be kept for
+    /// roll-back; of those that wait for their activation, as many again; of the rejected, the newest.
+    fn retain(&self) -> Result<()> {
+        let active = self.active_snapshot();
+        let keep = self.inner.config.snapshot.keep;
+        let (mut served, mut waiting, mut rejected) = (1, 0, 0);
+        for manifest in self.snapshots()? {
+            let (count, most) = match manifest.state {
+                SnapshotState::Building => continue,
+                _ if Some(manifest.id) == active => continue,
+                SnapshotState::Rejected => (&mut rejected, 1),
+                SnapshotState::Validated => (&mut waiting, keep),
+                SnapshotState::Active | SnapshotState::Retired => (&mut served, keep),
+            };
+            *count += 1;
+            if *count > most {
+                snapshot::remove(&self.inner.store, &self.inner.dir, manifest.id)?;
+                tracing::info!(snapshot = manifest.id.0, "snapshot removed");
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks the users with events after the snapshot's newest; if the counts do not add up, events came in late or were
+    /// deleted, and nothing is taken as seen.
+    fn seen_at_open(&self, manifest: &Manifest) -> Result<Seen> {
+        let store = &self.inner.store;
+        let Some(newest) = manifest.newest_event else { return Ok(Seen::Nothing) };
+        let mut later = 0;
+        let mut users = Vec::new();
+        store.view().for_each_event(Timestamp::from_millis(newest.millis() + 1).ok(), &mut |event| {
+            later += 1;
+            users.push(event.user);
+            Ok(())
+        })?;
+        if store.view().log_changes()? != manifest.log_changes + later {
+            return Ok(Seen::Nothing);
+        }
+        let seen = Seen::Until(self.inner.freshness.now());
+        self.inner.freshness.mark(users);
+        Ok(seen)
+    }
+}
+
+/// Why a candidate may go live, or why not.
+fn verdict(candidate: &Manifest, active: Option<&Manifest>, gate: &Gate) -> std::result::Result<String, String> {
+    let Some(active) = active else { return Ok("the first snapshot".into()) };
+    let metric = &gate.metric;
+    match (candidate.metric(metric), active.metric(metric)) {
+        (Some(new), Some(old)) if new >= old - gate.tolerance => {
+            Ok(format!("{metric} {new:.4}, snapshot {} had {old:.4}", active.id))
+        }
+        (Some(new), Some(old)) => {
+            Err(format!("{metric} is {new:.4}, snapshot {} has {old:.4}, tolerance {}", active.id, gate.tolerance))
+        }
+        (None, Some(_)) => Err(format!("{metric} was not measured; train with measuring on, or activate it by hand")),
+        (_, None) => Ok(format!("snapshot {} has no {metric} to compare with", active.id)),
+    }
+}

@@ -1,0 +1,230 @@
+//! Writing: the store first, then what is in memory. A record in memory is always re-read from the store under the lock
+//! of its map, so that two writers cannot leave an older state behind.
+
+use rustc_hash::FxHashSet;
+
+use super::{Appended, Engine, Merged, Page, Put, read, write};
+use crate::config::Durability;
+use crate::error::{Error, Result};
+use crate::ingest::{self, ImportOptions, Kind, Sink, Source, Summary, Written};
+use crate::progress::Progress;
+use crate::recommend::Catalog;
+use crate::record::{Event, Item, ItemId, ItemPatch, User, UserPatch};
+
+/// The longest page of a listing.
+const MAX_PAGE: usize = 10_000;
+
+impl Engine {
+    /// Appends events, all or none. An event that is stored already is counted as known and changes nothing. When this
+    /// returns the events are on disk, unless the configuration asks for less. Errors: [`Error::Invalid`] names the first
+    /// bad event and its field.
+    pub fn append_events(&self, events: &[Event]) -> Result<Appended> {
+        self.append_events_with(events, self.inner.config.store.durability)
+    }
+
+    /// The same with a durability of the caller's choice.
+    pub fn append_events_with(&self, events: &[Event], durability: Durability) -> Result<Appended> {
+        for (place, event) in events.iter().enumerate() {
+            event.validate().map_err(|error| error.within(&format!("events[{place}]")))?;
+        }
+        let inner = &*self.inner;
+        let appended = inner.store.append_events(events, durability)?;
+        inner.freshness.mark(appended.new.iter().map(|event| event.user));
+        self.know_items(appended.new.iter().map(|event| event.item))?;
+        let mut popular = write(&inner.popular);
+        for new in &appended.new {
+            if let Some(event) = events.get(new.place) {
+                popular.add(&inner.weights, new.item, &event.kind, event.value, new.time);
+            }
+        }
+        Ok(Appended { stored: appended.new.len() as u64, known: appended.known })
+    }
+
+    /// A user's events with all their fields, the newest first. Errors: [`Error::NotFound`] for an unknown user.
+    pub fn user_events(&self, id: &str, limit: usize) -> Result<Vec<Event>> {
+        let user = self.inner.store.user_id(id)?.ok_or_else(|| Error::not_found("user", id))?;
+        self.inner.store.user_events(user, limit.min(MAX_PAGE))
+    }
+
+    /// Passes all events on with all their fields, in the order of time: what `savor export` writes. Reads from a view;
+    /// writes go on meanwhile. An error of `f` ends it.
+    pub fn for_each_event(&self, f: &mut dyn FnMut(&Event) -> Result<()>) -> Result<()> {
+        self.inner.store.view().for_each_whole_event(f)
+    }
+
+    /// Inserts or replaces items, all or none. Errors: [`Error::Invalid`] names the first bad item and its field.
+    pub fn put_items(&self, items: &[Item]) -> Result<Put> {
+        for (place, item) in items.iter().enumerate() {
+            item.validate().map_err(|error| error.within(&format!("items[{place}]")))?;
+        }
+        let put = self.inner.store.put_items(items, self.inner.config.store.durability)?;
+        self.refresh_items(put.ids.iter().map(|id| ItemId::new(*id)))?;
+        Ok(Put { created: put.created, changed: put.changed, unchanged: put.unchanged })
+    }
+
+    /// Changes some fields of an item. Errors: [`Error::NotFound`]; [`Error::Invalid`] if the result is not acceptable.
+    pub fn patch_item(&self, id: &str, patch: ItemPatch) -> Result<Item> {
+        let changed = self.inner.store.update_item(id, |item| {
+            let item = patch.apply(item);
+            item.validate()?;
+            Ok(item)
+        })?;
+        let item = changed.ok_or_else(|| Error::not_found("item", id))?;
+        if let Some(id) = self.inner.store.item_id(id)? {
+            self.refresh_items([id])?;
+        }
+        Ok(item)
+    }
+
+    /// An item; `None` if it is unknown. An item known only from events has nothing but its id.
+    pub fn item(&self, id: &str) -> Result<Option<Item>> {
+        self.inner.store.item(id)
+    }
+
+    /// Up to `limit` items in the order of their ids, after the cursor of the page before.
+    pub fn items(&self, cursor: Option<&str>, limit: usize) -> Result<Page<Item>> {
+        let limit = limit.clamp(1, MAX_PAGE);
+        let entries = self.inner.store.items(cursor, limit)?;
+        let cursor = entries.last().filter(|_| entries.len() == limit).map(|last| last.id.clone());
+        Ok(Page { entries, cursor })
+    }
+
+    /// Deletes an item: it is never recommended again, and the next snapshot has not seen it. Tells whether it was there.
+    pub fn delete_item(&self, id: &str) -> Result<bool> {
+        let deleted = self.inner.store.delete_item(id)?;
+        if let Some(id) = deleted {
+            write(&self.inner.catalog).remove(id);
+            write(&self.inner.spaces).remove(id);
+        }
+        Ok(deleted.is_some())
+    }
+
+    /// Inserts or replaces users, all or none. Errors: [`Error::Invalid`] names the first bad user and its field.
+    pub fn put_users(&self, users: &[User]) -> Result<Put> {
+        for (place, user) in users.iter().enumerate() {
+            user.validate().map_err(|error| error.within(&format!("users[{place}]")))?;
+        }
+        let put = self.inner.store.put_users(users, self.inner.config.store.durability)?;
+        Ok(Put { created: put.created, changed: put.changed, unchanged: put.unchanged })
+    }
+
+    /// Changes some fields of a user. Errors: [`Error::NotFound`]; [`Error::Invalid`] if the result is not acceptable.
+    pub fn patch_user(&self, id: &str, patch: UserPatch) -> Result<User> {
+        let changed = self.inner.store.update_user(id, |user| {
+            let user = patch.apply(user);
+            user.validate()?;
+            Ok(user)
+        })?;
+        changed.ok_or_else(|| Error::not_found("user", id))
+    }
+
+    /// A user; `None` if unknown.
+    pub fn user(&self, id: &str) -> Result<Option<User>> {
+        self.inner.store.user(id)
+    }
+
+    /// Up to `limit` users in the order of their ids, after the cursor of the page before.
+    pub fn users(&self, cursor: Option<&str>, limit: usize) -> Result<Page<User>> {
+        let limit = limit.clamp(1, MAX_PAGE);
+        let entries = self.inner.store.users(cursor, limit)?;
+        let cursor = entries.last().filter(|_| entries.len() == limit).map(|last| last.id.clone());
+        Ok(Page { entries, cursor })
+    }
+
+    /// Deletes a user: profile, events and factors of every snapshot. The next snapshot has never seen the user. Tells
+    /// whether the user was there.
+    pub fn delete_user(&self, id: &str) -> Result<bool> {
+        Ok(self.inner.store.delete_user(id)?.is_some())
+    }
+
+    /// An anonymous visitor turns out to be a user: all events of `from` become events of `into`, and `from` is deleted.
+    /// Errors: [`Error::NotFound`] if `from` is unknown; [`Error::Invalid`] if both are the same.
+    pub fn merge_users(&self, into: &str, from: &str) -> Result<Merged> {
+        crate::record::validate_id("into", into)?;
+        if into == from {
+            return Err(Error::invalid("from", "is the user itself"));
+        }
+        let merged = self.inner.store.merge_users(into, from)?;
+        self.inner.freshness.mark(self.inner.store.user_id(into)?);
+        Ok(Merged { moved: merged.moved, known: merged.known })
+    }
+
+    /// Reads a file (or standard input) of items, users or events into the store: streaming, in large batches, synced at
+    /// the end. Bad rows go to the rejects file while the rest proceeds, or stop everything before anything is stored if
+    /// the options are strict.
+    pub fn import(
+        &self,
+        kind: Kind,
+        source: &Source,
+        options: &ImportOptions,
+        progress: &dyn Progress,
+    ) -> Result<Summary> {
+        ingest::import(source, kind, options, &mut EngineSink { engine: self }, progress)
+    }
+
+    /// Puts items that events have brought into the catalogue.
+    fn know_items(&self, items: impl Iterator<Item = ItemId>) -> Result<()> {
+        let unknown: FxHashSet<ItemId> = {
+            let catalog = read(&self.inner.catalog);
+            items.filter(|item| catalog.get(*item).is_none()).collect()
+        };
+        if unknown.is_empty() { Ok(()) } else { self.refresh_items(unknown) }
+    }
+
+    /// Reads items from the store into memory, some at a time, so that questions wait for microseconds only.
+    fn refresh_items(&self, ids: impl IntoIterator<Item = ItemId>) -> Result<()> {
+        const AT_ONCE: usize = 64;
+        let ids = Vec::from_iter(ids);
+        for ids in ids.chunks(AT_ONCE) {
+            let mut catalog = write(&self.inner.catalog);
+            let mut spaces = write(&self.inner.spaces);
+            for id in ids.iter().copied() {
+                let name = self.inner.store.item_name(id)?;
+                match name.map_or(Ok(None), |name| self.inner.store.item(&name))? {
+                    Some(item) => {
+                        spaces.set(id, &item);
+                        catalog.set(id, item);
+                    }
+                    None => {
+                        spaces.remove(id);
+                        catalog.remove(id);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn reload_catalog(&self) -> Result<()> {
+        let mut catalog = write(&self.inner.catalog);
+        *catalog = Catalog::load(&self.inner.store.view())?;
+        Ok(())
+    }
+}
+
+/// Where an import goes: batches without a sync each, one sync at the end.
+struct EngineSink<'a> {
+    engine: &'a Engine,
+}
+
+impl Sink for EngineSink<'_> {
+    fn write_events(&mut self, events: &[Event]) -> Result<Written> {
+        let appended = self.engine.append_events_with(events, Durability::Async)?;
+        Ok(Written { stored: appended.stored, known: appended.known })
+    }
+
+    fn write_items(&mut self, items: &[Item]) -> Result<Written> {
+        let put = self.engine.inner.store.put_items(items, Durability::Async)?;
+        self.engine.refresh_items(put.ids.iter().map(|id| ItemId::new(*id)))?;
+        Ok(Written { stored: put.created + put.changed, known: put.unchanged })
+    }
+
+    fn write_users(&mut self, users: &[User]) -> Result<Written> {
+        let put = self.engine.inner.store.put_users(users, Durability::Async)?;
+        Ok(Written { stored: put.created + put.changed, known: put.unchanged })
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.engine.inner.store.sync()
+    }
+}
