@@ -15,6 +15,9 @@ mod snapshot;
 mod store;
 mod train;
 
+#[cfg(feature = "server")]
+pub mod server;
+
 pub use config::{
     Config, Durability, EvaluateConfig, EventsConfig, IndexChoice, IndexConfig, Metric, RecommendConfig, Repeats,
     ServerConfig, SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,

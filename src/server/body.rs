@@ -1,0 +1,193 @@
+//! Reading request bodies without trusting them: the media type is checked first, the size is limited whether it is
+//! declared or not, a slow sender is cut off, and all bodies together may take only so much memory.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use http::{HeaderMap, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use warp::Buf;
+
+use super::problem::Problem;
+use super::records::Format;
+
+const KIB: usize = 1024;
+/// So many bodies of the largest size may be in memory at once.
+const LARGEST_AT_ONCE: usize = 16;
+/// A body that is too large is read and thrown away up to so many times the limit, so that the client reads the answer
+/// before it finds the connection closed.
+const DRAINED: usize = 4;
+
+/// Reads bodies within limits.
+pub struct Bodies {
+    max_bytes: usize,
+    timeout: Duration,
+    budget_kib: Arc<Semaphore>,
+}
+
+/// A body in memory; its share of the budget is given back when it is dropped.
+#[derive(Debug)]
+pub struct Body {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    _share: OwnedSemaphorePermit,
+}
+
+impl Bodies {
+    /// Bodies of at most `max_bytes`, sent within `timeout`.
+    pub fn new(max_bytes: usize, timeout: Duration) -> Self {
+        let budget = (max_bytes / KIB + 1) * LARGEST_AT_ONCE;
+        Self { max_bytes, timeout, budget_kib: Arc::new(Semaphore::new(budget)) }
+    }
+
+    /// Reads a whole body.
+    pub async fn read<B: Buf, E>(
+        &self,
+        headers: &HeaderMap,
+        body: impl Stream<Item = Result<B, E>>,
+    ) -> Result<Body, Problem> {
+        let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        let expected = declared.unwrap_or(self.max_bytes);
+        let waits = headers.contains_key(EXPECT);
+        if expected > self.max_bytes && waits {
+            return Err(self.too_large());
+        }
+        let kib = u32::try_from(expected.min(self.max_bytes) / KIB + 1).unwrap_or(u32::MAX);
+        let Ok(share) = Arc::clone(&self.budget_kib).try_acquire_many_owned(kib) else {
+            let detail = "too many large bodies are being received";
+            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", detail).retry_after(1));
+        };
+        match tokio::time::timeout(self.timeout, self.collect(expected, body)).await {
+            Ok(bytes) => Ok(Body { bytes: bytes?, _share: share }),
+            Err(_) => {
+                let detail = format!("the body did not arrive within {} ms", self.timeout.as_millis());
+                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", detail))
+            }
+        }
+    }
+
+    async fn collect<B: Buf, E>(
+        &self,
+        expected: usize,
+        body: impl Stream<Item = Result<B, E>>,
+    ) -> Result<Vec<u8>, Problem> {
+        let mut body = pin!(body);
+        let mut bytes = Vec::with_capacity(expected.min(64 * KIB));
+        let mut length = 0usize;
+        while let Some(chunk) = body.next().await {
+            let Ok(mut chunk) = chunk else {
+                return Err(Problem::new(StatusCode::BAD_REQUEST, "bad_body", "the body ended before its end"));
+            };
+            length = length.saturating_add(chunk.remaining());
+            if length > self.max_bytes {
+                bytes = Vec::new();
+            }
+            if length > self.max_bytes.saturating_mul(DRAINED) {
+                break;
+            }
+            while length <= self.max_bytes && chunk.has_remaining() {
+                let part = chunk.chunk();
+                bytes.extend_from_slice(part);
+                let taken = part.len();
+                chunk.advance(taken);
+            }
+        }
+        if length > self.max_bytes { Err(self.too_large()) } else { Ok(bytes) }
+    }
+
+    fn too_large(&self) -> Problem {
+        let detail = format!("the body has more than {} bytes, the limit of this server", self.max_bytes);
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+    }
+}
+
+/// How the body is written, by its headers. A body must say that it is JSON: browsers send other types across sites
+/// without asking first.
+pub fn format(headers: &HeaderMap, many: bool) -> Result<Format, Problem> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
+    let expected = if many { "application/json or application/x-ndjson" } else { "application/json" };
+    let refuse = |what: String| Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", what));
+    let encoding = text(CONTENT_ENCODING);
+    if !matches!(encoding.as_str(), "" | "identity") {
+        return refuse(format!("the content encoding is \"{encoding}\", expected none"));
+    }
+    let content_type = text(CONTENT_TYPE);
+    let (essence, parameters) = content_type.split_once(';').unwrap_or((&content_type, ""));
+    let charset = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("charset="));
+    if charset.is_some_and(|charset| !matches!(charset.trim_matches('"'), "utf-8" | "utf8" | "us-ascii")) {
+        return refuse("the character set must be UTF-8".to_owned());
+    }
+    match essence.trim() {
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" if many => Ok(Format::Ndjson),
+        essence if essence == "application/json" || essence.ends_with("+json") => Ok(Format::Json),
+        "" => refuse(format!("there is no content type, expected {expected}")),
+        other => refuse(format!("the content type is \"{other}\", expected {expected}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+
+    fn headers(pairs: &[(http::HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
+    }
+
+    fn chunks(sizes: &[usize]) -> impl Stream<Item = Result<std::io::Cursor<Vec<u8>>, ()>> {
+        stream::iter(sizes.iter().map(|size| Ok(std::io::Cursor::new(vec![7; *size]))).collect::<Vec<_>>())
+    }
+
+    #[tokio::test]
+    async fn a_body_is_limited_whether_its_size_is_declared_or_not() {
+        let bodies = Bodies::new(1000, Duration::from_secs(60));
+        let read = |declared: &'static str, sizes: &'static [usize]| {
+            let headers = if declared.is_empty() { HeaderMap::new() } else { headers(&[(CONTENT_LENGTH, declared)]) };
+            let bodies = &bodies;
+            async move { bodies.read(&headers, chunks(sizes)).await.map(|body| body.bytes.len()).map_err(|p| p.code) }
+        };
+        assert_eq!(read("1000", &[400, 600]).await, Ok(1000));
+        assert_eq!(read("", &[400, 601]).await, Err("too_large"));
+        assert_eq!(read("", &[400, 600_000, 1]).await, Err("too_large"));
+        assert_eq!(read("99999999999999999999999999", &[10]).await, Ok(10));
+    }
+
+    #[tokio::test]
+    async fn a_sender_that_stops_is_cut_off() {
+        let bodies = Bodies::new(1000, Duration::from_millis(1));
+        let problem = bodies.read(&HeaderMap::new(), stream::pending::<Result<&[u8], ()>>()).await.unwrap_err();
+        assert_eq!(problem.status(), StatusCode::REQUEST_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn all_bodies_together_have_a_budget() {
+        let bodies = Bodies::new(1 << 20, Duration::from_secs(60));
+        let mut held = Vec::new();
+        let refused = loop {
+            match bodies.read(&HeaderMap::new(), chunks(&[1])).await {
+                Ok(body) => held.push(body),
+                Err(problem) => break problem,
+            }
+        };
+        assert_eq!(held.len(), LARGEST_AT_ONCE);
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        held.clear();
+        assert!(bodies.read(&HeaderMap::new(), chunks(&[1])).await.is_ok());
+    }
+
+    #[test]
+    fn a_body_must_say_that_it_is_json() {
+        let of = |value: &str, many| format(&headers(&[(CONTENT_TYPE, value)]), many).map_err(|p| p.status().as_u16());
+        assert_eq!(of("application/json; charset=UTF-8", false), Ok(Format::Json));
+        assert_eq!(of("application/merge-patch+json", false), Ok(Format::Json));
+        assert_eq!(of("application/x-ndjson", true), Ok(Format::Ndjson));
+        assert_eq!(of("application/x-ndjson", false), Err(415));
+        assert_eq!(of("text/plain", true), Err(415));
+        assert_eq!(of("application/json; charset=latin1", true), Err(415));
+        assert!(format(&HeaderMap::new(), true).is_err());
+        assert!(format(&headers(&[(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "gzip")]), true).is_err());
+    }
+}

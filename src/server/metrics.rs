@@ -1,0 +1,162 @@
+//! What an operator's Prometheus scrapes: requests by route and status, what is in flight, answers that fell back, and how
+//! much the engine holds. Routes are labelled by template, never by id, so the number of series is bounded.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::engine::Stats;
+use crate::record::Degraded;
+
+/// Upper bounds of the duration buckets, in seconds.
+const BUCKETS: [f64; 15] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// The media type of [`Metrics::text`].
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+type Size = Gauge<u64, AtomicU64>;
+
+/// All metrics of a server.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<RequestLabels, Histogram, fn() -> Histogram>,
+    in_flight: Gauge,
+    connections: Gauge,
+    degraded: Family<DegradedLabels, Counter>,
+    users: Size,
+    items: Size,
+    events: Size,
+    events_since_snapshot: Size,
+    active_snapshot: Size,
+    snapshots: Size,
+    disk: Size,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DegradedLabels {
+    reason: &'static str,
+}
+
+/// Counts one up, and down again when it is dropped.
+pub struct Held(Gauge);
+
+impl Held {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("savor");
+        let durations: Family<RequestLabels, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(BUCKETS));
+        let requests = Family::default();
+        let degraded = Family::default();
+        registry.register("requests", "Requests answered", requests.clone());
+        let help = "Time from the request's headers to its answer";
+        registry.register_with_unit("request_duration", help, Unit::Seconds, durations.clone());
+        registry.register("answers_degraded", "Answers that fell back to a lesser list", degraded.clone());
+        let mut gauge = |name: &str, help: &str| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        let in_flight = gauge("requests_in_flight", "Requests being answered");
+        let connections = gauge("connections_open", "Open client connections");
+        let mut size = |name: &str, help: &str| {
+            let size = Size::default();
+            registry.register(name, help, size.clone());
+            size
+        };
+        let users = size("users", "Users with a profile or an event");
+        let items = size("items", "Items with metadata or an event");
+        let events = size("events", "Events in the log");
+        let events_since_snapshot = size("events_since_snapshot", "Events since the active snapshot was trained");
+        let active_snapshot = size("active_snapshot", "Number of the snapshot that answers; 0 when there is none");
+        let snapshots = size("snapshots", "Snapshots kept");
+        let disk = Size::default();
+        registry.register_with_unit("disk", "Bytes of the data directory on disk", Unit::Bytes, disk.clone());
+        Self {
+            registry,
+            requests,
+            durations,
+            in_flight,
+            connections,
+            degraded,
+            users,
+            items,
+            events,
+            events_since_snapshot,
+            active_snapshot,
+            snapshots,
+            disk,
+        }
+    }
+
+    /// A request is being answered until the guard is dropped.
+    pub fn in_flight(&self) -> Held {
+        Held::new(&self.in_flight)
+    }
+
+    /// A connection is open until the guard is dropped.
+    pub fn connection(&self) -> Held {
+        Held::new(&self.connections)
+    }
+
+    /// Counts an answered request.
+    pub fn answered(&self, method: &'static str, route: &'static str, status: u16, seconds: f64) {
+        let labels = RequestLabels { method, route, status };
+        self.requests.get_or_create(&labels).inc();
+        self.durations.get_or_create(&labels).observe(seconds);
+    }
+
+    /// Counts an answer that fell back.
+    pub fn degraded(&self, reason: Degraded) {
+        let reason = match reason {
+            Degraded::NoSnapshot => "no_snapshot",
+            Degraded::UnknownUser => "unknown_user",
+            Degraded::NoHistory => "no_history",
+            Degraded::UnknownItem => "unknown_item",
+            Degraded::FewCandidates => "few_candidates",
+        };
+        self.degraded.get_or_create(&DegradedLabels { reason }).inc();
+    }
+
+    /// The text that Prometheus reads, in the OpenMetrics format.
+    pub fn text(&self, stats: &Stats) -> Result<String, std::fmt::Error> {
+        self.users.set(stats.users);
+        self.items.set(stats.items);
+        self.events.set(stats.events);
+        self.events_since_snapshot.set(stats.events_since_snapshot);
+        self.active_snapshot.set(stats.active_snapshot.map_or(0, |id| id.0));
+        self.snapshots.set(stats.snapshots);
+        self.disk.set(stats.disk_bytes);
+        let mut text = String::with_capacity(16 << 10);
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,220 @@
+//! The route table: one entry names a method, a path, what it takes, what it answers and the function that does it. The
+//! server dispatches by it, labels its metrics with it and writes the OpenAPI document from it, so that the three cannot
+//! drift apart.
+
+use std::sync::Arc;
+
+use http::Method;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use super::call::Call;
+use super::context::Context;
+use super::problem::Problem;
+use super::reply::Reply;
+
+/// Answers one request; synchronous, like the engine.
+pub type Handler = dyn Fn(&Context, &Call) -> Result<Reply, Problem> + Send + Sync;
+/// Makes the JSON Schema of a type.
+pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// One operation of the API.
+pub struct Route {
+    /// The method. `GET` answers `HEAD` too.
+    pub method: Method,
+    /// The path template: `/v1/items/{id}`.
+    pub path: &'static str,
+    /// The OpenAPI operation id.
+    pub name: &'static str,
+    /// The OpenAPI tag: which group it belongs to.
+    pub group: &'static str,
+    /// What it does, in one sentence.
+    pub summary: &'static str,
+    /// The query parameters it knows; others are refused.
+    pub query: &'static [Parameter],
+    /// The body it takes.
+    pub body: BodyKind,
+    /// What it answers when all is well.
+    pub answers: Vec<AnswerKind>,
+    /// The problems that it may answer beside those that every route of its shape has.
+    pub problems: &'static [u16],
+    /// Where it runs.
+    pub lane: Lane,
+    /// What does it.
+    pub handler: Arc<Handler>,
+}
+
+/// Where a handler runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// On the async worker, always, also when the server is full: liveness and the like.
+    Probe,
+    /// On a blocking thread, always, also when the server is full: metrics.
+    Report,
+    /// On the async worker: answers from memory in well under a millisecond.
+    Quick,
+    /// On a blocking thread: whatever may wait for a disk or takes long.
+    Work,
+}
+
+impl Lane {
+    /// Whether it counts against the requests in work.
+    pub fn is_admitted(self) -> bool {
+        matches!(self, Self::Quick | Self::Work)
+    }
+
+    /// Whether it leaves the async worker.
+    pub fn is_blocking(self) -> bool {
+        matches!(self, Self::Report | Self::Work)
+    }
+}
+
+/// What body a route takes.
+#[derive(Clone, Copy)]
+pub enum BodyKind {
+    /// None; one that is sent is ignored.
+    Nothing,
+    /// A JSON object.
+    One(SchemaOf),
+    /// A JSON object, or nothing.
+    Optional(SchemaOf),
+    /// One JSON object, an array of them, or NDJSON.
+    Many(SchemaOf),
+}
+
+/// One status that a route answers when all is well.
+pub struct AnswerKind {
+    /// The HTTP status.
+    pub status: u16,
+    /// What it means.
+    pub about: &'static str,
+    /// The media type and schema of its body, if it has one.
+    pub body: Option<(&'static str, SchemaOf)>,
+}
+
+/// A query parameter.
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub about: &'static str,
+    /// What it may be.
+    pub kind: ParameterKind,
+}
+
+/// What a query parameter may be.
+#[derive(Clone, Copy)]
+pub enum ParameterKind {
+    /// A whole number from 1 to a largest one.
+    Count {
+        /// The largest.
+        max: usize,
+        /// What an absent parameter means.
+        default: usize,
+    },
+    /// `true` or `false`.
+    Flag {
+        /// What an absent parameter means.
+        default: bool,
+    },
+    /// Any text.
+    Text,
+    /// One of these words.
+    Word(&'static [&'static str]),
+}
+
+impl Route {
+    /// A route that takes no parameters, runs on a blocking thread and answers nothing in particular.
+    pub fn new(
+        method: Method,
+        path: &'static str,
+        name: &'static str,
+        handler: impl Fn(&Context, &Call) -> Result<Reply, Problem> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            method,
+            path,
+            name,
+            group: path
+                .trim_start_matches("/v1")
+                .split(['/', ':'])
+                .find(|part| !part.is_empty())
+                .unwrap_or("operations"),
+            summary: "",
+            query: &[],
+            body: BodyKind::Nothing,
+            answers: Vec::new(),
+            problems: &[],
+            lane: Lane::Work,
+            handler: Arc::new(handler),
+        }
+    }
+
+    /// What it does, in one sentence.
+    pub fn summary(mut self, summary: &'static str) -> Self {
+        self.summary = summary;
+        self
+    }
+
+    /// The OpenAPI tag, where the path does not tell it.
+    pub fn group(mut self, group: &'static str) -> Self {
+        self.group = group;
+        self
+    }
+
+    /// The query parameters it knows.
+    pub fn query(mut self, parameters: &'static [Parameter]) -> Self {
+        self.query = parameters;
+        self
+    }
+
+    /// It takes a JSON object.
+    pub fn takes<T: JsonSchema>(mut self) -> Self {
+        self.body = BodyKind::One(schema_of::<T>);
+        self
+    }
+
+    /// It takes a JSON object, or nothing.
+    pub fn may_take<T: JsonSchema>(mut self) -> Self {
+        self.body = BodyKind::Optional(schema_of::<T>);
+        self
+    }
+
+    /// It takes one record, an array of them, or NDJSON.
+    pub fn takes_many<T: JsonSchema>(mut self) -> Self {
+        self.body = BodyKind::Many(schema_of::<T>);
+        self
+    }
+
+    /// It answers a JSON body with this status.
+    pub fn answers<T: JsonSchema>(self, status: u16, about: &'static str) -> Self {
+        self.answers_as::<T>(status, about, "application/json")
+    }
+
+    /// It answers a body of another media type.
+    pub fn answers_as<T: JsonSchema>(mut self, status: u16, about: &'static str, media_type: &'static str) -> Self {
+        self.answers.push(AnswerKind { status, about, body: Some((media_type, schema_of::<T>)) });
+        self
+    }
+
+    /// It answers this status without a body.
+    pub fn answers_nothing(mut self, status: u16, about: &'static str) -> Self {
+        self.answers.push(AnswerKind { status, about, body: None });
+        self
+    }
+
+    /// The problems that are its own.
+    pub fn problems(mut self, statuses: &'static [u16]) -> Self {
+        self.problems = statuses;
+        self
+    }
+
+    /// Where it runs.
+    pub fn lane(mut self, lane: Lane) -> Self {
+        self.lane = lane;
+        self
+    }
+}
+
+fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}

@@ -1,0 +1,90 @@
+//! `POST /v1/events`. Each event is judged on its own: good ones are stored, in one batch, though others are refused, so
+//! that one bad row does not cost a client its whole batch. When nothing could be stored because every event is bad, the
+//! answer is a 400 whose `rejected` says why.
+
+use http::{Method, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::config::Durability;
+use crate::record::Event;
+use crate::server::call::Call;
+use crate::server::context::Context;
+use crate::server::problem::{Problem, Rejected};
+use crate::server::records::Fault;
+use crate::server::reply::Reply;
+use crate::server::route::{Parameter, ParameterKind, Route};
+
+/// So many refused events are described; the rest are only counted.
+const MAX_DESCRIBED: usize = 1_000;
+
+const DURABILITY: Parameter = Parameter {
+    name: "durability",
+    about: "`sync`: acknowledged when on disk; `async`: when the operating system has it. The configuration's if absent",
+    kind: ParameterKind::Word(&["sync", "async"]),
+};
+
+/// What became of the events.
+#[derive(Serialize, JsonSchema)]
+struct Accepted {
+    /// Stored now.
+    accepted: u64,
+    /// Known already: the same user, item, type, time and id.
+    duplicates: u64,
+    /// How many were refused.
+    rejected_count: u64,
+    /// The refused ones, up to 1,000 of them.
+    rejected: Vec<Rejected>,
+}
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::new(Method::POST, "/v1/events", "appendEvents", append)
+            .summary("Appends one or many events; good ones are stored though others are refused")
+            .query(&[DURABILITY])
+            .takes_many::<Event>()
+            .answers::<Accepted>(200, "What became of the events"),
+    ]
+}
+
+fn append(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    let durability = match call.text("durability") {
+        Some("async") => Durability::Async,
+        Some(_) => Durability::Sync,
+        None => context.engine.config().store.durability,
+    };
+    let mut events = Vec::new();
+    let mut rejected = Vec::new();
+    let mut rejected_count = 0;
+    for (index, record) in call.each_record::<Event>()?.into_iter().enumerate() {
+        match record.and_then(|event| event.validate().map(|()| event).map_err(Fault::from)) {
+            Ok(event) => events.push(event),
+            Err(fault) => {
+                rejected_count += 1;
+                if rejected.len() < MAX_DESCRIBED {
+                    rejected.push(fault.into_rejected(index));
+                }
+            }
+        }
+    }
+    if events.is_empty() && rejected_count > 0 {
+        return Err(all_bad(rejected));
+    }
+    let appended = context.engine.append_events_with(&events, durability)?;
+    Reply::json(&Accepted { accepted: appended.stored, duplicates: appended.known, rejected_count, rejected })
+}
+
+fn all_bad(rejected: Vec<Rejected>) -> Problem {
+    let first = rejected.first();
+    let reason = first.map_or_else(String::new, |first| match &first.field {
+        Some(field) => format!("{field}: {}", first.reason),
+        None => first.reason.clone(),
+    });
+    let field = first.and_then(|first| first.field.clone());
+    let problem = Problem::new(StatusCode::BAD_REQUEST, "invalid", format!("no event is acceptable; {reason}"));
+    let problem = problem.with_rejected(rejected);
+    match field {
+        Some(field) => problem.in_field(field),
+        None => problem,
+    }
+}

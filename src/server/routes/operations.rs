@@ -1,0 +1,173 @@
+//! For operators and their machines: liveness, readiness, metrics, figures, back-ups and the description of the API.
+
+use std::path::{Path, PathBuf};
+
+use http::{Method, StatusCode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Stats;
+use crate::error::Error;
+use crate::record::Timestamp;
+use crate::server::call::Call;
+use crate::server::context::Context;
+use crate::server::problem::Problem;
+use crate::server::reply::Reply;
+use crate::server::route::{Lane, Route};
+use crate::server::{metrics, openapi};
+
+const MAX_NAME_BYTES: usize = 128;
+
+/// Whether the server is up.
+#[derive(Serialize, JsonSchema)]
+struct Health {
+    /// `ok`
+    status: &'static str,
+}
+
+/// What this server is.
+#[derive(Serialize, JsonSchema)]
+struct About {
+    /// `savor`
+    name: &'static str,
+    /// Its version.
+    version: &'static str,
+    /// Where to read on.
+    links: [&'static str; 4],
+}
+
+/// Which back-up to make.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct BackupRequest {
+    /// Its name: letters, digits, `.`, `_` and `-`. The time if absent.
+    name: Option<String>,
+}
+
+/// A back-up that was made.
+#[derive(Serialize, JsonSchema)]
+struct Backup {
+    /// Its name.
+    name: String,
+    /// Where it lies on the server's machine; `savor restore` takes it.
+    path: String,
+}
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, "/v1/stats", "getStats", stats)
+            .group("operations")
+            .summary("How much there is, and what answers")
+            .answers::<Stats>(200, "The figures"),
+        Route::new(Method::POST, "/v1/backups", "backUp", back_up)
+            .group("operations")
+            .summary("Makes a consistent copy of everything, beside the data directory, while the server runs")
+            .may_take::<BackupRequest>()
+            .answers::<Backup>(201, "Made")
+            .problems(&[409]),
+        Route::new(Method::GET, "/healthz", "getHealth", health)
+            .group("operations")
+            .summary("Whether the process is alive")
+            .lane(Lane::Probe)
+            .answers::<Health>(200, "It is"),
+        Route::new(Method::GET, "/readyz", "getReadiness", readiness)
+            .group("operations")
+            .summary("Whether requests should be sent here: not while the server is stopping")
+            .lane(Lane::Probe)
+            .answers::<Health>(200, "Yes")
+            .problems(&[503]),
+        Route::new(Method::GET, "/metrics", "getMetrics", metrics_text)
+            .group("operations")
+            .summary("Metrics for Prometheus")
+            .lane(Lane::Report)
+            .answers_as::<String>(200, "OpenMetrics text", metrics::MEDIA_TYPE),
+        Route::new(Method::GET, "/openapi.json", "getOpenApi", description)
+            .group("operations")
+            .summary("This description")
+            .lane(Lane::Probe)
+            .answers::<serde_json::Value>(200, "OpenAPI 3.1"),
+        Route::new(Method::GET, "/", "getIndex", about)
+            .group("operations")
+            .summary("What this server is")
+            .lane(Lane::Probe)
+            .answers::<About>(200, "Name, version and where to read on"),
+    ]
+}
+
+fn stats(context: &Context, _: &Call) -> Result<Reply, Problem> {
+    Reply::json(&context.engine.stats()?)
+}
+
+fn health(_: &Context, _: &Call) -> Result<Reply, Problem> {
+    Reply::json(&Health { status: "ok" })
+}
+
+fn readiness(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    if context.is_stopping() {
+        let detail = "the server is stopping";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).retry_after(5));
+    }
+    health(context, call)
+}
+
+fn metrics_text(context: &Context, _: &Call) -> Result<Reply, Problem> {
+    let text = context.metrics.text(&context.engine.figures()?).map_err(|error| Problem::internal(&error))?;
+    Ok(Reply::new(StatusCode::OK, metrics::MEDIA_TYPE, text.into_bytes()))
+}
+
+fn description(_: &Context, _: &Call) -> Result<Reply, Problem> {
+    Ok(Reply::new(StatusCode::OK, "application/json", openapi::text().as_bytes().to_vec()))
+}
+
+fn about(_: &Context, _: &Call) -> Result<Reply, Problem> {
+    let links = ["/openapi.json", "/v1/stats", "/metrics", "/readyz"];
+    Reply::json(&About { name: "savor", version: env!("CARGO_PKG_VERSION"), links })
+}
+
+fn back_up(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    let request: BackupRequest = call.body_or_default()?;
+    let name = request.name.unwrap_or_else(|| Timestamp::now().to_string().replace(':', "-"));
+    check_name(&name)?;
+    let path = beside(context.engine.path()).join(&name);
+    if path.exists() {
+        return Err(Error::Conflict(format!("there is a back-up \"{name}\" already")).into());
+    }
+    context.engine.backup(&path)?;
+    Reply::json_with(StatusCode::CREATED, &Backup { name, path: path.display().to_string() })
+}
+
+/// A name must stay inside the directory of back-ups.
+fn check_name(name: &str) -> Result<(), Problem> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.starts_with('.') || !name.bytes().all(good) {
+        let reason = "expected 1 to 128 letters, digits, '.', '_' or '-', not beginning with '.'";
+        return Err(Problem::invalid("name", reason));
+    }
+    Ok(())
+}
+
+/// Where back-ups of a data directory lie: `data.backups` beside `data`. Clients choose a name in there, never a path.
+fn beside(data: &Path) -> PathBuf {
+    let data = data.canonicalize().unwrap_or_else(|_| data.to_path_buf());
+    let mut name = data.file_name().unwrap_or_default().to_os_string();
+    name.push(".backups");
+    data.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_backup_cannot_leave_its_directory() {
+        for bad in ["", ".", "..", "../x", "a/b", "/etc", ".hidden", "a\\b", "a\0b", "é"] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+        assert!(check_name("2026-11-24T08-30-00.000Z").is_ok());
+    }
+
+    #[test]
+    fn backups_lie_beside_the_data() {
+        assert_eq!(beside(Path::new("/srv/no-such/data")), Path::new("/srv/no-such/data.backups"));
+    }
+}

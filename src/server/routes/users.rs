@@ -1,0 +1,118 @@
+//! `/v1/users`: upsert, read, change, list, delete. What is known of a user can be read, joined with what is
+//! known of an anonymous visitor, and deleted without a trace.
+
+use http::{Method, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{CURSOR, Listing, PAGE, PAGE_LIMIT};
+use crate::engine::{Merged, Put};
+use crate::error::Error;
+use crate::record::{Event, User, UserPatch};
+use crate::server::call::Call;
+use crate::server::context::Context;
+use crate::server::problem::Problem;
+use crate::server::reply::Reply;
+use crate::server::route::Route;
+
+/// What is known of a user.
+#[derive(Serialize, JsonSchema)]
+struct UserEvents {
+    /// The user's events, the newest first.
+    events: Vec<Event>,
+}
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::new(Method::POST, "/v1/users", "putUsers", put_many)
+            .summary("Upserts one or many users, all or none; each replaces the whole record")
+            .takes_many::<User>()
+            .answers::<Put>(200, "How many were new, changed and unchanged"),
+        Route::new(Method::GET, "/v1/users", "listUsers", list)
+            .summary("Lists users in the order of their ids")
+            .query(&[PAGE_LIMIT, CURSOR])
+            .answers::<Listing<User>>(200, "A page of users"),
+        Route::new(Method::PUT, "/v1/users/{id}", "putUser", put)
+            .summary("Upserts a user, replacing the whole record")
+            .takes::<User>()
+            .answers::<Put>(200, "The user was known")
+            .answers::<Put>(201, "The user is new"),
+        Route::new(Method::PATCH, "/v1/users/{id}", "patchUser", patch)
+            .summary("Changes some fields of a user; an attribute given as null is removed")
+            .takes::<UserPatch>()
+            .answers::<User>(200, "The user after the change")
+            .problems(&[404]),
+        Route::new(Method::GET, "/v1/users/{id}", "getUser", get)
+            .summary("Reads a user")
+            .answers::<User>(200, "The user")
+            .problems(&[404]),
+        Route::new(Method::DELETE, "/v1/users/{id}", "deleteUser", delete)
+            .summary("Deletes a user: profile, events, factors, every trace")
+            .answers_nothing(204, "Gone")
+            .problems(&[404]),
+        Route::new(Method::GET, "/v1/users/{id}/events", "listUserEvents", events)
+            .summary("Lists a user's events, the newest first")
+            .query(&[PAGE_LIMIT])
+            .answers::<UserEvents>(200, "The events"),
+        Route::new(Method::PUT, "/v1/users/{id}/merge/{from}", "mergeUsers", merge)
+            .summary("Gives this user the events of another, who turns out to be the same person and is deleted")
+            .answers::<Merged>(200, "How many events moved")
+            .problems(&[404]),
+    ]
+}
+
+fn put_many(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    let users: Vec<User> = call.records("users")?;
+    Reply::json(&context.engine.put_users(&users)?)
+}
+
+fn list(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    let limit = call.value("limit").unwrap_or(PAGE);
+    let page = context.engine.users(call.text("cursor"), limit)?;
+    Reply::json(&Listing::from(page))
+}
+
+fn put(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    let id = call.path("id")?;
+    let mut user: User = call.body()?;
+    if user.id.is_empty() {
+        user.id = id.to_owned();
+    } else if user.id != id {
+        return Err(Problem::invalid("id", format!("is \"{}\" in the body and \"{id}\" in the path", user.id)));
+    }
+    user.validate()?;
+    let put = context.engine.put_users(&[user])?;
+    if put.created == 0 {
+        return Reply::json(&put);
+    }
+    let place = format!("/v1/users/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
+    Ok(Reply::json_with(StatusCode::CREATED, &put)?.at(&place))
+}
+
+fn patch(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    let patch: UserPatch = call.body()?;
+    Reply::json(&context.engine.patch_user(call.path("id")?, patch)?)
+}
+
+fn get(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    let id = call.path("id")?;
+    let user = context.engine.user(id)?.ok_or_else(|| Error::not_found("user", id))?;
+    Reply::json(&user)
+}
+
+fn delete(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    let id = call.path("id")?;
+    if context.engine.delete_user(id)? { Ok(Reply::nothing()) } else { Err(Error::not_found("user", id).into()) }
+}
+
+fn events(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    let limit = call.value("limit").unwrap_or(PAGE);
+    let events = context.engine.user_events(call.path("id")?, limit)?;
+    Reply::json(&UserEvents { events })
+}
+
+fn merge(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    let merged = context.engine.merge_users(call.path("id")?, call.path("from")?)?;
+    Reply::json(&merged)
+}

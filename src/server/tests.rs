@@ -1,0 +1,188 @@
+//! What a server does at its limits: routes are added that wait until the test lets them go, so nothing depends on how
+//! fast the machine is.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use http::Method;
+use tokio::sync::oneshot;
+
+use super::listener::Server;
+use super::reply::Reply;
+use super::route::Route;
+use super::routes;
+use crate::config::{Config, ServerConfig};
+use crate::engine::Engine;
+use crate::error::Result;
+
+/// A server with the routes `/test/wait` and `/test/panic` beside its own.
+struct Running {
+    address: SocketAddr,
+    started: Receiver<()>,
+    release: Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<Result<()>>>,
+    _directory: tempfile::TempDir,
+}
+
+impl Running {
+    fn start(change: impl FnOnce(&mut ServerConfig)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.server.listen = "127.0.0.1:0".parse().unwrap();
+        change(&mut config.server);
+        let engine = Engine::open(directory.path().join("data"), config.clone()).unwrap();
+        let (announce, started) = channel();
+        let (release, released) = channel::<()>();
+        let released = Arc::new(Mutex::new(released));
+        let mut routes = routes::all();
+        routes.push(Route::new(Method::GET, "/test/wait", "wait", move |_, _| {
+            announce.send(()).unwrap();
+            released.lock().unwrap().recv().unwrap();
+            Ok(Reply::nothing())
+        }));
+        routes.push(Route::new(Method::GET, "/test/panic", "panic", |_, _| panic!("as asked")));
+        let (stop, stopped) = oneshot::channel();
+        let (bound, address) = channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            let result = runtime.block_on(async {
+                let server = Server::bind_routes(engine, &config.server, routes).await?;
+                bound.send(server.address()).unwrap();
+                server.run(async { stopped.await.unwrap_or_default() }).await
+            });
+            runtime.shutdown_background();
+            result
+        });
+        let address = address.recv().unwrap();
+        Self { address, started, release, stop: Some(stop), thread: Some(thread), _directory: directory }
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).unwrap()
+    }
+
+    /// Sends a `GET` on a new connection.
+    fn ask(&self, path: &str) -> TcpStream {
+        let mut stream = self.connect();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        stream
+    }
+
+    fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    fn join(&mut self) -> Result<()> {
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+/// Everything until the server closes the connection.
+fn rest(mut stream: TcpStream) -> String {
+    let mut text = Vec::new();
+    let _ = stream.read_to_end(&mut text);
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn a_full_server_turns_away_with_429_and_is_still_alive() {
+    let server = Running::start(|config| config.max_concurrent_requests = 1);
+    let waiting = server.ask("/test/wait");
+    server.started.recv().unwrap();
+    let refused = rest(server.ask("/v1/stats"));
+    assert!(refused.starts_with("HTTP/1.1 429 "), "{refused}");
+    assert!(refused.contains("retry-after: 1\r\n") && refused.contains("\"overloaded\""), "{refused}");
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert!(rest(server.ask(path)).starts_with("HTTP/1.1 200 "), "{path}");
+    }
+    server.release.send(()).unwrap();
+    assert!(rest(waiting).starts_with("HTTP/1.1 204 "));
+    assert!(rest(server.ask("/v1/stats")).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn work_that_takes_too_long_is_503_and_keeps_its_place_until_it_ends() {
+    let server = Running::start(|config| {
+        config.max_concurrent_requests = 1;
+        config.request_timeout = "50ms".parse().unwrap();
+    });
+    let late = rest(server.ask("/test/wait"));
+    assert!(late.starts_with("HTTP/1.1 503 ") && late.contains("retry-after: "), "{late}");
+    assert!(rest(server.ask("/v1/stats")).starts_with("HTTP/1.1 429 "));
+    server.release.send(()).unwrap();
+    while rest(server.ask("/v1/stats")).starts_with("HTTP/1.1 429 ") {}
+}
+
+#[test]
+fn a_handler_that_panics_fails_alone() {
+    let server = Running::start(|_| {});
+    let failed = rest(server.ask("/test/panic"));
+    assert!(failed.starts_with("HTTP/1.1 500 ") && failed.contains("application/problem+json"), "{failed}");
+    assert!(rest(server.ask("/healthz")).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn a_client_that_sends_slowly_is_cut_off() {
+    let server = Running::start(|config| config.read_timeout = "50ms".parse().unwrap());
+    let mut headers = server.connect();
+    headers.write_all(b"GET /healthz HTTP/1.1\r\nhost: ").unwrap();
+    assert!(!rest(headers).contains(" 200 "));
+    let mut body = server.connect();
+    let head = "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    body.write_all(head.as_bytes()).unwrap();
+    let answer = rest(body);
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("slow_body"), "{answer}");
+}
+
+#[test]
+fn connections_over_the_limit_wait_until_one_is_free() {
+    let server = Running::start(|config| config.max_connections = 1);
+    let mut first = server.connect();
+    first.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    first.read_exact(&mut [0; 12]).unwrap();
+    let mut second = server.ask("/healthz");
+    second.set_read_timeout(Some(Duration::from_millis(30))).unwrap();
+    assert!(second.read(&mut [0; 12]).is_err(), "answered beside the first");
+    second.set_read_timeout(None).unwrap();
+    drop(first);
+    assert!(rest(second).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn a_stop_lets_a_request_in_flight_finish() {
+    let mut server = Running::start(|_| {});
+    let waiting = server.ask("/test/wait");
+    server.started.recv().unwrap();
+    server.stop();
+    // The listener closes first: from then on nobody new is let in.
+    while TcpStream::connect(server.address).is_ok() {}
+    server.release.send(()).unwrap();
+    assert!(rest(waiting).starts_with("HTTP/1.1 204 "));
+    server.join().unwrap();
+}
+
+#[test]
+fn a_stop_does_not_wait_forever() {
+    let mut server = Running::start(|config| config.shutdown_timeout = "10ms".parse().unwrap());
+    let waiting = server.ask("/test/wait");
+    server.started.recv().unwrap();
+    server.stop();
+    server.join().unwrap();
+    assert_eq!(rest(waiting), "");
+    server.release.send(()).unwrap();
+}
+
+#[test]
+fn an_idle_connection_does_not_hold_up_a_stop() {
+    let mut server = Running::start(|_| {});
+    let mut idle = server.connect();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    idle.read_exact(&mut [0; 12]).unwrap();
+    server.stop();
+    server.join().unwrap();
+}

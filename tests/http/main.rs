@@ -1,0 +1,13 @@
+//! The REST server over real connections, on a real engine in a directory of its own: what a client in another language can
+//! rely on.
+
+// A test that cannot go on says where.
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod hostile;
+mod operations;
+mod protocol;
+mod questions;
+mod records;
+mod server;
