@@ -15,6 +15,8 @@ mod snapshot;
 mod store;
 mod train;
 
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "server")]
 pub mod server;
 

@@ -1,3 +1,7 @@
-//! The `savor` binary.
+//! The `savor` binary: see `savor --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    savor::cli::main()
+}

@@ -1,0 +1,164 @@
+//! The words of the commands that learn: `train`, `evaluate`, `snapshot`.
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+
+use crate::config::Split;
+
+/// Training settings by name; each is short for `--set train.…`.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Training settings, in place of the configuration's")]
+pub struct TrainSettings {
+    /// Length of the factors
+    #[arg(long, value_name = "COUNT")]
+    dimension: Option<String>,
+    /// Passes over both sides
+    #[arg(long, value_name = "COUNT")]
+    epochs: Option<String>,
+    /// Weight of the L2 penalty
+    #[arg(long, value_name = "NUMBER")]
+    regularization: Option<String>,
+    /// How the penalty grows with a row's events: 1 in proportion, 0 not at all
+    #[arg(long, value_name = "NUMBER")]
+    regularization_exponent: Option<String>,
+    /// Weight of the pairs without an event
+    #[arg(long, value_name = "NUMBER")]
+    unobserved_weight: Option<String>,
+    /// How a row is solved: auto, cholesky or cg
+    #[arg(long, value_name = "NAME")]
+    solver: Option<String>,
+    /// Steps of the conjugate gradient solver
+    #[arg(long, value_name = "COUNT")]
+    cg_steps: Option<String>,
+    /// The same seed, data and settings give the same factors
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<String>,
+    /// Threads; 0 means all cores
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<String>,
+}
+
+impl TrainSettings {
+    /// The given settings as `--set` takes them.
+    pub fn into_settings(self) -> Vec<String> {
+        let named = [
+            ("dimension", self.dimension),
+            ("epochs", self.epochs),
+            ("regularization", self.regularization),
+            ("regularization_exponent", self.regularization_exponent),
+            ("unobserved_weight", self.unobserved_weight),
+            ("solver", self.solver),
+            ("cg_steps", self.cg_steps),
+            ("seed", self.seed),
+            ("threads", self.threads),
+        ];
+        named.into_iter().filter_map(|(name, value)| value.map(|value| format!("train.{name}={value}"))).collect()
+    }
+}
+
+/// `savor train`.
+#[derive(Debug, clap::Args)]
+pub struct TrainArgs {
+    /// When the new snapshot goes live
+    #[arg(long, value_enum, default_value_t = WhenActive::Gate)]
+    pub activate: WhenActive,
+    /// Do not measure the snapshot on held-out events first; saves half of the time, leaves the gate nothing to compare
+    #[arg(long)]
+    pub no_measure: bool,
+    #[command(flatten)]
+    pub settings: TrainSettings,
+}
+
+/// When a new snapshot goes live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WhenActive {
+    /// If it passes the configured gate
+    Gate,
+    /// In any case
+    Always,
+    /// Not now
+    Never,
+}
+
+/// `savor evaluate`.
+#[derive(Debug, clap::Args)]
+pub struct EvaluateArgs {
+    /// Hold out by time (time:0.8 trains on the first 80 %) or each user's last item (leave-last-out)
+    #[arg(long, value_name = "SPLIT", value_parser = split, conflicts_with = "test")]
+    pub split: Option<Split>,
+    /// Train on everything stored, test on the user and item pairs of this file (its format by its name or --format)
+    #[arg(long, value_name = "FILE")]
+    pub test: Option<PathBuf>,
+    #[command(flatten)]
+    pub settings: TrainSettings,
+}
+
+/// `savor snapshot …`.
+#[derive(Debug, Subcommand)]
+pub enum SnapshotCommand {
+    /// All snapshots, the newest first
+    List,
+    /// What a snapshot is made of and how good it is
+    Show {
+        /// Its number
+        #[arg(value_name = "SNAPSHOT")]
+        id: u64,
+    },
+    /// Put a snapshot live
+    Activate {
+        /// Its number
+        #[arg(value_name = "SNAPSHOT")]
+        id: u64,
+        /// Only if it passes the configured gate
+        #[arg(long)]
+        gate: bool,
+    },
+    /// Go back to the snapshot that was live before
+    Rollback,
+    /// Write a snapshot as one portable file
+    Export {
+        /// Its number
+        #[arg(value_name = "SNAPSHOT")]
+        id: u64,
+        /// The file
+        #[arg(value_name = "TO")]
+        to: PathBuf,
+    },
+    /// Take in a snapshot that `snapshot export` or index-build wrote; it is checked whole and is not live yet
+    Import {
+        /// The file
+        #[arg(value_name = "FROM")]
+        from: PathBuf,
+        /// Put it live
+        #[arg(long)]
+        activate: bool,
+    },
+}
+
+fn split(text: &str) -> Result<Split, String> {
+    let time = |share: &str| match share.parse() {
+        Ok(train) if (0.01..=0.99).contains(&train) => Ok(Split::Time { train }),
+        _ => Err(format!("\"{share}\" is not a share between 0.01 and 0.99")),
+    };
+    match text.split_once(':') {
+        Some(("time", share)) => time(share),
+        None if text == "time" => Ok(Split::Time { train: 0.8 }),
+        None if text == "leave-last-out" => Ok(Split::LeaveLastOut),
+        _ => Err("expected time:SHARE or leave-last-out".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_split_is_named_with_its_share() {
+        assert_eq!(split("time:0.9"), Ok(Split::Time { train: 0.9 }));
+        assert_eq!(split("leave-last-out"), Ok(Split::LeaveLastOut));
+        for text in ["time:1.5", "time:nan", "random", "leave-last-out:2", ""] {
+            assert!(split(text).is_err(), "{text}");
+        }
+    }
+}

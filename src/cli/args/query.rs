@@ -1,0 +1,147 @@
+//! The words of the commands that ask: `recommend`, `similar`, `list`, `explain`.
+
+use clap::ValueEnum;
+
+use crate::cli::render::answer::PARTS;
+use crate::record::{Filter, ListKind};
+
+/// What narrows an answer.
+#[derive(Debug, clap::Args)]
+pub struct Narrow {
+    /// How many items
+    #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 10, value_parser = limit)]
+    pub limit: usize,
+    /// Only items of this category
+    #[arg(long, value_name = "NAME")]
+    pub category: Option<String>,
+    /// Only items that fulfil this JSON, such as {"must": [{"key": "stock", "range": {"gt": 0}}]}
+    #[arg(long, value_name = "JSON", value_parser = filter)]
+    pub filter: Option<Filter>,
+}
+
+impl Narrow {
+    /// Filter and category as one filter.
+    pub fn into_filter(self) -> Option<Filter> {
+        match (self.filter, self.category) {
+            (filter, None) => filter,
+            (None, Some(category)) => Some(Filter::category(category)),
+            (Some(filter), Some(category)) => {
+                let mut both = Filter::category(category);
+                both.must.push(crate::record::Condition::Nested(filter));
+                Some(both)
+            }
+        }
+    }
+}
+
+/// `savor recommend`.
+#[derive(Debug, clap::Args)]
+pub struct RecommendArgs {
+    /// Ids of users; each gets an answer, unknown ones too
+    #[arg(value_name = "USER", required_unless_present = "session")]
+    pub users: Vec<String>,
+    /// Items an anonymous visitor has just looked at (or the one user given); repeatable
+    #[arg(long, value_name = "ITEM")]
+    pub session: Vec<String>,
+    #[command(flatten)]
+    pub narrow: Narrow,
+    /// Never this item; repeatable
+    #[arg(long, value_name = "ITEM")]
+    pub exclude: Vec<String>,
+    /// Also items that the user had an event with
+    #[arg(long)]
+    pub seen: bool,
+    /// Say which past items each score comes from
+    #[arg(long)]
+    pub explain: bool,
+    /// Show what the user liked last beside the answer (tables only)
+    #[arg(long)]
+    pub liked: bool,
+}
+
+/// `savor similar`.
+#[derive(Debug, clap::Args)]
+pub struct SimilarArgs {
+    /// Id of the item
+    #[arg(value_name = "ITEM")]
+    pub item: String,
+    #[command(flatten)]
+    pub narrow: Narrow,
+}
+
+/// `savor list`.
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    /// Which list
+    #[arg(value_enum, value_name = "LIST")]
+    pub list: ListName,
+    #[command(flatten)]
+    pub narrow: Narrow,
+}
+
+/// The lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListName {
+    /// Most events, older ones counting less
+    Popular,
+    /// Published last
+    Latest,
+}
+
+impl From<ListName> for ListKind {
+    fn from(name: ListName) -> Self {
+        match name {
+            ListName::Popular => Self::Popular,
+            ListName::Latest => Self::Latest,
+        }
+    }
+}
+
+/// `savor explain`.
+#[derive(Debug, clap::Args)]
+pub struct ExplainArgs {
+    /// Id of the user
+    #[arg(value_name = "USER")]
+    pub user: String,
+    /// Explain these items; without any, what the user would be recommended
+    #[arg(value_name = "ITEM")]
+    pub items: Vec<String>,
+    /// How many items
+    #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 10, value_parser = limit)]
+    pub limit: usize,
+    /// How many past items for each (tables only)
+    #[arg(long, value_name = "COUNT", default_value_t = PARTS)]
+    pub parts: usize,
+}
+
+pub(super) fn limit(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(limit @ 1..=1000) => Ok(limit),
+        _ => Err("expected 1 to 1000".into()),
+    }
+}
+
+fn filter(text: &str) -> Result<Filter, String> {
+    let filter: Filter = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    filter.validate().map_err(|error| error.to_string())?;
+    Ok(filter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Item;
+
+    #[test]
+    fn category_and_filter_must_both_hold() {
+        let stock = filter(r#"{"must": [{"key": "stock", "range": {"gt": 0}}]}"#).unwrap();
+        let narrow = Narrow { limit: 10, category: Some("shoes".into()), filter: Some(stock) };
+        let both = narrow.into_filter().unwrap();
+        let mut item = Item { categories: vec!["shoes".into()], ..Item::new("i") };
+        assert!(!both.matches(&item));
+        item.attributes.insert("stock".into(), 3.0.into());
+        assert!(both.matches(&item));
+        item.categories.clear();
+        assert!(!both.matches(&item));
+    }
+}

@@ -1,0 +1,125 @@
+//! Draws the engine's steps as bars on standard error, if that is a terminal; in a log they are lines of level `info`.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::output::draws_bars;
+use super::render::count;
+use super::signals::Stop;
+use crate::progress::{Progress, Step};
+
+/// Shows the steps of one long operation and stops it when the user wants so.
+pub struct Bars {
+    stop: Stop,
+    drawn: Option<Mutex<Drawn>>,
+}
+
+/// The bar on the screen and the kind of step it shows.
+struct Drawn {
+    phase: &'static str,
+    bar: ProgressBar,
+}
+
+impl Bars {
+    /// Bars for work that this flag stops.
+    pub fn new(stop: Stop) -> Self {
+        let drawn = draws_bars().then(|| Mutex::new(Drawn { phase: "", bar: ProgressBar::hidden() }));
+        Self { stop, drawn }
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        if let Some(Ok(drawn)) = self.drawn.as_ref().map(Mutex::lock) {
+            drawn.bar.finish_and_clear();
+        }
+    }
+
+    fn draw(&self, drawn: &Mutex<Drawn>, view: &View) {
+        let Ok(mut drawn) = drawn.lock() else { return };
+        if drawn.phase != view.phase {
+            drawn.bar.finish_and_clear();
+            *drawn = Drawn { phase: view.phase, bar: bar(view) };
+        }
+        drawn.bar.set_position(view.done);
+        drawn.bar.set_message(view.note.clone());
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl Progress for Bars {
+    fn report(&self, step: &Step) {
+        let view = View::of(step);
+        match &self.drawn {
+            Some(drawn) => self.draw(drawn, &view),
+            None => log(step),
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.stop.is_set()
+    }
+}
+
+/// The one phase that counts bytes.
+const IMPORTING: &str = "importing";
+
+/// A step as a bar shows it.
+struct View {
+    phase: &'static str,
+    done: u64,
+    total: Option<u64>,
+    note: String,
+}
+
+impl View {
+    fn of(step: &Step) -> Self {
+        let of =
+            |phase, done: usize, total: usize, note| Self { phase, done: done as u64, total: Some(total as u64), note };
+        match step {
+            Step::Importing { rows, rejected, bytes, total_bytes } => Self {
+                phase: IMPORTING,
+                done: *bytes,
+                total: *total_bytes,
+                note: match rejected {
+                    0 => format!("{} rows", count(*rows)),
+                    _ => format!("{} rows, {} rejected", count(*rows), count(*rejected)),
+                },
+            },
+            Step::Reading { events } => Self { phase: "reading", done: *events, total: None, note: "events".into() },
+            Step::Epoch { epoch, epochs, loss } => of("training", *epoch, *epochs, format!("loss {loss:.6}")),
+            Step::Indexing { done, total } => of("indexing", *done, *total, "vectors".into()),
+            Step::Evaluating { done, total } => of("evaluating", *done, *total, "users".into()),
+            Step::Writing => Self { phase: "writing", done: 0, total: None, note: String::new() },
+        }
+    }
+}
+
+fn bar(view: &View) -> ProgressBar {
+    let (bar, template) = match view.total {
+        Some(total) if view.phase == IMPORTING => {
+            (ProgressBar::new(total), "{prefix:>10} [{bar:30}] {bytes}/{total_bytes} {msg} {elapsed}")
+        }
+        Some(total) => (ProgressBar::new(total), "{prefix:>10} [{bar:30}] {human_pos}/{human_len} {msg} {elapsed}"),
+        None => (ProgressBar::new_spinner(), "{prefix:>10} {spinner} {human_pos} {msg} {elapsed}"),
+    };
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_prefix(view.phase);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// Only what happens seldom: a line for every thousand vectors would drown the rest.
+fn log(step: &Step) {
+    match step {
+        Step::Epoch { epoch, epochs, loss } => tracing::info!(epoch, epochs, loss, "trained an epoch"),
+        Step::Writing => tracing::info!("writing the snapshot"),
+        _ => (),
+    }
+}

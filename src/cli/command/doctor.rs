@@ -1,0 +1,17 @@
+//! `savor doctor`: checks the data directory; the exit code tells whether all is well.
+
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::render::table;
+
+pub fn run(context: &Context) -> Result<(), Failure> {
+    let findings = context.open()?.check()?;
+    context.output.show(&findings, |findings| {
+        let mut table = table(&["check", "", "seen"], &[]);
+        for finding in findings {
+            table.add_row([finding.check.as_str(), if finding.ok { "ok" } else { "WRONG" }, finding.detail.as_str()]);
+        }
+        table.trim_fmt()
+    })?;
+    if findings.iter().all(|finding| finding.ok) { Ok(()) } else { Err(Failure::Shown) }
+}

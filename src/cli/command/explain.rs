@@ -1,0 +1,24 @@
+//! `savor explain USER [ITEM…]`: each score, split over the user's past items.
+
+use crate::cli::args::ExplainArgs;
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::render::answer;
+use crate::cli::titles::Titles;
+use crate::record::{Query, RankQuery};
+
+pub fn run(context: &Context, args: ExplainArgs) -> Result<(), Failure> {
+    let place = context.place()?;
+    let answer = if args.items.is_empty() {
+        place.recommend(&Query::for_user(&args.user).limit(args.limit).explain())?
+    } else {
+        let user = Some(args.user.clone());
+        place.rank(&RankQuery { user, session: Vec::new(), items: args.items, explain: true })?
+    };
+    let mut titles = Titles::default();
+    if context.output.is_table() {
+        titles.learn(&place, answer::ids(&answer))?;
+    }
+    let head = answer::head(&answer, Some(&args.user));
+    context.output.show(&answer, |answer| format!("{head}\n{}", answer::table(answer, &titles, args.parts)))
+}

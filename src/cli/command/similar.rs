@@ -1,0 +1,11 @@
+//! `savor similar ITEM`: items like this one.
+
+use crate::cli::args::SimilarArgs;
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::render::answer;
+
+pub fn run(context: &Context, args: SimilarArgs) -> Result<(), Failure> {
+    let place = context.place()?;
+    answer::show(context, &place, &place.similar_items(&args.item, args.narrow)?)
+}

@@ -1,0 +1,135 @@
+//! What the typed words mean: which directory or server a command works on, with which configuration, and where its
+//! results go.
+
+use std::path::{Path, PathBuf};
+
+use super::args::Common;
+use super::failure::Failure;
+use super::output::Output;
+use super::remote::Remote;
+use super::settings::configuration;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::ingest;
+
+/// Everything that a command needs beside its own words.
+pub struct Context {
+    /// The data directory.
+    pub data: PathBuf,
+    /// Where results go.
+    pub output: Output,
+    /// How the files of an import are written, if that was said.
+    pub files: Option<ingest::Format>,
+    url: Option<String>,
+    config_file: Option<PathBuf>,
+    settings: Vec<String>,
+}
+
+/// Where a command is carried out.
+pub enum Place {
+    /// In this process, on a data directory.
+    Here(Box<Engine>),
+    /// By a server.
+    There(Remote),
+}
+
+impl Context {
+    /// Works out what the common options mean.
+    pub fn new(common: Common) -> Self {
+        Self {
+            output: Output::new(common.results()),
+            files: common.files(),
+            data: common.data,
+            url: common.url,
+            config_file: common.config,
+            settings: common.set,
+        }
+    }
+
+    /// The configuration: the named file, or the data directory's, with the settings in their places.
+    pub fn config(&self) -> Result<Config, Failure> {
+        configuration(self.config_file().as_deref(), &self.settings)
+    }
+
+    /// The configuration's file, if there is one.
+    pub fn config_file(&self) -> Option<PathBuf> {
+        let beside_the_data = || Some(self.data.join("savor.toml")).filter(|path| path.is_file());
+        self.config_file.clone().or_else(beside_the_data)
+    }
+
+    /// The same command with further settings.
+    pub fn with_settings(mut self, settings: Vec<String>) -> Self {
+        self.settings.extend(settings);
+        self
+    }
+
+    /// Opens the data directory, or the way to the server.
+    pub fn place(&self) -> Result<Place, Failure> {
+        match self.remote()? {
+            Some(remote) => Ok(Place::There(remote)),
+            None => Ok(Place::Here(Box::new(self.open()?))),
+        }
+    }
+
+    /// The server that `--url` names.
+    pub fn remote(&self) -> Result<Option<Remote>, Failure> {
+        self.url.as_deref().map(Remote::new).transpose()
+    }
+
+    /// Opens the data directory; one that does not exist is not made by asking it something.
+    pub fn open(&self) -> Result<Engine, Failure> {
+        self.only_here()?;
+        let config = self.config()?;
+        if !self.data.exists() {
+            let missing = format!("there is no data directory {}", self.data.display());
+            return Err(Error::no_data(missing, "`savor import` makes one, --data names another").into());
+        }
+        self.open_with(config)
+    }
+
+    /// Opens the data directory, and makes it first if need be.
+    pub fn open_or_create(&self) -> Result<Engine, Failure> {
+        self.only_here()?;
+        self.open_with(self.config()?)
+    }
+
+    fn open_with(&self, config: Config) -> Result<Engine, Failure> {
+        Engine::open(&self.data, config).map_err(|error| explained(error, &self.data))
+    }
+
+    /// Refuses `--url` for commands that work on a directory alone.
+    pub fn only_here(&self) -> Result<(), Failure> {
+        match &self.url {
+            Some(_) => Err(Failure::Usage("this command works on a data directory and does not take --url".into())),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether settings were given that a server would not know of.
+    pub fn settings_for_server(&self) -> Result<Option<Config>, Failure> {
+        match (&self.config_file, self.settings.is_empty()) {
+            (None, true) => Ok(None),
+            (None, false) => Err(Failure::Usage(
+                "the server's other training settings are not known here: give all of them by --config FILE too, or change \
+                 the server's own configuration"
+                    .into(),
+            )),
+            (Some(file), _) => Ok(Some(configuration(Some(file), &self.settings)?)),
+        }
+    }
+}
+
+/// A directory that a server holds open is said to be so, with the very option that reaches it.
+fn explained(error: Error, data: &Path) -> Failure {
+    let address = match error {
+        Error::Locked { .. } => Engine::holder(data).and_then(|holder| holder.address),
+        _ => None,
+    };
+    match (error, address) {
+        (Error::Locked { path, holder }, Some(address)) if !holder.contains(&address) => {
+            Error::Locked { path, holder: format!("{holder} at {address}") }.into()
+        }
+        (error, _) => error.into(),
+    }
+}

@@ -1,0 +1,232 @@
+//! The questions and changes that an engine here and a server elsewhere both take: one method each, so that commands do
+//! not care where they are carried out.
+
+use serde::{Deserialize, Serialize};
+
+use super::args::Narrow;
+use super::context::Place;
+use super::failure::Failure;
+use super::remote::segment;
+use crate::engine::{Merged, Page, Stats};
+use crate::record::{
+    Answer, Event, Item, ListKind, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, SnapshotId, User,
+};
+use crate::snapshot::Manifest;
+
+/// The most entries that a server gives at once.
+pub const LARGEST_PAGE: usize = 1_000;
+
+/// The snapshot that answers from now on.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Active {
+    /// Its number.
+    pub active: SnapshotId,
+}
+
+impl Place {
+    /// What should this user see next?
+    pub fn recommend(&self, query: &Query) -> Result<Answer, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.recommend(query)?),
+            Self::There(remote) => remote.post("/v1/recommendations", query),
+        }
+    }
+
+    /// The caller's own candidates, the best first.
+    pub fn rank(&self, query: &RankQuery) -> Result<Answer, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.rank(query)?),
+            Self::There(remote) => remote.post("/v1/rank", query),
+        }
+    }
+
+    /// Items like this one.
+    pub fn similar_items(&self, item: &str, narrow: Narrow) -> Result<Answer, Failure> {
+        match self {
+            Self::Here(engine) => {
+                let limit = narrow.limit;
+                let query = SimilarQuery { limit, filter: narrow.into_filter(), ..SimilarQuery::new(item) };
+                Ok(engine.similar_items(&query)?)
+            }
+            Self::There(remote) => remote.get(&format!("/v1/items/{}/similar?{}", segment(item), narrowed(&narrow)?)),
+        }
+    }
+
+    /// Users like this one.
+    pub fn similar_users(&self, query: &SimilarQuery) -> Result<Vec<Neighbour>, Failure> {
+        #[derive(Deserialize)]
+        struct Neighbours {
+            users: Vec<Neighbour>,
+        }
+        match self {
+            Self::Here(engine) => Ok(engine.similar_users(query)?),
+            Self::There(remote) => {
+                let path = format!("/v1/users/{}/similar?limit={}", segment(&query.id), query.limit);
+                Ok(remote.get::<Neighbours>(&path)?.users)
+            }
+        }
+    }
+
+    /// A list that is the same for everybody.
+    pub fn list(&self, list: ListKind, narrow: Narrow) -> Result<Answer, Failure> {
+        match self {
+            Self::Here(engine) => {
+                let limit = narrow.limit;
+                Ok(engine.list(&ListQuery { list, limit, filter: narrow.into_filter() })?)
+            }
+            Self::There(remote) => {
+                let name = match list {
+                    ListKind::Popular => "popular",
+                    ListKind::Latest => "latest",
+                };
+                remote.get(&format!("/v1/lists/{name}?{}", narrowed(&narrow)?))
+            }
+        }
+    }
+
+    /// An item's record.
+    pub fn item(&self, id: &str) -> Result<Option<Item>, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.item(id)?),
+            Self::There(remote) => found(remote.get(&format!("/v1/items/{}", segment(id)))),
+        }
+    }
+
+    /// A page of items, in the order of their ids.
+    pub fn items(&self, cursor: Option<&str>, limit: usize) -> Result<Page<Item>, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.items(cursor, limit)?),
+            Self::There(remote) => remote.get(&format!("/v1/items?{}", page(cursor, limit))),
+        }
+    }
+
+    /// Removes an item and its events; whether there was one.
+    pub fn delete_item(&self, id: &str) -> Result<bool, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.delete_item(id)?),
+            Self::There(remote) => existed(remote.delete(&format!("/v1/items/{}", segment(id)))),
+        }
+    }
+
+    /// A user's profile.
+    pub fn user(&self, id: &str) -> Result<Option<User>, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.user(id)?),
+            Self::There(remote) => found(remote.get(&format!("/v1/users/{}", segment(id)))),
+        }
+    }
+
+    /// A page of users, in the order of their ids.
+    pub fn users(&self, cursor: Option<&str>, limit: usize) -> Result<Page<User>, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.users(cursor, limit)?),
+            Self::There(remote) => remote.get(&format!("/v1/users?{}", page(cursor, limit))),
+        }
+    }
+
+    /// A user's events, the newest first; a server gives at most [`LARGEST_PAGE`] of them.
+    pub fn user_events(&self, id: &str, limit: usize) -> Result<Vec<Event>, Failure> {
+        #[derive(Deserialize)]
+        struct UserEvents {
+            events: Vec<Event>,
+        }
+        match self {
+            Self::Here(engine) => Ok(engine.user_events(id, limit)?),
+            Self::There(remote) => {
+                let path = format!("/v1/users/{}/events?limit={}", segment(id), limit.min(LARGEST_PAGE));
+                Ok(remote.get::<UserEvents>(&path)?.events)
+            }
+        }
+    }
+
+    /// Removes every trace of a user; whether there was any.
+    pub fn delete_user(&self, id: &str) -> Result<bool, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.delete_user(id)?),
+            Self::There(remote) => existed(remote.delete(&format!("/v1/users/{}", segment(id)))),
+        }
+    }
+
+    /// The events of `from` become events of `into`.
+    pub fn merge_users(&self, into: &str, from: &str) -> Result<Merged, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.merge_users(into, from)?),
+            Self::There(remote) => remote.put_nothing(&format!("/v1/users/{}/merge/{}", segment(into), segment(from))),
+        }
+    }
+
+    /// All snapshots.
+    pub fn snapshots(&self) -> Result<Vec<Manifest>, Failure> {
+        #[derive(Deserialize)]
+        struct Snapshots {
+            snapshots: Vec<Manifest>,
+        }
+        match self {
+            Self::Here(engine) => Ok(engine.snapshots()?),
+            Self::There(remote) => Ok(remote.get::<Snapshots>("/v1/snapshots")?.snapshots),
+        }
+    }
+
+    /// One snapshot.
+    pub fn snapshot(&self, id: SnapshotId) -> Result<Manifest, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.snapshot(id)?),
+            Self::There(remote) => remote.get(&format!("/v1/snapshots/{id}")),
+        }
+    }
+
+    /// Puts a snapshot live.
+    pub fn activate(&self, id: SnapshotId) -> Result<(), Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.activate(id)?),
+            Self::There(remote) => remote.post_nothing::<Active>(&format!("/v1/snapshots/{id}:activate")).map(drop),
+        }
+    }
+
+    /// Goes back to the snapshot that was live before, and tells which that is.
+    pub fn rollback(&self) -> Result<SnapshotId, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.rollback()?),
+            Self::There(remote) => Ok(remote.post_nothing::<Active>("/v1/snapshots:rollback")?.active),
+        }
+    }
+
+    /// How much there is, and what serves.
+    pub fn stats(&self) -> Result<Stats, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.stats()?),
+            Self::There(remote) => remote.get("/v1/stats"),
+        }
+    }
+}
+
+/// What one does not find is no failure.
+fn found<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match answer {
+        Ok(record) => Ok(Some(record)),
+        Err(Failure::Server { code, .. }) if code == "not_found" => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn existed(answer: Result<(), Failure>) -> Result<bool, Failure> {
+    found(answer).map(|found| found.is_some())
+}
+
+fn page(cursor: Option<&str>, limit: usize) -> String {
+    match cursor {
+        Some(cursor) => format!("limit={limit}&cursor={}", segment(cursor)),
+        None => format!("limit={limit}"),
+    }
+}
+
+fn narrowed(narrow: &Narrow) -> Result<String, Failure> {
+    if narrow.filter.is_some() {
+        return Err(Failure::Usage("a server takes --category here, not --filter".into()));
+    }
+    let limit = narrow.limit;
+    Ok(match &narrow.category {
+        Some(category) => format!("limit={limit}&category={}", segment(category)),
+        None => format!("limit={limit}"),
+    })
+}

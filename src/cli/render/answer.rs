@@ -1,0 +1,125 @@
+//! Answers: what is recommended, with titles, and why.
+
+use crate::cli::context::{Context, Place};
+use crate::cli::failure::Failure;
+use crate::cli::titles::Titles;
+use crate::record::{Answer, Because, Degraded, Source};
+
+/// So many past items are shown for each score, unless the user wants more or fewer.
+pub const PARTS: usize = 3;
+
+/// Looks up titles, if people read the answer, and shows it.
+pub fn show(context: &Context, place: &Place, answer: &Answer) -> Result<(), Failure> {
+    let mut titles = Titles::default();
+    if context.output.is_table() {
+        titles.learn(place, ids(answer))?;
+    }
+    context.output.show(answer, |answer| format!("{}{}", note(answer), table(answer, &titles, PARTS)))
+}
+
+/// Every item that an answer names.
+pub fn ids(answer: &Answer) -> impl Iterator<Item = &str> {
+    answer.items.iter().flat_map(|item| {
+        let because = item.because.iter().flatten().map(|part| part.item.as_str());
+        std::iter::once(item.item.as_str()).chain(because)
+    })
+}
+
+/// Who is answered, by which snapshot, and what the answer lacks.
+pub fn head(answer: &Answer, user: Option<&str>) -> String {
+    let who = user.map_or_else(|| "session".to_owned(), |user| format!("user {user}"));
+    let snapshot = answer.snapshot.map_or_else(|| "no snapshot".to_owned(), |id| format!("snapshot {id}"));
+    format!("{who} · {snapshot}\n{}", note(answer)).trim_end().to_owned()
+}
+
+/// The items, one a row.
+pub fn table(answer: &Answer, titles: &Titles, parts: usize) -> String {
+    let explained = answer.items.iter().any(|item| item.because.is_some());
+    let mut header = vec!["#", "item"];
+    if titles.any() {
+        header.push("title");
+    }
+    let score = header.len();
+    header.extend(["score", "source"]);
+    if explained {
+        header.push("because");
+    }
+    let mut table = super::table(&header, &[0, score]);
+    for (place, item) in answer.items.iter().enumerate() {
+        let mut row = vec![(place + 1).to_string(), item.item.clone()];
+        if titles.any() {
+            row.push(titles.of(&item.item).to_owned());
+        }
+        row.extend([score_text(item.score, item.source), source(item.source).to_owned()]);
+        if explained {
+            row.push(because(item.because.as_deref().unwrap_or_default(), titles, parts));
+        }
+        table.add_row(row);
+    }
+    table.trim_fmt()
+}
+
+/// What the user liked last beside what is recommended.
+pub fn beside(answer: &Answer, liked: &[String], titles: &Titles) -> String {
+    let mut table = super::table(&["#", "liked last", "recommended", "score"], &[0, 3]);
+    for place in 0..liked.len().max(answer.items.len()) {
+        let item = answer.items.get(place);
+        table.add_row([
+            (place + 1).to_string(),
+            liked.get(place).map(|id| titles.or_id(id).to_owned()).unwrap_or_default(),
+            item.map(|item| titles.or_id(&item.item).to_owned()).unwrap_or_default(),
+            item.map(|item| score_text(item.score, item.source)).unwrap_or_default(),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+/// The largest parts of a score, one a line; what is left out is told as a sum.
+fn because(parts: &[Because], titles: &Titles, shown: usize) -> String {
+    let mut lines: Vec<String> =
+        parts.iter().take(shown).map(|part| format!("{:+.3} {}", part.weight, titles.or_id(&part.item))).collect();
+    let rest = parts.get(lines.len()..).unwrap_or_default();
+    if !rest.is_empty() {
+        let sum: f64 = rest.iter().map(|part| part.weight).sum();
+        lines.push(format!("{sum:+.3} from {} more", rest.len()));
+    }
+    lines.join("\n")
+}
+
+fn note(answer: &Answer) -> String {
+    let note = match answer.degraded {
+        None => return String::new(),
+        Some(Degraded::NoSnapshot) => {
+            "nothing is trained yet: this is the popular list (`savor train` makes a snapshot)"
+        }
+        Some(Degraded::UnknownUser) => "the user is unknown: this is the popular list",
+        Some(Degraded::NoHistory) => "no event that the model can learn from: this is the popular list",
+        Some(Degraded::UnknownItem) => "the model does not know this item (yet)",
+        Some(Degraded::FewCandidates) => "few items pass the filters: popular ones fill the rest",
+    };
+    format!("{note}\n")
+}
+
+fn score_text(score: f64, of: Source) -> String {
+    match of {
+        Source::Unscored => "-".into(),
+        Source::Latest if score == 0.0 => "no time".into(),
+        Source::Latest => crate::record::Timestamp::from_millis(score as i64)
+            .map_or_else(|_| "-".into(), |time| time.to_string().chars().take(10).collect()),
+        // Decayed popularity of old events, mostly: the order is right however small the numbers are.
+        _ if score != 0.0 && score.abs() < 1e-3 => format!("{score:.2e}"),
+        _ => format!("{score:.4}"),
+    }
+}
+
+fn source(of: Source) -> &'static str {
+    match of {
+        Source::Personal => "personal",
+        Source::FoldIn => "fold-in",
+        Source::Similar => "similar",
+        Source::Popular => "popular",
+        Source::Latest => "latest",
+        Source::Vector => "vector",
+        Source::Unscored => "unscored",
+    }
+}

@@ -1,0 +1,95 @@
+//! Snapshots: what they are made of and how good they are.
+
+use super::{count, pairs, table};
+use crate::index::{IndexKind, IndexPlan};
+use crate::snapshot::{Manifest, SnapshotState};
+
+/// The metric that stands for all where there is room for one.
+const USUAL: &str = "ndcg@10";
+
+/// One snapshot a row.
+pub fn list(snapshots: &[Manifest]) -> String {
+    if snapshots.is_empty() {
+        return "no snapshot yet; `savor train` makes one".into();
+    }
+    let measured: Vec<&str> =
+        snapshots.iter().flat_map(|manifest| &manifest.metrics).map(|of| of.name.as_str()).collect();
+    let metric = if measured.contains(&USUAL) { USUAL } else { measured.first().copied().unwrap_or(USUAL) };
+    let header = ["snapshot", "state", "created", "users", "items", "pairs", "dimension", metric, "popularity", "note"];
+    let mut table = table(&header, &[0, 3, 4, 5, 6, 7, 8]);
+    for manifest in snapshots {
+        let measured = manifest.metrics.iter().find(|of| of.name == metric);
+        table.add_row([
+            manifest.id.to_string(),
+            state(manifest.state).to_owned(),
+            manifest.created.to_string(),
+            count(manifest.users),
+            count(manifest.items),
+            count(manifest.pairs),
+            manifest.train.dimension.to_string(),
+            measured.map(|of| format!("{:.4}", of.mean)).unwrap_or_default(),
+            measured.map(|of| format!("{:.4}", of.popularity)).unwrap_or_default(),
+            manifest.note.clone().unwrap_or_default(),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+/// Everything about one.
+pub fn one(manifest: &Manifest) -> String {
+    let train = &manifest.train;
+    let mut text = format!("snapshot {} · {}\n", manifest.id, state(manifest.state));
+    text += &pairs(
+        &[
+            (
+                "trained on",
+                format!(
+                    "{} users × {} items, {} pairs",
+                    count(manifest.users),
+                    count(manifest.items),
+                    count(manifest.pairs)
+                ),
+            ),
+            ("events", count(manifest.events)),
+            ("newest event", manifest.newest_event.map(|time| time.to_string()).unwrap_or_default()),
+            ("model", format!("iALS, dimension {}, {} epochs, seed {}", train.dimension, train.epochs, train.seed)),
+            ("loss", manifest.loss.map(|loss| format!("{loss:.6}")).unwrap_or_default()),
+            ("index", manifest.index.as_ref().map(index).unwrap_or_default()),
+            ("origin", manifest.origin.clone()),
+            ("created", manifest.created.to_string()),
+            ("seconds", format!("{:.1}", manifest.seconds)),
+            ("note", manifest.note.clone().unwrap_or_default()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    if !manifest.metrics.is_empty() {
+        let mut metrics = table(&["metric", "popularity", "model", "interval"], &[1, 2, 3]);
+        for metric in &manifest.metrics {
+            metrics.add_row([
+                metric.name.clone(),
+                format!("{:.4}", metric.popularity),
+                format!("{:.4}", metric.mean),
+                format!("{:.4} to {:.4}", metric.low, metric.high),
+            ]);
+        }
+        text += &format!("\n{}", metrics.trim_fmt());
+    }
+    text
+}
+
+fn index(plan: &IndexPlan) -> String {
+    match plan.kind {
+        IndexKind::Exact => format!("exact scan: {}", plan.why),
+        IndexKind::Hnsw => format!("HNSW, recall {:.3}: {}", plan.recall, plan.why),
+    }
+}
+
+fn state(of: SnapshotState) -> &'static str {
+    match of {
+        SnapshotState::Building => "building",
+        SnapshotState::Validated => "validated",
+        SnapshotState::Active => "active",
+        SnapshotState::Retired => "retired",
+        SnapshotState::Rejected => "rejected",
+    }
+}
