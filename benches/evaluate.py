@@ -1,0 +1,44 @@
+"""Runs `savor evaluate --format json …`, and prints the line that a benchmark ends with.
+
+    python3 evaluate.py NAME KEY… -- COMMAND…
+
+A key is a metric of the model (`ndcg@10`), one of popularity in the same run (`pop_ndcg@10`), `train_s` (as the engine
+measured it) or `peak_mib` (resident memory of the command, as the kernel counted it). What was not measured is not
+printed: the exit code is 1 then.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+
+
+def main() -> int:
+    split = sys.argv.index("--")
+    name, keys, command = sys.argv[1], sys.argv[2:split], sys.argv[split + 1 :]
+    run = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    if run.returncode != 0:
+        print(f"error: {' '.join(command)} ended with code {run.returncode}", file=sys.stderr)
+        return 1
+    # Kibibytes on Linux.
+    peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    figures = read(json.loads(run.stdout)) | {"peak_mib": f"{peak_mib:.0f}"}
+    missing = [key for key in keys if key not in figures]
+    if missing:
+        print(f"error: not measured: {', '.join(missing)}", file=sys.stderr)
+        return 1
+    print(name, *(f"{key}={figures[key]}" for key in keys))
+    return 0
+
+
+def read(evaluation: dict) -> dict[str, str]:
+    """The figures of an evaluation, by their keys in the last line. The first model is popularity, the baseline."""
+    baseline, model = evaluation["report"]["models"][:2]
+    figures = {metric["name"]: f"{metric['mean']:.4f}" for metric in model["metrics"]}
+    figures |= {f"pop_{metric['name']}": f"{metric['mean']:.4f}" for metric in baseline["metrics"]}
+    figures["train_s"] = f"{evaluation['train_seconds']:.2f}"
+    return figures
+
+
+if __name__ == "__main__":
+    sys.exit(main())

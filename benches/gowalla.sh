@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Quality, training time and memory on Gowalla, in the split of NGCF and LightGCN: all of train.txt.gz is trained on, all
+# of test.txt.gz is tested, ranking over the whole catalogue.
+#
+#   benches/gowalla.sh [--dim D] [--data DIR] [-- OPTIONS OF savor evaluate]
+#
+# --data DIR holds train.txt.gz and test.txt.gz, lines `user item item …`; ../shared/data/gowalla beside the repository if
+# absent. The last line, with the peak of resident memory of `savor evaluate`:
+#   gowalla recall@20=… ndcg@20=… train_s=… peak_mib=…
+set -euo pipefail
+
+usage() { printf 'usage: %s [--dim D] [--data DIR] [-- OPTIONS OF savor evaluate]\n' "$0" >&2 && exit 2; }
+data= settings=()
+while [ $# -gt 0 ]; do
+    case "$1" in
+    --data) [ $# -ge 2 ] || usage; data="$2"; shift 2 ;;
+    --dim) [ $# -ge 2 ] || usage; settings+=(--dimension "$2"); shift 2 ;;
+    --) shift; break ;;
+    *) usage ;;
+    esac
+done
+
+source "$(dirname "${BASH_SOURCE[0]}")/../tools/setup.sh"
+data="${data:-$REPO/../shared/data/gowalla}"
+for part in train test; do
+    [ -f "$data/$part.txt.gz" ] || die "there is no $data/$part.txt.gz. Expected the Gowalla split of NGCF and LightGCN, \
+lines 'user item item …', gzipped; --data DIR names its folder"
+done
+build_savor
+
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+export SAVOR_DATA="$work/data"
+"$SAVOR" import events "$data/train.txt.gz" --format adjacency >&2
+python3 "$REPO/benches/evaluate.py" gowalla recall@20 ndcg@20 train_s peak_mib -- \
+    "$SAVOR" evaluate --test "$data/test.txt.gz" --format adjacency --format json "${settings[@]}" "$@"

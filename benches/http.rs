@@ -1,0 +1,235 @@
+//! How fast an answer comes over HTTP, beside what warp alone can do on this machine. Starts `savor serve` on a data
+//! directory and a bare warp server that sends one answer of the same content, asks both in turn over keep-alive
+//! connections, and ends with one line for machines. `benches/http.sh` makes the data and calls this.
+//!
+//!     cargo bench --bench http -- --data DIR [--seconds S] [--connections C]
+
+use std::error::Error;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Alternating runs of each server; the medians are reported.
+const ROUNDS: usize = 5;
+const WARM_UP: Duration = Duration::from_secs(1);
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let value = |name: &str| arguments.iter().position(|a| a == name).and_then(|place| arguments.get(place + 1));
+    if let Some(answer) = value("--bare-warp") {
+        return bare_warp(answer);
+    }
+    let Some(data) = value("--data") else {
+        return Err("--data DIR is missing: a directory with a trained snapshot; benches/http.sh makes one".into());
+    };
+    let seconds = Duration::from_secs_f64(value("--seconds").map_or(Ok(2.0), |text| text.parse())?);
+    let connections: usize = value("--connections").map_or(Ok(8), |text| text.parse())?;
+    measure(data, seconds, connections)
+}
+
+fn measure(data: &str, seconds: Duration, connections: usize) -> Result<()> {
+    let savor = Server::start(Command::new(env!("CARGO_BIN_EXE_savor")).args([
+        "serve",
+        "--data",
+        data,
+        "--listen",
+        "127.0.0.1:0",
+    ]))?;
+    let paths = known_users(savor.address)?;
+    let sample = sample(savor.address, &paths)?;
+    let itself = std::env::current_exe()?;
+    let bare = Server::start(Command::new(itself).args(["--bare-warp", &sample]))?;
+
+    println!("{} users, answers of about {} bytes, {connections} connections", paths.len(), sample.len());
+    load(savor.address, &paths, 1, WARM_UP)?;
+    load(bare.address, &paths, 1, WARM_UP)?;
+    println!("{:>5} {:>12} {:>12} {:>12} {:>12}", "round", "p50 ms", "p99 ms", "savor rps", "warp rps");
+    let (mut p50, mut p99, mut rps, mut bare_rps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for round in 1..=ROUNDS {
+        let mut alone = load(savor.address, &paths, 1, seconds)?;
+        alone.sort_unstable();
+        let at = |share: f64| alone[((alone.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+        p50.push(at(0.5));
+        p99.push(at(0.99));
+        rps.push(load(savor.address, &paths, connections, seconds)?.len() as f64 / seconds.as_secs_f64());
+        bare_rps.push(load(bare.address, &paths, connections, seconds)?.len() as f64 / seconds.as_secs_f64());
+        let last = |figures: &[f64]| figures.last().copied().unwrap_or_default();
+        println!("{round:>5} {:>12.3} {:>12.3} {:>12.0} {:>12.0}", last(&p50), last(&p99), last(&rps), last(&bare_rps));
+    }
+    let (rps, bare_rps) = (median(rps), median(bare_rps));
+    println!(
+        "http p50_ms={:.3} p99_ms={:.3} rps={rps:.0} bare_warp_rps={bare_rps:.0} ratio={:.2}",
+        median(p50),
+        median(p99),
+        rps / bare_rps
+    );
+    Ok(())
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// A server in a process of its own, ended when it is dropped.
+struct Server {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts a command whose first line of output ends with its address.
+    fn start(command: &mut Command) -> Result<Self> {
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut line = String::new();
+        if let Some(output) = process.stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        let address = line.trim_end().rsplit('/').next().and_then(|address| address.parse().ok());
+        match address {
+            Some(address) => Ok(Self { process, address }),
+            None => {
+                process.kill()?;
+                Err(format!("{command:?} did not tell its address: {line:?}").into())
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The questions: one for each of the first thousand users who get a personal answer.
+fn known_users(address: SocketAddr) -> Result<Vec<String>> {
+    let mut connection = Connection::open(address)?;
+    let users: Value = serde_json::from_slice(connection.get("/v1/users?limit=1000")?)?;
+    let ids = users["entries"].as_array().into_iter().flatten().filter_map(|user| user["id"].as_str());
+    let paths: Vec<String> = ids
+        .map(|id| {
+            let id: String = id.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            format!("/v1/users/{id}/recommendations?limit=10")
+        })
+        .collect();
+    let mut known = Vec::new();
+    for path in &paths {
+        let answer: Value = serde_json::from_slice(connection.get(path)?)?;
+        if answer["degraded"].is_null() {
+            known.push(path.clone());
+        }
+    }
+    if known.len() < 100 {
+        return Err(format!(
+            "{} of {} users get a personal answer, expected 100: is it trained?",
+            known.len(),
+            paths.len()
+        )
+        .into());
+    }
+    Ok(known)
+}
+
+/// One answer, for the bare server to repeat.
+fn sample(address: SocketAddr, paths: &[String]) -> Result<String> {
+    let path = paths.first().ok_or("no users")?;
+    Ok(String::from_utf8(Connection::open(address)?.get(path)?.to_vec())?)
+}
+
+/// Asks over so many connections for so long; gives the time that each answer took.
+fn load(address: SocketAddr, paths: &[String], connections: usize, time: Duration) -> Result<Vec<Duration>> {
+    let start = Instant::now();
+    let ask = |first: usize| -> Result<Vec<Duration>> {
+        let mut connection = Connection::open(address)?;
+        let mut times = Vec::new();
+        for path in paths.iter().cycle().skip(first * 97) {
+            let asked = Instant::now();
+            if asked - start >= time {
+                break;
+            }
+            connection.get(path)?;
+            times.push(asked.elapsed());
+        }
+        Ok(times)
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..connections).map(|number| scope.spawn(move || ask(number))).collect();
+        let mut all = Vec::new();
+        for thread in threads {
+            all.extend(thread.join().map_err(|_| "a client panicked")??);
+        }
+        Ok(all)
+    })
+}
+
+/// A keep-alive connection that does as little as possible beside the server under test.
+struct Connection {
+    stream: TcpStream,
+    request: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+impl Connection {
+    fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, request: Vec::new(), answer: Vec::new() })
+    }
+
+    /// The body of an answer that must be a 200.
+    fn get(&mut self, path: &str) -> Result<&[u8]> {
+        self.request.clear();
+        write!(self.request, "GET {path} HTTP/1.1\r\nhost: savor\r\n\r\n")?;
+        self.stream.write_all(&self.request)?;
+        self.answer.clear();
+        let mut chunk = [0; 16 << 10];
+        loop {
+            let read = self.stream.read(&mut chunk)?;
+            if read == 0 {
+                return Err("the server closed the connection".into());
+            }
+            self.answer.extend_from_slice(&chunk[..read]);
+            if let Some((head, length)) = head(&self.answer)?
+                && self.answer.len() >= head + length
+            {
+                return Ok(&self.answer[head..head + length]);
+            }
+        }
+    }
+}
+
+/// The length of the head and of the body, once the head is there.
+fn head(answer: &[u8]) -> Result<Option<(usize, usize)>> {
+    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return Ok(None);
+    };
+    let head = std::str::from_utf8(&answer[..end])?;
+    if !head.starts_with("HTTP/1.1 200 ") {
+        return Err(format!("expected a 200: {}", String::from_utf8_lossy(answer)).into());
+    }
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    Ok(Some((end + 4, length.ok_or("no content length")?.parse()?)))
+}
+
+/// Warp and nothing else: the route of the main question, one answer for everybody.
+fn bare_warp(answer: &str) -> Result<()> {
+    use warp::Filter;
+    let answer: Value = serde_json::from_str(answer)?;
+    let route = warp::path!("v1" / "users" / String / "recommendations")
+        .and(warp::get())
+        .map(move |_: String| warp::reply::json(&answer));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        println!("listening on http://{}", listener.local_addr()?);
+        warp::serve(route).incoming(listener).run().await;
+        Ok(())
+    })
+}
