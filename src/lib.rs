@@ -1,4 +1,35 @@
-//! Savor is an embedded recommendation engine.
+//! **Savor is an embedded recommendation engine.** It keeps users, items and interactions in RocksDB, learns embeddings
+//! from them, indexes these with HNSW, and answers "what should this user see next?" while new events stream in. No other
+//! service has to run: what SQLite is to SQL, Savor is to recommendations.
+//!
+//! Savor is not a data warehouse, not a feature platform for other models, and not a cluster: one directory, one process.
+//! Where one machine is no longer enough, a trainer exports snapshots as bundles and a fleet of readers imports them.
+//!
+//! ```
+//! use savor::{Config, Engine, Event, Gate, Query, TrainOptions};
+//!
+//! # let dir = tempfile::tempdir()?; let data = dir.path().join("data");
+//! let engine = Engine::open(&data, Config::default())?;
+//! for user in 0..20 {
+//!     for item in 0..5 {
+//!         let item = (user + item * 3) % 10;
+//!         engine.append_events(&[Event::new(format!("u{user}"), format!("i{item}"), "click")])?;
+//!     }
+//! }
+//!
+//! let snapshot = engine.train(&TrainOptions::default())?;
+//! engine.activate_if(snapshot, &Gate::no_worse("ndcg@10", 0.01))?;
+//!
+//! let answer = engine.recommend(&Query::for_user("u1").limit(3).explain())?;
+//! for item in &answer.items {
+//!     println!("{} {:.3} from {:?}", item.item, item.score, item.source);
+//! }
+//! assert_eq!(answer.items.len(), 3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The rooms follow the data: [`record`] → `ingest` → `store` → `features` → `train`, `eval`, `index` → `snapshot` →
+//! `recommend` → [`Engine`] → `server`, `cli`. ARCHITECTURE.md walks through them.
 
 mod config;
 mod engine;
@@ -34,3 +65,8 @@ pub use progress::{Progress, Silent, Step};
 pub use record::*;
 pub use snapshot::{Manifest, OfflineMetric, SnapshotState};
 pub use store::Holder;
+
+/// The code of the README, compiled by the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
