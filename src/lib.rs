@@ -52,8 +52,9 @@ pub mod cli;
 pub mod server;
 
 pub use config::{
-    Config, Durability, EvaluateConfig, EventsConfig, IndexChoice, IndexConfig, Metric, RecommendConfig, Repeats,
-    ServerConfig, SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,
+    BlendConfig, Config, Durability, EvaluateConfig, EventsConfig, FilterConfig, IndexChoice, IndexConfig,
+    LinearConfig, Metric, ModelKind, RatingsConfig, RecommendConfig, Repeats, ServerConfig, SgdConfig, Similarity,
+    SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,
 };
 pub use engine::{
     Activate, Appended, Bundled, Engine, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged, Page, Put,

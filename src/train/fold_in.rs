@@ -1,7 +1,7 @@
 //! Fold-in: a user's factors from their history against fixed items, the same equations that training solves for a
 //! user. A person's newest event counts at once, and people whom training never saw are served like all others.
 
-use super::equations::{Equations, History};
+use super::ials::{Equations, History};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::linalg::{Rows, dot, gramian};

@@ -3,14 +3,9 @@
 //! Both solve the same equations, so a user folded in has the factors that training would have given. The same data,
 //! configuration and seed give the same factors bit for bit, whatever the number of threads.
 
-mod equations;
 mod fold_in;
 mod ials;
-mod loss;
-mod pass;
 mod settle;
-#[cfg(test)]
-mod tests;
 
 pub use fold_in::FoldIn;
 pub use ials::{Model, ials};

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::features::Csr;
 use crate::linalg::{Matrix, dot};
 use crate::progress::{Progress, Silent, Step};
+use crate::train::FoldIn;
 
 /// Keeps what is reported, and cancels after so many questions.
 struct Recorder {

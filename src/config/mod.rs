@@ -1,9 +1,15 @@
 //! The one configuration: TOML, every field with a default, unknown keys refused, every value checked. Configuration is
 //! passed in, never looked up.
 
+mod train;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+
+pub use train::{
+    BlendConfig, FilterConfig, LinearConfig, ModelKind, RatingsConfig, SgdConfig, Similarity, Solver, TrainConfig,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,7 +29,7 @@ use crate::record::Span;
 pub struct Config {
     /// How events become preferences.
     pub events: EventsConfig,
-    /// How factors are learned.
+    /// How models are learned.
     pub train: TrainConfig,
     /// How models are measured.
     pub evaluate: EvaluateConfig,
@@ -83,64 +89,6 @@ pub enum Repeats {
     Max,
     /// The sum of the weights.
     Sum,
-}
-
-/// How factors are learned: implicit alternating least squares in the formulation of Rendle, Krichene, Zhang & Koren,
-/// "Revisiting the Performance of iALS on Item Recommendation Benchmarks" (2021).
-/// Where a default is 0, the value is chosen from how many users, items and pairs of them there are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct TrainConfig {
-    /// Length of the factors; 0 chooses √pairs / 4 in steps of 16, at most 256.
-    pub dimension: usize,
-    /// Passes over both sides.
-    pub epochs: usize,
-    /// λ, the weight of the L2 penalty; 0 chooses it such that a typical row's penalty is a third of
-    /// √(mean pairs of a user) + √(mean pairs of an item), the largest singular value of noise, times the mean weight.
-    pub regularization: f64,
-    /// ν: a row's penalty is λ (count + α₀ · other side)^ν; 1 scales with frequency, 0 is plain L2, ½ is between.
-    pub regularization_exponent: f64,
-    /// α₀, the weight of the pairs without an event; 0 chooses √(pairs / (users · items)) times the mean weight.
-    pub unobserved_weight: f64,
-    /// Standard deviation of the initial factors, times 1/√dimension.
-    pub init_stddev: f64,
-    /// How a row is solved.
-    pub solver: Solver,
-    /// Steps of the conjugate gradient solver in each pass.
-    pub cg_steps: usize,
-    /// The same seed, data and configuration give the same factors, bit for bit.
-    pub seed: u64,
-    /// Threads; 0 means all cores.
-    pub threads: usize,
-}
-
-impl Default for TrainConfig {
-    fn default() -> Self {
-        Self {
-            dimension: 0,
-            epochs: 15,
-            regularization: 0.0,
-            regularization_exponent: 0.5,
-            unobserved_weight: 0.0,
-            init_stddev: 0.1,
-            solver: Solver::Auto,
-            cg_steps: 3,
-            seed: 42,
-            threads: 0,
-        }
-    }
-}
-
-/// How the normal equations of a row are solved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Solver {
-    /// Cholesky for short factors, conjugate gradient for long ones.
-    Auto,
-    /// Exact, by Cholesky factorisation.
-    Cholesky,
-    /// A few steps of conjugate gradient from the last pass's factor (Takács, Pilászy & Tikk, RecSys 2011).
-    Cg,
 }
 
 /// How models are measured.
@@ -379,20 +327,6 @@ impl EventsConfig {
             Some(span) => check("half_life", span.millis() as f64, 1.0..=f64::MAX),
             None => Ok(()),
         }
-    }
-}
-
-impl TrainConfig {
-    /// Checks every value; the error names the first that is wrong.
-    pub fn validate(&self) -> Result<()> {
-        check("dimension", self.dimension as f64, 0.0..=4096.0)?;
-        check("epochs", self.epochs as f64, 1.0..=10_000.0)?;
-        check("regularization", self.regularization, 0.0..=1e9)?;
-        check("regularization_exponent", self.regularization_exponent, 0.0..=2.0)?;
-        check("unobserved_weight", self.unobserved_weight, 0.0..=1e6)?;
-        check("init_stddev", self.init_stddev, 1e-6..=1e3)?;
-        check("cg_steps", self.cg_steps as f64, 1.0..=1000.0)?;
-        check("threads", self.threads as f64, 0.0..=1024.0)
     }
 }
 

@@ -1,12 +1,19 @@
 //! Implicit alternating least squares: users against fixed items, items against fixed users, epoch by epoch.
 
+mod equations;
+mod loss;
+mod pass;
+#[cfg(test)]
+mod tests;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 
-use super::equations::Equations;
-use super::loss::{Side, loss};
-use super::pass::{Method, pass};
+pub use equations::{Equations, History};
+use loss::{Side, loss};
+use pass::{Method, pass};
+
 use super::settle::settle;
 use crate::config::{Solver, TrainConfig};
 use crate::error::{Error, Result};
@@ -80,7 +87,7 @@ fn alternate(matrix: &Csr, config: &TrainConfig, progress: &dyn Progress) -> Res
     let method = match config.solver {
         Solver::Auto if dim <= EXACT_TO => Method::Exact,
         Solver::Cholesky => Method::Exact,
-        Solver::Auto | Solver::Cg => Method::Steps(config.cg_steps),
+        Solver::Auto | Solver::Cg | Solver::Block => Method::Steps(config.cg_steps),
     };
     let last = if method == Method::Exact { method } else { Method::Steps(LAST_STEPS) };
 
