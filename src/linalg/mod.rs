@@ -2,11 +2,14 @@
 //! symmetric systems. The inner loops use the widest instructions the processor has, found out at run time; results on
 //! one machine are the same bit for bit whatever the number of threads. What the numbers mean is left to others.
 
+mod dispatch;
+mod eigen;
 mod gramian;
 mod kernels;
 mod matrix;
 mod solve;
 
+pub use eigen::symmetric_eigen;
 pub use gramian::gramian;
 pub use kernels::{add_outer, add_projections, axpy, dot, mat_vec};
 pub use matrix::{Matrix, Rows};

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use crate::linalg::dot;
     use crate::progress::Silent;
-    use crate::train::ials;
+    use crate::train::ials::ials;
 
     /// 30 users with 4 of 20 items each.
     fn matrix(weight: f32) -> Csr {
