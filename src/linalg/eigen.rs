@@ -26,10 +26,12 @@ pub fn symmetric_eigen(a: &[f64], n: usize) -> Result<(Vec<f64>, Vec<f64>)> {
     if a.len() != n * n || !a.iter().all(|value| value.is_finite()) {
         return Err(Error::invalid("matrix", format!("is not {n} × {n} finite numbers")));
     }
-    let mut form = Tridiagonal::of(a, n);
+    // Brought to 1, so that no square runs out of range.
+    let scale = a.iter().fold(0.0f64, |most, value| most.max(value.abs())).max(f64::MIN_POSITIVE);
+    let mut form = Tridiagonal::of(a, n, scale);
     let mut stripes: Vec<Stripe> = (0..n.div_ceil(STRIPE)).map(|stripe| Stripe::unit(n, stripe)).collect();
     stripes.par_iter_mut().for_each(|stripe| reflect(&mut stripe.0, &form.reflections, n));
-    let mut sweeps = Sweeps::new(n);
+    let mut sweeps = Sweeps::new(&form);
     loop {
         let rotations = sweeps.next(&mut form)?;
         if rotations.is_empty() {
@@ -39,7 +41,7 @@ pub fn symmetric_eigen(a: &[f64], n: usize) -> Result<(Vec<f64>, Vec<f64>)> {
     }
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by(|&i, &j| form.diagonal[j].total_cmp(&form.diagonal[i]));
-    let values = order.iter().map(|&i| form.diagonal[i]).collect();
+    let values = order.iter().map(|&i| form.diagonal[i] * scale).collect();
     let mut vectors = Vec::with_capacity(n * n);
     for i in order {
         let row = stripes.iter().flat_map(|stripe| stripe.0[i]);
@@ -70,8 +72,9 @@ struct Tridiagonal {
 }
 
 impl Tridiagonal {
-    fn of(a: &[f64], n: usize) -> Self {
-        let mut a = a.to_vec();
+    /// Of `a` over `scale`.
+    fn of(a: &[f64], n: usize, scale: f64) -> Self {
+        let mut a: Vec<f64> = a.iter().map(|value| value / scale).collect();
         for i in 0..n {
             for j in 0..i {
                 a[j * n + i] = a[i * n + j];
@@ -212,19 +215,21 @@ struct Sweeps {
     /// The eigenvalue being sought, and the sweeps it has taken.
     at: usize,
     taken: usize,
-    n: usize,
+    /// What is nothing beside the largest entries, and may be taken for zero.
+    negligible: f64,
 }
 
 impl Sweeps {
-    fn new(n: usize) -> Self {
-        Self { at: 0, taken: 0, n }
+    fn new(form: &Tridiagonal) -> Self {
+        let entries = form.diagonal.iter().chain(&form.beside);
+        Self { at: 0, taken: 0, negligible: f64::EPSILON * entries.fold(0.0f64, |most, value| most.max(value.abs())) }
     }
 
     /// The next rotations, none when the form is diagonal.
     fn next(&mut self, form: &mut Tridiagonal) -> Result<Vec<Rotation>> {
         let mut rotations = Vec::new();
-        while self.at < self.n && rotations.len() < MAX_ROTATIONS {
-            let end = unreduced_end(form, self.at);
+        while self.at < form.diagonal.len() && rotations.len() < MAX_ROTATIONS {
+            let end = self.unreduced_end(form);
             if end == self.at {
                 (self.at, self.taken) = (self.at + 1, 0);
                 continue;
@@ -237,15 +242,12 @@ impl Sweeps {
         }
         Ok(rotations)
     }
-}
 
-/// The last row of the block from `start` on that no negligible entry beside the diagonal cuts.
-fn unreduced_end(form: &Tridiagonal, start: usize) -> usize {
-    let negligible = |i: &usize| {
-        let near = form.diagonal[*i].abs() + form.diagonal[*i + 1].abs();
-        form.beside[*i].abs() <= f64::EPSILON * near
-    };
-    (start..form.diagonal.len() - 1).find(negligible).unwrap_or(form.diagonal.len() - 1)
+    /// The last row of the block from here on that no negligible entry beside the diagonal cuts.
+    fn unreduced_end(&self, form: &Tridiagonal) -> usize {
+        let last = form.diagonal.len() - 1;
+        (self.at..last).find(|&i| form.beside[i].abs() <= self.negligible).unwrap_or(last)
+    }
 }
 
 /// One implicit QL sweep with Wilkinson's shift over rows `start..=end`: the bulge is chased from the end to the start.
