@@ -7,10 +7,12 @@ mod eigen;
 mod gramian;
 mod kernels;
 mod matrix;
+mod project;
 mod solve;
 
 pub use eigen::symmetric_eigen;
-pub use gramian::gramian;
+pub use gramian::{gramian, gramian_f64};
 pub use kernels::{add_outer, add_projections, axpy, dot, mat_vec};
 pub use matrix::{Matrix, Rows};
+pub use project::{project, rotate};
 pub use solve::{Workspace, conjugate_gradient, solve_spd};
