@@ -1,35 +1,12 @@
-//! The inner loops. Each is written once, over lanes of eight numbers, and compiled twice: with AVX2 and FMA, and for
-//! any processor of the target. The call looks at the processor (one cached load) and takes the wide form where it may,
-//! so that one binary runs everywhere and is fast where it can be.
+//! The inner loops over lanes of eight numbers.
 
 #![allow(unsafe_code)]
 
+use super::dispatch::kernel;
 use super::matrix::Rows;
 
 /// Numbers in a lane group: one AVX register.
 const LANES: usize = 8;
-
-/// Defines a function that runs `$body::<true>`, compiled for AVX2 and FMA, where the processor has them, and
-/// `$body::<false>` elsewhere.
-macro_rules! kernel {
-    ($(#[$meta:meta])* pub fn $name:ident($($arg:ident: $kind:ty),*) $(-> $out:ty)? = $body:ident) => {
-        $(#[$meta])*
-        pub fn $name($($arg: $kind),*) $(-> $out)? {
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2,fma")]
-                fn wide($($arg: $kind),*) $(-> $out)? {
-                    $body::<true>($($arg),*)
-                }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                    // SAFETY: `wide` asks of its caller only that the processor has AVX2 and FMA, tested just above.
-                    return unsafe { wide($($arg),*) };
-                }
-            }
-            $body::<false>($($arg),*)
-        }
-    };
-}
 
 kernel! {
     /// The inner product of `a` and `b`; of different lengths, that of the common part.

@@ -2,12 +2,17 @@
 //! symmetric systems. The inner loops use the widest instructions the processor has, found out at run time; results on
 //! one machine are the same bit for bit whatever the number of threads. What the numbers mean is left to others.
 
+mod dispatch;
+mod eigen;
 mod gramian;
 mod kernels;
 mod matrix;
+mod project;
 mod solve;
 
-pub use gramian::gramian;
+pub use eigen::symmetric_eigen;
+pub use gramian::{gramian, gramian_f64};
 pub use kernels::{add_outer, add_projections, axpy, dot, mat_vec};
 pub use matrix::{Matrix, Rows};
+pub use project::{project, rotate};
 pub use solve::{Workspace, conjugate_gradient, solve_spd};

@@ -8,6 +8,8 @@ mod fold_in;
 mod ials;
 mod model;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod trainer;
 
 pub use fold_in::{FoldIn, ItemParts, Mix};
