@@ -15,4 +15,4 @@ pub use gramian::{gramian, gramian_f64};
 pub use kernels::{add_outer, add_projections, axpy, dot, mat_vec};
 pub use matrix::{Matrix, Rows};
 pub use project::{project, rotate};
-pub use solve::{Workspace, conjugate_gradient, solve_spd};
+pub use solve::{Workspace, conjugate_gradient, solve_factored, solve_spd};
