@@ -66,6 +66,9 @@ fn what_is_recommended_is_of_the_users_taste() {
         model.fold_in.add_lists(&history(&matrix, user), &mut scores);
         let seen = history(&matrix, user);
         let unseen: Vec<usize> = (0..40).filter(|item| seen.iter().all(|(past, _)| *past as usize != *item)).collect();
+        if unseen.iter().all(|item| item % 2 != user % 2) {
+            continue;
+        }
         let best = unseen.iter().max_by(|a, b| scores[**a].total_cmp(&scores[**b])).unwrap();
         assert_eq!(best % 2, user % 2, "user {user}: {scores:?}");
     }

@@ -48,17 +48,19 @@ pub fn truncated_svd(matrix: &Csr, k: usize, seed: u64, progress: &dyn Progress)
             return Err(Error::Cancelled("training"));
         }
         let image = times(matrix, &basis);
-        let captured: f64 = {
-            let gramian = gramian_f64(image.as_rows());
-            gramian.iter().step_by(image.dim() + 1).sum()
-        };
+        let captured = image.data().par_chunks(1 << 16).map(squares).collect::<Vec<f64>>().iter().sum::<f64>();
         if captured <= found * (1.0 + ENOUGH) {
             break;
         }
         found = captured;
         basis = orthonormal(times(&transposed, &image))?;
     }
-    rotated(matrix, &basis, k)
+    // Once more: the first leaves what single precision lost (Giraud, Langou & Rozloznik 2005, "twice is enough").
+    rotated(matrix, &orthonormal(basis)?, k)
+}
+
+fn squares(values: &[f32]) -> f64 {
+    values.iter().map(|value| f64::from(*value).powi(2)).sum()
 }
 
 /// The singular vectors within the space of `basis`, `[n_cols, width]` (Rayleigh and Ritz).
@@ -93,12 +95,6 @@ fn times(matrix: &Csr, dense: &Matrix) -> Matrix {
 
 /// An orthonormal basis of the columns' space, with zero columns where that has fewer dimensions.
 fn orthonormal(columns: Matrix) -> Result<Matrix> {
-    // Twice is enough (Giraud, Langou & Rozloznik 2005): the first leaves what single precision lost.
-    let once = whitened(columns)?;
-    whitened(once)
-}
-
-fn whitened(columns: Matrix) -> Result<Matrix> {
     let width = columns.dim();
     let gramian = gramian_f64(columns.as_rows());
     let axes = match inverse_factor(&gramian, width) {
