@@ -9,6 +9,7 @@ mod kernels;
 mod matrix;
 mod project;
 mod solve;
+mod updated;
 
 pub use eigen::symmetric_eigen;
 pub use gramian::{gramian, gramian_f64};
@@ -16,3 +17,4 @@ pub use kernels::{add_outer, add_projections, axpy, dot, mat_vec};
 pub use matrix::{Matrix, Rows};
 pub use project::{project, rotate};
 pub use solve::{Workspace, conjugate_gradient, solve_spd};
+pub use updated::{Descent, Effort, Updated};
