@@ -118,26 +118,39 @@ pub enum Solver {
     Block,
 }
 
-/// The graph filter (GF-CF, Shen et al., CIKM 2021): with R̃ = D_U^−a R D_I^−b, a user's scores are the user's row times
-/// R̃ᵀR̃, pruned, plus the low-pass part D_I^−b V Vᵀ D_I^b of the top right singular vectors V of R̃.
+/// The graph filter, GF-CF (Shen et al., CIKM 2021) with exponents of its own for each side: a user's scores are the
+/// user's row times D_I^−b Rᵀ D_U^−2a R D_I^−b', pruned, plus the low-pass part D_I^−e V Vᵀ D_I^e of the top right singular
+/// vectors V of D_U^−e R D_I^−e. The degrees D are the sums of confidences.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FilterConfig {
     /// a, the exponent of the users' degrees.
     pub user_exponent: f64,
-    /// b, the exponent of the items' degrees.
+    /// b, the exponent of the degree of an item in the user's history.
+    pub history_exponent: f64,
+    /// b', the exponent of the degree of an item that is scored. GF-CF has ½ for all three.
     pub item_exponent: f64,
-    /// Neighbours that an item keeps of R̃ᵀR̃.
+    /// Neighbours that an item keeps: the largest entries of its row.
     pub neighbours: usize,
-    /// Singular vectors of the low-pass part; 0 chooses √pairs / 4 in steps of 16, at most 256.
+    /// Singular vectors of the low-pass part; 0 chooses them from the number of pairs.
     pub components: usize,
+    /// The exponent of users' and items' degrees in the matrix whose singular vectors make the low-pass part.
+    pub low_pass_exponent: f64,
     /// Weight of the low-pass part beside R̃ᵀR̃ when the filter is the whole model.
     pub low_pass: f64,
 }
 
 impl Default for FilterConfig {
     fn default() -> Self {
-        Self { user_exponent: 0.5, item_exponent: 0.5, neighbours: 200, components: 0, low_pass: 0.3 }
+        Self {
+            user_exponent: 0.4,
+            history_exponent: 0.6,
+            item_exponent: 0.35,
+            neighbours: 200,
+            components: 0,
+            low_pass_exponent: 0.3,
+            low_pass: 0.3,
+        }
     }
 }
 
@@ -276,7 +289,9 @@ impl TrainConfig {
 impl FilterConfig {
     fn validate(&self) -> Result<()> {
         check("user_exponent", self.user_exponent, 0.0..=2.0)?;
+        check("history_exponent", self.history_exponent, 0.0..=2.0)?;
         check("item_exponent", self.item_exponent, 0.0..=2.0)?;
+        check("low_pass_exponent", self.low_pass_exponent, 0.0..=2.0)?;
         check("neighbours", self.neighbours as f64, 0.0..=10_000.0)?;
         check("components", self.components as f64, 0.0..=4096.0)?;
         check("low_pass", self.low_pass, 0.0..=1e6)

@@ -5,16 +5,15 @@ use std::sync::TryLockError;
 use std::time::Instant;
 
 use super::{Engine, EvaluateOptions, Evaluation, TrainOptions, lock};
-use crate::config::TrainConfig;
+use crate::config::{Split, TrainConfig};
 use crate::error::{Error, Result};
-use crate::eval::{self, FactorScorer, PopularityScorer, Report};
-use crate::features::{self, Holdout};
+use crate::eval::{self, PopularityScorer, Report};
+use crate::features::{Holdout, LeaveLastOut, Log, PairFold, Splitter, TimeSplit};
 use crate::ingest;
 use crate::progress::{Progress, Silent, Step};
-use crate::record::SnapshotId;
+use crate::record::{SnapshotId, Timestamp};
 use crate::snapshot::{self, Draft, OfflineMetric};
-use crate::store::View;
-use crate::train;
+use crate::train::{self, ModelScorer, TrainingData};
 
 impl Engine {
     /// Trains a snapshot and leaves it `validated`; [`Engine::activate_if`] lets it answer. Serving goes on meanwhile.
@@ -48,16 +47,23 @@ impl Engine {
     pub fn evaluate(&self, options: &EvaluateOptions, progress: &dyn Progress) -> Result<Evaluation> {
         let config = options.train.as_ref().unwrap_or(&self.inner.config.train);
         config.validate().map_err(|error| error.within("train"))?;
-        let view = self.inner.store.view();
-        let events = &self.inner.config.events;
-        let holdout = match &options.test {
-            Some(file) => features::holdout_given(&view, events, &ingest::pairs(file)?, progress)?,
-            None => {
-                let split = options.split.unwrap_or(self.inner.config.evaluate.split);
-                features::holdout(&view, events, split, progress)?
+        let inner = &*self.inner;
+        let view = inner.store.view();
+        let mut log = Log::read(&view, &inner.weights, progress)?;
+        if let Some(file) = &options.test {
+            let mut pairs = Vec::new();
+            for (user, item) in ingest::pairs(file)? {
+                pairs.push(view.user_id(&user)?.zip(view.item_id(&item)?));
             }
-        };
-        self.measure(&holdout, config, progress)
+            let validation = log.validation();
+            let train = log.interactions(log.newest().min(Timestamp::now()));
+            let split = "given test pairs, everything stored is for training".into();
+            let holdout = Holdout::from_pairs(train, pairs, split)?;
+            return self.measure(&holdout, validation.as_ref(), config, progress);
+        }
+        log.order_ties(&view)?;
+        let (holdout, validation) = split(&log, options.split.unwrap_or(inner.config.evaluate.split))?;
+        self.measure(&holdout, validation.as_ref(), config, progress)
     }
 
     fn build(&self, mut draft: Draft, config: &TrainConfig, measure: bool, progress: &dyn Progress) -> Result<()> {
@@ -65,20 +71,30 @@ impl Engine {
         let seen = inner.freshness.now();
         let view = inner.store.view();
         draft.trained_on(view.event_count()?, view.log_changes()?, view.newest_event()?);
+        let mut log = Log::read(&view, &inner.weights, progress)?;
+        log.order_ties(&view)?;
+        drop(view);
+        let mut config = config.clone();
         if measure {
-            match self.offline_metrics(&view, config, progress) {
-                Ok(metrics) => draft.measured(metrics, None),
+            match self.offline_metrics(&log, &config, progress) {
+                Ok((metrics, settled)) => {
+                    draft.measured(metrics, None);
+                    // What was left to the data and took measuring is not measured again.
+                    config.blend = settled.blend;
+                }
                 Err(Error::NoData { missing, .. }) => {
                     draft.measured(Vec::new(), Some(format!("not measured: {missing}")))
                 }
                 Err(error) => return Err(error),
             }
         }
-        let interactions = features::interactions(&view, &inner.config.events, progress)?;
-        drop(view);
+        // An event dated in the future must not age all others.
+        let interactions = log.interactions(log.newest().min(Timestamp::now()));
+        let validation = log.validation();
+        drop(log);
         let last = LastLoss { progress, loss: Mutex::new(None) };
-        let settled = train::settle(config, &interactions.matrix);
-        let model = train::ials(&interactions.matrix, &settled, &last)?;
+        let data = TrainingData { matrix: &interactions.matrix, validation: validation.as_ref(), ratings: None };
+        let (model, settled) = train::train(&data, &config, &last)?;
         draft.trained(settled, *lock(&last.loss));
         let id = draft.id();
         snapshot::write(&inner.store, &inner.dir, draft, &interactions, &model, &inner.config.index, progress)?;
@@ -88,28 +104,47 @@ impl Engine {
 
     fn offline_metrics(
         &self,
-        view: &View<'_>,
+        log: &Log<'_>,
         config: &TrainConfig,
         progress: &dyn Progress,
-    ) -> Result<Vec<OfflineMetric>> {
-        let split = self.inner.config.evaluate.split;
-        let holdout = features::holdout(view, &self.inner.config.events, split, progress)?;
-        let report = self.measure(&holdout, config, progress)?.report;
-        Ok(offline_metrics(&report))
+    ) -> Result<(Vec<OfflineMetric>, TrainConfig)> {
+        let (holdout, validation) = split(log, self.inner.config.evaluate.split)?;
+        let evaluation = self.measure(&holdout, validation.as_ref(), config, progress)?;
+        Ok((offline_metrics(&evaluation.report), evaluation.train))
     }
 
-    fn measure(&self, holdout: &Holdout, config: &TrainConfig, progress: &dyn Progress) -> Result<Evaluation> {
+    fn measure(
+        &self,
+        holdout: &Holdout,
+        validation: Option<&Holdout>,
+        config: &TrainConfig,
+        progress: &dyn Progress,
+    ) -> Result<Evaluation> {
         let last = LastLoss { progress, loss: Mutex::new(None) };
         let began = Instant::now();
-        let settled = train::settle(config, &holdout.train.matrix);
-        let model = train::ials(&holdout.train.matrix, &settled, &last)?;
+        let matrix = &holdout.train.matrix;
+        let data = TrainingData { matrix, validation, ratings: None };
+        let (model, settled) = train::train(&data, config, &last)?;
         let train_seconds = began.elapsed().as_secs_f64();
-        let scorer = FactorScorer::new("ials", model.users.as_rows(), model.items.as_rows());
-        let popularity = PopularityScorer::new(&holdout.train.matrix);
+        let name = train::trainer(config.model)?.name();
+        let scorer = ModelScorer::new(name, &model, matrix);
+        let popularity = PopularityScorer::new(matrix);
         let report = eval::evaluate(holdout, &[&popularity, &scorer], &self.inner.config.evaluate, progress)?;
         let loss = lock(&last.loss).unwrap_or(f64::NAN);
         Ok(Evaluation { train: settled, train_seconds, loss, report })
     }
+}
+
+/// The hold-out of a log, and the hold-out inside its training part. A log without times is not split by them.
+fn split(log: &Log<'_>, split: Split) -> Result<(Holdout, Option<Holdout>)> {
+    let splitter: &dyn Splitter = match split {
+        Split::Time { train } if log.has_times() => &TimeSplit { train },
+        Split::Time { .. } => &PairFold { folds: 5, fold: 0 },
+        Split::LeaveLastOut => &LeaveLastOut,
+    };
+    let holdout = log.holdout(splitter)?;
+    let (train, _) = log.split(splitter);
+    Ok((holdout, train.validation()))
 }
 
 /// Passes every step on and keeps the last loss.

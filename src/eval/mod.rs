@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 pub use metric::{HitRate, Map, Metric, Mrr, Ndcg, Recall, RecallMin};
 pub use report::{Estimate, ListFigures, ModelReport, Report};
-pub use scorer::{FactorScorer, PopularityScorer, Scorer};
+pub use scorer::{PopularityScorer, Scorer};
 
 use crate::config::EvaluateConfig;
 use crate::error::{Error, Result};

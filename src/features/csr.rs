@@ -42,6 +42,20 @@ impl Csr {
         matrix
     }
 
+    /// The matrix from its arrays: where each row ends, columns and values. `None` when they do not make a matrix of
+    /// `n_cols` columns whose rows are ascending.
+    pub fn from_parts(n_cols: usize, ends: Vec<usize>, indices: Vec<u32>, values: Vec<f32>) -> Option<Self> {
+        let mut indptr = vec![0];
+        indptr.extend(ends);
+        let is_whole = indptr.is_sorted() && indptr.last() == Some(&indices.len()) && indices.len() == values.len();
+        if !is_whole || indices.iter().any(|column| *column as usize >= n_cols) {
+            return None;
+        }
+        let matrix = Self { indptr, indices, values, n_cols };
+        let is_ascending = |row| matrix.row(row).0.is_sorted_by(|a, b| a < b);
+        (0..matrix.n_rows()).all(is_ascending).then_some(matrix)
+    }
+
     /// Number of rows.
     pub fn n_rows(&self) -> usize {
         self.indptr.len().saturating_sub(1)

@@ -2,14 +2,13 @@
 //! catalogue, split by time where there are times, nothing of the test part in training).
 
 use rustc_hash::FxHashSet;
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::interactions::{Interactions, TimedSignal, interactions, read_signals};
-use super::weights::{EventWeights, Signal};
-use crate::config::{EventsConfig, Split};
+use super::interactions::Interactions;
+use super::log::TimedSignal;
+use super::weights::Signal;
 use crate::error::{Error, Result};
-use crate::progress::Progress;
-use crate::record::Timestamp;
-use crate::store::View;
+use crate::record::{ItemId, UserId};
 
 /// A training part and the test pairs of its users.
 pub struct Holdout {
@@ -24,6 +23,45 @@ pub struct Holdout {
 }
 
 impl Holdout {
+    /// Keeps of the test part what could be found: users and items known in training, pairs not seen there. Errors:
+    /// [`Error::NoData`] when a part is empty.
+    pub fn new(train: Interactions, test: &Interactions, split: String) -> Result<Self> {
+        let pairs = (0..test.matrix.n_rows()).flat_map(|row| {
+            let user = test.users.get(row).copied();
+            let items = test.matrix.row(row).0.iter().map(|column| test.items.get(*column as usize).copied());
+            items.map(move |item| user.zip(item))
+        });
+        Self::from_pairs(train, pairs.collect(), split)
+    }
+
+    /// The same from test pairs; `None` stands for a pair whose user or item nobody knows.
+    pub fn from_pairs(train: Interactions, pairs: Vec<Option<(UserId, ItemId)>>, split: String) -> Result<Self> {
+        if train.matrix.nnz() == 0 {
+            return Err(Error::no_data(
+                "the training part has no positive event",
+                "import more events, or check [events] in the configuration",
+            ));
+        }
+        let given = pairs.len() as u64;
+        let known = |(user, item)| train.row_of(user).zip(train.column_of(item));
+        let is_new = |(row, column): &(u32, u32)| train.matrix.row(*row as usize).0.binary_search(column).is_err();
+        let mut found: Vec<(u32, u32)> = pairs.into_iter().flatten().filter_map(known).filter(is_new).collect();
+        found.sort_unstable();
+        found.dedup();
+        if found.is_empty() {
+            return Err(Error::no_data(
+                format!("none of {given} test pairs has a user and an item known in training and is new"),
+                "import more events, or split so that users are on both sides",
+            ));
+        }
+        let dropped = given - found.len() as u64;
+        let test = found
+            .chunk_by(|a, b| a.0 == b.0)
+            .filter_map(|of_user| Some((of_user.first()?.0, of_user.iter().map(|(_, column)| *column).collect())))
+            .collect();
+        Ok(Self { train, test, dropped, split })
+    }
+
     /// Test pairs.
     pub fn pairs(&self) -> u64 {
         self.test.iter().map(|(_, items)| items.len() as u64).sum()
@@ -76,95 +114,34 @@ impl Splitter for LeaveLastOut {
     }
 }
 
-/// Splits the events of a view. Errors: [`Error::NoData`] when a part is empty.
-pub fn holdout(view: &View<'_>, config: &EventsConfig, split: Split, progress: &dyn Progress) -> Result<Holdout> {
-    let splitter: &dyn Splitter = match split {
-        Split::Time { train } => &TimeSplit { train },
-        Split::LeaveLastOut => &LeaveLastOut,
-    };
-    let weights = EventWeights::new(config);
-    let mut events = read_signals(view, &weights, progress)?;
-    order_ties(view, &mut events)?;
-    let is_test = splitter.is_test(&events);
-    let part =
-        |wanted: bool| events.iter().zip(&is_test).filter(move |(_, test)| **test == wanted).map(|(event, _)| event);
-    let now = part(false).next_back().map_or(Timestamp::MIN, |event| event.time);
-    let signals = part(false).map(|event| (event.user, event.item, weights.decayed(event.signal, event.time, now)));
-    let train = Interactions::from_signals(signals.collect(), &weights);
-    let signals = part(true).map(|event| (event.user, event.item, event.signal)).collect();
-    let test = Interactions::from_signals(signals, &weights);
-    let pairs = (0..test.matrix.n_rows()).flat_map(|row| {
-        let (columns, _) = test.matrix.row(row);
-        let pair = |column: u32| Some((*test.users.get(row)?, *test.items.get(column as usize)?));
-        columns.iter().map(move |column| pair(*column)).collect::<Vec<_>>()
-    });
-    let pairs = pairs.flatten().map(|(user, item)| train.row_of(user).zip(train.column_of(item))).collect();
-    finish(train, pairs, splitter.describe())
+/// One pair of a user and an item in `folds` is for testing, with all its events: what is left when there are no times.
+pub struct PairFold {
+    /// Number of parts; at least 2.
+    pub folds: u64,
+    /// The part to be measured on, below `folds`.
+    pub fold: u64,
 }
 
-/// Everything in the view is for training; test pairs are given by external ids. Errors: [`Error::NoData`] when no pair
-/// is left that could be found.
-pub fn holdout_given(
-    view: &View<'_>,
-    config: &EventsConfig,
-    pairs: &[(String, String)],
-    progress: &dyn Progress,
-) -> Result<Holdout> {
-    let train = interactions(view, config, progress)?;
-    let mut known = Vec::new();
-    for (user, item) in pairs {
-        let row = view.user_id(user)?.and_then(|user| train.row_of(user));
-        known.push(row.zip(view.item_id(item)?.and_then(|item| train.column_of(item))));
+impl Splitter for PairFold {
+    fn is_test(&self, events: &[TimedSignal]) -> Vec<bool> {
+        let fold = |event: &TimedSignal| {
+            let pair = [event.user.get().to_le_bytes(), event.item.get().to_le_bytes()].concat();
+            xxh3_64(&pair) % self.folds.max(1) == self.fold
+        };
+        events.iter().map(fold).collect()
     }
-    finish(train, known, "given test pairs, everything stored is for training".into())
-}
 
-/// The log orders events of one millisecond by dense id, which depends on what was imported first. A split must not: here
-/// they are ordered by external id, numbers by value.
-fn order_ties(view: &View<'_>, events: &mut [TimedSignal]) -> Result<()> {
-    for tied in events.chunk_by_mut(|a, b| a.time == b.time).filter(|tied| tied.len() > 1) {
-        let mut keyed = Vec::with_capacity(tied.len());
-        for event in tied.iter() {
-            let user = view.user_name(event.user)?.unwrap_or_default();
-            let item = view.item_name(event.item)?.unwrap_or_default();
-            keyed.push(((user.parse::<u64>().ok(), user), (item.parse::<u64>().ok(), item), *event));
-        }
-        keyed.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
-        tied.iter_mut().zip(keyed).for_each(|(slot, (.., event))| *slot = event);
+    fn describe(&self) -> String {
+        format!("pairs drawn at random, part {} of {} is for testing", self.fold + 1, self.folds)
     }
-    Ok(())
-}
-
-fn finish(train: Interactions, pairs: Vec<Option<(u32, u32)>>, split: String) -> Result<Holdout> {
-    if train.matrix.nnz() == 0 {
-        return Err(Error::no_data(
-            "the training part has no positive event",
-            "import more events, or check [events] in the configuration",
-        ));
-    }
-    let given = pairs.len() as u64;
-    let is_new = |(row, column): &(u32, u32)| train.matrix.row(*row as usize).0.binary_search(column).is_err();
-    let mut found: Vec<(u32, u32)> = pairs.into_iter().flatten().filter(is_new).collect();
-    found.sort_unstable();
-    found.dedup();
-    if found.is_empty() {
-        return Err(Error::no_data(
-            format!("none of {given} test pairs has a user and an item known in training and is new"),
-            "import more events, or split so that users are on both sides",
-        ));
-    }
-    let dropped = given - found.len() as u64;
-    let test = found
-        .chunk_by(|a, b| a.0 == b.0)
-        .filter_map(|of_user| Some((of_user.first()?.0, of_user.iter().map(|(_, column)| *column).collect())))
-        .collect();
-    Ok(Holdout { train, test, dropped, split })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{ItemId, UserId};
+    use crate::config::EventsConfig;
+    use crate::features::EventWeights;
+    use crate::record::Timestamp;
 
     fn event(time: i64, user: u32, item: u32, signal: Signal) -> TimedSignal {
         let time = Timestamp::from_millis(time).unwrap();
@@ -186,14 +163,27 @@ mod tests {
     }
 
     #[test]
+    fn every_pair_is_in_one_fold_with_all_its_events() {
+        let events: Vec<_> =
+            (0..200).map(|time| event(time, time as u32 % 7, time as u32 % 11, Signal::Ignored)).collect();
+        let folds: Vec<_> = (0..3).map(|fold| PairFold { folds: 3, fold }.is_test(&events)).collect();
+        for (place, one) in events.iter().enumerate() {
+            assert_eq!(folds.iter().filter(|fold| fold[place]).count(), 1);
+            let again = events.iter().position(|other| (other.user, other.item) == (one.user, one.item)).unwrap();
+            assert!(folds.iter().all(|fold| fold[place] == fold[again]));
+        }
+    }
+
+    #[test]
     fn pairs_that_cannot_be_found_are_dropped_and_counted() {
         let yes = Signal::Positive(1.0);
         let weights = EventWeights::new(&EventsConfig::default());
         let signals = vec![(UserId::new(0), ItemId::new(0), yes), (UserId::new(1), ItemId::new(1), yes)];
         let train = Interactions::from_signals(signals, &weights);
-        let pairs = vec![Some((0, 0)), Some((0, 1)), Some((0, 1)), None];
-        let holdout = finish(train, pairs, String::new()).unwrap();
+        let pair = |user, item| Some((UserId::new(user), ItemId::new(item)));
+        let pairs = vec![pair(0, 0), pair(0, 1), pair(0, 1), pair(9, 1), None];
+        let holdout = Holdout::from_pairs(train, pairs, String::new()).unwrap();
         assert_eq!(holdout.test, [(0, vec![1])]);
-        assert_eq!((holdout.pairs(), holdout.dropped), (1, 3));
+        assert_eq!((holdout.pairs(), holdout.dropped), (1, 4));
     }
 }

@@ -2,11 +2,7 @@
 
 use super::csr::Csr;
 use super::weights::{EventWeights, Signal};
-use crate::config::EventsConfig;
-use crate::error::{Error, Result};
-use crate::progress::{Progress, Step};
-use crate::record::{ItemId, Timestamp, UserId};
-use crate::store::View;
+use crate::record::{ItemId, UserId};
 
 /// A sparse matrix of preferences whose rows and columns are the users and items that have any.
 pub struct Interactions {
@@ -57,64 +53,10 @@ impl Interactions {
     }
 }
 
-/// The matrix of all events that a view holds. Events with deleted items do not count. Errors: [`Error::Cancelled`].
-pub fn interactions(view: &View<'_>, config: &EventsConfig, progress: &dyn Progress) -> Result<Interactions> {
-    let weights = EventWeights::new(config);
-    let events = read_signals(view, &weights, progress)?;
-    // An event dated in the future must not age all others.
-    let now = events.last().map_or(Timestamp::MIN, |event| event.time).min(Timestamp::now());
-    let signals =
-        events.into_iter().map(|event| (event.user, event.item, weights.decayed(event.signal, event.time, now)));
-    Ok(Interactions::from_signals(signals.collect(), &weights))
-}
-
-/// An event of the log, reduced to what it says.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TimedSignal {
-    /// When.
-    pub time: Timestamp,
-    /// Who.
-    pub user: UserId,
-    /// About which item.
-    pub item: ItemId,
-    /// What it says.
-    pub signal: Signal,
-}
-
-/// All events of a view in the order of the log, those that say nothing included, those with deleted items left out.
-pub fn read_signals(view: &View<'_>, weights: &EventWeights, progress: &dyn Progress) -> Result<Vec<TimedSignal>> {
-    const REPORT_EVERY: usize = 1 << 16;
-    let mut is_there = Vec::new();
-    view.for_each_item(&mut |id, _| {
-        if is_there.len() <= id.index() {
-            is_there.resize(id.index() + 1, false);
-        }
-        if let Some(slot) = is_there.get_mut(id.index()) {
-            *slot = true;
-        }
-        Ok(())
-    })?;
-    let mut events = Vec::new();
-    view.for_each_event(None, &mut |event| {
-        if is_there.get(event.item.index()).copied().unwrap_or(false) {
-            let signal = weights.signal(event.kind, event.value);
-            events.push(TimedSignal { time: event.time, user: event.user, item: event.item, signal });
-        }
-        if events.len() % REPORT_EVERY == 0 {
-            if progress.cancelled() {
-                return Err(Error::Cancelled("reading events"));
-            }
-            progress.report(&Step::Reading { events: events.len() as u64 });
-        }
-        Ok(())
-    })?;
-    progress.report(&Step::Reading { events: events.len() as u64 });
-    Ok(events)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::EventsConfig;
 
     #[test]
     fn rows_and_columns_are_those_that_have_a_preference() {

@@ -5,11 +5,13 @@
 mod csr;
 mod holdout;
 mod interactions;
+mod log;
 mod popularity;
 mod weights;
 
 pub use csr::Csr;
-pub use holdout::{Holdout, holdout, holdout_given};
-pub use interactions::{Interactions, interactions};
+pub use holdout::{Holdout, LeaveLastOut, PairFold, Splitter, TimeSplit};
+pub use interactions::Interactions;
+pub use log::Log;
 pub use popularity::Popularity;
 pub use weights::{EventWeights, Preference, Signal};

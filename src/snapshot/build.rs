@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::files::{folder, index_path, parts_path};
-use super::sections::{SectionWriter, write_floats};
-use super::{Manifest, OfflineMetric, SnapshotState};
+use super::sections::SectionWriter;
+use super::{Manifest, OfflineMetric, SnapshotState, learned};
 use crate::config::{IndexConfig, Metric, TrainConfig};
 use crate::error::{Error, Result};
 use crate::features::Interactions;
@@ -99,8 +99,7 @@ pub fn write(
     let items: Vec<u32> = interactions.items.iter().map(|item| item.get()).collect();
     store.put_factors(Side::Users, id, &users, model.users.as_rows())?;
     store.put_factors(Side::Items, id, &items, model.items.as_rows())?;
-    let fold_in = FoldIn::from_items(model.items.as_rows(), &draft.manifest.train)?;
-    write_files(dir, id, &index, &items, &fold_in)?;
+    write_files(dir, id, &index, &items, &model.fold_in)?;
     forget_deleted(store, id, &users)?;
     if progress.cancelled() {
         return Err(Error::Cancelled("training"));
@@ -133,7 +132,7 @@ pub fn write_files(dir: &Path, id: SnapshotId, index: &VectorIndex, items: &[u32
     index.write(&index_path(dir, id))?;
     let mut parts = SectionWriter::create(&parts_path(dir, id))?;
     parts.section("items", |out| items.iter().try_for_each(|item| out.write_all(&item.to_le_bytes())))?;
-    parts.section("gramian", |out| write_floats(out, fold_in.gramian()))?;
+    learned::write(&mut parts, fold_in)?;
     parts.finish()
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::build::{Draft, forget_deleted, write_files};
 use super::files::{index_path, remove};
 use super::sections::{SectionFile, SectionWriter, read_texts, write_floats, write_text};
-use super::{Manifest, Snapshot, SnapshotState};
+use super::{Manifest, Snapshot, SnapshotState, learned};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::index::VectorIndex;
@@ -26,7 +26,7 @@ pub fn export(store: &Store, dir: &Path, snapshot: &Snapshot, to: &Path) -> Resu
     bundle.section("manifest", |out| Ok(serde_json::to_writer(out, snapshot.manifest())?))?;
     let index = index_path(dir, snapshot.manifest().id);
     bundle.section("index", |out| io::copy(&mut std::fs::File::open(&index)?, out).map(drop))?;
-    bundle.section("gramian", |out| write_floats(out, snapshot.fold_in().gramian()))?;
+    learned::write(&mut bundle, snapshot.fold_in())?;
     let items = (0..snapshot.vectors().len() as u32).filter_map(|row| snapshot.item(row));
     let names = items.map(|item| Ok(store.item_name(item)?.unwrap_or_default())).collect::<Result<Vec<_>>>()?;
     bundle.section("items", |out| names.iter().try_for_each(|name| write_text(out, name)))?;
@@ -55,7 +55,7 @@ pub fn write_vectors(
     train: &TrainConfig,
 ) -> Result<()> {
     let vectors = index.vectors();
-    let fold_in = FoldIn::from_items(vectors, train)?;
+    let fold_in = FoldIn::from_factors(vectors, train)?;
     let manifest = Manifest {
         id: SnapshotId(0),
         state: SnapshotState::Validated,
@@ -81,7 +81,7 @@ pub fn write_vectors(
     let mut bundle = SectionWriter::create(to)?;
     bundle.section("manifest", |out| Ok(serde_json::to_writer(out, &manifest)?))?;
     bundle.section("index", |out| io::copy(&mut std::fs::File::open(&file)?, out).map(drop))?;
-    bundle.section("gramian", |out| write_floats(out, fold_in.gramian()))?;
+    learned::write(&mut bundle, &fold_in)?;
     bundle.section("items", |out| items.iter().try_for_each(|name| write_text(out, name)))?;
     bundle.section("user_factors", |out| users.map_or(Ok(()), |(_, rows)| write_floats(out, rows.data())))?;
     let names = users.map_or(&[][..], |(names, _)| names);
@@ -147,9 +147,9 @@ impl Content {
         if users.len() != user_factors.rows() {
             return Err(file.damaged(format!("{} user ids for {} factors", users.len(), user_factors.rows())));
         }
-        let fold_in = FoldIn::new(file.floats("gramian")?, items.len(), &manifest.train)?;
-        if fold_in.gramian().len() != dimension * dimension {
-            return Err(file.damaged("its Gramian does not fit its vectors"));
+        let fold_in = learned::read(&file, &manifest.train)?;
+        if (fold_in.mix().dim(), fold_in.parts().scales.len()) != (dimension, items.len()) {
+            return Err(file.damaged("what it has learned does not fit its vectors"));
         }
         Ok(Self { manifest, index, items, users, user_factors, fold_in, _folder: folder })
     }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::Manifest;
 use super::files::{index_path, parts_path};
 use super::sections::SectionFile;
+use super::{Manifest, learned};
 use crate::error::Result;
 use crate::index::VectorIndex;
 use crate::linalg::{Rows, dot};
@@ -49,7 +49,12 @@ impl Snapshot {
             }
         }
         let norms = (0..vectors.len()).map(|row| dot(vectors.row(row), vectors.row(row)).sqrt()).collect();
-        let fold_in = FoldIn::new(parts.floats("gramian")?, items.len(), &manifest.train)?;
+        let fold_in = learned::read(&parts, &manifest.train)?;
+        if (fold_in.mix().dim(), fold_in.parts().scales.len()) != (vectors.dim(), items.len()) {
+            return Err(
+                parts.damaged("what was learned does not fit the index; restore both from a backup or roll back")
+            );
+        }
         Ok(Self { manifest, index, items, rows, norms, fold_in })
     }
 

@@ -5,6 +5,7 @@
 mod build;
 mod bundle;
 mod files;
+mod learned;
 mod live;
 mod manifest;
 mod sections;

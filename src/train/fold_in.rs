@@ -1,96 +1,252 @@
-//! Fold-in: a user's factors from their history against fixed items, the same equations that training solves for a
-//! user. A person's newest event counts at once, and people whom training never saw are served like all others.
+//! Fold-in: from a history to a user's vector and scores, the same equations that training solves for a user. A person's
+//! newest event counts at once, and people whom training never saw are served like all others. All parts of the blend
+//! answer here: factors by solving a small system, the low-pass part and popularity by summing over the history, the
+//! item-item lists by adding up rows.
+
+use serde::{Deserialize, Serialize};
 
 use super::ials::{Equations, History};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
-use crate::linalg::{Rows, dot, gramian};
+use crate::features::Csr;
+use crate::linalg::{Matrix, Rows, axpy, dot, gramian};
 
-/// Solves histories against the items whose Gramian it was made from.
+/// What the columns of item and user vectors are, and with what the parts are multiplied.
+///
+/// An item's row is `[factors | low-pass components | popularity]`, already multiplied by the item's scale; a user's is
+/// laid out alike and carries the weights below.
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mix {
+    /// Columns of the factors.
+    pub factors: usize,
+    /// Columns of the graph filter's low-pass part.
+    pub components: usize,
+    /// Whether the last column is the item's popularity.
+    pub has_popularity: bool,
+    /// Multiplies the factors' score, together with mass^`mass_exponent`.
+    pub ials: f32,
+    /// p: the factors' scores grow with (the user's mass)^p.
+    pub mass_exponent: f32,
+    /// Multiplies the low-pass score.
+    pub low_pass: f32,
+    /// Multiplies the popularity, together with the mass.
+    pub popularity: f32,
+    /// The mean confidence of a pair: the mass of a history is its sum of confidences over this.
+    pub unit: f32,
+}
+
+impl Mix {
+    /// Length of the vectors.
+    pub fn dim(&self) -> usize {
+        self.factors + self.components + usize::from(self.has_popularity)
+    }
+}
+
+/// What a blend knows of each item beside its vector, by row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ItemParts {
+    /// c: what the item's vector and its entries in the lists are multiplied with (the debiasing of scores), `[n_items]`.
+    pub scales: Vec<f32>,
+    /// degree^−2b of the graph filter, `[n_items]`; empty without components.
+    pub degrees: Vec<f32>,
+    /// Item-item weights, `[n_items, n_items]`: the row of a past item holds the items that it speaks for.
+    pub lists: Csr,
+}
+
+/// Solves histories against the items that it was made from.
 #[derive(Clone, Debug)]
 pub struct FoldIn {
+    mix: Mix,
     gramian: Vec<f32>,
-    equations: Equations,
+    equations: Option<Equations>,
+    parts: ItemParts,
     n_items: usize,
 }
 
 impl FoldIn {
-    /// From the Gramian of the items, `[dim, dim]`, both triangles, their number, and the settled configuration that
-    /// they were trained with ([`crate::train::settle`]).
+    /// From the layout, the Gramian of the unscaled factors, `[factors, factors]`, both triangles, what is known of each
+    /// item, and the settled configuration that the model was trained with ([`crate::train::settle`]).
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the Gramian is not square or holds something that is not a number, or when the
-    /// configuration leaves the weights to the data, which is not known here.
-    pub fn new(gramian: Vec<f32>, n_items: usize, config: &TrainConfig) -> Result<Self> {
-        let dim = gramian.len().isqrt();
-        if dim == 0 || dim * dim != gramian.len() {
-            return Err(Error::invalid("gramian", format!("has {} numbers, expected a square", gramian.len())));
+    /// [`Error::Invalid`] when the parts do not fit one another or hold something that is not a number, or when the
+    /// configuration leaves the weights of factors to the data, which is not known here.
+    pub fn new(mix: Mix, gramian: Vec<f32>, parts: ItemParts, config: &TrainConfig) -> Result<Self> {
+        let n_items = parts.scales.len();
+        if gramian.len() != mix.factors * mix.factors {
+            let square = format!("{0} × {0}", mix.factors);
+            return Err(Error::invalid("gramian", format!("has {} numbers, expected {square}", gramian.len())));
         }
-        if gramian.iter().any(|value| !value.is_finite()) {
-            return Err(Error::invalid("gramian", "holds something that is not a finite number"));
+        let numbers = [&gramian, &parts.scales, &parts.degrees];
+        if numbers.into_iter().flatten().any(|value| !value.is_finite()) {
+            return Err(Error::invalid("gramian", "or a scale of an item is not a finite number"));
         }
-        if config.unobserved_weight == 0.0 || config.regularization == 0.0 {
+        if parts.scales.iter().any(|scale| *scale <= 0.0) {
+            return Err(Error::invalid("scales", "hold one that is not positive"));
+        }
+        let degrees = if mix.components > 0 { n_items } else { 0 };
+        if parts.degrees.len() != degrees {
+            return Err(Error::invalid("degrees", format!("are {}, expected {degrees}", parts.degrees.len())));
+        }
+        if parts.lists.n_rows() > n_items || parts.lists.n_cols() > n_items {
+            return Err(Error::invalid("lists", format!("name items beyond the {n_items} that there are")));
+        }
+        if mix.dim() == 0 || !(mix.unit.is_finite() && mix.unit > 0.0) {
+            return Err(Error::invalid("mix", "has no columns or no unit of confidence"));
+        }
+        let equations = if mix.factors == 0 {
+            None
+        } else if config.unobserved_weight == 0.0 || config.regularization == 0.0 {
             return Err(Error::invalid("train", "is not settled: fold-in needs the weights that training chose"));
-        }
-        let equations = Equations::new(&gramian, dim, n_items, config);
-        Ok(Self { gramian, equations, n_items })
+        } else {
+            Some(Equations::new(&gramian, mix.factors, n_items, config))
+        };
+        Ok(Self { mix, gramian, equations, parts, n_items })
     }
 
-    /// From the items themselves, `[n_items, dim]`: sums their Gramian first.
+    /// For factors alone, `[n_items, dim]`: sums their Gramian first.
     ///
     /// # Errors
     /// As [`FoldIn::new`].
-    pub fn from_items(items: Rows<'_>, config: &TrainConfig) -> Result<Self> {
-        Self::new(gramian(items), items.len(), config)
+    pub fn from_factors(items: Rows<'_>, config: &TrainConfig) -> Result<Self> {
+        let mix = Mix { factors: items.dim(), ials: 1.0, unit: 1.0, ..Mix::default() };
+        let parts = ItemParts { scales: vec![1.0; items.len()], ..ItemParts::default() };
+        Self::new(mix, gramian(items), parts, config)
     }
 
-    /// The Gramian of the items, `[dim, dim]`, to be kept beside them.
+    /// The layout and the weights.
+    pub fn mix(&self) -> &Mix {
+        &self.mix
+    }
+
+    /// The Gramian of the unscaled factors, `[factors, factors]`, to be kept beside the items.
     pub fn gramian(&self) -> &[f32] {
         &self.gramian
     }
 
-    /// The factors, `out`, `[dim]`, of a user with this `history` of (row of `items`, confidence); zero for an empty
-    /// one. An item named twice counts twice. Costs dim³ / 3 + |history| dim² / 2 multiply-adds.
+    /// What is known of each item beside its vector.
+    pub fn parts(&self) -> &ItemParts {
+        &self.parts
+    }
+
+    /// The vector, `out`, `[dim]`, of a user with this `history` of (row of `items`, confidence); zero for an empty one.
+    /// An item named twice counts twice.
     ///
     /// # Errors
     /// [`Error::Invalid`] when `items` or `out` have not the shape this was made for, an item is not among them, or a
     /// confidence is not a positive number.
     pub fn solve(&self, items: Rows<'_>, history: &[(u32, f32)], out: &mut [f32]) -> Result<()> {
-        let (ids, weights) = self.check(items, history)?;
-        if out.len() != self.equations.dim() {
-            return Err(Error::invalid("factors", format!("have length {}, expected {}", out.len(), items.dim())));
+        self.check(items, history)?;
+        if out.len() != self.mix.dim() {
+            return Err(Error::invalid("factors", format!("have length {}, expected {}", out.len(), self.mix.dim())));
         }
-        let past = History { rows: items, ids: &ids, weights: &weights };
-        past.right_side(out);
-        if ids.is_empty() {
+        out.fill(0.0);
+        if history.is_empty() {
             return Ok(());
         }
-        self.equations.solve(past, out, &mut vec![0.0; self.gramian.len()])
+        let (factors, rest) = out.split_at_mut(self.mix.factors);
+        if let Some(equations) = &self.equations {
+            let past = Past::gather(self, items, history)?;
+            past.history().right_side(factors);
+            equations.solve(past.history(), factors, &mut vec![0.0; self.gramian.len()])?;
+        }
+        self.finish(items, history, factors, rest);
+        Ok(())
     }
 
-    /// Why `target` has its score for a user with this `history`: a part wᵢ yₜᵀ A⁻¹ yᵢ for each past item, in the order
-    /// of the history, that sum to the inner product of the folded-in factors with the target's (Hu, Koren & Volinsky
-    /// 2008, section 5).
+    /// The vector of a user whose factors training has solved already: they are weighed, the other columns are added.
+    /// `out`, `[dim]`, has the factors in its first columns.
+    pub fn complete(&self, items: Rows<'_>, history: &[(u32, f32)], out: &mut [f32]) {
+        let (factors, rest) = out.split_at_mut(self.mix.factors);
+        rest.fill(0.0);
+        self.finish(items, history, factors, rest);
+    }
+
+    /// Adds what the item-item lists say to `out`, `[n_items]`.
+    pub fn add_lists(&self, history: &[(u32, f32)], out: &mut [f32]) {
+        for &(past, weight) in history {
+            let weight = weight / self.mix.unit;
+            let (items, values) = self.parts.lists.row(past as usize);
+            for (&item, &value) in items.iter().zip(values) {
+                if let Some(score) = out.get_mut(item as usize) {
+                    *score += weight * value;
+                }
+            }
+        }
+    }
+
+    /// Why `target` has its score for a user with this `history`: a part for each past item, in the order of the history,
+    /// that sum to the whole score. The factors' parts are wᵢ yₜᵀ A⁻¹ yᵢ (Hu, Koren & Volinsky 2008, section 5); all
+    /// other parts of the blend are sums over the history by themselves.
     ///
     /// # Errors
     /// As [`FoldIn::solve`], and [`Error::Invalid`] when the target is not among the items.
     pub fn explain(&self, items: Rows<'_>, history: &[(u32, f32)], target: u32) -> Result<Vec<(u32, f64)>> {
-        let (ids, weights) = self.check(items, history)?;
+        self.check(items, history)?;
         self.check_item("target", target)?;
-        if ids.is_empty() {
+        if history.is_empty() {
             return Ok(Vec::new());
         }
-        // A is symmetric: one solution for the target serves all past items.
-        let mut view = items.row(target as usize).to_vec();
-        let past = History { rows: items, ids: &ids, weights: &weights };
-        self.equations.solve(past, &mut view, &mut vec![0.0; self.gramian.len()])?;
-        let part = |&(id, weight): &(u32, f32)| (id, f64::from(weight) * f64::from(dot(&view, items.row(id as usize))));
-        Ok(history.iter().map(part).collect())
+        let mut parts: Vec<(u32, f64)> = history.iter().map(|&(id, _)| (id, 0.0)).collect();
+        let row = items.row(target as usize);
+        let (target_factors, rest) = row.split_at(self.mix.factors);
+        let (target_components, popularity) = rest.split_at(self.mix.components);
+        if let Some(equations) = &self.equations {
+            // A is symmetric: one solution for the target serves all past items.
+            let past = Past::gather(self, items, history)?;
+            let mut view = target_factors.to_vec();
+            equations.solve(past.history(), &mut view, &mut vec![0.0; self.gramian.len()])?;
+            let scale = f64::from(self.mix.ials) * f64::from(self.mass(history)).powf(self.mix.mass_exponent.into());
+            for (place, part) in parts.iter_mut().enumerate() {
+                let weight = past.weights.get(place).copied().unwrap_or(0.0);
+                part.1 += scale * f64::from(weight) * f64::from(dot(&view, past.rows.row(place)));
+            }
+        }
+        for (&(id, weight), part) in history.iter().zip(&mut parts) {
+            let weight = f64::from(weight / self.mix.unit);
+            if self.mix.components > 0 {
+                let components = &items.row(id as usize)[self.mix.factors..][..self.mix.components];
+                let scale = f64::from(self.mix.low_pass) * f64::from(self.component_scale(id));
+                part.1 += weight * scale * f64::from(dot(components, target_components));
+            }
+            let popularity = popularity.first().copied().unwrap_or(0.0);
+            part.1 += weight * f64::from(self.mix.popularity) * f64::from(popularity);
+            let (listed, values) = self.parts.lists.row(id as usize);
+            if let Some(value) = listed.binary_search(&target).ok().and_then(|place| values.get(place)) {
+                part.1 += weight * f64::from(*value);
+            }
+        }
+        Ok(parts)
     }
 
-    fn check(&self, items: Rows<'_>, history: &[(u32, f32)]) -> Result<(Vec<u32>, Vec<f32>)> {
-        if (items.len(), items.dim()) != (self.n_items, self.equations.dim()) {
-            let (found, expected) = ((items.len(), items.dim()), (self.n_items, self.equations.dim()));
+    /// The sum of a history's confidences, in units of the mean one.
+    fn mass(&self, history: &[(u32, f32)]) -> f32 {
+        history.iter().map(|(_, weight)| weight).sum::<f32>() / self.mix.unit
+    }
+
+    /// degree^−2b over the item's scale: turns its scaled components into what the user sums up.
+    fn component_scale(&self, item: u32) -> f32 {
+        let of = |values: &[f32]| values.get(item as usize).copied().unwrap_or(1.0);
+        of(&self.parts.degrees) / of(&self.parts.scales)
+    }
+
+    fn finish(&self, items: Rows<'_>, history: &[(u32, f32)], factors: &mut [f32], rest: &mut [f32]) {
+        let mass = self.mass(history);
+        let scale = self.mix.ials * mass.powf(self.mix.mass_exponent);
+        factors.iter_mut().for_each(|value| *value *= scale);
+        let (components, popularity) = rest.split_at_mut(self.mix.components);
+        if !components.is_empty() {
+            for &(id, weight) in history {
+                let scale = self.mix.low_pass * weight / self.mix.unit * self.component_scale(id);
+                axpy(scale, &items.row(id as usize)[self.mix.factors..], components);
+            }
+        }
+        popularity.iter_mut().for_each(|value| *value = self.mix.popularity * mass);
+    }
+
+    fn check(&self, items: Rows<'_>, history: &[(u32, f32)]) -> Result<()> {
+        if (items.len(), items.dim()) != (self.n_items, self.mix.dim()) {
+            let (found, expected) = ((items.len(), items.dim()), (self.n_items, self.mix.dim()));
             return Err(Error::invalid("items", format!("are {found:?} in rows and dimension, expected {expected:?}")));
         }
         for &(id, weight) in history {
@@ -102,7 +258,7 @@ impl FoldIn {
                 ));
             }
         }
-        Ok(history.iter().copied().unzip())
+        Ok(())
     }
 
     fn check_item(&self, field: &str, id: u32) -> Result<()> {
@@ -110,5 +266,31 @@ impl FoldIn {
             return Err(Error::invalid(field, format!("names item {id}, but there are {}", self.n_items)));
         }
         Ok(())
+    }
+}
+
+/// The unscaled factors of a history's items, side by side.
+struct Past {
+    rows: Matrix,
+    ids: Vec<u32>,
+    weights: Vec<f32>,
+}
+
+impl Past {
+    fn gather(fold_in: &FoldIn, items: Rows<'_>, history: &[(u32, f32)]) -> Result<Self> {
+        let mut data = Vec::with_capacity(history.len() * fold_in.mix.factors);
+        for &(id, _) in history {
+            let scale = fold_in.parts.scales.get(id as usize).copied().unwrap_or(1.0);
+            data.extend(items.row(id as usize).iter().take(fold_in.mix.factors).map(|value| value / scale));
+        }
+        Ok(Self {
+            rows: Matrix::new(fold_in.mix.factors, data)?,
+            ids: (0..history.len() as u32).collect(),
+            weights: history.iter().map(|(_, weight)| *weight).collect(),
+        })
+    }
+
+    fn history(&self) -> History<'_> {
+        History { rows: self.rows.as_rows(), ids: &self.ids, weights: &self.weights }
     }
 }

@@ -1,12 +1,17 @@
-//! Learning: from who preferred what to a vector of factors for each user and each item, such that their inner product
-//! ranks (implicit alternating least squares), and from a history to a user's factors at any later moment (fold-in).
-//! Both solve the same equations, so a user folded in has the factors that training would have given. The same data,
-//! configuration and seed give the same factors bit for bit, whatever the number of threads.
+//! Learning: from who preferred what to a vector for each user and each item, and short item-item lists, such that
+//! their scores rank; and from a history to a user's vector at any later moment (fold-in). Training and fold-in solve the
+//! same equations, so a user folded in has the scores that training would have given. The same data, configuration and
+//! seed give the same model bit for bit, whatever the number of threads.
 
+mod blend;
 mod fold_in;
 mod ials;
+mod model;
 mod settle;
+#[cfg(test)]
+mod tests;
+mod trainer;
 
-pub use fold_in::FoldIn;
-pub use ials::{Model, ials};
-pub use settle::settle;
+pub use fold_in::{FoldIn, ItemParts, Mix};
+pub use model::{Model, ModelScorer, TrainingData};
+pub use trainer::{train, trainer};

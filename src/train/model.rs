@@ -1,0 +1,74 @@
+//! What training takes and gives, whatever the method.
+
+use super::fold_in::FoldIn;
+use crate::config::TrainConfig;
+use crate::error::Result;
+use crate::eval::Scorer;
+use crate::features::{Csr, Holdout};
+use crate::linalg::{Matrix, dot};
+use crate::progress::Progress;
+
+/// What a model is learned from.
+#[derive(Clone, Copy)]
+pub struct TrainingData<'a> {
+    /// Preferences, `[n_users, n_items]`: the pairs' confidences.
+    pub matrix: &'a Csr,
+    /// The same data split once more, for what is chosen by measuring: weights of the blend, the number of epochs.
+    pub validation: Option<&'a Holdout>,
+    /// The last explicit rating of each pair, `[n_users, n_items]`, for models of ratings.
+    pub ratings: Option<&'a Csr>,
+}
+
+/// A method of learning.
+pub trait Trainer: Sync {
+    /// Its name in reports.
+    fn name(&self) -> &'static str;
+
+    /// Learns a model under a settled configuration. The model depends on the arguments alone, not on the threads.
+    ///
+    /// # Errors
+    /// [`crate::Error::NoData`] when there is too little to learn from, [`crate::Error::Invalid`] for settings under
+    /// which numbers run out of range, [`crate::Error::Cancelled`].
+    fn train(&self, data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<Model>;
+}
+
+/// What training gives. An item's score for a user is the inner product of their rows plus what the item-item lists of
+/// the user's history say.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// `[n_users, dim]`: what `fold_in` gives for each user's history.
+    pub users: Matrix,
+    /// `[n_items, dim]`.
+    pub items: Matrix,
+    /// From a history to a vector and scores, for anybody at any later moment.
+    pub fold_in: FoldIn,
+}
+
+/// Scores users of the training part by a model.
+pub struct ModelScorer<'a> {
+    name: &'a str,
+    model: &'a Model,
+    matrix: &'a Csr,
+}
+
+impl<'a> ModelScorer<'a> {
+    /// The model with the matrix that it was trained on.
+    pub fn new(name: &'a str, model: &'a Model, matrix: &'a Csr) -> Self {
+        Self { name, model, matrix }
+    }
+}
+
+impl Scorer for ModelScorer<'_> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn score(&self, user_row: usize, out: &mut [f32]) {
+        let user = self.model.users.row(user_row);
+        let items = self.model.items.as_rows();
+        out.iter_mut().enumerate().for_each(|(column, score)| *score = dot(user, items.row(column)));
+        let (ids, weights) = self.matrix.row(user_row);
+        let history: Vec<(u32, f32)> = ids.iter().copied().zip(weights.iter().copied()).collect();
+        self.model.fold_in.add_lists(&history, out);
+    }
+}
