@@ -13,8 +13,8 @@ mod updated;
 
 pub use eigen::symmetric_eigen;
 pub use gramian::{gramian, gramian_f64};
-pub use kernels::{add_outer, add_projections, axpy, dot, mat_vec};
+pub use kernels::{add_outer, axpy, dot};
 pub use matrix::{Matrix, Rows};
 pub use project::{project, rotate};
-pub use solve::{Workspace, conjugate_gradient, solve_spd};
+pub use solve::solve_spd;
 pub use updated::{Descent, Effort, Updated};

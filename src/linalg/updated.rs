@@ -28,7 +28,7 @@ pub struct Updated<'a> {
 }
 
 /// When conjugate gradient has done enough.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Effort {
     /// At most so many steps.
     pub steps: usize,
@@ -393,8 +393,7 @@ mod tests {
 
     #[test]
     fn without_rows_the_diagonal_alone_is_solved() {
-        let system =
-            Updated { diagonal: &[0.0, 3.0], shift: 1.0, rows: Rows::empty(), ids: &[], weights: &[] };
+        let system = Updated { diagonal: &[0.0, 3.0], shift: 1.0, rows: Rows::empty(), ids: &[], weights: &[] };
         let mut x = [2.0, 2.0];
         assert!(Descent::default().solve(system, &mut x, FULL));
         assert_eq!(x, [2.0, 0.5]);
