@@ -171,7 +171,7 @@ pub struct LinearConfig {
 
 impl Default for LinearConfig {
     fn default() -> Self {
-        Self { neighbours: 100, ridge: 20.0, similarity: Similarity::Cosine, user_exponent: 0.0 }
+        Self { neighbours: 50, ridge: 20.0, similarity: Similarity::Cosine, user_exponent: 0.0 }
     }
 }
 

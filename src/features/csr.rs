@@ -79,6 +79,19 @@ impl Csr {
         }
     }
 
+    /// The matrix with entry (i, j) multiplied by `rows[i] · columns[j]`; a missing factor is 0.
+    pub fn scaled(&self, rows: &[f32], columns: &[f32]) -> Self {
+        let factor = |factors: &[f32], place: usize| factors.get(place).copied().unwrap_or(0.0);
+        let mut scaled = self.clone();
+        for row in 0..self.n_rows() {
+            let of_row = factor(rows, row);
+            for place in self.indptr[row]..self.indptr[row + 1] {
+                scaled.values[place] *= of_row * factor(columns, self.indices[place] as usize);
+            }
+        }
+        scaled
+    }
+
     /// The transposed matrix, in one counting pass and one placing pass: O(nnz + n_rows + n_cols).
     pub fn transpose(&self) -> Self {
         let mut indptr = vec![0; self.n_cols + 1];

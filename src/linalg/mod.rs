@@ -16,5 +16,5 @@ pub use gramian::{gramian, gramian_f64};
 pub use kernels::{add_outer, axpy, dot};
 pub use matrix::{Matrix, Rows};
 pub use project::{project, rotate};
-pub use solve::solve_spd;
+pub use solve::{solve_factored, solve_spd};
 pub use updated::{Descent, Effort, Updated};

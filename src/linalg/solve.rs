@@ -17,6 +17,13 @@ pub fn solve_spd(a: &mut [f32], b: &mut [f32], dim: usize) -> Result<()> {
     if !cholesky(a, dim) {
         return Err(Error::invalid("system", "is not positive definite (a larger train.regularization makes it so)"));
     }
+    solve_factored(a, b, dim);
+    Ok(())
+}
+
+/// Solves `L Lᵀ · x = b` for a Cholesky factor L, the lower triangle of `factor`, `[dim, dim]`; `b`, `[dim]`, becomes `x`.
+pub fn solve_factored(factor: &[f32], b: &mut [f32], dim: usize) {
+    let a = factor;
     // L z = b, from the first unknown on.
     for i in 0..dim {
         let row = &a[i * dim..(i + 1) * dim];
@@ -29,7 +36,6 @@ pub fn solve_spd(a: &mut [f32], b: &mut [f32], dim: usize) -> Result<()> {
         from[0] /= row[i];
         axpy(-from[0], &row[..i], before);
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -4,8 +4,11 @@
 //! seed give the same model bit for bit, whatever the number of threads.
 
 mod blend;
+mod filter;
 mod fold_in;
+mod gram_row;
 mod ials;
+mod linear;
 mod model;
 mod settle;
 #[cfg(test)]

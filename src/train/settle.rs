@@ -9,6 +9,8 @@ use crate::features::Csr;
 const DIMENSION_STEP: usize = 16;
 /// Past this, time and memory grow faster than what the factors gain.
 const MAX_DIMENSION: usize = 256;
+/// The same for the graph filter's components, which cost less.
+const MAX_COMPONENTS: usize = 512;
 /// The share of the noise's largest singular value that the penalty takes away.
 const NOISE_SHARE: f64 = 1.0 / 3.0;
 
@@ -28,6 +30,9 @@ pub fn settle(config: &TrainConfig, matrix: &Csr) -> TrainConfig {
     let mut settled = config.clone();
     if settled.dimension == 0 {
         settled.dimension = shape.dimension();
+    }
+    if settled.filter.components == 0 {
+        settled.filter.components = shape.components();
     }
     if settled.unobserved_weight == 0.0 {
         settled.unobserved_weight = shape.unobserved_weight();
@@ -64,6 +69,11 @@ impl Shape {
         Self { users: users.max(1) as f64, items: items.max(1) as f64, pairs, mean_weight }
     }
 
+    fn components(&self) -> usize {
+        let wanted = (self.pairs.sqrt() / 2.0).min(self.users / 4.0).min(self.items / 4.0) as usize;
+        wanted.next_multiple_of(DIMENSION_STEP).clamp(DIMENSION_STEP, MAX_COMPONENTS)
+    }
+
     fn dimension(&self) -> usize {
         let wanted = (self.pairs.sqrt() / 4.0).min(self.users).min(self.items) as usize;
         wanted.next_multiple_of(DIMENSION_STEP).clamp(DIMENSION_STEP, MAX_DIMENSION)
@@ -86,6 +96,7 @@ impl Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::FilterConfig;
     use crate::linalg::dot;
     use crate::progress::Silent;
     use crate::train::ials::{Model, ials};
@@ -98,8 +109,13 @@ mod tests {
 
     #[test]
     fn what_is_given_stays_and_settling_twice_changes_nothing() {
-        let given =
-            TrainConfig { dimension: 7, unobserved_weight: 0.5, regularization: 0.25, ..TrainConfig::default() };
+        let given = TrainConfig {
+            dimension: 7,
+            unobserved_weight: 0.5,
+            regularization: 0.25,
+            filter: FilterConfig { components: 3, ..FilterConfig::default() },
+            ..TrainConfig::default()
+        };
         assert_eq!(settle(&given, &matrix(1.0)), given);
         let settled = settle(&TrainConfig::default(), &matrix(1.0));
         assert_eq!(settle(&settled, &matrix(1.0)), settled);

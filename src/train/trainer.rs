@@ -1,11 +1,11 @@
-//! Which method learns which model.
+//! Which method learns which model, and what is settled before.
 
-use super::blend::{Parts, assemble};
-use super::ials::ials;
+use super::blend::{Part, Parts, assemble, blend, weigh};
 use super::model::{Model, Trainer, TrainingData};
 use super::settle::settle;
 use crate::config::{BlendConfig, ModelKind, TrainConfig};
 use crate::error::{Error, Result};
+use crate::features::Csr;
 use crate::progress::Progress;
 
 /// Learns the configured model; settings that are left to the data are settled first. Returns the settled configuration
@@ -15,45 +15,108 @@ use crate::progress::Progress;
 /// Those of [`Trainer::train`].
 pub fn train(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<(Model, TrainConfig)> {
     config.validate().map_err(|error| error.within("train"))?;
-    let settled = settle(config, data.matrix);
+    check(data.matrix)?;
+    if config.threads == 0 {
+        return learn(data, config, progress);
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(config.threads)
+        .build()
+        .map_err(|error| Error::invalid("train.threads", error.to_string()))?;
+    pool.install(|| learn(data, config, progress))
+}
+
+fn learn(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<(Model, TrainConfig)> {
+    let mut settled = settle(config, data.matrix);
+    if config.model == ModelKind::Blend && config.blend.is_open() {
+        settled.blend = weights(data, config, progress)?;
+    }
     let model = trainer(config.model)?.train(data, &settled, progress)?;
     Ok((model, settled))
 }
 
+/// The blend's weights, found on the validation part; the prior where there is none.
+fn weights(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<BlendConfig> {
+    let Some(validation) = data.validation else { return Ok(super::blend::PRIOR) };
+    let matrix = &validation.train.matrix;
+    if check(matrix).is_err() {
+        return Ok(super::blend::PRIOR);
+    }
+    let parts = Parts::train(matrix, &super::blend::PRIOR, &settle(config, matrix), progress)?;
+    weigh(&parts, validation, progress)
+}
+
+fn check(matrix: &Csr) -> Result<()> {
+    let remedy = "import events with a positive weight (see [events] in the configuration)";
+    if matrix.nnz() == 0 {
+        return Err(Error::no_data("no user prefers any item", remedy));
+    }
+    if matrix.n_rows() < 2 {
+        return Err(Error::no_data("there is one user with preferences, training needs two", remedy));
+    }
+    if matrix.n_cols() < 2 {
+        return Err(Error::no_data("there is one preferred item, training needs two", remedy));
+    }
+    Ok(())
+}
+
 /// The method of a model.
 pub fn trainer(kind: ModelKind) -> Result<&'static dyn Trainer> {
+    const IALS: &Alone = &Alone { name: "ials", part: Part::Ials };
+    const LINEAR: &Alone = &Alone { name: "linear", part: Part::Linear };
+    const POPULARITY: &Alone = &Alone { name: "popularity", part: Part::Popularity };
     match kind {
-        ModelKind::Ials | ModelKind::Blend => Ok(&Ials),
-        ModelKind::Popularity => Ok(&Popularity),
+        ModelKind::Blend => Ok(&Blend),
+        ModelKind::Ials => Ok(IALS),
+        ModelKind::Linear => Ok(LINEAR),
+        ModelKind::Filter => Ok(&Filter),
+        ModelKind::Popularity => Ok(POPULARITY),
         other => Err(Error::invalid("train.model", format!("{other:?} cannot be trained yet"))),
     }
 }
 
-/// Factors by implicit alternating least squares.
-struct Ials;
+/// All parts that have a weight.
+struct Blend;
 
-impl Trainer for Ials {
+impl Trainer for Blend {
     fn name(&self) -> &'static str {
-        "ials"
+        "blend"
     }
 
     fn train(&self, data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<Model> {
-        let factors = ials(data.matrix, config, progress)?;
-        let alone = BlendConfig { ials: 1.0, ..BlendConfig::default() };
-        assemble(Parts { ials: Some(factors) }, &alone, data.matrix, config)
+        blend(data, config, progress)
     }
 }
 
-/// The number of an item's users.
-struct Popularity;
+/// The graph filter, its low-pass part under the weight of the configuration.
+struct Filter;
 
-impl Trainer for Popularity {
+impl Trainer for Filter {
     fn name(&self) -> &'static str {
-        "popularity"
+        "filter"
     }
 
-    fn train(&self, data: &TrainingData<'_>, config: &TrainConfig, _: &dyn Progress) -> Result<Model> {
-        let alone = BlendConfig { popularity: 1.0, ..BlendConfig::default() };
-        assemble(Parts::default(), &alone, data.matrix, config)
+    fn train(&self, data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<Model> {
+        let both = BlendConfig { filter: 1.0, low_pass: config.filter.low_pass, ..BlendConfig::default() };
+        let parts = Parts::train(data.matrix, &both, config, progress)?;
+        assemble(parts, &both, data.matrix, config)
+    }
+}
+
+/// One part as the whole model.
+struct Alone {
+    name: &'static str,
+    part: Part,
+}
+
+impl Trainer for Alone {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn train(&self, data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<Model> {
+        let alone = self.part.with_weight(BlendConfig::default(), 1.0);
+        let parts = Parts::train(data.matrix, &alone, config, progress)?;
+        assemble(parts, &alone, data.matrix, config)
     }
 }

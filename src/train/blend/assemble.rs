@@ -1,55 +1,48 @@
 //! From trained parts to one model.
 
+use super::parts::Parts;
 use crate::config::{BlendConfig, TrainConfig};
 use crate::error::Result;
 use crate::features::Csr;
 use crate::linalg::{Matrix, gramian};
 use crate::train::fold_in::{FoldIn, ItemParts, Mix};
-use crate::train::ials;
 use crate::train::model::Model;
-
-/// What has been trained; at least one of them.
-#[derive(Default)]
-pub struct Parts {
-    /// Factors.
-    pub ials: Option<ials::Model>,
-}
 
 /// Puts parts together under the weights of `blend`, which are multiplied with the scores as they are.
 ///
 /// # Errors
 /// Those of [`FoldIn::new`].
-pub fn assemble(parts: Parts, blend: &BlendConfig, matrix: &Csr, config: &TrainConfig) -> Result<Model> {
-    let n_items = matrix.n_cols();
-    let counts = matrix.transpose();
-    let mean = matrix.nnz() as f64 / n_items.max(1) as f64;
-    let popularity = |item: usize| (counts.row(item).0.len() as f64 / mean.max(f64::MIN_POSITIVE)) as f32;
-    let scales: Vec<f32> = (0..n_items)
-        .map(|item| f64::from(popularity(item)).max(1.0 / mean.max(1.0)).powf(-config.debias) as f32)
-        .collect();
+pub fn assemble(mut parts: Parts, blend: &BlendConfig, matrix: &Csr, config: &TrainConfig) -> Result<Model> {
+    let scales = scales(&parts.popularity, config.debias);
+    let lists = merged(parts.filter.take(), parts.linear.take(), blend, &scales);
     let factors = parts.ials.as_ref().map_or(0, |model| model.items.dim());
+    let components = parts.low_pass.as_ref().map_or(0, |low_pass| low_pass.items.dim());
     let mix = Mix {
         factors,
-        components: 0,
-        has_popularity: factors == 0 || blend.popularity > 0.0,
+        components,
+        has_popularity: factors + components == 0 || blend.popularity > 0.0,
         ials: blend.ials as f32,
         mass_exponent: blend.mass_exponent as f32,
         low_pass: blend.low_pass as f32,
         popularity: blend.popularity as f32,
-        unit: mean_weight(matrix),
+        unit: parts.unit,
     };
-    let mut items = Matrix::zeros(n_items, mix.dim());
+    let mut items = Matrix::zeros(matrix.n_cols(), mix.dim());
     for (item, scale) in scales.iter().enumerate() {
-        let row = items.row_mut(item);
+        let (first, rest) = items.row_mut(item).split_at_mut(factors);
+        let (second, third) = rest.split_at_mut(components);
+        let fill = |to: &mut [f32], from: &[f32]| to.iter_mut().zip(from).for_each(|(to, from)| *to = scale * from);
         if let Some(model) = &parts.ials {
-            row.iter_mut().zip(model.items.row(item)).for_each(|(to, from)| *to = scale * from);
+            fill(first, model.items.row(item));
         }
-        if let (true, Some(last)) = (mix.has_popularity, row.last_mut()) {
-            *last = scale * popularity(item);
+        if let Some(low_pass) = &parts.low_pass {
+            fill(second, low_pass.items.row(item));
         }
+        fill(third, parts.popularity.get(item..=item).unwrap_or_default());
     }
     let gramian = parts.ials.as_ref().map_or_else(Vec::new, |model| gramian(model.items.as_rows()));
-    let fold_in = FoldIn::new(mix, gramian, ItemParts { scales, degrees: Vec::new(), lists: Csr::default() }, config)?;
+    let degrees = parts.low_pass.take().map_or_else(Vec::new, |low_pass| low_pass.degrees);
+    let fold_in = FoldIn::new(mix, gramian, ItemParts { scales, degrees, lists }, config)?;
     let mut users = Matrix::zeros(matrix.n_rows(), mix.dim());
     for user in 0..matrix.n_rows() {
         let (ids, weights) = matrix.row(user);
@@ -66,8 +59,34 @@ pub fn assemble(parts: Parts, blend: &BlendConfig, matrix: &Csr, config: &TrainC
     Ok(Model { users, items, fold_in })
 }
 
-/// The mean confidence of a pair.
-fn mean_weight(matrix: &Csr) -> f32 {
-    let total: f64 = (0..matrix.n_rows()).flat_map(|row| matrix.row(row).1).map(|weight| f64::from(*weight)).sum();
-    if total > 0.0 { (total / matrix.nnz() as f64) as f32 } else { 1.0 }
+/// popularity^−`debias` of each item; an item that nobody has counts as the rarest that somebody has.
+fn scales(popularity: &[f32], debias: f64) -> Vec<f32> {
+    let least = popularity.iter().copied().filter(|count| *count > 0.0).fold(f32::INFINITY, f32::min);
+    let least = if least.is_finite() { least } else { 1.0 };
+    popularity.iter().map(|count| f64::from(count.max(least)).powf(-debias) as f32).collect()
+}
+
+/// The lists of both item-item models as one, weighed and scaled. One row after another is freed as it is merged.
+fn merged(filter: Option<Csr>, linear: Option<Csr>, blend: &BlendConfig, scales: &[f32]) -> Csr {
+    let weighed: Vec<(Csr, f32)> = [(filter, blend.filter), (linear, blend.linear)]
+        .into_iter()
+        .filter_map(|(lists, weight)| Some((lists?, weight as f32)))
+        .filter(|(_, weight)| *weight > 0.0)
+        .collect();
+    let n_rows = weighed.iter().map(|(lists, _)| lists.n_rows()).max().unwrap_or(0);
+    let rows = (0..n_rows).map(|row| {
+        let mut entries: Vec<(u32, f32)> = Vec::new();
+        for (lists, weight) in &weighed {
+            let (items, values) = lists.row(row);
+            entries.extend(items.iter().zip(values).map(|(item, value)| (*item, weight * value)));
+        }
+        entries.sort_by_key(|(item, _)| *item);
+        let sum = |of_item: &[(u32, f32)]| {
+            let item = of_item.first().map_or(0, |(item, _)| *item);
+            let scale = scales.get(item as usize).copied().unwrap_or(1.0);
+            (item, scale * of_item.iter().map(|(_, value)| value).sum::<f32>())
+        };
+        entries.chunk_by(|a, b| a.0 == b.0).map(sum).collect::<Vec<_>>()
+    });
+    Csr::from_rows(scales.len(), rows.collect())
 }

@@ -1,6 +1,34 @@
-//! The blend: factors, graph filter, linear item model and popularity on one scale, weighed, and put together into what
-//! serving needs: one vector for each user and item, and one short list for each item.
+//! The blend: factors, graph filter, linear item model and popularity on one scale, weighed on a validation part of the
+//! data, and put together into what serving needs: one vector for each user and item, and one short list for each item.
 
 mod assemble;
+mod parts;
+mod scores;
+#[cfg(test)]
+mod tests;
+mod weigh;
 
-pub use assemble::{Parts, assemble};
+pub use assemble::assemble;
+pub use parts::{Part, Parts};
+pub use weigh::weigh;
+
+use super::model::{Model, TrainingData};
+use crate::config::{BlendConfig, TrainConfig};
+use crate::error::Result;
+use crate::progress::Progress;
+
+/// The weights of parts that are on one scale, where there is nothing to weigh them on. Chosen on half of Gowalla's
+/// training users and confirmed on the other half; between them and weights fitted to any 2,000 users there is no
+/// difference to be seen.
+pub const PRIOR: BlendConfig =
+    BlendConfig { ials: 0.5, filter: 0.6, low_pass: 0.6, linear: 1.0, popularity: 0.0, mass_exponent: 0.0 };
+
+/// Learns the parts that have a weight under a settled configuration and puts them together.
+///
+/// # Errors
+/// Those of [`crate::train::Trainer::train`].
+pub fn blend(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<Model> {
+    let parts = Parts::train(data.matrix, &config.blend, config, progress)?;
+    let scaled = parts.on_one_scale(data.matrix, &config.blend)?;
+    assemble(parts, &scaled, data.matrix, config)
+}
