@@ -84,7 +84,7 @@ class Trial:
 
     def savor(self, epochs: int) -> dict:
         command = [self._savor, "evaluate", "--data", os.path.join(self._work, f"{self._name}-data")]
-        command += ["--test", os.path.join(self._work, f"{self._name}-test.txt.gz"), "--format", "json"]
+        command += ["--test", os.path.join(self._work, f"{self._name}-test.txt.gz"), "--format", "adjacency", "--format", "json"]
         settings = {
             "model": "ials",
             "dimension": self._dimension,

@@ -141,7 +141,7 @@ fn start_body<const FMA: bool>(descent: &mut Descent, system: Updated<'_>) {
             residual[l] = -diagonal[l] * x[l];
         }
     }
-    through_rows::<FMA>(system, x, reached, 1.0, -1.0, Some(residual));
+    through_rows::<FMA>(system, x, reached, 1.0, -1.0, Some(residual), true);
 }
 
 #[inline(always)]
@@ -165,7 +165,7 @@ fn walk_body<const FMA: bool>(descent: &mut Descent, system: Updated<'_>, effort
             }
         }
         let last = step == effort.steps;
-        through_rows::<FMA>(system, direction, ahead, 0.0, 1.0, if last { None } else { Some(image) });
+        through_rows::<FMA>(system, direction, ahead, 0.0, 1.0, if last { None } else { Some(image) }, false);
         let curvature = weighted_square::<FMA>(diagonal, direction) + row_square(system.weights, ahead);
         let length = steep / curvature;
         if !(curvature > 0.0 && length.is_finite()) {
@@ -198,7 +198,8 @@ fn walk_body<const FMA: bool>(descent: &mut Descent, system: Updated<'_>, effort
     steep <= enough
 }
 
-/// Sets `products[j] = yⱼ · x`, and adds `Σ w (at_zero + slope · product) y` to `onto`.
+/// Sets `products[j] = yⱼ · x`, and adds `Σ w (at_zero + slope · product) y` to `onto`. On first touch, rows are asked
+/// for ahead.
 #[inline(always)]
 fn through_rows<const FMA: bool>(
     system: Updated<'_>,
@@ -207,9 +208,14 @@ fn through_rows<const FMA: bool>(
     at_zero: f32,
     slope: f32,
     mut onto: Option<&mut Vec<[f32; LANES]>>,
+    first_touch: bool,
 ) {
     let groups = system.ids.chunks(TOGETHER).zip(system.weights.chunks(TOGETHER)).zip(products.chunks_mut(TOGETHER));
-    for ((ids, weights), products) in groups {
+    for (at, ((ids, weights), products)) in groups.enumerate() {
+        if first_touch {
+            let ahead = system.ids.iter().skip((at + 1) * TOGETHER).take(TOGETHER);
+            ahead.for_each(|&id| prefetch(system.rows.row(id as usize)));
+        }
         let Some(&first) = ids.first() else { return };
         // Fewer than four are filled up with the first, at a weight of zero.
         let mut rows = [system.rows.row(first as usize); TOGETHER];
@@ -226,6 +232,19 @@ fn through_rows<const FMA: bool>(
             add_four::<FMA>(factors, rows, onto);
         }
     }
+}
+
+/// Asks for the beginning of a row that is soon needed and lies anywhere; the processor asks for the rest by itself.
+#[inline(always)]
+fn prefetch(row: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in row.chunks(16).take(4) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing and never faults; SSE, which has it, belongs to x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = row;
 }
 
 /// The inner products of four rows with `x`.
