@@ -60,11 +60,13 @@ fn block_gramian(dim: usize, data: &[f32]) -> Vec<f64> {
 fn pack(panels: &mut Vec<[f32; PANEL]>, rows: &[f32], dim: usize) {
     panels.clear();
     for first in (0..dim).step_by(PANEL) {
-        let width = PANEL.min(dim - first);
-        panels.extend(rows.chunks_exact(dim).map(|row| {
-            let mut part = [0.0; PANEL];
-            part[..width].copy_from_slice(&row[first..first + width]);
-            part
+        panels.extend(rows.chunks_exact(dim).map(|row| match row[first..].first_chunk() {
+            Some(part) => *part,
+            None => {
+                let mut part = [0.0; PANEL];
+                part[..dim - first].copy_from_slice(&row[first..]);
+                part
+            }
         }));
     }
 }

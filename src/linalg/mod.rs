@@ -9,10 +9,12 @@ mod kernels;
 mod matrix;
 mod project;
 mod solve;
+mod updated;
 
 pub use eigen::symmetric_eigen;
 pub use gramian::{gramian, gramian_f64};
-pub use kernels::{add_outer, add_projections, axpy, dot, mat_vec};
+pub use kernels::{add_outer, axpy, dot};
 pub use matrix::{Matrix, Rows};
 pub use project::{project, rotate};
-pub use solve::{Workspace, conjugate_gradient, solve_factored, solve_spd};
+pub use solve::{solve_factored, solve_spd};
+pub use updated::{Descent, Effort, Updated};

@@ -68,13 +68,17 @@ fn project_block_body<const FMA: bool>(
     m: usize,
 ) {
     for (panel, first) in panels.chunks_exact(k).zip((0..m).step_by(TILE_COLUMNS)) {
-        let width = TILE_COLUMNS.min(m - first);
         for (rows, out) in rows.chunks(TILE_ROWS * k).zip(out.chunks_mut(TILE_ROWS * m)) {
             // A tile with fewer rows repeats the first; what is computed twice is not stored.
             let row = |r: usize| rows.get(r * k..(r + 1) * k).unwrap_or(&rows[..k]);
             let sums = tile::<FMA>([row(0), row(1), row(2), row(3), row(4), row(5)], panel);
             for (out, sums) in out.chunks_exact_mut(m).zip(&sums) {
-                out[first..first + width].copy_from_slice(&sums[..width]);
+                let out = &mut out[first..];
+                // A length known beforehand is stored from registers.
+                match out.first_chunk_mut::<TILE_COLUMNS>() {
+                    Some(out) => *out = *sums,
+                    None => out.copy_from_slice(&sums[..out.len()]),
+                }
             }
         }
     }

@@ -1,31 +1,30 @@
-//! Implicit alternating least squares: users against fixed items, items against fixed users, epoch by epoch.
+//! Implicit alternating least squares: users against fixed items, items against fixed users, epoch by epoch. Both sides
+//! are turned into the principal axes of the fixed one before each pass, where a row's equations are a diagonal and its
+//! few events; passes overshoot a little, which brings them to the end in half as many epochs.
 
+mod alternate;
+mod axes;
+mod block;
 mod equations;
+mod guide;
 mod loss;
 mod pass;
+mod start;
 #[cfg(test)]
 mod tests;
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, Normal};
-
-pub use equations::{Equations, History};
-use loss::{Side, loss};
-use pass::{Method, pass};
+use alternate::alternate;
+pub use equations::{Equations, History, Scratch};
+pub use guide::{Guide, Observer, Verdict, Warm};
+pub use start::item_scales;
+use start::{initial_items, initial_users};
 
 use super::settle::settle;
-use crate::config::{Solver, TrainConfig};
+use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::features::Csr;
-use crate::linalg::{Matrix, gramian};
-use crate::progress::{Progress, Step};
-
-/// Past this dimension `auto` takes conjugate gradient. Measured with 20 to 30 events a row and three steps: at 8 the
-/// exact solution takes half as long, at 16 as long, at 24 half as long again.
-const EXACT_TO: usize = 16;
-/// Steps that bring the last pass to the solution as near as single precision lets it.
-const LAST_STEPS: usize = 64;
+use crate::linalg::Matrix;
+use crate::progress::Progress;
 
 /// What training gives: the inner product of a user's and an item's row is the item's score for the user.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,25 +37,36 @@ pub struct Model {
 
 /// Learns factors from `matrix`, `[n_users, n_items]`, whose values are the pairs' confidences, by the method of
 /// Rendle, Krichene, Zhang & Koren, "Revisiting the Performance of iALS on Item Recommendation Benchmarks" (2021). After
-/// the epochs the users are solved once more, so that they are what fold-in finds for the final items. Settings
-/// that are 0 are chosen as [`settle`] says. Reports
-/// [`Step::Epoch`] with the exact loss after each epoch. The factors depend on the arguments alone, not on the threads.
+/// the epochs the users are solved once more, so that they are what fold-in finds for the final items, and the axes are
+/// the items' principal ones, the longest first. Settings that are 0 are chosen as [`settle`] says. Reports
+/// [`crate::progress::Step::Epoch`] with the exact loss after each epoch. The factors depend on the arguments alone, not on the threads.
 ///
 /// # Errors
 /// [`Error::NoData`] when there are no pairs, or fewer than two users or items; [`Error::Invalid`] for a confidence
 /// that is not a positive number, or a configuration under which the factors run out of range; [`Error::Cancelled`].
 pub fn ials(matrix: &Csr, config: &TrainConfig, progress: &dyn Progress) -> Result<Model> {
+    guided(matrix, config, Guide::default(), progress)
+}
+
+/// [`ials`] from where the guide says and as long as it says. With an observer, the model is the best one it saw.
+///
+/// # Errors
+/// Those of [`ials`].
+pub fn guided(matrix: &Csr, config: &TrainConfig, guide: Guide<'_>, progress: &dyn Progress) -> Result<Model> {
     config.validate().map_err(|error| error.within("train"))?;
     check(matrix)?;
     let config = &settle(config, matrix);
+    let users = initial_users(matrix.n_rows(), config, guide.warm);
+    let items = initial_items(matrix.n_cols(), config, guide.warm)?;
+    let (start, observer, is_warm) = (Model { users, items }, guide.observer, guide.warm.is_some());
     if config.threads == 0 {
-        return alternate(matrix, config, progress);
+        return alternate(matrix, config, start, is_warm, observer, progress);
     }
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(config.threads)
         .build()
         .map_err(|error| Error::invalid("train.threads", error.to_string()))?;
-    pool.install(|| alternate(matrix, config, progress))
+    pool.install(|| alternate(matrix, config, start, is_warm, observer, progress))
 }
 
 fn check(matrix: &Csr) -> Result<()> {
@@ -79,49 +89,4 @@ fn check(matrix: &Csr) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn alternate(matrix: &Csr, config: &TrainConfig, progress: &dyn Progress) -> Result<Model> {
-    let transposed = matrix.transpose();
-    let (n_users, n_items, dim) = (matrix.n_rows(), matrix.n_cols(), config.dimension);
-    let method = match config.solver {
-        Solver::Auto if dim <= EXACT_TO => Method::Exact,
-        Solver::Cholesky => Method::Exact,
-        Solver::Auto | Solver::Cg | Solver::Block => Method::Steps(config.cg_steps),
-    };
-    let last = if method == Method::Exact { method } else { Method::Steps(LAST_STEPS) };
-
-    let mut users = Matrix::zeros(n_users, dim);
-    let mut items = initial(n_items, config)?;
-    let mut of_items = gramian(items.as_rows());
-    let mut user_equations = Equations::new(&of_items, dim, n_items, config);
-    for epoch in 1..=config.epochs {
-        pass(matrix, &mut users, items.as_rows(), &user_equations, method, progress)?;
-        let of_users = gramian(users.as_rows());
-        let item_equations = Equations::new(&of_users, dim, n_users, config);
-        pass(&transposed, &mut items, users.as_rows(), &item_equations, method, progress)?;
-        of_items = gramian(items.as_rows());
-        user_equations = Equations::new(&of_items, dim, n_items, config);
-
-        let user_side = Side { matrix, factors: &users, gramian: &of_users, equations: &user_equations };
-        let item_side = Side { matrix: &transposed, factors: &items, gramian: &of_items, equations: &item_equations };
-        let loss = loss(&user_side, &item_side, config.unobserved_weight);
-        if !loss.is_finite() {
-            let reason =
-                format!("factors ran out of range in epoch {epoch}; raise regularization or lower the weights");
-            return Err(Error::invalid("train", reason));
-        }
-        progress.report(&Step::Epoch { epoch, epochs: config.epochs, loss });
-    }
-    pass(matrix, &mut users, items.as_rows(), &user_equations, last, progress)?;
-    Ok(Model { users, items })
-}
-
-/// Normal numbers with standard deviation init_stddev / √dim.
-fn initial(n: usize, config: &TrainConfig) -> Result<Matrix> {
-    let stddev = config.init_stddev / (config.dimension as f64).sqrt();
-    let normal = Normal::new(0.0, stddev).map_err(|error| Error::invalid("train.init_stddev", error.to_string()))?;
-    let random = ChaCha8Rng::seed_from_u64(config.seed);
-    let data = normal.sample_iter(random).take(n * config.dimension).map(|value| value as f32).collect();
-    Matrix::new(config.dimension, data)
 }
