@@ -32,8 +32,11 @@ pub struct TrainConfig {
     pub solver: Solver,
     /// Steps of the conjugate gradient solver in each pass.
     pub cg_steps: usize,
-    /// Passes without a better metric on the validation part before training stops; 0 goes through all epochs.
+    /// Epochs without a better metric on the validation part before factors count as learned; 0 goes through all epochs.
     pub patience: usize,
+    /// Whether factors begin from those of the active snapshot, which needs fewer epochs; the model then depends on
+    /// the one before it.
+    pub warm_start: bool,
     /// γ of the loss: a pair weighs (users of its item / their mean)^−γ times its confidence; 0 leaves it as it is,
     /// larger values give rare items more to say.
     pub item_frequency_exponent: f64,
@@ -69,6 +72,7 @@ impl Default for TrainConfig {
             solver: Solver::Auto,
             cg_steps: 3,
             patience: 0,
+            warm_start: false,
             item_frequency_exponent: 0.0,
             debias: 0.0,
             seed: 42,

@@ -8,7 +8,7 @@ use super::{Engine, EvaluateOptions, Evaluation, TrainOptions, lock};
 use crate::config::{Split, TrainConfig};
 use crate::error::{Error, Result};
 use crate::eval::{self, PopularityScorer, Report};
-use crate::features::{Holdout, LeaveLastOut, Log, PairFold, Splitter, TimeSplit};
+use crate::features::{Holdout, Interactions, LeaveLastOut, Log, PairFold, Splitter, TimeSplit};
 use crate::ingest;
 use crate::progress::{Progress, Silent, Step};
 use crate::record::{SnapshotId, Timestamp};
@@ -81,6 +81,8 @@ impl Engine {
                     draft.measured(metrics, None);
                     // What was left to the data and took measuring is not measured again.
                     config.blend = settled.blend;
+                    config.epochs = settled.epochs;
+                    config.patience = settled.patience;
                 }
                 Err(Error::NoData { missing, .. }) => {
                     draft.measured(Vec::new(), Some(format!("not measured: {missing}")))
@@ -93,13 +95,32 @@ impl Engine {
         let validation = log.validation();
         drop(log);
         let last = LastLoss { progress, loss: Mutex::new(None) };
-        let data = TrainingData { matrix: &interactions.matrix, validation: validation.as_ref(), ratings: None };
+        let warm = config.warm_start.then(|| self.warm(&interactions)).flatten();
+        let data = TrainingData {
+            matrix: &interactions.matrix,
+            validation: validation.as_ref(),
+            ratings: None,
+            warm: warm.as_deref(),
+        };
         let (model, settled) = train::train(&data, &config, &last)?;
         draft.trained(settled, *lock(&last.loss));
         let id = draft.id();
         snapshot::write(&inner.store, &inner.dir, draft, &interactions, &model, &inner.config.index, progress)?;
         inner.jobs.note_seen(id, seen);
         Ok(())
+    }
+
+    /// The active snapshot's factors of the items that are to be learned.
+    fn warm(&self, interactions: &Interactions) -> Option<Vec<Option<Vec<f32>>>> {
+        let live = self.inner.live.load_full()?;
+        let snapshot = &live.snapshot;
+        let fold_in = snapshot.fold_in();
+        let factors = |row: u32| {
+            let scale = fold_in.parts().scales.get(row as usize).copied().unwrap_or(1.0);
+            let columns = snapshot.vectors().row(row as usize).iter().take(fold_in.mix().factors);
+            columns.map(|value| value / scale).collect()
+        };
+        Some(interactions.items.iter().map(|item| snapshot.row(*item).map(factors)).collect())
     }
 
     fn offline_metrics(
@@ -123,7 +144,7 @@ impl Engine {
         let last = LastLoss { progress, loss: Mutex::new(None) };
         let began = Instant::now();
         let matrix = &holdout.train.matrix;
-        let data = TrainingData { matrix, validation, ratings: None };
+        let data = TrainingData { matrix, validation, ratings: None, warm: None };
         let (model, settled) = train::train(&data, config, &last)?;
         let train_seconds = began.elapsed().as_secs_f64();
         let name = train::trainer(config.model)?.name();

@@ -6,6 +6,7 @@
 //! gramian      f32, [factors, factors]
 //! scales       f32, [n_items]
 //! degrees      f32, [n_items], or empty
+//! confidences  f32, [n_items], or empty
 //! list_ends    u64, [n_items]: where each row of the lists ends
 //! list_items   u32, [entries]
 //! list_values  f32, [entries]
@@ -25,6 +26,7 @@ pub fn write(to: &mut SectionWriter, fold_in: &FoldIn) -> Result<()> {
     to.section("gramian", |out| write_floats(out, fold_in.gramian()))?;
     to.section("scales", |out| write_floats(out, &parts.scales))?;
     to.section("degrees", |out| write_floats(out, &parts.degrees))?;
+    to.section("confidences", |out| write_floats(out, &parts.confidences))?;
     to.section("list_ends", |out| {
         let mut end = 0u64;
         (0..lists.n_rows()).try_for_each(|row| {
@@ -50,6 +52,6 @@ pub fn read(from: &SectionFile, config: &TrainConfig) -> Result<FoldIn> {
     let items = items.as_chunks::<4>().0.iter().map(|item| u32::from_le_bytes(*item)).collect();
     let lists = Csr::from_parts(scales.len(), ends.collect(), items, from.floats("list_values")?)
         .ok_or_else(|| from.damaged("its item-item lists make no sense"))?;
-    let parts = ItemParts { scales, degrees: from.floats("degrees")?, lists };
+    let parts = ItemParts { scales, degrees: from.floats("degrees")?, confidences: from.floats("confidences")?, lists };
     FoldIn::new(mix, from.floats("gramian")?, parts, config).map_err(|error| from.damaged(error.to_string()))
 }

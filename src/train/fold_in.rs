@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ials::{Equations, History};
+use super::ials::{Equations, History, Scratch};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::features::Csr;
@@ -50,6 +50,9 @@ pub struct ItemParts {
     pub scales: Vec<f32>,
     /// degree^−2b of the graph filter, `[n_items]`; empty without components.
     pub degrees: Vec<f32>,
+    /// What the confidence of an item is multiplied with in the equations of factors (the item-frequency weighting of
+    /// the loss), `[n_items]`; empty stands for 1.
+    pub confidences: Vec<f32>,
     /// Item-item weights, `[n_items, n_items]`: the row of a past item holds the items that it speaks for.
     pub lists: Csr,
 }
@@ -77,7 +80,10 @@ impl FoldIn {
             let square = format!("{0} × {0}", mix.factors);
             return Err(Error::invalid("gramian", format!("has {} numbers, expected {square}", gramian.len())));
         }
-        let numbers = [&gramian, &parts.scales, &parts.degrees];
+        if ![0, n_items].contains(&parts.confidences.len()) {
+            return Err(Error::invalid("confidences", format!("are {}, expected {n_items}", parts.confidences.len())));
+        }
+        let numbers = [&gramian, &parts.scales, &parts.degrees, &parts.confidences];
         if numbers.into_iter().flatten().any(|value| !value.is_finite()) {
             return Err(Error::invalid("gramian", "or a scale of an item is not a finite number"));
         }
@@ -148,7 +154,7 @@ impl FoldIn {
         if let Some(equations) = &self.equations {
             let past = Past::gather(self, items, history)?;
             past.history().right_side(factors);
-            equations.solve(past.history(), factors, &mut vec![0.0; self.gramian.len()])?;
+            equations.solve_row(past.history(), factors, &mut Scratch::default())?;
         }
         self.finish(items, history, factors, rest);
         Ok(())
@@ -195,7 +201,7 @@ impl FoldIn {
             // A is symmetric: one solution for the target serves all past items.
             let past = Past::gather(self, items, history)?;
             let mut view = target_factors.to_vec();
-            equations.solve(past.history(), &mut view, &mut vec![0.0; self.gramian.len()])?;
+            equations.solve_row(past.history(), &mut view, &mut Scratch::default())?;
             let scale = f64::from(self.mix.ials) * f64::from(self.mass(history)).powf(self.mix.mass_exponent.into());
             for (place, part) in parts.iter_mut().enumerate() {
                 let weight = past.weights.get(place).copied().unwrap_or(0.0);
@@ -278,6 +284,7 @@ struct Past {
 
 impl Past {
     fn gather(fold_in: &FoldIn, items: Rows<'_>, history: &[(u32, f32)]) -> Result<Self> {
+        let confidence = |id: u32| fold_in.parts.confidences.get(id as usize).copied().unwrap_or(1.0);
         let mut data = Vec::with_capacity(history.len() * fold_in.mix.factors);
         for &(id, _) in history {
             let scale = fold_in.parts.scales.get(id as usize).copied().unwrap_or(1.0);
@@ -286,7 +293,7 @@ impl Past {
         Ok(Self {
             rows: Matrix::new(fold_in.mix.factors, data)?,
             ids: (0..history.len() as u32).collect(),
-            weights: history.iter().map(|(_, weight)| *weight).collect(),
+            weights: history.iter().map(|(id, weight)| weight * confidence(*id)).collect(),
         })
     }
 

@@ -4,6 +4,7 @@
 //! seed give the same model bit for bit, whatever the number of threads.
 
 mod blend;
+mod early_stop;
 mod filter;
 mod fold_in;
 mod gram_row;

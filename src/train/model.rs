@@ -1,6 +1,7 @@
 //! What training takes and gives, whatever the method.
 
 use super::fold_in::FoldIn;
+use super::ials::{Guide, Warm};
 use crate::config::TrainConfig;
 use crate::error::Result;
 use crate::eval::Scorer;
@@ -17,6 +18,15 @@ pub struct TrainingData<'a> {
     pub validation: Option<&'a Holdout>,
     /// The last explicit rating of each pair, `[n_users, n_items]`, for models of ratings.
     pub ratings: Option<&'a Csr>,
+    /// Factors of an earlier model to begin with, by item, `[n_items]`; none for an item that it did not know.
+    pub warm: Option<Warm<'a>>,
+}
+
+impl<'a> TrainingData<'a> {
+    /// How factors begin.
+    pub fn guide(&self) -> Guide<'a> {
+        Guide { warm: self.warm, observer: None }
+    }
 }
 
 /// A method of learning.

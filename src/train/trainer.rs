@@ -1,6 +1,8 @@
 //! Which method learns which model, and what is settled before.
 
-use super::blend::{Part, Parts, assemble, blend, weigh};
+use super::blend::{PRIOR, Part, Parts, assemble, blend, weigh};
+use super::early_stop::EarlyStop;
+use super::ials::{Guide, Observer};
 use super::model::{Model, Trainer, TrainingData};
 use super::settle::settle;
 use crate::config::{BlendConfig, ModelKind, TrainConfig};
@@ -28,22 +30,35 @@ pub fn train(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progr
 
 fn learn(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<(Model, TrainConfig)> {
     let mut settled = settle(config, data.matrix);
-    if config.model == ModelKind::Blend && config.blend.is_open() {
-        settled.blend = weights(data, config, progress)?;
-    }
+    settle_by_measuring(&mut settled, data, progress)?;
     let model = trainer(config.model)?.train(data, &settled, progress)?;
     Ok((model, settled))
 }
 
-/// The blend's weights, found on the validation part; the prior where there is none.
-fn weights(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<BlendConfig> {
-    let Some(validation) = data.validation else { return Ok(super::blend::PRIOR) };
-    let matrix = &validation.train.matrix;
-    if check(matrix).is_err() {
-        return Ok(super::blend::PRIOR);
+/// Settles what takes measuring on the validation part: the blend's weights and the number of epochs. Where there is no
+/// such part, the weights are the prior and all epochs are gone through.
+fn settle_by_measuring(settled: &mut TrainConfig, data: &TrainingData<'_>, progress: &dyn Progress) -> Result<()> {
+    let is_open = settled.model == ModelKind::Blend && settled.blend.is_open();
+    let stops_early = settled.patience > 0 && [ModelKind::Blend, ModelKind::Ials].contains(&settled.model);
+    if is_open {
+        settled.blend = PRIOR;
     }
-    let parts = Parts::train(matrix, &super::blend::PRIOR, &settle(config, matrix), progress)?;
-    weigh(&parts, validation, progress)
+    let validation = data.validation.filter(|holdout| check(&holdout.train.matrix).is_ok());
+    let Some(validation) = validation.filter(|_| is_open || stops_early) else { return Ok(()) };
+    let mut early_stop = EarlyStop::new(validation, settled.patience);
+    let observer = stops_early.then_some(&mut early_stop as &mut dyn Observer);
+    let factors = BlendConfig { ials: 1.0, ..BlendConfig::default() };
+    let wanted = if is_open { &PRIOR } else { &factors };
+    let guide = Guide { warm: None, observer };
+    let parts = Parts::train(&validation.train.matrix, wanted, settled, guide, progress)?;
+    if is_open {
+        settled.blend = weigh(&parts, validation, progress)?;
+    }
+    if stops_early {
+        settled.epochs = early_stop.best_epoch().max(1);
+        settled.patience = 0;
+    }
+    Ok(())
 }
 
 fn check(matrix: &Csr) -> Result<()> {
@@ -98,7 +113,7 @@ impl Trainer for Filter {
 
     fn train(&self, data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<Model> {
         let both = BlendConfig { filter: 1.0, low_pass: config.filter.low_pass, ..BlendConfig::default() };
-        let parts = Parts::train(data.matrix, &both, config, progress)?;
+        let parts = Parts::train(data.matrix, &both, config, data.guide(), progress)?;
         assemble(parts, &both, data.matrix, config)
     }
 }
@@ -116,7 +131,7 @@ impl Trainer for Alone {
 
     fn train(&self, data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<Model> {
         let alone = self.part.with_weight(BlendConfig::default(), 1.0);
-        let parts = Parts::train(data.matrix, &alone, config, progress)?;
+        let parts = Parts::train(data.matrix, &alone, config, data.guide(), progress)?;
         assemble(parts, &alone, data.matrix, config)
     }
 }

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::features::Csr;
 use crate::linalg::{Matrix, gramian};
 use crate::train::fold_in::{FoldIn, ItemParts, Mix};
+use crate::train::ials::item_scales;
 use crate::train::model::Model;
 
 /// Puts parts together under the weights of `blend`, which are multiplied with the scores as they are.
@@ -40,9 +41,10 @@ pub fn assemble(mut parts: Parts, blend: &BlendConfig, matrix: &Csr, config: &Tr
         }
         fill(third, parts.popularity.get(item..=item).unwrap_or_default());
     }
+    let confidences = if factors > 0 { item_scales(matrix, config.item_frequency_exponent) } else { Vec::new() };
     let gramian = parts.ials.as_ref().map_or_else(Vec::new, |model| gramian(model.items.as_rows()));
     let degrees = parts.low_pass.take().map_or_else(Vec::new, |low_pass| low_pass.degrees);
-    let fold_in = FoldIn::new(mix, gramian, ItemParts { scales, degrees, lists }, config)?;
+    let fold_in = FoldIn::new(mix, gramian, ItemParts { scales, degrees, confidences, lists }, config)?;
     let mut users = Matrix::zeros(matrix.n_rows(), mix.dim());
     for user in 0..matrix.n_rows() {
         let (ids, weights) = matrix.row(user);

@@ -27,7 +27,7 @@ pub const PRIOR: BlendConfig =
 /// # Errors
 /// Those of [`crate::train::Trainer::train`].
 pub fn blend(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<Model> {
-    let parts = Parts::train(data.matrix, &config.blend, config, progress)?;
+    let parts = Parts::train(data.matrix, &config.blend, config, data.guide(), progress)?;
     let scaled = parts.on_one_scale(data.matrix, &config.blend)?;
     assemble(parts, &scaled, data.matrix, config)
 }

@@ -5,7 +5,8 @@ use crate::error::Result;
 use crate::features::Csr;
 use crate::progress::Progress;
 use crate::train::filter::{self, LowPass};
-use crate::train::{ials, linear};
+use crate::train::ials::{self, Guide};
+use crate::train::linear;
 
 /// A part of a blend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +69,17 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Trains the parts that have a weight in `blend` on `matrix`, `[n_users, n_items]`.
+    /// Trains the parts that have a weight in `blend` on `matrix`, `[n_users, n_items]`; factors as `guide` says.
     ///
     /// # Errors
     /// Those of the parts.
-    pub fn train(matrix: &Csr, blend: &BlendConfig, config: &TrainConfig, progress: &dyn Progress) -> Result<Self> {
+    pub fn train(
+        matrix: &Csr,
+        blend: &BlendConfig,
+        config: &TrainConfig,
+        guide: Guide<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         let has = |part: Part| part.weight(blend) > 0.0;
         let mut parts = Self::none(matrix);
         let unit = parts.unit;
@@ -86,7 +93,7 @@ impl Parts {
             parts.low_pass = Some(filter::low_pass(matrix, unit, config, progress)?);
         }
         if has(Part::Ials) {
-            parts.ials = Some(ials::ials(matrix, config, progress)?);
+            parts.ials = Some(ials::guided(matrix, config, guide, progress)?);
         }
         Ok(parts)
     }

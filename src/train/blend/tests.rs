@@ -8,6 +8,7 @@ use crate::features::{Csr, Holdout, Interactions};
 use crate::linalg::dot;
 use crate::progress::Silent;
 use crate::record::{ItemId, UserId};
+use crate::train::ials::Guide;
 
 fn config() -> TrainConfig {
     TrainConfig {
@@ -34,7 +35,7 @@ fn two_tastes(weight: f32) -> Csr {
 }
 
 fn model(matrix: &Csr, config: &TrainConfig) -> Model {
-    blend(&TrainingData { matrix, validation: None, ratings: None }, config, &Silent).unwrap()
+    blend(&TrainingData { matrix, validation: None, ratings: None, warm: None }, config, &Silent).unwrap()
 }
 
 fn history(matrix: &Csr, user: usize) -> Vec<(u32, f32)> {
@@ -144,11 +145,11 @@ fn where_only_popularity_tells_anything_the_blend_is_not_worse() {
     let matrix = Csr::from_rows(60, (0..800).map(row).collect());
     let holdout = holdout(&matrix, |user, item| (user + item).is_multiple_of(3));
     let config = TrainConfig { blend: BlendConfig::default(), debias: 0.0, ..config() };
-    let parts = Parts::train(&holdout.train.matrix, &PRIOR, &config, &Silent).unwrap();
+    let parts = Parts::train(&holdout.train.matrix, &PRIOR, &config, Guide::default(), &Silent).unwrap();
     let weights = weigh(&parts, &holdout, &Silent).unwrap();
     let ndcg = |blend: &BlendConfig| {
         use crate::eval::{Metric, Ndcg};
-        let parts = Parts::train(&holdout.train.matrix, &PRIOR, &config, &Silent).unwrap();
+        let parts = Parts::train(&holdout.train.matrix, &PRIOR, &config, Guide::default(), &Silent).unwrap();
         let scaled = parts.on_one_scale(&holdout.train.matrix, blend).unwrap();
         let model = assemble(parts, &scaled, &holdout.train.matrix, &config).unwrap();
         let of_user = |(user, held): &(u32, Vec<u32>)| {
@@ -174,7 +175,7 @@ fn the_blend_is_the_same_bit_for_bit_whatever_the_number_of_threads() {
     let with = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let parts = Parts::train(&holdout.train.matrix, &PRIOR, &config(), &Silent).unwrap();
+            let parts = Parts::train(&holdout.train.matrix, &PRIOR, &config(), Guide::default(), &Silent).unwrap();
             let weights = weigh(&parts, &holdout, &Silent).unwrap();
             let model = model(&matrix, &config());
             (weights, model.users, model.items, model.fold_in.parts().clone())

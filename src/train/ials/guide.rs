@@ -2,15 +2,9 @@
 
 use crate::linalg::Matrix;
 
-/// Rows to begin with, those of an earlier model for instance; what is not known begins as if there were nothing. A row
-/// of another length counts as unknown.
-#[derive(Clone, Copy)]
-pub struct Warm<'a> {
-    /// The factors of a user, `[dim]`, by row of the matrix.
-    pub user: &'a dyn Fn(usize) -> Option<&'a [f32]>,
-    /// The factors of an item, `[dim]`, by column of the matrix.
-    pub item: &'a dyn Fn(usize) -> Option<&'a [f32]>,
-}
+/// Item factors to begin with, `[n_items]`, those of an earlier model for instance; an item that is not known, or has a
+/// factor of another length, begins as if there were nothing. Users need none: they are solved first.
+pub type Warm<'a> = &'a [Option<Vec<f32>>];
 
 /// What an observer thinks of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,8 +16,8 @@ mod tests;
 use alternate::alternate;
 pub use equations::{Equations, History, Scratch};
 pub use guide::{Guide, Observer, Verdict, Warm};
+use start::initial_items;
 pub use start::item_scales;
-use start::{initial_items, initial_users};
 
 use super::settle::settle;
 use crate::config::TrainConfig;
@@ -56,7 +56,7 @@ pub fn guided(matrix: &Csr, config: &TrainConfig, guide: Guide<'_>, progress: &d
     config.validate().map_err(|error| error.within("train"))?;
     check(matrix)?;
     let config = &settle(config, matrix);
-    let users = initial_users(matrix.n_rows(), config, guide.warm);
+    let users = Matrix::zeros(matrix.n_rows(), config.dimension);
     let items = initial_items(matrix.n_cols(), config, guide.warm)?;
     let (start, observer, is_warm) = (Model { users, items }, guide.observer, guide.warm.is_some());
     if config.threads == 0 {

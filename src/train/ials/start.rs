@@ -10,15 +10,6 @@ use crate::error::{Error, Result};
 use crate::features::Csr;
 use crate::linalg::Matrix;
 
-/// `[n_users, dim]`: the rows that are known, zero for the others.
-pub fn initial_users(n: usize, config: &TrainConfig, warm: Option<Warm<'_>>) -> Matrix {
-    let mut users = Matrix::zeros(n, config.dimension);
-    if let Some(warm) = warm {
-        overwrite(&mut users, warm.user);
-    }
-    users
-}
-
 /// `[n_items, dim]`: the rows that are known; for the others normal numbers with standard deviation init_stddev / √dim.
 ///
 /// # Errors
@@ -30,15 +21,16 @@ pub fn initial_items(n: usize, config: &TrainConfig, warm: Option<Warm<'_>>) -> 
     let data = normal.sample_iter(random).take(n * config.dimension).map(|value| value as f32).collect();
     let mut items = Matrix::new(config.dimension, data)?;
     if let Some(warm) = warm {
-        overwrite(&mut items, warm.item);
+        overwrite(&mut items, warm);
     }
     Ok(items)
 }
 
-fn overwrite<'a>(rows: &mut Matrix, known: &dyn Fn(usize) -> Option<&'a [f32]>) {
-    for i in 0..rows.rows() {
-        let row = rows.row_mut(i);
-        if let Some(known) = known(i).filter(|known| known.len() == row.len() && known.iter().all(|x| x.is_finite())) {
+fn overwrite(items: &mut Matrix, warm: Warm<'_>) {
+    for (item, known) in warm.iter().enumerate().take(items.rows()) {
+        let row = items.row_mut(item);
+        let fits = |known: &&Vec<f32>| known.len() == row.len() && known.iter().all(|value| value.is_finite());
+        if let Some(known) = known.as_ref().filter(fits) {
             row.copy_from_slice(known);
         }
     }

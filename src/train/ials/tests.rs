@@ -187,17 +187,11 @@ fn a_warm_start_goes_on_where_the_last_training_ended() {
     let cold = Recorder::new(usize::MAX);
     let old = ials(&matrix, &config, &cold).unwrap();
     // One item is unknown, one is of another dimension.
-    let warm = Warm {
-        user: &|row| Some(old.users.row(row)),
-        item: &|row| match row {
-            0 => None,
-            1 => Some(&[1.0]),
-            _ => Some(old.items.row(row)),
-        },
-    };
+    let mut warm: Vec<Option<Vec<f32>>> = (0..200).map(|item| Some(old.items.row(item).to_vec())).collect();
+    (warm[0], warm[1]) = (None, Some(vec![1.0]));
     let recorder = Recorder::new(usize::MAX);
     let short = TrainConfig { epochs: 2, ..config };
-    guided(&matrix, &short, Guide { warm: Some(warm), observer: None }, &recorder).unwrap();
+    guided(&matrix, &short, Guide { warm: Some(&warm), observer: None }, &recorder).unwrap();
     let (warm, cold) = (recorder.losses(), cold.losses());
     assert!(warm[1] < cold[9], "{warm:?} after {cold:?}");
 }

@@ -1,0 +1,71 @@
+//! When to stop: factors are judged after each epoch on a validation part, and training ends when they have not become
+//! better for a while.
+
+use rayon::prelude::*;
+
+use super::ials::{Observer, Verdict};
+use crate::eval::{Metric, Ndcg};
+use crate::features::Holdout;
+use crate::linalg::{Matrix, dot};
+
+/// So many validation users are ranked after each epoch.
+const USERS: usize = 500;
+/// The metric is NDCG at this length of the list.
+const CUTOFF: usize = 20;
+
+/// Judges factors by the NDCG of some validation users.
+pub struct EarlyStop<'a> {
+    holdout: &'a Holdout,
+    patience: usize,
+    best: f64,
+    best_epoch: usize,
+}
+
+impl<'a> EarlyStop<'a> {
+    /// Stops after `patience` epochs without a better metric; the factors are those of the holdout's training part.
+    pub fn new(holdout: &'a Holdout, patience: usize) -> Self {
+        Self { holdout, patience, best: f64::NEG_INFINITY, best_epoch: 0 }
+    }
+
+    /// The epoch with the best metric; 0 before the first.
+    pub fn best_epoch(&self) -> usize {
+        self.best_epoch
+    }
+
+    fn ndcg(&self, users: &Matrix, items: &Matrix) -> f64 {
+        let tested = &self.holdout.test;
+        let step = tested.len().div_ceil(USERS).max(1);
+        let of_user = |(row, held): &(u32, Vec<u32>)| {
+            let user = users.row(*row as usize);
+            let seen = self.holdout.train.matrix.row(*row as usize).0;
+            let unseen = (0..items.rows() as u32).filter(|item| seen.binary_search(item).is_err());
+            let mut ranked: Vec<(f32, u32)> = unseen.map(|item| (dot(user, items.row(item as usize)), item)).collect();
+            let better = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+            if ranked.len() > CUTOFF {
+                ranked.select_nth_unstable_by(CUTOFF - 1, better);
+                ranked.truncate(CUTOFF);
+            }
+            ranked.sort_unstable_by(better);
+            let ranked: Vec<u32> = ranked.into_iter().map(|(_, item)| item).collect();
+            Ndcg.value(&ranked, held, CUTOFF)
+        };
+        let sampled: Vec<_> = tested.iter().step_by(step).collect();
+        let each: Vec<f64> = sampled.into_par_iter().map(of_user).collect();
+        each.iter().sum::<f64>() / each.len().max(1) as f64
+    }
+}
+
+impl Observer for EarlyStop<'_> {
+    fn epoch(&mut self, epoch: usize, users: &Matrix, items: &Matrix) -> Verdict {
+        let ndcg = self.ndcg(users, items);
+        tracing::debug!(epoch, ndcg, "judged on the validation part");
+        if ndcg > self.best {
+            (self.best, self.best_epoch) = (ndcg, epoch);
+            Verdict::Best
+        } else if epoch >= self.best_epoch + self.patience {
+            Verdict::Stop
+        } else {
+            Verdict::GoOn
+        }
+    }
+}
