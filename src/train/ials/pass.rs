@@ -14,6 +14,14 @@ use crate::progress::Progress;
 /// Entries and rows that make a group: enough to be worth handing over, little enough to be cancelled promptly.
 const GROUP_WORK: usize = 2_048;
 
+/// Rows up to this length are so near to their solution after the first number of steps that another one gains less
+/// than it costs; longer ones, which are further from a diagonal, take the second. Measured at d = 64: on Gowalla (27
+/// events a user) a third step changes the loss of epoch 9 by 10⁻⁵ of it, on a set in the shape of MovieLens-20M (142) it
+/// saves one epoch in six, and a fourth saves no more.
+const FEW_EVENTS: usize = 64;
+const STEPS_FOR_FEW: usize = 2;
+const STEPS_FOR_MANY: usize = 3;
+
 /// How the rows of a pass are solved.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Method {
@@ -21,6 +29,8 @@ pub enum Method {
     Exact,
     /// By conjugate gradient from the row as it is.
     Descent(Effort),
+    /// By so many steps of it as the row's events ask for.
+    Adapted,
     /// Block by block of so many numbers (iALS++).
     Block(usize),
 }
@@ -137,6 +147,10 @@ impl RowSolver {
         match (method, against.equations.system(history)) {
             (Method::Descent(effort), Some(system)) => {
                 return Ok(scratch.descent.fit(system, x, Effort { relaxation, ..effort }));
+            }
+            (Method::Adapted, Some(system)) => {
+                let steps = if ids.len() <= FEW_EVENTS { STEPS_FOR_FEW } else { STEPS_FOR_MANY };
+                return Ok(scratch.descent.fit(system, x, Effort { steps, tolerance: 0.0, relaxation }));
             }
             (Method::Block(size), Some(system)) => return improve(system, x, size, relaxation, blocks),
             _ => {}
