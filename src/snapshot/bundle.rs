@@ -147,10 +147,7 @@ impl Content {
         if users.len() != user_factors.rows() {
             return Err(file.damaged(format!("{} user ids for {} factors", users.len(), user_factors.rows())));
         }
-        let fold_in = learned::read(&file, &manifest.train)?;
-        if (fold_in.mix().dim(), fold_in.parts().scales.len()) != (dimension, items.len()) {
-            return Err(file.damaged("what it has learned does not fit its vectors"));
-        }
+        let fold_in = learned::read(&file, items.len(), dimension, &manifest.train)?;
         Ok(Self { manifest, index, items, users, user_factors, fold_in, _folder: folder })
     }
 }
