@@ -214,7 +214,8 @@ impl Default for SnapshotConfig {
 pub struct RecommendConfig {
     /// After this span an event counts half for the popular list.
     pub popular_half_life: Span,
-    /// How many of a user's latest events shape a fold-in. All of them count as seen.
+    /// How many of a user's latest events shape a fold-in. All of them count as seen, and all shape the answer of a user
+    /// whose events the snapshot has seen.
     pub history: usize,
 }
 

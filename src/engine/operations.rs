@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Engine, Finding, SpaceStats, Stats};
 use crate::error::{Error, Result};
 use crate::snapshot::{Manifest, Snapshot, SnapshotState};
-use crate::store::Store;
+use crate::store::{Side, Store};
 
 impl Engine {
     /// How much there is, and what serves. Counts the raw vectors one by one; [`Engine::figures`] does not.
@@ -47,17 +47,9 @@ impl Engine {
         let mut findings = vec![self.check_counts()?];
         let whole = |manifest: &Manifest| manifest.state != SnapshotState::Building;
         for manifest in self.snapshots()?.into_iter().filter(whole) {
-            let (check, wanted) = (format!("snapshot {}", manifest.id), manifest.items);
-            let loaded = Snapshot::load(self.path(), manifest);
-            findings.push(match loaded {
-                Ok(snapshot) if snapshot.vectors().len() as u64 == wanted => {
-                    let detail = format!("{wanted} items, every checksum fits");
-                    Finding { check, ok: true, detail }
-                }
-                Ok(snapshot) => {
-                    let detail = format!("{} vectors, the manifest says {wanted}", snapshot.vectors().len());
-                    Finding { check, ok: false, detail }
-                }
+            let check = format!("snapshot {}", manifest.id);
+            findings.push(match self.examine(manifest) {
+                Ok(detail) => Finding { check, ok: true, detail },
                 Err(error) => Finding { check, ok: false, detail: format!("{error}; train again or roll back") },
             });
         }
@@ -85,6 +77,23 @@ impl Engine {
     /// Makes a data directory from a backup. `to` must not exist or be empty; it appears when it is complete.
     pub fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
         Store::restore(from.as_ref(), to.as_ref())
+    }
+
+    /// What a whole snapshot holds. Errors: [`Error::Corrupt`] for files that are damaged or do not fit each other, the
+    /// manifest, or the users' vectors in the store.
+    fn examine(&self, manifest: Manifest) -> Result<String> {
+        let (id, items) = (manifest.id, manifest.items);
+        let snapshot = Snapshot::load(self.path(), manifest)?;
+        let (rows, dim) = (snapshot.vectors().len() as u64, snapshot.vectors().dim());
+        if rows != items {
+            return Err(Error::corrupt("its index", format!("{rows} vectors, the manifest says {items}")));
+        }
+        self.inner.store.for_each_factor(Side::Users, id, &mut |_, vector| match vector.len() == dim {
+            true => Ok(()),
+            false => Err(Error::corrupt("a user's vector", format!("{} numbers, items have {dim}", vector.len()))),
+        })?;
+        let listed = snapshot.fold_in().parts().lists.nnz();
+        Ok(format!("{items} items, {listed} entries in their lists, every checksum fits"))
     }
 
     /// Reads the whole log and compares it with the counters.

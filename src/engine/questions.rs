@@ -23,11 +23,12 @@ impl Engine {
         self.ask(|context| recommend::similar_items(context, query))
     }
 
-    /// Users near to a given one; none if the user has no factor. Errors: [`crate::Error::NotFound`] for an id that was
+    /// Users near to a given one; none if the snapshot has no vector of the user. Errors: [`crate::Error::NotFound`] for an id that was
     /// never seen.
     pub fn similar_users(&self, query: &SimilarQuery) -> Result<Vec<Neighbour>> {
         // A pass over all users: no lock that a writer may wait for is held meanwhile.
-        recommend::similar_users(&self.inner.store, self.active_snapshot(), query)
+        let live = self.inner.live.load_full();
+        recommend::similar_users(&self.inner.store, live.as_ref().map(|live| &live.snapshot), query)
     }
 
     /// The first items of a list that is the same for everybody.

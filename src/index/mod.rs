@@ -21,7 +21,7 @@ mod visited;
 use std::path::Path;
 
 use graph::{Breadth, Graph};
-use space::Space;
+use space::{Probe, Space};
 use visited::Pool;
 
 pub use crate::config::Metric;
@@ -101,6 +101,12 @@ impl VectorIndex {
         walked.map(|walked| walked.hits)
     }
 
+    /// Scores of single rows for one query, the same as [`search`](Self::search) gives; `None` for a query that
+    /// [`check`](Self::check) refuses.
+    pub fn scorer(&self, query: &[f32]) -> Option<Scorer<'_>> {
+        self.check(query).ok().map(|()| Scorer { probe: self.space.probe(query), rows: self.space.len() as u32 })
+    }
+
     /// Checks that a query may be asked: as many values as the vectors have, all finite, not beyond 9·10¹⁸ in length.
     /// The error names the field `vector`.
     pub fn check(&self, query: &[f32]) -> Result<()> {
@@ -125,6 +131,25 @@ impl VectorIndex {
     /// How the index answers and why.
     pub fn plan(&self) -> &IndexPlan {
         &self.plan
+    }
+}
+
+/// One query against the rows of an index.
+pub struct Scorer<'a> {
+    probe: Probe<'a>,
+    rows: u32,
+}
+
+impl Scorer<'_> {
+    /// The score of a row; `None` past the end.
+    pub fn score(&self, row: u32) -> Option<f32> {
+        (row < self.rows).then(|| self.probe.hit(row).score)
+    }
+
+    /// No row with a score above this one, found by the lengths of the vectors and without reading them (inner product
+    /// only; infinite under other metrics and past the end).
+    pub fn bound(&self, row: u32) -> f32 {
+        if row < self.rows { self.probe.bound_of(row) } else { f32::INFINITY }
     }
 }
 

@@ -129,6 +129,9 @@ pub(super) fn choose(
             Some(format!("{rows} vectors are fewer than index.graph_from = {}", config.graph_from))
         }
         _ if rows < FEWEST => Some(format!("{rows} vectors are too few for a graph to save anything")),
+        _ if space.metric != Metric::L2 && queries.is_some_and(says_nothing) => {
+            Some("every query of the sample is a zero vector, to which all vectors are alike".into())
+        }
         _ => None,
     };
     if let Some(why) = reason {
@@ -181,6 +184,10 @@ pub(super) fn choose(
         config.recall, trial.visited, sample.scanned
     );
     Ok((Some(graph), plan))
+}
+
+fn says_nothing(queries: Rows<'_>) -> bool {
+    !queries.is_empty() && queries.data().iter().all(|value| *value == 0.0)
 }
 
 /// Queries with their exact answers.

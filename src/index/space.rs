@@ -121,6 +121,11 @@ impl<'a> Probe<'a> {
     pub fn bound(&self, norm: f32) -> f32 {
         self.reach * norm + f32::MIN_POSITIVE
     }
+
+    /// A bound of the score of a row, without a look at its vector; infinite under other metrics.
+    pub fn bound_of(&self, row: u32) -> f32 {
+        if self.metric == Metric::Dot { self.bound(self.norms[row as usize]) } else { f32::INFINITY }
+    }
 }
 
 /// Rows by falling norm, equal norms by row.

@@ -228,6 +228,25 @@ fn a_recall_that_no_graph_reaches_leaves_the_exact_scan() {
     assert_eq!(index.search(rows.row(5), 10, &|_| true), exact.search(rows.row(5), 10, &|_| true));
 }
 
+#[test]
+fn zero_vectors_are_found_like_others_and_zero_queries_ask_for_no_graph() {
+    let mut data = clustered(1000, 6, 0.0, 12);
+    data[..600 * 6].fill(0.0);
+    let rows = Rows::new(6, &data).unwrap();
+    let hnsw = config(IndexChoice::Hnsw, 0.9);
+    for queries in [None, Some(rows)] {
+        let index = VectorIndex::build(rows, Metric::Dot, &hnsw, queries, &Silent).unwrap();
+        let exact = exact(rows, Metric::Dot);
+        assert!(recall(&index, &exact, Rows::new(6, &data[600 * 6..]).unwrap(), &|_| true) >= 0.85);
+        assert_eq!(exact.search(rows.row(999), 1000, &|_| true).len(), 1000);
+    }
+    let zeros = Rows::new(6, &[0.0; 12]).unwrap();
+    let index = VectorIndex::build(rows, Metric::Dot, &hnsw, Some(zeros), &Silent).unwrap();
+    assert_eq!((index.plan().kind, index.plan().trials.len()), (IndexKind::Exact, 0), "{}", index.plan().why);
+    let all_zero = VectorIndex::build(zeros, Metric::Dot, &hnsw, Some(zeros), &Silent).unwrap();
+    assert_eq!(rows_of(&all_zero.search(zeros.row(0), 5, &|_| true)), BTreeSet::from([0, 1]));
+}
+
 /// Remembers the last step, and cancels once something is in the graph.
 #[derive(Default)]
 struct Impatient {

@@ -3,7 +3,9 @@
 //! and which snapshot is active belong to the engine.
 
 mod allowed;
+mod best;
 mod catalog;
+mod listed;
 mod lists;
 mod nearest;
 mod personal;
@@ -11,6 +13,8 @@ mod popular;
 mod rank;
 mod similar;
 mod spaces;
+#[cfg(test)]
+mod tests;
 mod visitor;
 
 use std::sync::atomic::{AtomicU64, Ordering};

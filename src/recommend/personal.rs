@@ -1,12 +1,15 @@
-//! The main question. The hot path: read the visitor's history, take or solve the user's factor, search the index with
-//! the policy inside, fill up with what is popular. Cost for a known user: one prefix read of the history, one point
-//! read of the factor (or one d × d solve), one index search.
+//! The main question. The hot path: read the visitor's history, take or solve the user's vector, add up the lists of past
+//! items, find the best of both with the policy inside, fill up with what is popular. Cost for a known user: one prefix
+//! read of the history, one point read of the vector (or one d × d solve), an addition for each entry of the lists, one
+//! index search or two.
 
 use super::Context;
 use super::allowed::Allowed;
+use super::best;
+use super::listed::ListScores;
 use super::visitor::Visitor;
 use crate::error::Result;
-use crate::index::Hit;
+use crate::linalg::dot;
 use crate::record::{Answer, Because, Degraded, Query, RecommendedItem, Source};
 use crate::snapshot::Snapshot;
 use crate::store::Side;
@@ -15,12 +18,13 @@ use crate::store::Side;
 /// popular items and says why.
 pub fn recommend(context: &Context<'_>, query: &Query) -> Result<Answer> {
     query.validate()?;
-    let visitor = Visitor::gather(context, query.user.as_deref(), &query.session, &query.exclude_seen)?;
+    let user = query.user.as_deref();
+    let visitor = Visitor::gather(context, user, &query.session, &query.exclude_seen, query.explain)?;
     let allowed = Allowed::new(context, query.filter.as_ref())
         .in_category(query.category.as_deref())
         .without(visitor.seen.iter().copied())
         .without_named(&query.exclude_items)?;
-    let (mut items, mut degraded) = match Taste::of(context, &visitor, query.explain)? {
+    let (mut items, mut degraded) = match Taste::of(context, &visitor)? {
         Ok(taste) => (taste.best(context, &visitor, query, &allowed)?, None),
         Err(reason) => (Vec::new(), Some(reason)),
     };
@@ -42,41 +46,48 @@ fn fill(context: &Context<'_>, query: &Query, allowed: Allowed<'_>, items: &mut 
     Ok(())
 }
 
-/// A user factor for this question, and where it comes from.
+/// What a visitor likes, for this question: a vector, what the lists of past items say, and where the vector comes from.
 pub struct Taste<'a> {
     snapshot: &'a Snapshot,
-    factor: Vec<f32>,
+    vector: Vec<f32>,
+    lists: ListScores,
     source: Source,
 }
 
 impl<'a> Taste<'a> {
-    /// The factor of the snapshot if it has seen all there is to see, else one folded in from the history. An explained
-    /// answer is always folded in: its parts sum to the score exactly.
-    pub fn of(context: &Context<'a>, visitor: &Visitor, explain: bool) -> Result<std::result::Result<Self, Degraded>> {
+    /// With the vector of the snapshot if it has seen all there is to see, else with one folded in from the history. An
+    /// explained answer is always folded in: its parts sum to the score exactly.
+    pub fn of(context: &Context<'a>, visitor: &Visitor) -> Result<std::result::Result<Self, Degraded>> {
         let Some(snapshot) = context.snapshot else { return Ok(Err(Degraded::NoSnapshot)) };
-        let mut factor = Vec::with_capacity(snapshot.vectors().dim());
-        if let Some(user) = visitor.user.filter(|_| !visitor.is_fresh && !explain)
-            && context.store.factor(Side::Users, snapshot.manifest().id, user.get(), &mut factor)?
-            && factor.len() == snapshot.vectors().dim()
-        {
-            return Ok(Ok(Self { snapshot, factor, source: Source::Personal }));
+        let (vectors, fold_in) = (snapshot.vectors(), snapshot.fold_in());
+        let mut vector = Vec::with_capacity(vectors.dim());
+        let mut source = Source::Personal;
+        let stored = visitor.user.filter(|_| !visitor.is_folded_in);
+        let is_there = stored.map_or(Ok(false), |user| {
+            context.store.factor(Side::Users, snapshot.manifest().id, user.get(), &mut vector)
+        })?;
+        if !is_there || vector.len() != vectors.dim() {
+            if visitor.history.is_empty() {
+                let unknown = visitor.user.is_none() && !visitor.is_fresh;
+                return Ok(Err(if unknown { Degraded::UnknownUser } else { Degraded::NoHistory }));
+            }
+            vector.clear();
+            vector.resize(vectors.dim(), 0.0);
+            fold_in.solve(vectors, &visitor.history, &mut vector)?;
+            if visitor.is_fresh {
+                source = Source::FoldIn;
+            }
         }
-        if visitor.history.is_empty() {
-            let unknown = visitor.user.is_none() && !visitor.is_fresh;
-            return Ok(Err(if unknown { Degraded::UnknownUser } else { Degraded::NoHistory }));
-        }
-        factor.resize(snapshot.vectors().dim(), 0.0);
-        snapshot.fold_in().solve(snapshot.vectors(), &visitor.history, &mut factor)?;
-        let source = if visitor.is_fresh { Source::FoldIn } else { Source::Personal };
-        Ok(Ok(Self { snapshot, factor, source }))
+        let lists = ListScores::sum(vectors.len(), fold_in.listed(&visitor.history));
+        Ok(Ok(Self { snapshot, vector, lists, source }))
     }
 
-    /// The score of a row: the inner product.
+    /// The score of a row: the inner product, and what the lists say.
     pub fn score(&self, row: u32) -> f32 {
-        crate::linalg::dot(&self.factor, self.snapshot.vectors().row(row as usize))
+        best::score(dot(&self.vector, self.snapshot.vectors().row(row as usize)), self.lists.get(row))
     }
 
-    /// Where the factor comes from.
+    /// Where the vector comes from.
     pub fn source(&self) -> Source {
         self.source
     }
@@ -102,9 +113,10 @@ impl<'a> Taste<'a> {
         query: &Query,
         allowed: &Allowed<'_>,
     ) -> Result<Vec<RecommendedItem>> {
-        let hits = self.snapshot.index().search(&self.factor, query.limit, &|row| allowed.allows_row(row));
+        let allow = |row| allowed.allows_row(row);
+        let best = best::best(self.snapshot.index(), &self.vector, &self.lists, query.limit, &allow);
         let mut items = Vec::with_capacity(query.limit);
-        for Hit { row, score } in hits {
+        for (row, score) in best {
             let item = self.snapshot.item(row).and_then(|item| context.entry(item, f64::from(score), self.source));
             let Some(mut item) = item else { continue };
             if query.explain {

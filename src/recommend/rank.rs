@@ -10,8 +10,9 @@ use crate::record::{Answer, Degraded, ExcludeSeen, RankQuery, RecommendedItem, S
 /// first; unknown ids at the end, in the caller's order.
 pub fn rank(context: &Context<'_>, query: &RankQuery) -> Result<Answer> {
     query.validate()?;
-    let visitor = Visitor::gather(context, query.user.as_deref(), &query.session, &ExcludeSeen::All(false))?;
-    let taste = Taste::of(context, &visitor, query.explain)?;
+    let user = query.user.as_deref();
+    let visitor = Visitor::gather(context, user, &query.session, &ExcludeSeen::All(false), query.explain)?;
+    let taste = Taste::of(context, &visitor)?;
     let mut scored = Vec::with_capacity(query.items.len());
     let mut unscored = Vec::new();
     for (place, name) in query.items.iter().enumerate() {

@@ -1,22 +1,25 @@
-//! What lies near to an item or a user: cosine of the factors, so that popularity (the length of a factor) does not
-//! decide.
+//! What lies near to an item or a user: cosine of the columns that say what kind it is, so that popularity (the length of
+//! a vector, and a column of its own in a blend) does not decide. A model of lists alone has no such columns; there the
+//! list of an item holds what lies near to it.
 
 use super::Context;
 use super::allowed::Allowed;
 use super::nearest::Nearest;
 use crate::error::{Error, Result};
 use crate::linalg::dot;
-use crate::record::{Answer, Condition, Degraded, Filter, Neighbour, SimilarQuery, SnapshotId, Source, UserId};
+use crate::record::{Answer, Condition, Degraded, Filter, Neighbour, SimilarQuery, Source, UserId};
 use crate::snapshot::Snapshot;
 use crate::store::{Side, Store};
 
-/// Answers with the items nearest to a given one. An item that the model does not know yet is answered with what is
-/// popular in its categories. Errors: [`Error::NotFound`] for an id that was never seen.
+/// Answers with the items nearest to a given one. An item that the model does not know yet, or a model that knows of no
+/// nearness, is answered with what is popular in its categories. Errors: [`Error::NotFound`] for an id that was never seen.
 pub fn similar_items(context: &Context<'_>, query: &SimilarQuery) -> Result<Answer> {
     query.validate()?;
     let (item, row) = context.resolve(&query.id)?.ok_or_else(|| Error::not_found("item", &query.id))?;
     let allowed = Allowed::new(context, query.filter.as_ref()).without([item]);
-    let Some((snapshot, row)) = context.snapshot.zip(row) else {
+    let known = context.snapshot.zip(row);
+    let near = known.and_then(|(snapshot, row)| Some((snapshot, nearest(snapshot, row, query.limit, &allowed)?)));
+    let Some((snapshot, near)) = near else {
         let degraded = if context.snapshot.is_some() { Degraded::UnknownItem } else { Degraded::NoSnapshot };
         let categories = context.catalog.get(item).map(|item| item.categories.clone()).unwrap_or_default();
         let mut shared = Filter {
@@ -29,41 +32,60 @@ pub fn similar_items(context: &Context<'_>, query: &SimilarQuery) -> Result<Answ
         let items = popular.into_iter().filter_map(|(item, score)| context.entry(item, score, Source::Popular));
         return Ok(context.answer(items.collect(), Some(degraded)));
     };
-    let items = nearest_rows(snapshot, row, query.limit, &allowed)
+    let items = near
         .into_iter()
-        .filter_map(|(row, cosine)| context.entry(snapshot.item(row)?, f64::from(cosine), Source::Similar));
+        .filter_map(|(row, nearness)| context.entry(snapshot.item(row)?, f64::from(nearness), Source::Similar));
     Ok(context.answer(items.collect(), None))
 }
 
-/// All rows by cosine with a given row: one pass over the item matrix.
-fn nearest_rows(snapshot: &Snapshot, row: u32, limit: usize, allowed: &Allowed<'_>) -> Vec<(u32, f32)> {
-    let vectors = snapshot.vectors();
-    let (query, query_norm) = (vectors.row(row as usize), snapshot.norm(row));
+/// The rows nearest to a given one, with how near they are; `None` when the model cannot tell.
+fn nearest(snapshot: &Snapshot, row: u32, limit: usize, allowed: &Allowed<'_>) -> Option<Vec<(u32, f32)>> {
     let mut best = Nearest::new(limit);
+    let allows = |row| allowed.allows_row(row);
+    if snapshot.fold_in().mix().traits() > 0 {
+        by_cosine(snapshot, row, &mut best, &allows);
+        return Some(best.finish());
+    }
+    let (listed, values) = snapshot.fold_in().parts().lists.row(row as usize);
+    let favoured = listed.iter().zip(values).filter(|(_, value)| **value > 0.0);
+    favoured.for_each(|(row, value)| best.offer(*row, *value, allows));
+    (!listed.is_empty()).then(|| best.finish())
+}
+
+/// One pass over the item vectors.
+fn by_cosine(snapshot: &Snapshot, row: u32, best: &mut Nearest, allows: &dyn Fn(u32) -> bool) {
+    let vectors = snapshot.vectors();
+    let traits = |row: u32| snapshot.traits(vectors.row(row as usize));
+    let (query, query_norm) = (traits(row), snapshot.norm(row));
     for candidate in 0..vectors.len() as u32 {
         let scale = query_norm * snapshot.norm(candidate);
-        let cosine = if scale > 0.0 { dot(query, vectors.row(candidate as usize)) / scale } else { 0.0 };
-        best.offer(candidate, cosine, |row| allowed.allows_row(row));
+        let cosine = if scale > 0.0 { dot(query, traits(candidate)) / scale } else { 0.0 };
+        best.offer(candidate, cosine, allows);
     }
-    best.finish()
 }
 
 /// The users nearest to a given one, the nearest first. Errors: [`Error::NotFound`] for an id that was never seen; a
-/// user without a factor has no neighbours.
-pub fn similar_users(store: &Store, snapshot: Option<SnapshotId>, query: &SimilarQuery) -> Result<Vec<Neighbour>> {
+/// user without a vector in the snapshot has no neighbours, and under a model that says nothing of users nobody has.
+pub fn similar_users(store: &Store, snapshot: Option<&Snapshot>, query: &SimilarQuery) -> Result<Vec<Neighbour>> {
     query.validate()?;
     let user = store.user_id(&query.id)?.ok_or_else(|| Error::not_found("user", &query.id))?;
     let Some(snapshot) = snapshot else { return Ok(Vec::new()) };
-    let mut factor = Vec::new();
-    if !store.factor(Side::Users, snapshot, user.get(), &mut factor)? {
+    let id = snapshot.manifest().id;
+    let mut vector = Vec::new();
+    if !store.factor(Side::Users, id, user.get(), &mut vector)? {
         return Ok(Vec::new());
     }
-    let norm = dot(&factor, &factor).sqrt();
+    let traits = snapshot.traits(&vector);
+    if traits.is_empty() {
+        return Ok(Vec::new());
+    }
+    let norm = dot(traits, traits).sqrt();
     let mut best = Nearest::new(query.limit);
-    store.for_each_factor(Side::Users, snapshot, &mut |id, other| {
+    store.for_each_factor(Side::Users, id, &mut |other_id, other| {
+        let other = snapshot.traits(other);
         let scale = norm * dot(other, other).sqrt();
-        let cosine = if scale > 0.0 && other.len() == factor.len() { dot(&factor, other) / scale } else { 0.0 };
-        best.offer(id, cosine, |id| id != user.get());
+        let cosine = if scale > 0.0 && other.len() == traits.len() { dot(traits, other) / scale } else { 0.0 };
+        best.offer(other_id, cosine, |id| id != user.get());
         Ok(())
     })?;
     let mut neighbours = Vec::new();

@@ -10,21 +10,26 @@ use crate::record::{ExcludeSeen, ItemId, SeenPolicy, SessionItem, Timestamp, Use
 pub struct Visitor {
     /// The stored user; `None` for an unknown id or an anonymous visitor.
     pub user: Option<UserId>,
-    /// Preferences by row of the snapshot: what a factor is folded in from.
+    /// Preferences by row of the snapshot, of the latest `recommend.history` events: what a vector is folded in from, at a
+    /// cost that grows with them. Of a user whose stored vector answers it is all events: that vector came from all, and
+    /// the item-item lists speak for all of them too, as they did in training.
     pub history: Vec<(u32, f32)>,
     /// Items that are left out as seen.
     pub seen: Vec<ItemId>,
-    /// Whether there is something that the user's factor in the snapshot has not seen.
+    /// Whether there is something that the user's vector in the snapshot has not seen.
     pub is_fresh: bool,
+    /// Whether the vector is solved from the history: for all that is fresh, and for all that is explained.
+    pub is_folded_in: bool,
 }
 
 impl Visitor {
-    /// Reads the user's latest events and adds the session after them, as if it happened now.
+    /// Reads the user's events and adds the session after them, as if it happened now.
     pub fn gather(
         context: &Context<'_>,
         user: Option<&str>,
         session: &[SessionItem],
         exclude_seen: &ExcludeSeen,
+        explain: bool,
     ) -> Result<Self> {
         let seen_rule = SeenRule::new(exclude_seen, context.now);
         let mut seen = Vec::new();
@@ -38,8 +43,11 @@ impl Visitor {
             }
         }
         let user = user.map_or(Ok(None), |user| context.store.user_id(user))?;
+        let is_fresh = !session.is_empty() || user.is_some_and(context.is_stale);
+        let is_folded_in = is_fresh || explain;
+        let has_lists = context.snapshot.is_some_and(|snapshot| snapshot.fold_in().parts().lists.nnz() > 0);
         if let Some(user) = user {
-            let mut left = context.config.recommend.history;
+            let mut left = if has_lists && !is_folded_in { usize::MAX } else { context.config.recommend.history };
             context.store.user_history(user, usize::MAX, &mut |event| {
                 seen.extend(seen_rule.holds(event.kind, event.time).then_some(event.item));
                 if left > 0 {
@@ -53,7 +61,8 @@ impl Visitor {
             user,
             history: preferences.finish().into_iter().filter_map(row).collect(),
             seen,
-            is_fresh: !session.is_empty() || user.is_some_and(context.is_stale),
+            is_fresh,
+            is_folded_in,
         })
     }
 }

@@ -23,7 +23,8 @@ pub struct Answer {
 pub struct RecommendedItem {
     /// External id.
     pub item: String,
-    /// The score, in the unit of its source: a predicted preference (inner product), decayed events, or milliseconds.
+    /// The score, in the unit of its source: a predicted preference (an inner product and what item-item lists add to
+    /// it), decayed events, or milliseconds.
     pub score: f64,
     /// Where it comes from.
     pub source: Source,
@@ -32,7 +33,7 @@ pub struct RecommendedItem {
     pub because: Option<Vec<Because>>,
 }
 
-/// One past item's part in a score (Hu, Koren & Volinsky 2008, section 5).
+/// One past item's part in a score (of factors: Hu, Koren & Volinsky 2008, section 5).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Because {
     /// External id of the past item.
@@ -45,9 +46,9 @@ pub struct Because {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// The user's factor in the snapshot.
+    /// The model, by the user's vector in the snapshot.
     Personal,
-    /// A factor solved now, from events newer than the snapshot or from session items.
+    /// The model, by a vector solved now, from events newer than the snapshot or from session items.
     FoldIn,
     /// Near to the given item.
     Similar,
@@ -92,6 +93,6 @@ pub enum ListKind {
 pub struct Neighbour {
     /// External id.
     pub id: String,
-    /// Cosine of the angle between the factors.
+    /// Cosine of the angle between the vectors, their popularity left out.
     pub score: f64,
 }

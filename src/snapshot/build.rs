@@ -136,9 +136,14 @@ pub fn write_files(dir: &Path, id: SnapshotId, index: &VectorIndex, items: &[u32
     parts.finish()
 }
 
-/// Evenly spaced rows: a deterministic sample.
+/// Evenly spaced rows, a deterministic sample, of those that say anything; of all if none does.
 fn sample(rows: Rows<'_>) -> Result<Matrix> {
-    let count = rows.len().min(SAMPLE_QUERIES);
-    let data = (0..count).flat_map(|place| rows.row(place * rows.len() / count.max(1))).copied().collect();
+    let mut places: Vec<usize> =
+        (0..rows.len()).filter(|row| rows.row(*row).iter().any(|value| *value != 0.0)).collect();
+    if places.is_empty() {
+        places = (0..rows.len()).collect();
+    }
+    let step = places.len().div_ceil(SAMPLE_QUERIES).max(1);
+    let data = places.into_iter().step_by(step).flat_map(|row| rows.row(row)).copied().collect();
     Matrix::new(rows.dim(), data)
 }

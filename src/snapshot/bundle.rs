@@ -9,7 +9,7 @@ use super::build::{Draft, forget_deleted, write_files};
 use super::files::{index_path, remove};
 use super::sections::{SectionFile, SectionWriter, read_texts, write_floats, write_text};
 use super::{Manifest, Snapshot, SnapshotState, learned};
-use crate::config::TrainConfig;
+use crate::config::{ModelKind, TrainConfig};
 use crate::error::{Error, Result};
 use crate::index::VectorIndex;
 use crate::linalg::{Matrix, Rows};
@@ -46,7 +46,7 @@ pub fn export(store: &Store, dir: &Path, snapshot: &Snapshot, to: &Path) -> Resu
 }
 
 /// Writes vectors that were learned elsewhere as a bundle: items with their ids, and users if there are any. `train`
-/// says how new histories are folded in.
+/// says how new histories are folded in, as factors of iALS are.
 pub fn write_vectors(
     to: &Path,
     index: &VectorIndex,
@@ -68,7 +68,7 @@ pub fn write_vectors(
         events: 0,
         log_changes: 0,
         newest_event: None,
-        train: TrainConfig { dimension: vectors.dim(), ..train.clone() },
+        train: TrainConfig { model: ModelKind::Ials, dimension: vectors.dim(), ..train.clone() },
         loss: None,
         index: Some(index.plan().clone()),
         seconds: 0.0,
@@ -147,10 +147,7 @@ impl Content {
         if users.len() != user_factors.rows() {
             return Err(file.damaged(format!("{} user ids for {} factors", users.len(), user_factors.rows())));
         }
-        let fold_in = learned::read(&file, &manifest.train)?;
-        if (fold_in.mix().dim(), fold_in.parts().scales.len()) != (dimension, items.len()) {
-            return Err(file.damaged("what it has learned does not fit its vectors"));
-        }
+        let fold_in = learned::read(&file, items.len(), dimension, &manifest.train)?;
         Ok(Self { manifest, index, items, users, user_factors, fold_in, _folder: folder })
     }
 }

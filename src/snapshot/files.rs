@@ -1,7 +1,7 @@
 //! Where a snapshot lies on disk, and how it goes away.
 //!
-//! `index/<id>` is the item index (memory-mapped), `index/<id>.parts` the dense id of each row and the item Gramian. Both
-//! are written before the manifest says `validated`; user and item factors are rows of the store.
+//! `index/<id>` is the item index (memory-mapped), `index/<id>.parts` the dense id of each row and what was learned
+//! beside the vectors. Both are written before the manifest says `validated`; user and item vectors are rows of the store.
 
 use std::collections::HashSet;
 use std::fs;

@@ -41,8 +41,18 @@ pub fn write(to: &mut SectionWriter, fold_in: &FoldIn) -> Result<()> {
     to.section("list_values", |out| (0..lists.n_rows()).try_for_each(|row| write_floats(out, lists.row(row).1)))
 }
 
-/// Reads them back and fits them together. Errors: [`crate::Error::Corrupt`] when they do not fit.
-pub fn read(from: &SectionFile, config: &TrainConfig) -> Result<FoldIn> {
+/// Reads them back and fits them together for `items` vectors of length `dim`. A file of format 1 knows the Gramian only:
+/// it holds factors alone. Errors: [`crate::Error::Corrupt`] when they do not fit.
+pub fn read(from: &SectionFile, items: usize, dim: usize, config: &TrainConfig) -> Result<FoldIn> {
+    let (mix, parts) = if from.has("mix") { layout(from)? } else { factors_alone(items, dim) };
+    if (parts.scales.len(), mix.dim()) != (items, dim) {
+        let found = format!("{} items of dimension {}", parts.scales.len(), mix.dim());
+        return Err(from.damaged(format!("it knows {found}, the index has {items} of dimension {dim}")));
+    }
+    FoldIn::new(mix, from.floats("gramian")?, parts, config).map_err(|error| from.damaged(error.to_string()))
+}
+
+fn layout(from: &SectionFile) -> Result<(Mix, ItemParts)> {
     let mix: Mix =
         serde_json::from_slice(&from.bytes("mix")?).map_err(|error| from.damaged(format!("its layout: {error}")))?;
     let scales = from.floats("scales")?;
@@ -50,8 +60,16 @@ pub fn read(from: &SectionFile, config: &TrainConfig) -> Result<FoldIn> {
     let ends = ends.as_chunks::<8>().0.iter().map(|end| u64::from_le_bytes(*end) as usize);
     let items = from.bytes("list_items")?;
     let items = items.as_chunks::<4>().0.iter().map(|item| u32::from_le_bytes(*item)).collect();
-    let lists = Csr::from_parts(scales.len(), ends.collect(), items, from.floats("list_values")?)
+    let values = from.floats("list_values")?;
+    if values.iter().any(|value| !value.is_finite()) {
+        return Err(from.damaged("its item-item lists hold something that is not a number"));
+    }
+    let lists = Csr::from_parts(scales.len(), ends.collect(), items, values)
         .ok_or_else(|| from.damaged("its item-item lists make no sense"))?;
-    let parts = ItemParts { scales, degrees: from.floats("degrees")?, confidences: from.floats("confidences")?, lists };
-    FoldIn::new(mix, from.floats("gramian")?, parts, config).map_err(|error| from.damaged(error.to_string()))
+    Ok((mix, ItemParts { scales, degrees: from.floats("degrees")?, confidences: from.floats("confidences")?, lists }))
+}
+
+fn factors_alone(items: usize, dim: usize) -> (Mix, ItemParts) {
+    let mix = Mix { factors: dim, ials: 1.0, unit: 1.0, ..Mix::default() };
+    (mix, ItemParts { scales: vec![1.0; items], ..ItemParts::default() })
 }

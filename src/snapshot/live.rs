@@ -48,13 +48,12 @@ impl Snapshot {
                 *slot = row as u32;
             }
         }
-        let norms = (0..vectors.len()).map(|row| dot(vectors.row(row), vectors.row(row)).sqrt()).collect();
-        let fold_in = learned::read(&parts, &manifest.train)?;
-        if (fold_in.mix().dim(), fold_in.parts().scales.len()) != (vectors.dim(), items.len()) {
-            return Err(
-                parts.damaged("what was learned does not fit the index; restore both from a backup or roll back")
-            );
-        }
+        let fold_in = learned::read(&parts, items.len(), vectors.dim(), &manifest.train)?;
+        let length = |row| {
+            let traits = traits(vectors.row(row), &fold_in);
+            dot(traits, traits).sqrt()
+        };
+        let norms = (0..vectors.len()).map(length).collect();
         Ok(Self { manifest, index, items, rows, norms, fold_in })
     }
 
@@ -68,12 +67,12 @@ impl Snapshot {
         &self.index
     }
 
-    /// The item factors, `[items, dimension]`.
+    /// The item vectors, `[items, dimension]`.
     pub fn vectors(&self) -> Rows<'_> {
         self.index.vectors()
     }
 
-    /// The solver of user factors from histories.
+    /// What turns histories into vectors and list scores.
     pub fn fold_in(&self) -> &FoldIn {
         &self.fold_in
     }
@@ -88,8 +87,18 @@ impl Snapshot {
         self.rows.get(item.index()).copied().filter(|row| *row != NO_ROW)
     }
 
-    /// Length of the factor of a row.
+    /// The part of a user's or an item's vector that says what kind it is: all columns but popularity. Empty for a model
+    /// that has no such columns.
+    pub fn traits<'a>(&self, vector: &'a [f32]) -> &'a [f32] {
+        traits(vector, &self.fold_in)
+    }
+
+    /// Length of the traits of a row.
     pub fn norm(&self, row: u32) -> f32 {
         self.norms.get(row as usize).copied().unwrap_or(0.0)
     }
+}
+
+fn traits<'a>(vector: &'a [f32], fold_in: &FoldIn) -> &'a [f32] {
+    vector.get(..fold_in.mix().traits()).unwrap_or_default()
 }

@@ -1,9 +1,11 @@
-//! What is known of a snapshot: kept in the store, written into each bundle, shown by every face.
+//! What is known of a snapshot: kept in the store, written into each bundle, shown by every face; always as JSON, so that
+//! it may gain fields. One that is added here has a default, which is what was true before there was the field.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::config::TrainConfig;
+use crate::config::{ModelKind, TrainConfig};
 use crate::index::IndexPlan;
 use crate::record::{SnapshotId, Timestamp};
 
@@ -64,6 +66,7 @@ pub struct Manifest {
     /// Time of the newest of them.
     pub newest_event: Option<Timestamp>,
     /// The settings that made it, none left to the data.
+    #[serde(deserialize_with = "as_trained")]
     pub train: TrainConfig,
     /// The training objective after the last epoch.
     pub loss: Option<f64>,
@@ -81,5 +84,51 @@ impl Manifest {
     /// The mean of an offline metric.
     pub fn metric(&self, name: &str) -> Option<f64> {
         self.metrics.iter().find(|metric| metric.name == name).map(|metric| metric.mean)
+    }
+}
+
+/// Reads the settings of a training. Those of a time before there was a choice of models have no model: it was iALS, of
+/// which every later setting is what it did.
+fn as_trained<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TrainConfig, D::Error> {
+    let mut fields = serde_json::Map::deserialize(deserializer)?;
+    if !fields.contains_key("model") {
+        let plain = TrainConfig {
+            model: ModelKind::Ials,
+            patience: 0,
+            item_frequency_exponent: 0.0,
+            debias: 0.0,
+            ..TrainConfig::default()
+        };
+        let plain = serde_json::to_value(plain).map_err(D::Error::custom)?;
+        for (name, value) in plain.as_object().into_iter().flatten() {
+            fields.entry(name.as_str()).or_insert_with(|| value.clone());
+        }
+    }
+    TrainConfig::deserialize(serde_json::Value::Object(fields)).map_err(D::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_without_a_model_are_those_of_ials() {
+        let train = r#"{"dimension":8,"epochs":5,"regularization":0.125,"regularization_exponent":1.0,
+            "unobserved_weight":0.1,"init_stddev":0.1,"solver":"cg","cg_steps":2,"seed":7,"threads":0}"#;
+        let train = as_trained(&mut serde_json::Deserializer::from_str(train)).unwrap();
+        assert_eq!((train.model, train.dimension, train.regularization, train.seed), (ModelKind::Ials, 8, 0.125, 7));
+        assert_eq!((train.patience, train.debias, train.item_frequency_exponent), (0, 0.0, 0.0));
+    }
+
+    #[test]
+    fn settings_are_read_as_written_to_the_last_bit() {
+        let train = TrainConfig { regularization: 0.1 + 0.2, unobserved_weight: 1.0 / 3.0, ..TrainConfig::default() };
+        let text = serde_json::to_string(&train).unwrap();
+        assert_eq!(as_trained(&mut serde_json::Deserializer::from_str(&text)).unwrap(), train);
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused() {
+        assert!(as_trained(&mut serde_json::Deserializer::from_str(r#"{"model":"ials","nonsense":1}"#)).is_err());
     }
 }

@@ -16,7 +16,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use crate::error::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"SAVORSEC";
-const VERSION: u32 = 1;
+/// 1 held factors alone; readers of 1 do not know what else there may be.
+const VERSION: u32 = 2;
 const TRAILER: u64 = 8 + 8 + 8;
 const MAX_TABLE: u64 = 1 << 16;
 
@@ -146,6 +147,11 @@ impl SectionFile {
             }
         }
         Ok(Self { path: path.to_path_buf(), table })
+    }
+
+    /// Whether there is such a section.
+    pub fn has(&self, name: &str) -> bool {
+        self.table.iter().any(|section| section.name == name)
     }
 
     /// The bytes of a section, as a stream.

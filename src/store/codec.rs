@@ -1,13 +1,15 @@
-//! Values as bytes: one byte of format version, then bincode. Decoding is bounded by the length of what is stored and
-//! never panics. The only file that names bincode; its 2.0 format is stable and small enough to be written anew if the
-//! crate should ever go.
+//! Values as bytes: one byte that says how the rest is written, 1 for bincode and 2 for JSON. Data is bincode: dense,
+//! and read by position. Small records of other rooms are JSON: read by name, so that they may gain fields. Decoding is
+//! bounded by the length of what is stored and never panics. The only file that names bincode; its 2.0 format is stable
+//! and small enough to be written anew if the crate should ever go.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 
-const VERSION: u8 = 1;
+const BINARY: u8 = 1;
+const JSON: u8 = 2;
 /// No record is larger; a length beyond this in damaged bytes allocates nothing.
 const MAX_BYTES: usize = 64 << 20;
 
@@ -17,7 +19,7 @@ fn config() -> impl bincode::config::Config {
 
 /// The bytes of a value.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
-    let mut bytes = vec![VERSION];
+    let mut bytes = vec![BINARY];
     encode_into(value, &mut bytes)?;
     Ok(bytes)
 }
@@ -39,11 +41,29 @@ pub fn decode_first<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Re
     decode_prefix(what, bytes).map(|(value, _)| value)
 }
 
-fn decode_prefix<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<(T, usize)> {
-    let (version, body) = bytes.split_first().ok_or_else(|| Error::corrupt(what, "is empty"))?;
-    if *version != VERSION {
-        return Err(Error::corrupt(what, format!("has record version {version}, expected {VERSION}")));
+/// The bytes of a record that is read by name.
+pub fn encode_json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    let mut bytes = vec![JSON];
+    serde_json::to_writer(&mut bytes, value)
+        .map_err(|error| Error::Storage { operation: "encode", reason: error.to_string() })?;
+    Ok(bytes)
+}
+
+/// The record of some bytes; `what` is named in the error.
+pub fn decode_json<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(body(what, bytes, JSON)?).map_err(|error| Error::corrupt(what, error.to_string()))
+}
+
+fn body<'a>(what: &'static str, bytes: &'a [u8], expected: u8) -> Result<&'a [u8]> {
+    match bytes.split_first() {
+        Some((version, body)) if *version == expected => Ok(body),
+        Some((version, _)) => Err(Error::corrupt(what, format!("has record version {version}, expected {expected}"))),
+        None => Err(Error::corrupt(what, "is empty")),
     }
+}
+
+fn decode_prefix<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<(T, usize)> {
+    let body = body(what, bytes, BINARY)?;
     bincode::serde::decode_from_slice(body, config())
         .map(|(value, length)| (value, length + 1))
         .map_err(|error| Error::corrupt(what, error.to_string()))
@@ -85,12 +105,17 @@ mod tests {
             let sample = Sample { value, names };
             let bytes = encode(&sample).unwrap();
             prop_assert_eq!(decode_first::<Option<f64>>("sample", &bytes).unwrap(), value);
-            prop_assert_eq!(decode::<Sample>("sample", &bytes).unwrap(), sample);
+            prop_assert_eq!(&decode::<Sample>("sample", &bytes).unwrap(), &sample);
+            if sample.value.is_none_or(f64::is_finite) {
+                let bytes = encode_json(&sample).unwrap();
+                prop_assert_eq!(decode_json::<Sample>("sample", &bytes).unwrap(), sample);
+            }
         }
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
             let _ = decode::<Sample>("sample", &bytes);
+            let _ = decode_json::<Sample>("sample", &bytes);
             let _ = decode_floats(&bytes, &mut Vec::new());
         }
 
@@ -104,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_length_beyond_all_bounds_allocates_nothing() {
-        let mut bytes = vec![VERSION, 0, 253];
+        let mut bytes = vec![BINARY, 0, 253];
         bytes.extend_from_slice(&u64::MAX.to_le_bytes());
         assert_eq!(decode::<Sample>("sample", &bytes).unwrap_err().code(), "corrupt");
     }
@@ -112,5 +137,6 @@ mod tests {
     #[test]
     fn a_record_of_another_version_is_refused() {
         assert!(decode::<u8>("sample", &[9, 1]).unwrap_err().to_string().contains("record version 9"));
+        assert!(decode_json::<u8>("sample", &[BINARY, 1]).unwrap_err().to_string().contains("record version 1"));
     }
 }

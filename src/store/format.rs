@@ -10,9 +10,10 @@ use super::families::{self, Family};
 use super::{codec, storage};
 use crate::error::{Error, Result};
 
-/// The format that this build writes. Older ones are migrated at open, newer ones refused.
-const FORMAT: u32 = 1;
-const FORMAT_KEY: &str = "format";
+/// The format that this build writes. Older ones are migrated at open (see `migrate`), newer ones refused.
+pub const FORMAT: u32 = 2;
+/// In `meta`: the format of the directory.
+pub const FORMAT_KEY: &str = "format";
 const LOCK: &str = "LOCK";
 /// What a directory may hold before it holds a database.
 const OURS: [&str; 4] = [LOCK, "rocksdb", "index", "savor.toml"];
@@ -132,8 +133,8 @@ pub fn check_families(dir: &Path) -> Result<()> {
     Err(Error::NotSavor { path: dir.to_path_buf(), reason })
 }
 
-/// Refuses a database of another program or of a newer Savor; gives a new one its version.
-pub fn check_version(db: &DB, dir: &Path) -> Result<()> {
+/// The format of a database; a new one is given the newest. Refuses one of another program or of a newer Savor.
+pub fn check_version(db: &DB, dir: &Path) -> Result<u32> {
     let meta = Family::Meta.of(db)?;
     let Some(bytes) = db.get_cf(meta, FORMAT_KEY).map_err(storage("read the format"))? else {
         let is_empty = db.iterator_cf(meta, IteratorMode::Start).next().is_none();
@@ -143,13 +144,14 @@ pub fn check_version(db: &DB, dir: &Path) -> Result<()> {
         }
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        return db.put_cf_opt(meta, FORMAT_KEY, codec::encode(&FORMAT)?, &options).map_err(storage("write the format"));
+        db.put_cf_opt(meta, FORMAT_KEY, codec::encode(&FORMAT)?, &options).map_err(storage("write the format"))?;
+        return Ok(FORMAT);
     };
     let found: u32 = codec::decode("the format version", &bytes)?;
     if found > FORMAT {
         return Err(Error::NewerFormat { path: dir.to_path_buf(), found, supported: FORMAT });
     }
-    Ok(())
+    Ok(found)
 }
 
 #[cfg(test)]

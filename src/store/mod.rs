@@ -18,6 +18,7 @@ mod factors;
 mod families;
 mod format;
 mod key;
+mod migrate;
 mod records;
 mod stored;
 #[cfg(test)]
@@ -66,14 +67,14 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a data directory, or makes a new one. Errors: [`Error::Locked`], [`Error::NotSavor`],
+    /// Opens a data directory, or makes a new one; one of an older format is migrated. Errors: [`Error::Locked`], [`Error::NotSavor`],
     /// [`Error::NewerFormat`], [`Error::Storage`] when RocksDB cannot recover it.
     pub fn open(dir: &Path, config: &StoreConfig) -> Result<Self> {
         format::check_directory(dir)?;
         let lock = DirectoryLock::take(dir)?;
         format::check_families(dir)?;
         let db = families::open(&dir.join("rocksdb"), config)?;
-        format::check_version(&db, dir)?;
+        migrate::migrate(&db, format::check_version(&db, dir)?)?;
         let counters = match db.get_cf(Family::Meta.of(&db)?, records::COUNTERS).map_err(storage("open"))? {
             Some(bytes) => codec::decode("the counters", &bytes)?,
             None => Counters::default(),

@@ -44,7 +44,7 @@ impl Records {
 impl Store {
     /// Inserts or replaces a record.
     pub fn put_record<T: Serialize>(&self, records: Records, number: u64, record: &T) -> Result<()> {
-        let bytes = codec::encode(record)?;
+        let bytes = codec::encode_json(record)?;
         self.commit(Durability::Sync, |turn| turn.put(records.family(), key::number(number), bytes))
     }
 
@@ -52,7 +52,7 @@ impl Store {
     pub fn record<T: DeserializeOwned>(&self, records: Records, number: u64) -> Result<Option<T>> {
         let family = records.family().of(&self.db)?;
         let bytes = self.db.get_pinned_cf(family, key::number(number)).map_err(storage("read a record"))?;
-        bytes.map(|bytes| codec::decode(records.what(), &bytes)).transpose()
+        bytes.map(|bytes| codec::decode_json(records.what(), &bytes)).transpose()
     }
 
     /// All records of a family, in the order of their numbers.
@@ -61,7 +61,7 @@ impl Store {
         for entry in self.db.iterator_cf(records.family().of(&self.db)?, IteratorMode::Start) {
             let (number, bytes) = entry.map_err(storage("list records"))?;
             let damaged = || Error::corrupt(records.what(), "has a key that is no number");
-            found.push((key::read_number(&number).ok_or_else(damaged)?, codec::decode(records.what(), &bytes)?));
+            found.push((key::read_number(&number).ok_or_else(damaged)?, codec::decode_json(records.what(), &bytes)?));
         }
         Ok(found)
     }
@@ -92,7 +92,7 @@ impl Store {
     pub fn set_active_snapshot<T: Serialize>(&self, id: SnapshotId, manifests: &[(u64, T)]) -> Result<()> {
         self.commit(Durability::Sync, |turn| {
             for (number, manifest) in manifests {
-                turn.put(Family::Snapshots, key::number(*number), codec::encode(manifest)?)?;
+                turn.put(Family::Snapshots, key::number(*number), codec::encode_json(manifest)?)?;
             }
             turn.put(Family::Meta, ACTIVE_SNAPSHOT, codec::encode(&id.0)?)
         })

@@ -39,7 +39,12 @@ pub struct Mix {
 impl Mix {
     /// Length of the vectors.
     pub fn dim(&self) -> usize {
-        self.factors + self.components + usize::from(self.has_popularity)
+        self.traits() + usize::from(self.has_popularity)
+    }
+
+    /// The first columns, which say what kind an item is: all but popularity.
+    pub fn traits(&self) -> usize {
+        self.factors + self.components
     }
 }
 
@@ -168,15 +173,21 @@ impl FoldIn {
         self.finish(items, history, factors, rest);
     }
 
-    /// Adds what the item-item lists say to `out`, `[n_items]`.
-    pub fn add_lists(&self, history: &[(u32, f32)], out: &mut [f32]) {
-        for &(past, weight) in history {
+    /// What the item-item lists say of a history, as (row of an item, part of its score): one part for each past item
+    /// that speaks for it.
+    pub fn listed<'a>(&'a self, history: &'a [(u32, f32)]) -> impl Iterator<Item = (u32, f32)> + 'a {
+        history.iter().flat_map(|&(past, weight)| {
             let weight = weight / self.mix.unit;
             let (items, values) = self.parts.lists.row(past as usize);
-            for (&item, &value) in items.iter().zip(values) {
-                if let Some(score) = out.get_mut(item as usize) {
-                    *score += weight * value;
-                }
+            items.iter().zip(values).map(move |(&item, &value)| (item, weight * value))
+        })
+    }
+
+    /// Adds what the item-item lists say to `out`, `[n_items]`.
+    pub fn add_lists(&self, history: &[(u32, f32)], out: &mut [f32]) {
+        for (item, part) in self.listed(history) {
+            if let Some(score) = out.get_mut(item as usize) {
+                *score += part;
             }
         }
     }

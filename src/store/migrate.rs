@@ -1,0 +1,184 @@
+//! Directories of older formats, brought to the one that this build writes. A migration is one write batch that ends
+//! with the new format's number: it happens whole or not at all, and a crash leaves the old format to be migrated again.
+//!
+//! | format | what is different |
+//! | --- | --- |
+//! | 1 | manifests and jobs are bincode, read by position; a model is factors alone |
+//! | 2 | manifests and jobs are JSON, read by name |
+//!
+//! The records of format 1 are written down here as they were, whatever becomes of the types that they came from. Model
+//! files are not rewritten: what an older one lacks is known where it is read.
+
+use rocksdb::{DB, IteratorMode, WriteBatch, WriteOptions};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::families::Family;
+use super::format::{FORMAT, FORMAT_KEY};
+use super::{codec, storage};
+use crate::error::Result;
+use crate::record::Timestamp;
+
+/// Brings a directory of format `found` to [`FORMAT`]. Errors: [`crate::Error::Corrupt`] for a manifest that is none;
+/// nothing is changed then.
+pub fn migrate(db: &DB, found: u32) -> Result<()> {
+    if found == FORMAT {
+        return Ok(());
+    }
+    let mut batch = WriteBatch::default();
+    let rewritten = rewrite::<Manifest>(db, Family::Snapshots, "a snapshot's manifest", &mut batch)?
+        + rewrite::<Job>(db, Family::Jobs, "a job", &mut batch)?;
+    batch.put_cf(Family::Meta.of(db)?, FORMAT_KEY, codec::encode(&FORMAT)?);
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    db.write_opt(batch, &options).map_err(storage("migrate"))?;
+    tracing::info!(from = found, to = FORMAT, records = rewritten, "the data directory has a new format");
+    Ok(())
+}
+
+fn rewrite<T: Serialize + DeserializeOwned>(
+    db: &DB,
+    family: Family,
+    what: &'static str,
+    batch: &mut WriteBatch,
+) -> Result<usize> {
+    let family = family.of(db)?;
+    let mut count = 0;
+    for entry in db.iterator_cf(family, IteratorMode::Start) {
+        let (key, bytes) = entry.map_err(storage("migrate"))?;
+        let record: T = codec::decode(what, &bytes)?;
+        batch.put_cf(family, key, codec::encode_json(&record)?);
+        count += 1;
+    }
+    Ok(count)
+}
+
+#[derive(Serialize, Deserialize)]
+struct Manifest {
+    id: u64,
+    state: State,
+    created: Timestamp,
+    activated: Option<Timestamp>,
+    origin: String,
+    users: u64,
+    items: u64,
+    pairs: u64,
+    events: u64,
+    log_changes: u64,
+    newest_event: Option<Timestamp>,
+    train: Train,
+    loss: Option<f64>,
+    index: Option<Plan>,
+    seconds: f64,
+    metrics: Vec<Metric>,
+    note: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Building,
+    Validated,
+    Active,
+    Retired,
+    Rejected,
+}
+
+/// Of iALS: there was no other model.
+#[derive(Serialize, Deserialize)]
+struct Train {
+    dimension: usize,
+    epochs: usize,
+    regularization: f64,
+    regularization_exponent: f64,
+    unobserved_weight: f64,
+    init_stddev: f64,
+    solver: Solver,
+    cg_steps: usize,
+    seed: u64,
+    threads: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Solver {
+    Auto,
+    Cholesky,
+    Cg,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Metric {
+    name: String,
+    mean: f64,
+    low: f64,
+    high: f64,
+    popularity: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Plan {
+    kind: Kind,
+    form: Option<Form>,
+    ef: usize,
+    recall: f64,
+    wanted: f64,
+    visited: f64,
+    scanned: f64,
+    sample: usize,
+    sampled: Sampled,
+    trials: Vec<Trial>,
+    why: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Exact,
+    Hnsw,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Form {
+    Raw,
+    Augmented,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Sampled {
+    Queries,
+    Rows,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Trial {
+    form: Form,
+    ef: usize,
+    recall: f64,
+    visited: f64,
+    linked: usize,
+}
+
+/// A stored job has no step: it is told only while the job runs.
+#[derive(Serialize, Deserialize)]
+struct Job {
+    id: u64,
+    kind: String,
+    state: JobState,
+    created: Timestamp,
+    finished: Option<Timestamp>,
+    step: Option<()>,
+    snapshot: Option<u64>,
+    message: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum JobState {
+    Running,
+    Done,
+    Failed,
+    Cancelled,
+}
