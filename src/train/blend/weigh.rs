@@ -1,6 +1,6 @@
 //! The weights of a blend, found on a validation part: a search along one part at a time over candidates that were scored
-//! once. A weight leaves the prior only for a gain that is larger than its standard error: on few users noise always
-//! finds something better.
+//! once. The weights leave the prior only for a gain of more than two standard errors: a search over noise always finds
+//! something better.
 
 use rayon::prelude::*;
 
@@ -184,11 +184,11 @@ impl Found {
         Self { blend, mean, each }
     }
 
-    /// Whether the mean of the paired differences exceeds its standard error.
+    /// Whether the mean of the paired differences exceeds twice its standard error.
     fn is_better_than(&self, other: &Self) -> bool {
         let n = self.each.len() as f64;
         let gain = self.mean - other.mean;
         let squares = self.each.iter().zip(&other.each).map(|(a, b)| (a - b - gain).powi(2)).sum::<f64>();
-        n > 1.0 && gain > (squares / (n - 1.0) / n).sqrt()
+        n > 1.0 && gain > 2.0 * (squares / (n - 1.0) / n).sqrt()
     }
 }

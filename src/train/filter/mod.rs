@@ -37,7 +37,8 @@ pub fn low_pass(matrix: &Csr, unit: f32, config: &TrainConfig, progress: &dyn Pr
         masses.iter().map(power).collect()
     };
     let normalised = matrix.scaled(&powers(&users, -exponent), &powers(&items, -exponent));
-    let Svd { mut right, .. } = truncated_svd(&normalised, config.filter.components, config.seed, progress)?;
+    let Svd { values, mut right } = truncated_svd(&normalised, config.filter.components, config.seed, progress)?;
+    tracing::debug!(components = values.len(), largest = values.first(), least = values.last(), "singular values");
     for (item, power) in powers(&items, exponent).into_iter().enumerate() {
         right.row_mut(item).iter_mut().for_each(|value| *value *= power);
     }

@@ -104,11 +104,6 @@ impl Equations {
         }
     }
 
-    /// Length of a row.
-    pub fn dim(&self) -> usize {
-        self.dim
-    }
-
     /// What a row with `count` events pays for its squared length: λ (count + α₀ · other side)^ν.
     pub fn penalty(&self, count: usize) -> f64 {
         self.regularization * (count as f64 + self.unobserved).powf(self.exponent)

@@ -38,20 +38,14 @@ pub struct Model {
 /// Learns factors from `matrix`, `[n_users, n_items]`, whose values are the pairs' confidences, by the method of
 /// Rendle, Krichene, Zhang & Koren, "Revisiting the Performance of iALS on Item Recommendation Benchmarks" (2021). After
 /// the epochs the users are solved once more, so that they are what fold-in finds for the final items, and the axes are
-/// the items' principal ones, the longest first. Settings that are 0 are chosen as [`settle`] says. Reports
-/// [`crate::progress::Step::Epoch`] with the exact loss after each epoch. The factors depend on the arguments alone, not on the threads.
+/// the items' principal ones, the longest first. Settings that are 0 are chosen as [`settle`] says. Training
+/// begins where `guide` says and goes on as long as it says; with an observer, the model is the best one it saw. Reports
+/// [`crate::progress::Step::Epoch`] with the exact loss after each epoch. The factors depend on the arguments alone, not on
+/// the threads.
 ///
 /// # Errors
 /// [`Error::NoData`] when there are no pairs, or fewer than two users or items; [`Error::Invalid`] for a confidence
 /// that is not a positive number, or a configuration under which the factors run out of range; [`Error::Cancelled`].
-pub fn ials(matrix: &Csr, config: &TrainConfig, progress: &dyn Progress) -> Result<Model> {
-    guided(matrix, config, Guide::default(), progress)
-}
-
-/// [`ials`] from where the guide says and as long as it says. With an observer, the model is the best one it saw.
-///
-/// # Errors
-/// Those of [`ials`].
 pub fn guided(matrix: &Csr, config: &TrainConfig, guide: Guide<'_>, progress: &dyn Progress) -> Result<Model> {
     config.validate().map_err(|error| error.within("train"))?;
     check(matrix)?;
@@ -89,4 +83,10 @@ fn check(matrix: &Csr) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// [`guided`] by nothing.
+#[cfg(test)]
+pub fn ials(matrix: &Csr, config: &TrainConfig, progress: &dyn Progress) -> Result<Model> {
+    guided(matrix, config, Guide::default(), progress)
 }

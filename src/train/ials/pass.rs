@@ -61,11 +61,6 @@ impl<'a> Side<'a> {
         Self { matrix, row_scales, column_scales, order }
     }
 
-    /// Their events.
-    pub fn matrix(&self) -> &Csr {
-        self.matrix
-    }
-
     /// Solves every row of `rows`, and goes `relaxation` times the way to each exact or block solution, as
     /// [`Effort::relaxation`] says for the others. A row without entries becomes zero. Returns `Σ w (1 − x·y)²`.
     ///
