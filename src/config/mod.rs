@@ -103,7 +103,9 @@ pub struct EvaluateConfig {
     pub bootstrap: usize,
     /// Confidence of the intervals.
     pub confidence: f64,
-    /// Seed of the resampling.
+    /// Random sign flips behind the p-values of paired differences; 0 leaves them out.
+    pub permutations: usize,
+    /// Seed of the resampling and of the sign flips.
     pub seed: u64,
 }
 
@@ -114,6 +116,7 @@ impl Default for EvaluateConfig {
             split: Split::Time { train: 0.8 },
             bootstrap: 1000,
             confidence: 0.95,
+            permutations: 10_000,
             seed: 42,
         }
     }
@@ -130,6 +133,11 @@ pub enum Split {
     },
     /// Each user's last positive item is for testing.
     LeaveLastOut,
+    /// Pairs are drawn into so many parts, and each part is for testing once: as many trainings.
+    Folds {
+        /// The number of parts, 2 to 100.
+        folds: u64,
+    },
 }
 
 /// How vectors are indexed.
@@ -338,11 +346,20 @@ impl EvaluateConfig {
         for cutoff in &self.cutoffs {
             check("cutoffs", *cutoff as f64, 1.0..=10_000.0)?;
         }
-        if let Split::Time { train } = self.split {
-            check("split.train", train, 0.01..=0.99)?;
-        }
+        self.split.validate()?;
         check("bootstrap", self.bootstrap as f64, 0.0..=100_000.0)?;
+        check("permutations", self.permutations as f64, 0.0..=1e6)?;
         check("confidence", self.confidence, 0.5..=0.999)
+    }
+}
+
+impl Split {
+    pub(crate) fn validate(&self) -> Result<()> {
+        match self {
+            Self::Time { train } => check("split.train", *train, 0.01..=0.99),
+            Self::LeaveLastOut => Ok(()),
+            Self::Folds { folds } => check("split.folds", *folds as f64, 2.0..=100.0),
+        }
     }
 }
 
