@@ -24,7 +24,7 @@ pub fn report(folds: &[Fold], cutoffs: &[usize], config: &EvaluateConfig) -> Rep
     let mut columns: Vec<Column> = values.into_iter().map(Column::Mean).collect();
     let shared = Sliced { folds, users: &users, cutoffs, metrics: &metrics };
     let n_slices = folds.first().map_or(0, |fold| fold.slices.len());
-    let mut slices: Vec<(Slice, Vec<Vec<(String, usize)>>)> =
+    let mut slices: Vec<(Slice, SliceColumns)> =
         (0..n_slices).filter_map(|slice| shared.slice(slice, models.len(), &mut columns)).collect();
     let resampled = Resampled::of(&columns, users.0.len(), config);
     let estimate = |name: &String, column: usize| {
@@ -101,11 +101,14 @@ impl Users {
     }
 }
 
+/// A p-value as it is, and corrected for all pairs of models.
+type PValue = (Option<f64>, Option<f64>);
+
 /// The tests of every pair of models.
 struct Tests {
     pairs: Vec<(usize, usize)>,
-    /// `[pair][metric]`: as it is, and corrected for all pairs.
-    p: Vec<Vec<(Option<f64>, Option<f64>)>>,
+    /// `[pair][metric]`.
+    p: Vec<Vec<PValue>>,
 }
 
 impl Tests {
@@ -118,7 +121,7 @@ impl Tests {
         let differences: Vec<Vec<f32>> =
             pairs.iter().flat_map(|pair| (0..metrics).map(|metric| difference(*pair, metric))).collect();
         let plain = p_values(&differences, config);
-        let mut p: Vec<Vec<_>> =
+        let mut p: Vec<Vec<PValue>> =
             plain.chunks(metrics.max(1)).map(|of| of.iter().map(|p| (*p, None)).collect()).collect();
         for metric in 0..metrics {
             let of_metric: Option<Vec<f64>> = p.iter().map(|pair| pair.get(metric)?.0).collect();
@@ -131,9 +134,9 @@ impl Tests {
 
     fn comparisons(&self, models: &[ModelReport], metrics: &[String], resampled: &Resampled) -> Vec<Comparison> {
         let name = |model: usize| models.get(model).map(|model| model.name.clone()).unwrap_or_default();
-        let of_pair = |((a, b), p): (&(usize, usize), &Vec<_>)| {
+        let of_pair = |((a, b), p): (&(usize, usize), &Vec<PValue>)| {
             let column = |model: &usize, metric| model * metrics.len() + metric;
-            let of_metric = |(metric, (name, p)): (usize, (&String, &(Option<f64>, Option<f64>)))| {
+            let of_metric = |(metric, (name, p)): (usize, (&String, &PValue))| {
                 let Interval { mean, low, high } = resampled.difference(column(a, metric), column(b, metric));
                 Difference { name: name.clone(), mean, low, high, p: p.0, p_holm: p.1 }
             };
@@ -143,6 +146,9 @@ impl Tests {
         self.pairs.iter().zip(&self.p).map(of_pair).collect()
     }
 }
+
+/// For each model the metrics of a slice, each with the number of the column that it is resampled from.
+type SliceColumns = Vec<Vec<(String, usize)>>;
 
 /// Slices over all hold-outs.
 struct Sliced<'a> {
@@ -154,12 +160,7 @@ struct Sliced<'a> {
 
 impl Sliced<'_> {
     /// A slice, still without figures, and for each model the columns that these are resampled from.
-    fn slice(
-        &self,
-        slice: usize,
-        models: usize,
-        columns: &mut Vec<Column>,
-    ) -> Option<(Slice, Vec<Vec<(String, usize)>>)> {
+    fn slice(&self, slice: usize, models: usize, columns: &mut Vec<Column>) -> Option<(Slice, SliceColumns)> {
         let parts: Vec<&FoldSlice> = self.folds.iter().filter_map(|fold| fold.slices.get(slice)).collect();
         let first = parts.first()?;
         let bounds = || parts.iter().filter_map(|part| part.bounds);

@@ -164,7 +164,7 @@ pub(super) fn significant(value: f64) -> String {
     };
     match size {
         0.0 => "0".into(),
-        _ if size < 1e-3 || size >= 1e12 => format!("{value:.2e}").replace(".00e", "e"),
+        _ if !(1e-3..1e12).contains(&size) => format!("{value:.2e}").replace(".00e", "e"),
         _ if size < 1.0 => plain(value, 4, ""),
         _ if size < 1e4 => plain(value, 3 - size.log10() as usize, ""),
         _ if size < 1e6 => plain(value / 1e3, 1, " k"),

@@ -53,7 +53,7 @@ fn fill(page: &mut Page, report: &Report) {
     ]);
     page.table(&apart(report));
     page.heading("What the lists look like");
-    page.figures(&[lorenz(report)]);
+    page.figures(&[lorenz(report), surprise(report)]);
     page.table(&lists(report));
     page.heading("How to read this");
     let confidence = (report.confidence * 1000.0).round() / 10.0;
@@ -77,13 +77,14 @@ fn fill(page: &mut Page, report: &Report) {
     page.note(&format!("Seed {}; the same data, settings and seed give the same figures.", report.seed));
 }
 
-/// Models in rows: the headline metrics with intervals, and the difference to the baseline.
+/// Models in rows: the headline metrics with intervals, and the p-value of the difference to the baseline.
 fn headline(report: &Report) -> Table {
     let metrics = report.headline();
-    let of_metric = |name: &String| [name.clone(), "interval".into(), "to baseline".into(), "p".into()];
+    let baseline = report.models.first().map_or("", |model| &model.name);
+    let against = format!("p, against {baseline}");
+    let of_metric = |name: &String| [name.clone(), "interval".into(), against.clone()];
     let header: Vec<String> = std::iter::once("model".to_owned()).chain(metrics.iter().flat_map(of_metric)).collect();
     let mut table = Table::new(header.iter().map(String::as_str));
-    let baseline = report.models.first().map_or("", |model| &model.name);
     for (place, model) in report.models.iter().enumerate() {
         let pair = report.comparison(baseline, &model.name).filter(|_| place > 0);
         let cells = metrics.iter().flat_map(|name| {
@@ -92,7 +93,6 @@ fn headline(report: &Report) -> Table {
             [
                 estimate.map(|of| format!("{:.4}", of.mean)).unwrap_or_default(),
                 estimate.map(|of| format!("{:.4} to {:.4}", of.low, of.high)).unwrap_or_default(),
-                difference.map(|of| format!("{:+.4}", of.mean)).unwrap_or_default(),
                 difference.map(Difference::written_p).unwrap_or_default(),
             ]
         });
@@ -127,18 +127,10 @@ fn series(report: &Report, points: impl Fn(usize, &ModelReport) -> Vec<Point>) -
     report.models.iter().enumerate().map(one).collect()
 }
 
-fn with_interval(point: Point, estimate: Option<&Estimate>) -> Point {
-    estimate.map_or(point.clone(), |of| point.between(of.low, of.high))
-}
-
+/// Means alone: bands of models on the same users would overlap where their differences are sure.
 fn curve(report: &Report, title: &str, metric: &str, value: fn(&CurvePoint) -> f64) -> Plot {
     let plot = Plot::new(title, Axis::log("k, items in the list"), Axis::linear(format!("{metric}@k")).from_zero());
-    let points = |_, model: &ModelReport| {
-        let point = |of: &CurvePoint| {
-            with_interval(Point::new(of.k as f64, value(of)), model.metric(&format!("{metric}@{}", of.k)))
-        };
-        model.curve.iter().map(point).collect()
-    };
+    let points = |_, model: &ModelReport| model.curve.iter().map(|of| Point::new(of.k as f64, value(of))).collect();
     series(report, points).into_iter().fold(plot, Plot::line)
 }
 
@@ -202,6 +194,21 @@ fn lorenz(report: &Report) -> Plot {
     };
     let plot = series(report, |_, model| points(&model.exposure)).into_iter().fold(plot, Plot::line);
     plot.line(Series::new("training pairs", points(&report.training_exposure)))
+}
+
+/// What accuracy costs in surprise, or the other way round: the better, the further to the upper right.
+fn surprise(report: &Report) -> Plot {
+    let k = report.slice_k;
+    let axis = Axis::linear("novelty of a listed item, bits");
+    let plot = Plot::new("Found against surprising", axis, Axis::linear(format!("recall@{k}")));
+    let points = |_, model: &ModelReport| {
+        let lists = model.lists.iter().find(|of| of.k == k);
+        let recall = model.metric(&format!("recall@{k}"));
+        let point =
+            lists.zip(recall).map(|(of, recall)| Point::new(of.novelty, recall.mean).between(recall.low, recall.high));
+        point.into_iter().collect()
+    };
+    series(report, points).into_iter().fold(plot, Plot::points)
 }
 
 fn lists(report: &Report) -> Table {

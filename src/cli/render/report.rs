@@ -1,5 +1,5 @@
-//! Evaluations: each metric of a model beside the baseline's, with intervals, the paired difference and its p-value;
-//! then models side by side, what the lists look like, and slices where they are wanted.
+//! Evaluations: each metric of two models side by side, with the paired difference, its interval and p-value; then all
+//! other pairs in short, what the lists look like, and slices where they are wanted.
 
 use super::{count, table as empty};
 use crate::engine::{Evaluation, SnapshotComparison, Trained};
@@ -15,19 +15,20 @@ pub fn evaluation(evaluation: &Evaluation, slices: bool) -> String {
         text += &loss.map(|loss| format!(", loss {loss:.6}")).unwrap_or_default();
         text.push('\n');
     }
-    text + &figures(&evaluation.report, slices)
+    text + &figures(&evaluation.report, 0, slices)
 }
 
 /// A comparison of snapshots.
 pub fn comparison(comparison: &SnapshotComparison, slices: bool) -> String {
-    conditions(&comparison.report) + &figures(&comparison.report, slices)
+    let between = comparison.report.comparisons.len().saturating_sub(1);
+    conditions(&comparison.report) + &figures(&comparison.report, between, slices)
 }
 
 fn conditions(report: &Report) -> String {
     format!(
         "split {} · {} users, {} test pairs ({} left out), ranked over all {} items\n\
          training part: {} users, {} pairs\n\
-         intervals of {} %, {} resamplings of the users; p-values from {} sign flips; seed {}\n",
+         intervals of {} %, {} resamplings of the users; p-values from {} sign flips, for {} comparisons (Holm); seed {}\n",
         report.split,
         count(report.users),
         count(report.test_pairs),
@@ -38,17 +39,19 @@ fn conditions(report: &Report) -> String {
         (report.confidence * 1000.0).round() / 10.0,
         count(report.bootstrap),
         count(report.permutations),
+        report.comparisons.len(),
         report.seed,
     )
 }
 
-fn figures(report: &Report, slices: bool) -> String {
-    let baseline = report.models.first().map_or("", |model| &model.name);
-    let (beside, between): (Vec<&Comparison>, Vec<&Comparison>) =
-        report.comparisons.iter().partition(|pair| pair.a == baseline);
-    let mut text: String = beside.iter().map(|pair| format!("\n{}\n", metrics(report, pair))).collect();
-    if !between.is_empty() {
-        text += &format!("\n{}\n", models(report, &between));
+/// One comparison metric by metric, the others in short.
+fn figures(report: &Report, whole: usize, slices: bool) -> String {
+    let of_whole = report.comparisons.get(whole).map(|pair| format!("\n{}\n", metrics(report, pair)));
+    let mut text = of_whole.unwrap_or_default();
+    let others = report.comparisons.iter().enumerate().filter(|(place, _)| *place != whole);
+    let others: Vec<&Comparison> = others.map(|(_, pair)| pair).collect();
+    if !others.is_empty() {
+        text += &format!("\n{}\n", models(report, &others));
     }
     text += &format!("\n{}\n", lists(report));
     if slices {
@@ -78,9 +81,9 @@ fn metrics(report: &Report, pair: &Comparison) -> String {
     table.trim_fmt()
 }
 
-/// Models other than the baseline, two by two, on the metrics that stand for all.
+/// Models two by two, on the metrics that stand for all.
 fn models(report: &Report, pairs: &[&Comparison]) -> String {
-    let mut table = empty(&["", "metric", "difference", "interval", "p", ""], &[2, 3, 4]);
+    let mut table = empty(&["models", "metric", "difference", "interval", "p", ""], &[2, 3, 4]);
     for pair in pairs {
         for difference in report.headline().iter().filter_map(|name| pair.metric(name)) {
             table.add_row([
