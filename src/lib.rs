@@ -42,6 +42,7 @@ mod linalg;
 mod progress;
 mod recommend;
 pub mod record;
+pub mod report;
 mod snapshot;
 mod store;
 mod train;
@@ -57,11 +58,11 @@ pub use config::{
     SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,
 };
 pub use engine::{
-    Activate, Appended, Bundled, Engine, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged, Page, Put,
-    SpaceStats, Stats, TrainOptions, VectorFile, build_bundle,
+    Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged,
+    Page, Put, SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained, VectorFile, build_bundle,
 };
 pub use error::{Error, Result};
-pub use eval::{Estimate, ListFigures, ModelReport, Report};
+pub use eval::{Comparison, CurvePoint, Difference, Estimate, ListFigures, ModelReport, Report, Slice, SliceKind};
 pub use progress::{Progress, Silent, Step};
 pub use record::*;
 pub use snapshot::{Manifest, OfflineMetric, SnapshotState};

@@ -257,6 +257,43 @@ fn evaluation_measures_the_model_beside_popularity() {
 }
 
 #[test]
+fn settings_are_compared_and_the_page_is_written() {
+    let place = Place::filled();
+    let compared = ["evaluate", "--split", "folds:3", "--dimension", "4", "--compare", "dimension=2,epochs=1"];
+    let text = place.ok(&[&compared[..], &["--slices", "--report", "page.html"]].concat());
+    for words in ["3 parts", "dimension=2,epochs=1", "against", "long tail", "new users", "diversity@10", "sign flips"]
+    {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+    let page = std::fs::read_to_string(place.path("page.html")).unwrap();
+    assert!(page.contains("dimension=2,epochs=1") && page.contains("<svg"));
+    let (code, message) = place.fails(&["evaluate", "--compare", "dimensions=2"]);
+    assert!(code == 2 && message.contains("dimensions"), "{message}");
+}
+
+#[test]
+fn snapshots_are_compared_when_there_are_later_events() {
+    let place = Place::trained();
+    place.ok(&["train", "--dimension", "2", "--activate", "never"]);
+    let (code, message) = place.fails(&["snapshot", "compare", "1", "2"]);
+    assert!(code == 1 && message.contains("wait for new events"), "{message}");
+    let seen = |user: i64, film: i64| (film + user) % 6 != 0;
+    let later = (0..20).map(|user| {
+        let film = (0..12).find(|film| !seen(user, *film)).unwrap();
+        format!(
+            "{{\"user\":\"u{user}\",\"item\":\"f{film}\",\"type\":\"view\",\"time\":{}}}\n",
+            1_800_000_000_000 + user
+        )
+    });
+    place.file("later.jsonl", &later.collect::<String>());
+    place.ok(&["import", "events", "later.jsonl"]);
+    let comparison = place.json(&["snapshot", "compare", "1", "2", "--report", "page.html"]);
+    assert_eq!(comparison["report"]["users"], 20, "{comparison}");
+    assert_eq!(comparison["report"]["models"][2]["name"], "snapshot 2");
+    assert!(place.path("page.html").exists());
+}
+
+#[test]
 fn snapshots_are_switched_and_travel() {
     let place = Place::trained();
     place.ok(&["train", "--dimension", "4", "--seed", "7", "--activate", "never"]);

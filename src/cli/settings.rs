@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::failure::Failure;
-use crate::config::Config;
+use crate::config::{Config, TrainConfig};
+use crate::engine::Contender;
 use crate::error::Error;
 
 /// A value in place of another: its path, and what was typed.
@@ -38,6 +39,38 @@ pub fn configuration(file: Option<&Path>, settings: &[String]) -> Result<Config,
     let config = file.map_or_else(|| Ok(Config::default()), Config::from_file)?;
     let settings = settings.iter().map(|text| Setting::parse(text)).collect::<Result<Vec<_>, _>>()?;
     replaced(config, settings, Config::validate)
+}
+
+/// Training settings to compare with: the configuration's with those of `text` in their place, `KEY=VALUE,…`. A key may
+/// begin with `train.` and need not. Commas inside brackets and quotes belong to the value.
+pub fn contender(train: &TrainConfig, text: &str) -> Result<Contender, Failure> {
+    let mut settings = Vec::new();
+    for part in parts(text) {
+        let setting = Setting::parse(part)?;
+        let path = setting.path.strip_prefix("train.").unwrap_or(&setting.path).to_owned();
+        settings.push(Setting { path, ..setting });
+    }
+    let train = replaced(train.clone(), settings, TrainConfig::validate)?;
+    Ok(Contender { name: text.trim().replace("train.", ""), train })
+}
+
+fn parts(text: &str) -> Vec<&str> {
+    let (mut depth, mut quoted, mut start) = (0, false, 0);
+    let mut parts = Vec::new();
+    for (place, letter) in text.char_indices() {
+        match letter {
+            '"' => quoted = !quoted,
+            '[' | '{' if !quoted => depth += 1,
+            ']' | '}' if !quoted => depth -= 1,
+            ',' if !quoted && depth == 0 => {
+                parts.extend(text.get(start..place));
+                start = place + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.extend(text.get(start..));
+    parts
 }
 
 /// The same value with each setting in its place.
@@ -136,6 +169,18 @@ mod tests {
         assert!(with(&["train.dimension"]).unwrap_err().contains("key=value"));
         assert!(with(&["train.dimension.x=1"]).unwrap_err().contains("dimension is a value"));
         assert!(with(&["train.dimension=many"]).is_err());
+    }
+
+    #[test]
+    fn a_contender_is_the_configuration_with_settings_in_place() {
+        let own = TrainConfig { epochs: 3, ..TrainConfig::default() };
+        let other = contender(&own, "train.dimension=64, blend={ials = 1.0, popularity = 0.5}, solver=cg").unwrap();
+        assert_eq!((other.train.dimension, other.train.epochs, other.train.solver), (64, 3, Solver::Cg));
+        assert_eq!((other.train.blend.ials, other.train.blend.popularity), (1.0, 0.5));
+        assert_eq!(other.name, "dimension=64, blend={ials = 1.0, popularity = 0.5}, solver=cg");
+        for wrong in ["", "dimension", "dimension=64,", "dimensions=64", "evaluate.seed=3", "dimension=5000"] {
+            assert!(matches!(contender(&own, wrong), Err(Failure::Usage(_))), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The one configuration: TOML, every field with a default, unknown keys refused, every value checked. Configuration is
 //! passed in, never looked up.
 
+mod evaluate;
 mod train;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub use evaluate::{EvaluateConfig, Split};
 pub use train::{
     BlendConfig, FilterConfig, LinearConfig, ModelKind, RatingsConfig, SgdConfig, Similarity, Solver, TrainConfig,
 };
@@ -89,47 +91,6 @@ pub enum Repeats {
     Max,
     /// The sum of the weights.
     Sum,
-}
-
-/// How models are measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct EvaluateConfig {
-    /// List lengths k of the metrics.
-    pub cutoffs: Vec<usize>,
-    /// The split that snapshots are measured on.
-    pub split: Split,
-    /// Resamplings of the users for the confidence intervals.
-    pub bootstrap: usize,
-    /// Confidence of the intervals.
-    pub confidence: f64,
-    /// Seed of the resampling.
-    pub seed: u64,
-}
-
-impl Default for EvaluateConfig {
-    fn default() -> Self {
-        Self {
-            cutoffs: vec![10, 20, 100],
-            split: Split::Time { train: 0.8 },
-            bootstrap: 1000,
-            confidence: 0.95,
-            seed: 42,
-        }
-    }
-}
-
-/// How events are split into training and test part.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "by")]
-pub enum Split {
-    /// The first share of all events, by time, is for training.
-    Time {
-        /// The share, between 0 and 1.
-        train: f64,
-    },
-    /// Each user's last positive item is for testing.
-    LeaveLastOut,
 }
 
 /// How vectors are indexed.
@@ -328,22 +289,6 @@ impl EventsConfig {
             Some(span) => check("half_life", span.millis() as f64, 1.0..=f64::MAX),
             None => Ok(()),
         }
-    }
-}
-
-impl EvaluateConfig {
-    fn validate(&self) -> Result<()> {
-        if self.cutoffs.is_empty() || self.cutoffs.len() > 32 {
-            return Err(Error::invalid("cutoffs", "expected 1 to 32 list lengths"));
-        }
-        for cutoff in &self.cutoffs {
-            check("cutoffs", *cutoff as f64, 1.0..=10_000.0)?;
-        }
-        if let Split::Time { train } = self.split {
-            check("split.train", train, 0.01..=0.99)?;
-        }
-        check("bootstrap", self.bootstrap as f64, 0.0..=100_000.0)?;
-        check("confidence", self.confidence, 0.5..=0.999)
     }
 }
 

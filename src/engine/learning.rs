@@ -1,19 +1,17 @@
-//! Training and evaluation, beside serving: from a consistent view of the events to a complete snapshot on disk.
+//! Training, beside serving: from a consistent view of the events to a complete snapshot on disk.
 
 use std::sync::Mutex;
 use std::sync::TryLockError;
-use std::time::Instant;
 
-use super::{Engine, EvaluateOptions, Evaluation, TrainOptions, lock};
-use crate::config::{Split, TrainConfig};
+use super::{Contender, Engine, TrainOptions, evaluation, lock};
+use crate::config::{EvaluateConfig, TrainConfig};
 use crate::error::{Error, Result};
-use crate::eval::{self, PopularityScorer, Report};
-use crate::features::{Holdout, Interactions, LeaveLastOut, Log, PairFold, Splitter, TimeSplit};
-use crate::ingest;
+use crate::eval::Report;
+use crate::features::{Interactions, Log};
 use crate::progress::{Progress, Silent, Step};
 use crate::record::{SnapshotId, Timestamp};
 use crate::snapshot::{self, Draft, OfflineMetric};
-use crate::train::{self, ModelScorer, TrainingData};
+use crate::train::{self, TrainingData};
 
 impl Engine {
     /// Trains a snapshot and leaves it `validated`; [`Engine::activate_if`] lets it answer. Serving goes on meanwhile.
@@ -40,30 +38,6 @@ impl Engine {
             }
         })?;
         Ok(id)
-    }
-
-    /// Trains on one part of the events and measures on the other, over the whole catalogue, with the popularity
-    /// baseline in the same run. Nothing is stored. Errors: [`Error::NoData`] when a part is empty.
-    pub fn evaluate(&self, options: &EvaluateOptions, progress: &dyn Progress) -> Result<Evaluation> {
-        let config = options.train.as_ref().unwrap_or(&self.inner.config.train);
-        config.validate().map_err(|error| error.within("train"))?;
-        let inner = &*self.inner;
-        let view = inner.store.view();
-        let mut log = Log::read(&view, &inner.weights, progress)?;
-        if let Some(file) = &options.test {
-            let mut pairs = Vec::new();
-            for (user, item) in ingest::pairs(file)? {
-                pairs.push(view.user_id(&user)?.zip(view.item_id(&item)?));
-            }
-            let validation = log.validation();
-            let train = log.interactions(log.newest().min(Timestamp::now()));
-            let split = "given test pairs, everything stored is for training".into();
-            let holdout = Holdout::from_pairs(train, pairs, split)?;
-            return self.measure(&holdout, validation.as_ref(), config, progress);
-        }
-        log.order_ties(&view)?;
-        let (holdout, validation) = split(&log, options.split.unwrap_or(inner.config.evaluate.split))?;
-        self.measure(&holdout, validation.as_ref(), config, progress)
     }
 
     fn build(&self, mut draft: Draft, config: &TrainConfig, measure: bool, progress: &dyn Progress) -> Result<()> {
@@ -94,7 +68,7 @@ impl Engine {
         let interactions = log.interactions(log.newest().min(Timestamp::now()));
         let validation = log.validation();
         drop(log);
-        let last = LastLoss { progress, loss: Mutex::new(None) };
+        let last = LastLoss::new(progress);
         let warm = config.warm_start.then(|| self.warm(&interactions)).flatten();
         let data = TrainingData {
             matrix: &interactions.matrix,
@@ -103,7 +77,7 @@ impl Engine {
             warm: warm.as_deref(),
         };
         let (model, settled) = train::train(&data, &config, &last)?;
-        draft.trained(settled, *lock(&last.loss));
+        draft.trained(settled, last.get());
         let id = draft.id();
         snapshot::write(&inner.store, &inner.dir, draft, &interactions, &model, &inner.config.index, progress)?;
         inner.jobs.note_seen(id, seen);
@@ -129,49 +103,28 @@ impl Engine {
         config: &TrainConfig,
         progress: &dyn Progress,
     ) -> Result<(Vec<OfflineMetric>, TrainConfig)> {
-        let (holdout, validation) = split(log, self.inner.config.evaluate.split)?;
-        let evaluation = self.measure(&holdout, validation.as_ref(), config, progress)?;
-        Ok((offline_metrics(&evaluation.report), evaluation.train))
+        // The gate looks at means; p-values would be thrown away.
+        let evaluate = EvaluateConfig { permutations: 0, ..self.inner.config.evaluate.clone() };
+        let own = Contender { name: train::trainer(config.model)?.name().into(), train: config.clone() };
+        let evaluation = evaluation::measure(evaluation::parts(log, evaluate.split), &[own], &evaluate, progress)?;
+        Ok((offline_metrics(&evaluation.report), evaluation.trained.train))
     }
-
-    fn measure(
-        &self,
-        holdout: &Holdout,
-        validation: Option<&Holdout>,
-        config: &TrainConfig,
-        progress: &dyn Progress,
-    ) -> Result<Evaluation> {
-        let last = LastLoss { progress, loss: Mutex::new(None) };
-        let began = Instant::now();
-        let matrix = &holdout.train.matrix;
-        let data = TrainingData { matrix, validation, ratings: None, warm: None };
-        let (model, settled) = train::train(&data, config, &last)?;
-        let train_seconds = began.elapsed().as_secs_f64();
-        let name = train::trainer(config.model)?.name();
-        let scorer = ModelScorer::new(name, &model, matrix);
-        let popularity = PopularityScorer::new(matrix);
-        let report = eval::evaluate(holdout, &[&popularity, &scorer], &self.inner.config.evaluate, progress)?;
-        let loss = lock(&last.loss).unwrap_or(f64::NAN);
-        Ok(Evaluation { train: settled, train_seconds, loss, report })
-    }
-}
-
-/// The hold-out of a log, and the hold-out inside its training part. A log without times is not split by them.
-fn split(log: &Log<'_>, split: Split) -> Result<(Holdout, Option<Holdout>)> {
-    let splitter: &dyn Splitter = match split {
-        Split::Time { train } if log.has_times() => &TimeSplit { train },
-        Split::Time { .. } => &PairFold { folds: 5, fold: 0 },
-        Split::LeaveLastOut => &LeaveLastOut,
-    };
-    let holdout = log.holdout(splitter)?;
-    let (train, _) = log.split(splitter);
-    Ok((holdout, train.validation()))
 }
 
 /// Passes every step on and keeps the last loss.
-struct LastLoss<'a> {
+pub(super) struct LastLoss<'a> {
     progress: &'a dyn Progress,
     loss: Mutex<Option<f64>>,
+}
+
+impl<'a> LastLoss<'a> {
+    pub(super) fn new(progress: &'a dyn Progress) -> Self {
+        Self { progress, loss: Mutex::new(None) }
+    }
+
+    pub(super) fn get(&self) -> Option<f64> {
+        *lock(&self.loss)
+    }
 }
 
 impl Progress for LastLoss<'_> {

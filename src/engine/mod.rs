@@ -2,6 +2,7 @@
 //! keeps what must be in memory (catalogue, popularity, the active snapshot) in step with the store. Synchronous; no
 //! runtime is needed.
 
+mod evaluation;
 mod freshness;
 mod jobs;
 mod learning;
@@ -19,8 +20,8 @@ use arc_swap::ArcSwapOption;
 
 pub use offline::{Bundled, VectorFile, build_bundle};
 pub use options::{
-    Activate, Appended, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged, Page, Put, SpaceStats,
-    Stats, TrainOptions,
+    Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged, Page, Put,
+    SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained,
 };
 
 use crate::config::Config;

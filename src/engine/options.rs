@@ -68,6 +68,8 @@ impl Gate {
 pub struct EvaluateOptions {
     /// Replaces the configuration's training settings.
     pub train: Option<TrainConfig>,
+    /// Other settings that are trained and measured on the same split.
+    pub compare: Vec<Contender>,
     /// Replaces the configuration's split.
     pub split: Option<Split>,
     /// Trains on everything stored and tests on the user–item pairs of this file.
@@ -75,15 +77,50 @@ pub struct EvaluateOptions {
     pub test: Option<Source>,
 }
 
-/// How good a model is on data it has not seen, beside the popularity baseline.
+/// Training settings under a name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Contender {
+    /// What reports call it.
+    pub name: String,
+    /// The settings.
+    pub train: TrainConfig,
+}
+
+/// How good models are on data that they have not seen, beside the popularity baseline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evaluation {
-    /// The settings that were measured, none left to the data.
+    /// The model of the engine's or the given settings.
+    #[serde(flatten)]
+    pub trained: Trained,
+    /// The others, in the order they were asked for.
+    pub compared: Vec<Trained>,
+    /// The metrics.
+    pub report: Report,
+}
+
+/// A model that was trained to be measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Trained {
+    /// What the report calls it.
+    pub name: String,
+    /// The settings that were measured, none left to the data; in a cross-validation those of the first part.
     pub train: TrainConfig,
-    /// Seconds that training took, without reading the events.
+    /// Seconds that training took, without reading the events; in a cross-validation of all parts together.
     pub train_seconds: f64,
-    /// The training objective after the last epoch.
-    pub loss: f64,
+    /// The training objective after the last epoch, for models that have epochs.
+    pub loss: Option<f64>,
+}
+
+/// Two snapshots on events that neither has seen, beside the popularity baseline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SnapshotComparison {
+    /// The snapshot that is compared with.
+    pub a: SnapshotId,
+    /// The snapshot that is compared.
+    pub b: SnapshotId,
+    /// The newest event that either was trained on: later ones are for testing.
+    pub newest_event: Timestamp,
     /// The metrics.
     pub report: Report,
 }

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct Report {
     /// How the events were split.
     pub split: String,
-    /// Users in the training part.
+    /// Hold-outs that were measured; in a cross-validation a user's figure is the mean over those with test pairs.
+    pub folds: u64,
+    /// Users in the training part; over several hold-outs the mean, as with the other sizes of the training part.
     pub training_users: u64,
     /// Items in the training part: the catalogue that is ranked.
     pub training_items: u64,
@@ -24,20 +26,39 @@ pub struct Report {
     pub cutoffs: Vec<u64>,
     /// Confidence of all intervals.
     pub confidence: f64,
-    /// Resamplings behind the intervals.
+    /// Resamplings of the users behind the intervals.
     pub bootstrap: u64,
-    /// Seed of the resampling.
+    /// Sign flips behind the p-values.
+    pub permutations: u64,
+    /// Seed of resampling and sign flips.
     pub seed: u64,
     /// The models; the first is the baseline.
     pub models: Vec<ModelReport>,
-    /// Each later model's paired difference to the baseline.
-    pub differences: Vec<Vec<Estimate>>,
+    /// Every pair of models on the same users.
+    pub comparisons: Vec<Comparison>,
+    /// List length of slices and exposure: the largest cutoff up to 20, else the smallest.
+    pub slice_k: u64,
+    /// Figures of some users, or of some items.
+    pub slices: Vec<Slice>,
+    /// The Lorenz curve of the training pairs, to be held beside each model's `exposure`.
+    pub training_exposure: Vec<f64>,
 }
 
 impl Report {
     /// A model by name.
     pub fn model(&self, name: &str) -> Option<&ModelReport> {
         self.models.iter().find(|model| model.name == name)
+    }
+
+    /// The metrics that stand for all where there is room for two.
+    pub fn headline(&self) -> [String; 2] {
+        let first = self.cutoffs.first().copied().unwrap_or(self.slice_k);
+        [format!("ndcg@{first}"), format!("recall@{}", self.slice_k)]
+    }
+
+    /// A comparison of two models by their names.
+    pub fn comparison(&self, a: &str, b: &str) -> Option<&Comparison> {
+        self.comparisons.iter().find(|pair| pair.a == a && pair.b == b)
     }
 }
 
@@ -49,8 +70,13 @@ pub struct ModelReport {
     /// Means over users: `recall@k` (hits over held-out items), `recall_min@k` (hits over min(k, held-out)), `ndcg@k`,
     /// `map@k`, `mrr@k`, `hit_rate@k`.
     pub metrics: Vec<Estimate>,
+    /// Means over users at more list lengths, up to the largest cutoff.
+    pub curve: Vec<CurvePoint>,
     /// What its lists look like.
     pub lists: Vec<ListFigures>,
+    /// The Lorenz curve of how often items are listed in `slice_k` places: the share of all places that the least listed
+    /// 0 %, 2 %, … 100 % of the catalogue have.
+    pub exposure: Vec<f64>,
 }
 
 impl ModelReport {
@@ -73,6 +99,72 @@ pub struct Estimate {
     pub high: f64,
 }
 
+/// Recall and NDCG at one list length.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CurvePoint {
+    /// The list length.
+    pub k: u64,
+    /// Mean `recall@k`.
+    pub recall: f64,
+    /// Mean `ndcg@k`.
+    pub ndcg: f64,
+}
+
+/// Two models on the same users.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Comparison {
+    /// The model that is compared with.
+    pub a: String,
+    /// The model that is compared.
+    pub b: String,
+    /// `b` minus `a`, metric by metric.
+    pub metrics: Vec<Difference>,
+}
+
+impl Comparison {
+    /// A metric's difference by name: `ndcg@10`.
+    pub fn metric(&self, name: &str) -> Option<&Difference> {
+        self.metrics.iter().find(|difference| difference.name == name)
+    }
+}
+
+/// A mean paired difference over users.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Difference {
+    /// The metric: `ndcg@10`.
+    pub name: String,
+    /// The mean difference.
+    pub mean: f64,
+    /// Lower end of its interval.
+    pub low: f64,
+    /// Upper end of its interval.
+    pub high: f64,
+    /// Two-sided p-value of a sign-flip test over users: how often chance alone, were the models equally good, gives a
+    /// difference as large. Absent if no sign flips were asked for.
+    pub p: Option<f64>,
+    /// The p-value corrected for all comparisons of this metric in the report (Holm 1979).
+    pub p_holm: Option<f64>,
+}
+
+impl Difference {
+    /// What the interval allows to say: better, worse, or not told apart.
+    pub fn verdict(&self) -> &'static str {
+        if self.low > 0.0 {
+            "better"
+        } else if self.high < 0.0 {
+            "worse"
+        } else {
+            "not told apart"
+        }
+    }
+
+    /// The corrected p-value for a table; nothing if there is none.
+    pub fn written_p(&self) -> String {
+        let written = |p| if p < 1e-4 { "< .0001".into() } else { format!("{p:.4}") };
+        self.p_holm.map(written).unwrap_or_default()
+    }
+}
+
 /// What all users' first `k` items look like.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ListFigures {
@@ -84,4 +176,53 @@ pub struct ListFigures {
     pub mean_popularity: f64,
     /// Inequality of how often items are listed: 0 all alike, towards 1 a few get everything.
     pub gini: f64,
+    /// Mean self-information of a listed item in bits, −log2 of the share of training users who have it (Vargas &
+    /// Castells 2011).
+    pub novelty: f64,
+    /// Mean distance of two items of one list (Ziegler et al. 2005): 1 minus the cosine of their training users. Over at
+    /// most 1,000 users.
+    pub diversity: f64,
+}
+
+/// A part of the users, or of the items, and how good each model is there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Slice {
+    /// How it was cut.
+    pub kind: SliceKind,
+    /// Its number among those of its kind, from 1.
+    pub number: u64,
+    /// The fewest training pairs of its users or items.
+    pub from: u64,
+    /// The most training pairs of its users or items.
+    pub to: u64,
+    /// Items in it; absent for slices of users.
+    pub items: Option<u64>,
+    /// Test users with a test pair in it.
+    pub users: u64,
+    /// Test pairs in it.
+    pub pairs: u64,
+    /// For each model, in the order of `models`: means over users (`recall`, `ndcg`) for slices of users, the share of
+    /// test pairs that were found (`recall`) for slices of items. Empty without test pairs.
+    pub figures: Vec<Vec<Estimate>>,
+}
+
+impl Slice {
+    /// Its bounds: `3 to 17`.
+    pub fn within(&self) -> String {
+        if self.from == self.to { self.from.to_string() } else { format!("{} to {}", self.from, self.to) }
+    }
+}
+
+/// How a slice was cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SliceKind {
+    /// Test users by quarter of their number of training pairs, the least active first; equals are kept together.
+    UserActivity,
+    /// Test users with at most 5 training pairs.
+    NewUsers,
+    /// Items by tenth of the catalogue, the least popular first.
+    ItemPopularity,
+    /// Items outside the head, the most popular items that have 80 % of all training pairs (Yin et al. 2012).
+    LongTail,
 }

@@ -8,7 +8,7 @@ use super::interactions::Interactions;
 use super::log::TimedSignal;
 use super::weights::Signal;
 use crate::error::{Error, Result};
-use crate::record::{ItemId, UserId};
+use crate::record::{ItemId, Timestamp, UserId};
 
 /// A training part and the test pairs of its users.
 pub struct Holdout {
@@ -94,6 +94,19 @@ impl Splitter for TimeSplit {
     }
 }
 
+/// Events after a moment are for testing.
+pub struct TimePoint(pub Timestamp);
+
+impl Splitter for TimePoint {
+    fn is_test(&self, events: &[TimedSignal]) -> Vec<bool> {
+        events.iter().map(|event| event.time > self.0).collect()
+    }
+
+    fn describe(&self) -> String {
+        format!("time, events after {} are for testing", self.0)
+    }
+}
+
 /// Each user's last positive event is for testing.
 pub struct LeaveLastOut;
 
@@ -141,7 +154,6 @@ mod tests {
     use super::*;
     use crate::config::EventsConfig;
     use crate::features::EventWeights;
-    use crate::record::Timestamp;
 
     fn event(time: i64, user: u32, item: u32, signal: Signal) -> TimedSignal {
         let time = Timestamp::from_millis(time).unwrap();
@@ -153,6 +165,12 @@ mod tests {
         let events: Vec<_> = (0..10).map(|time| event(time, 0, 0, Signal::Ignored)).collect();
         let is_test = TimeSplit { train: 0.8 }.is_test(&events);
         assert_eq!(is_test, [false, false, false, false, false, false, false, false, true, true]);
+    }
+
+    #[test]
+    fn a_point_in_time_leaves_its_own_events_on_the_near_side() {
+        let events: Vec<_> = (0..4).map(|time| event(time, 0, 0, Signal::Ignored)).collect();
+        assert_eq!(TimePoint(events[1].time).is_test(&events), [false, false, true, true]);
     }
 
     #[test]

@@ -25,6 +25,22 @@ impl Interactions {
         self.items.binary_search(&item).ok().map(|column| column as u32)
     }
 
+    /// The same with columns for these items, too, whether anybody has a preference for them or not.
+    pub fn with_items(self, items: impl IntoIterator<Item = ItemId>) -> Self {
+        let mut all = self.items.clone();
+        all.extend(items);
+        all.sort_unstable();
+        all.dedup();
+        let moved: Vec<u32> =
+            self.items.iter().filter_map(|item| all.binary_search(item).ok()).map(|column| column as u32).collect();
+        let row = |row: usize| {
+            let (columns, weights) = self.matrix.row(row);
+            columns.iter().zip(weights).filter_map(|(column, weight)| Some((*moved.get(*column as usize)?, *weight)))
+        };
+        let rows = (0..self.matrix.n_rows()).map(|place| row(place).collect()).collect();
+        Self { users: self.users, matrix: Csr::from_rows(all.len(), rows), items: all }
+    }
+
     /// Reduces signals, given in the order of time, to one weight a pair.
     pub fn from_signals(mut signals: Vec<(UserId, ItemId, Signal)>, weights: &EventWeights) -> Self {
         // Stable: events of one pair stay in the order of time.
@@ -80,5 +96,17 @@ mod tests {
         assert_eq!(interactions.matrix.row(1), (&[0, 1][..], &[1.0, 3.0][..]));
         assert_eq!(interactions.row_of(UserId::new(7)), Some(1));
         assert_eq!(interactions.column_of(ItemId::new(8)), None);
+    }
+
+    #[test]
+    fn more_columns_leave_every_preference_with_its_item() {
+        let weights = EventWeights::new(&EventsConfig::default());
+        let signal = |user, item| (UserId::new(user), ItemId::new(item), Signal::Positive(item as f32));
+        let narrow = Interactions::from_signals(vec![signal(0, 5), signal(0, 7), signal(1, 7)], &weights);
+        let wide = narrow.with_items([6, 9, 5, 1].map(ItemId::new));
+        assert_eq!(wide.items, [1, 5, 6, 7, 9].map(ItemId::new));
+        assert_eq!(wide.matrix.row(0), (&[1, 3][..], &[5.0, 7.0][..]));
+        assert_eq!(wide.matrix.row(1), (&[3][..], &[7.0][..]));
+        assert_eq!(wide.matrix.n_cols(), 5);
     }
 }

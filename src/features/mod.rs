@@ -10,7 +10,7 @@ mod popularity;
 mod weights;
 
 pub use csr::Csr;
-pub use holdout::{Holdout, LeaveLastOut, PairFold, Splitter, TimeSplit};
+pub use holdout::{Holdout, LeaveLastOut, PairFold, Splitter, TimePoint, TimeSplit};
 pub use interactions::Interactions;
 pub use log::Log;
 pub use popularity::Popularity;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::openapi;
 use crate::Manifest;
 use crate::config::Config;
-use crate::engine::{Job, Stats, TrainOptions};
+use crate::engine::{Evaluation, Job, SnapshotComparison, Stats, TrainOptions};
 use crate::record::{
     Answer, Event, Filter, Item, ItemPatch, ListQuery, Query, RankQuery, SimilarQuery, User, UserPatch, VectorQuery,
 };
@@ -35,6 +35,8 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         ("vector_query", schema::<VectorQuery>()),
         ("answer", schema::<Answer>()),
         ("train_options", schema::<TrainOptions>()),
+        ("evaluation", schema::<Evaluation>()),
+        ("snapshot_comparison", schema::<SnapshotComparison>()),
         ("job", schema::<Job>()),
         ("snapshot", schema::<Manifest>()),
         ("stats", schema::<Stats>()),

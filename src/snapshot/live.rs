@@ -77,6 +77,11 @@ impl Snapshot {
         &self.fold_in
     }
 
+    /// The item of every row.
+    pub fn items(&self) -> &[ItemId] {
+        &self.items
+    }
+
     /// The item of a row.
     pub fn item(&self, row: u32) -> Option<ItemId> {
         self.items.get(row as usize).copied()

@@ -8,6 +8,7 @@ mod files;
 mod learned;
 mod live;
 mod manifest;
+mod scorer;
 mod sections;
 
 pub use build::{Draft, write};
@@ -15,3 +16,4 @@ pub use bundle::{export, import, write_vectors};
 pub use files::{remove, remove_leftovers};
 pub use live::Snapshot;
 pub use manifest::{Manifest, OfflineMetric, SnapshotState};
+pub use scorer::SnapshotScorer;

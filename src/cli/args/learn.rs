@@ -84,14 +84,31 @@ pub enum WhenActive {
 /// `savor evaluate`.
 #[derive(Debug, clap::Args)]
 pub struct EvaluateArgs {
-    /// Hold out by time (time:0.8 trains on the first 80 %) or each user's last item (leave-last-out)
+    /// Hold out by time (time:0.8 trains on the first 80 %), each user's last item (leave-last-out), or every pair once, in
+    /// so many trainings (folds:5)
     #[arg(long, value_name = "SPLIT", value_parser = split, conflicts_with = "test")]
     pub split: Option<Split>,
     /// Train on everything stored, test on the user and item pairs of this file (its format by its name or --format)
     #[arg(long, value_name = "FILE")]
     pub test: Option<PathBuf>,
+    /// Measure other training settings on the same users, too: KEY=VALUE,…, such as model=ials,dimension=64; repeatable
+    #[arg(long, value_name = "SETTINGS")]
+    pub compare: Vec<String>,
+    #[command(flatten)]
+    pub report: ReportArgs,
     #[command(flatten)]
     pub settings: TrainSettings,
+}
+
+/// How a report of measured models is shown.
+#[derive(Debug, clap::Args)]
+pub struct ReportArgs {
+    /// Show recall by activity of users and by popularity of items, too
+    #[arg(long)]
+    pub slices: bool,
+    /// Write a page with plots, too
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
 }
 
 /// `savor snapshot …`.
@@ -116,6 +133,17 @@ pub enum SnapshotCommand {
     },
     /// Go back to the snapshot that was live before
     Rollback,
+    /// Measure two snapshots on the events that came after both were trained
+    Compare {
+        /// The one that is compared with
+        #[arg(value_name = "A")]
+        a: u64,
+        /// The one that is compared
+        #[arg(value_name = "B")]
+        b: u64,
+        #[command(flatten)]
+        report: ReportArgs,
+    },
     /// Write a snapshot as one portable file
     Export {
         /// Its number
@@ -143,9 +171,13 @@ fn split(text: &str) -> Result<Split, String> {
     };
     match text.split_once(':') {
         Some(("time", share)) => time(share),
+        Some(("folds", folds)) => match folds.parse() {
+            Ok(folds) if (2..=100).contains(&folds) => Ok(Split::Folds { folds }),
+            _ => Err(format!("\"{folds}\" is not a number of parts between 2 and 100")),
+        },
         None if text == "time" => Ok(Split::Time { train: 0.8 }),
         None if text == "leave-last-out" => Ok(Split::LeaveLastOut),
-        _ => Err("expected time:SHARE or leave-last-out".into()),
+        _ => Err("expected time:SHARE, leave-last-out or folds:PARTS".into()),
     }
 }
 
@@ -157,7 +189,8 @@ mod tests {
     fn a_split_is_named_with_its_share() {
         assert_eq!(split("time:0.9"), Ok(Split::Time { train: 0.9 }));
         assert_eq!(split("leave-last-out"), Ok(Split::LeaveLastOut));
-        for text in ["time:1.5", "time:nan", "random", "leave-last-out:2", ""] {
+        assert_eq!(split("folds:5"), Ok(Split::Folds { folds: 5 }));
+        for text in ["folds", "folds:1", "folds:x", "time:1.5", "time:nan", "random", "leave-last-out:2", ""] {
             assert!(split(text).is_err(), "{text}");
         }
     }

@@ -132,7 +132,7 @@ pub enum Command {
     Export(ExportArgs),
     /// Learn a snapshot from the events, measure it, and put it live if it passes the gate
     Train(TrainArgs),
-    /// Measure the model on held-out events, beside popularity
+    /// Measure models on held-out events, beside popularity
     Evaluate(EvaluateArgs),
     /// What should these users see next?
     Recommend(RecommendArgs),
@@ -144,7 +144,7 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Answer over HTTP until stopped
     Serve(ServeArgs),
-    /// List, show, switch, export and import snapshots
+    /// List, show, switch, compare, export and import snapshots
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
     /// Look up and delete users

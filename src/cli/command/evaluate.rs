@@ -1,21 +1,35 @@
-//! `savor evaluate`: the model beside popularity, on events that it has not seen. Nothing is stored.
+//! `savor evaluate`: models beside popularity, on events that they have not seen. Nothing is stored.
+
+use std::path::Path;
 
 use crate::cli::args::EvaluateArgs;
 use crate::cli::bars::Bars;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::render::report;
+use crate::cli::settings;
 use crate::cli::signals::Stop;
 use crate::engine::EvaluateOptions;
+use crate::error::Error;
 use crate::ingest::Source;
+use crate::report::evaluation_page;
 
 pub fn run(context: Context, args: EvaluateArgs) -> Result<(), Failure> {
     let context = context.with_settings(args.settings.into_settings());
     let test = args.test.map(|file| Source { format: context.files, ..Source::file(file) });
     let engine = context.open()?;
+    let own = &engine.config().train;
+    let compare = args.compare.iter().map(|text| settings::contender(own, text)).collect::<Result<_, _>>()?;
     let bars = Bars::new(Stop::on_signal()?);
-    let options = EvaluateOptions { train: None, split: args.split, test };
-    let evaluation = engine.evaluate(&options, &bars)?;
+    let evaluation = engine.evaluate(&EvaluateOptions { train: None, compare, split: args.split, test }, &bars)?;
     bars.finish();
-    context.output.show(&evaluation, report::table)
+    if let Some(file) = &args.report.report {
+        write_page(file, &evaluation_page(&evaluation))?;
+    }
+    context.output.show(&evaluation, |evaluation| report::evaluation(evaluation, args.report.slices))
+}
+
+/// Writes a page to a file, in place of what was there.
+pub fn write_page(file: &Path, html: &str) -> Result<(), Failure> {
+    Ok(std::fs::write(file, html).map_err(Error::io(file))?)
 }

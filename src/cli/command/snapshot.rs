@@ -2,13 +2,17 @@
 
 use serde::Serialize;
 
+use super::evaluate::write_page;
 use crate::cli::args::SnapshotCommand;
+use crate::cli::bars::Bars;
 use crate::cli::context::{Context, Place};
 use crate::cli::failure::Failure;
 use crate::cli::place::Active;
-use crate::cli::render::snapshot;
+use crate::cli::render::{report, snapshot};
+use crate::cli::signals::Stop;
 use crate::engine::Gate;
 use crate::record::SnapshotId;
+use crate::report::comparison_page;
 
 pub fn run(context: &Context, command: SnapshotCommand) -> Result<(), Failure> {
     match command {
@@ -23,6 +27,16 @@ pub fn run(context: &Context, command: SnapshotCommand) -> Result<(), Failure> {
         }
         SnapshotCommand::Activate { id, gate } => activate(context, SnapshotId(id), gate),
         SnapshotCommand::Rollback => live(context, context.place()?.rollback()?),
+        SnapshotCommand::Compare { a, b, report: shown } => {
+            let engine = context.open()?;
+            let bars = Bars::new(Stop::on_signal()?);
+            let comparison = engine.compare_snapshots(SnapshotId(a), SnapshotId(b), &bars)?;
+            bars.finish();
+            if let Some(file) = &shown.report {
+                write_page(file, &comparison_page(&comparison))?;
+            }
+            context.output.show(&comparison, |comparison| report::comparison(comparison, shown.slices))
+        }
         SnapshotCommand::Export { id, to } => {
             context.open()?.export_snapshot(SnapshotId(id), &to)?;
             #[derive(Serialize)]

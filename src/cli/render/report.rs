@@ -1,16 +1,34 @@
-//! Evaluations: each metric of the model beside the baseline's, with intervals and the paired difference.
+//! Evaluations: each metric of two models side by side, with the paired difference, its interval and p-value; then all
+//! other pairs in short, what the lists look like, and slices where they are wanted.
 
 use super::{count, table as empty};
-use crate::engine::Evaluation;
-use crate::eval::{Estimate, ListFigures, ModelReport, Report};
+use crate::engine::{Evaluation, SnapshotComparison, Trained};
+use crate::eval::{Comparison, ListFigures, Report, Slice, SliceKind};
 
-/// Conditions first, then metrics, then what the lists look like.
-pub fn table(evaluation: &Evaluation) -> String {
-    let Evaluation { train, train_seconds, loss, report } = evaluation;
-    let mut text = format!(
+/// An evaluation of settings.
+pub fn evaluation(evaluation: &Evaluation, slices: bool) -> String {
+    let mut text = conditions(&evaluation.report);
+    for model in std::iter::once(&evaluation.trained).chain(&evaluation.compared) {
+        let Trained { name, train, train_seconds, loss } = model;
+        text += &format!("{name}: trained in {train_seconds:.2} s");
+        text += &format!(", dimension {}, {} epochs, seed {}", train.dimension, train.epochs, train.seed);
+        text += &loss.map(|loss| format!(", loss {loss:.6}")).unwrap_or_default();
+        text.push('\n');
+    }
+    text + &figures(&evaluation.report, 0, slices)
+}
+
+/// A comparison of snapshots.
+pub fn comparison(comparison: &SnapshotComparison, slices: bool) -> String {
+    let between = comparison.report.comparisons.len().saturating_sub(1);
+    conditions(&comparison.report) + &figures(&comparison.report, between, slices)
+}
+
+fn conditions(report: &Report) -> String {
+    format!(
         "split {} · {} users, {} test pairs ({} left out), ranked over all {} items\n\
-         trained on {} users, {} pairs in {train_seconds:.2} s: dimension {}, {} epochs, seed {}, loss {loss:.6}\n\
-         intervals of {} %, {} resamplings of the users, seed {}\n",
+         training part: {} users, {} pairs\n\
+         intervals of {} %, {} resamplings of the users; p-values from {} sign flips, for {} comparisons (Holm); seed {}\n",
         report.split,
         count(report.users),
         count(report.test_pairs),
@@ -18,60 +36,78 @@ pub fn table(evaluation: &Evaluation) -> String {
         count(report.training_items),
         count(report.training_users),
         count(report.training_pairs),
-        train.dimension,
-        train.epochs,
-        train.seed,
         (report.confidence * 1000.0).round() / 10.0,
         count(report.bootstrap),
+        count(report.permutations),
+        report.comparisons.len(),
         report.seed,
-    );
-    if let Some((baseline, models)) = report.models.split_first() {
-        for (place, model) in models.iter().enumerate() {
-            let differences = report.differences.get(place).map_or(&[][..], Vec::as_slice);
-            text += &format!("\n{}\n", metrics(baseline, model, differences));
-        }
-        text += &format!("\n{}\n", lists(report));
+    )
+}
+
+/// One comparison metric by metric, the others in short.
+fn figures(report: &Report, whole: usize, slices: bool) -> String {
+    let of_whole = report.comparisons.get(whole).map(|pair| format!("\n{}\n", metrics(report, pair)));
+    let mut text = of_whole.unwrap_or_default();
+    let others = report.comparisons.iter().enumerate().filter(|(place, _)| *place != whole);
+    let others: Vec<&Comparison> = others.map(|(_, pair)| pair).collect();
+    if !others.is_empty() {
+        text += &format!("\n{}\n", models(report, &others));
+    }
+    text += &format!("\n{}\n", lists(report));
+    if slices {
+        text += &format!("\n{}\n", by_slice(report));
     }
     text
 }
 
-fn metrics(baseline: &ModelReport, model: &ModelReport, differences: &[Estimate]) -> String {
-    let header = ["metric", &baseline.name, &model.name, "interval", "difference", "interval", ""];
-    let mut table = empty(&header, &[1, 2, 3, 4, 5]);
-    for estimate in &model.metrics {
-        let beside = baseline.metric(&estimate.name);
-        let difference = differences.iter().find(|of| of.name == estimate.name);
+fn metrics(report: &Report, pair: &Comparison) -> String {
+    let header = ["metric", &pair.a, &pair.b, "interval", "difference", "interval", "p", ""];
+    let mut table = empty(&header, &[1, 2, 3, 4, 5, 6]);
+    let (a, b) = (report.model(&pair.a), report.model(&pair.b));
+    for difference in &pair.metrics {
+        let of_a = a.and_then(|model| model.metric(&difference.name));
+        let of_b = b.and_then(|model| model.metric(&difference.name));
         table.add_row([
-            estimate.name.clone(),
-            beside.map(|of| format!("{:.4}", of.mean)).unwrap_or_default(),
-            format!("{:.4}", estimate.mean),
-            format!("{:.4} to {:.4}", estimate.low, estimate.high),
-            difference.map(|of| format!("{:+.4}", of.mean)).unwrap_or_default(),
-            difference.map(|of| format!("{:+.4} to {:+.4}", of.low, of.high)).unwrap_or_default(),
-            difference.map(verdict).unwrap_or_default().to_owned(),
+            difference.name.clone(),
+            of_a.map(|of| format!("{:.4}", of.mean)).unwrap_or_default(),
+            of_b.map(|of| format!("{:.4}", of.mean)).unwrap_or_default(),
+            of_b.map(|of| format!("{:.4} to {:.4}", of.low, of.high)).unwrap_or_default(),
+            format!("{:+.4}", difference.mean),
+            format!("{:+.4} to {:+.4}", difference.low, difference.high),
+            difference.written_p(),
+            difference.verdict().to_owned(),
         ]);
     }
     table.trim_fmt()
 }
 
-/// What the interval of a difference allows to say.
-fn verdict(difference: &Estimate) -> &'static str {
-    if difference.low > 0.0 {
-        "better"
-    } else if difference.high < 0.0 {
-        "worse"
-    } else {
-        "not told apart"
+/// Models two by two, on the metrics that stand for all.
+fn models(report: &Report, pairs: &[&Comparison]) -> String {
+    let mut table = empty(&["models", "metric", "difference", "interval", "p", ""], &[2, 3, 4]);
+    for pair in pairs {
+        for difference in report.headline().iter().filter_map(|name| pair.metric(name)) {
+            table.add_row([
+                format!("{} against {}", pair.b, pair.a),
+                difference.name.clone(),
+                format!("{:+.4}", difference.mean),
+                format!("{:+.4} to {:+.4}", difference.low, difference.high),
+                difference.written_p(),
+                difference.verdict().to_owned(),
+            ]);
+        }
     }
+    table.trim_fmt()
 }
 
 /// A way to read one figure of lists.
 type Figure = (&'static str, fn(&ListFigures) -> String);
 
-const FIGURES: [Figure; 3] = [
+const FIGURES: [Figure; 5] = [
     ("catalogue coverage", |lists| format!("{:.4}", lists.coverage)),
     ("mean popularity", |lists| format!("{:.1}", lists.mean_popularity)),
     ("gini", |lists| format!("{:.4}", lists.gini)),
+    ("novelty", |lists| format!("{:.2} bits", lists.novelty)),
+    ("diversity", |lists| format!("{:.4}", lists.diversity)),
 ];
 
 fn lists(report: &Report) -> String {
@@ -88,4 +124,31 @@ fn lists(report: &Report) -> String {
         }
     }
     table.trim_fmt()
+}
+
+/// Recall of all models, slice by slice.
+fn by_slice(report: &Report) -> String {
+    let recall = format!("recall@{}", report.slice_k);
+    let names = report.models.iter().map(|model| model.name.as_str());
+    let header: Vec<&str> = [&recall, "users", "pairs"].into_iter().chain(names).collect();
+    let mut table = empty(&header, &Vec::from_iter(1..header.len()));
+    for slice in &report.slices {
+        let of_model = |model: usize| {
+            let found = slice.figures.get(model).and_then(|of| of.iter().find(|of| of.name == recall));
+            found.map(|of| format!("{:.4} ({:.4} to {:.4})", of.mean, of.low, of.high)).unwrap_or_default()
+        };
+        let counts = [title(slice), count(slice.users), count(slice.pairs)];
+        table.add_row(counts.into_iter().chain((0..report.models.len()).map(of_model)));
+    }
+    table.trim_fmt()
+}
+
+fn title(slice: &Slice) -> String {
+    let within = slice.within();
+    match slice.kind {
+        SliceKind::UserActivity => format!("users with {within} training pairs"),
+        SliceKind::NewUsers => "new users, at most 5 training pairs".into(),
+        SliceKind::ItemPopularity => format!("items, tenth {} by popularity ({within} users)", slice.number),
+        SliceKind::LongTail => format!("long tail, {} items ({within} users)", count(slice.items.unwrap_or(0))),
+    }
 }

@@ -1,0 +1,179 @@
+//! Measuring, beside serving: settings on events held out from training, snapshots on events that came after them.
+//! Nothing is stored.
+
+use std::time::Instant;
+
+use super::learning::LastLoss;
+use super::{Contender, Engine, EvaluateOptions, Evaluation, SnapshotComparison, Trained, lock};
+use crate::config::{EvaluateConfig, Split, TrainConfig};
+use crate::error::{Error, Result};
+use crate::eval::{self, Evaluator, PopularityScorer};
+use crate::features::{Holdout, LeaveLastOut, Log, PairFold, Splitter, TimePoint, TimeSplit};
+use crate::ingest;
+use crate::progress::Progress;
+use crate::record::{SnapshotId, Timestamp};
+use crate::snapshot::{Snapshot, SnapshotScorer, SnapshotState};
+use crate::train::{self, ModelScorer, TrainingData};
+
+/// A hold-out, and the hold-out inside its training part.
+pub(super) type Part = (Holdout, Option<Holdout>);
+
+impl Engine {
+    /// Trains on one part of the events and measures on the other, over the whole catalogue: the configuration's
+    /// settings, others to compare them with, and the popularity baseline, all on the same users. Errors:
+    /// [`Error::NoData`] when a part is empty, [`Error::Invalid`] for settings that cannot be.
+    pub fn evaluate(&self, options: &EvaluateOptions, progress: &dyn Progress) -> Result<Evaluation> {
+        let inner = &*self.inner;
+        let contenders = contenders(options, options.train.as_ref().unwrap_or(&inner.config.train))?;
+        let split = options.split.unwrap_or(inner.config.evaluate.split);
+        split.validate()?;
+        let view = inner.store.view();
+        let mut log = Log::read(&view, &inner.weights, progress)?;
+        let Some(file) = &options.test else {
+            log.order_ties(&view)?;
+            return measure(parts(&log, split), &contenders, &inner.config.evaluate, progress);
+        };
+        let mut pairs = Vec::new();
+        for (user, item) in ingest::pairs(file)? {
+            pairs.push(view.user_id(&user)?.zip(view.item_id(&item)?));
+        }
+        let train = log.interactions(log.newest().min(Timestamp::now()));
+        let split = "given test pairs, everything stored is for training".into();
+        let part = Holdout::from_pairs(train, pairs, split).map(|holdout| (holdout, log.validation()));
+        drop(log);
+        measure(std::iter::once(part), &contenders, &inner.config.evaluate, progress)
+    }
+
+    /// Ranks the same users by two snapshots, each from the user's whole history up to the newest event that either was
+    /// trained on, and looks for the events that came later: so neither has seen what it is asked. Items that a snapshot
+    /// does not know come last in its lists. Errors: [`Error::NotFound`]; [`Error::Conflict`] while one is being built;
+    /// [`Error::NoData`] when there are no such events, or a snapshot was built from files and has no time.
+    pub fn compare_snapshots(
+        &self,
+        a: SnapshotId,
+        b: SnapshotId,
+        progress: &dyn Progress,
+    ) -> Result<SnapshotComparison> {
+        if a == b {
+            return Err(Error::invalid("snapshot", format!("{a} is named twice, expected two snapshots")));
+        }
+        let inner = &*self.inner;
+        let [first, second] = [self.load(a)?, self.load(b)?];
+        let newest_event = trained_until(&first)?.max(trained_until(&second)?);
+        let view = inner.store.view();
+        let (history, later) = Log::read(&view, &inner.weights, progress)?.split(&TimePoint(newest_event));
+        let mut items = Vec::new();
+        for item in first.items().iter().chain(second.items()) {
+            if view.item_name(*item)?.is_some() {
+                items.push(*item);
+            }
+        }
+        let history = history.interactions(newest_event).with_items(items);
+        let later = later.interactions(later.newest());
+        let split = format!("events after {newest_event}, the newest that snapshots {a} and {b} were trained on");
+        let holdout = Holdout::new(history, &later, split).map_err(|error| match error {
+            Error::NoData { missing, .. } => Error::no_data(
+                format!("nothing after {newest_event}, up to which snapshots {a} and {b} were trained, to compare them on: {missing}"),
+                "wait for new events of known users, or compare settings on held-out events: savor evaluate --compare",
+            ),
+            other => other,
+        })?;
+        let popularity = PopularityScorer::new(&holdout.train.matrix);
+        let [of_a, of_b] = [&first, &second].map(|snapshot| SnapshotScorer::new(snapshot, &holdout.train));
+        let report = eval::evaluate(&holdout, &[&popularity, &of_a, &of_b], &inner.config.evaluate, progress)?;
+        Ok(SnapshotComparison { a, b, newest_event, report })
+    }
+
+    fn load(&self, id: SnapshotId) -> Result<Snapshot> {
+        // Files of a snapshot that is loaded are not removed meanwhile.
+        let _switching = lock(&self.inner.switching);
+        let manifest = self.snapshot(id)?;
+        if manifest.state == SnapshotState::Building {
+            return Err(Error::Conflict(format!("snapshot {id} is still being built")));
+        }
+        Snapshot::load(&self.inner.dir, manifest)
+    }
+}
+
+fn trained_until(snapshot: &Snapshot) -> Result<Timestamp> {
+    let manifest = snapshot.manifest();
+    manifest.newest_event.ok_or_else(|| {
+        Error::no_data(
+            format!("snapshot {} does not say up to which event it was trained", manifest.id),
+            "compare snapshots that `savor train` made",
+        )
+    })
+}
+
+/// The configuration's settings, then those to compare them with.
+fn contenders(options: &EvaluateOptions, own: &TrainConfig) -> Result<Vec<Contender>> {
+    let name = train::trainer(own.model)?.name().to_owned();
+    let mut contenders = vec![Contender { name, train: own.clone() }];
+    for contender in &options.compare {
+        if contenders.iter().any(|other| other.name == contender.name) {
+            return Err(Error::invalid("compare", format!("\"{}\" is there twice", contender.name)));
+        }
+        contenders.push(contender.clone());
+    }
+    for contender in &contenders {
+        contender.train.validate().map_err(|error| error.within("train"))?;
+    }
+    Ok(contenders)
+}
+
+/// The hold-outs of a log, made as they are asked for. A log without times is not split by them.
+pub(super) fn parts<'a>(log: &'a Log<'a>, split: Split) -> impl Iterator<Item = Result<Part>> + 'a {
+    let (folds, note) = match split {
+        Split::Time { .. } | Split::LeaveLastOut => (1, None),
+        Split::Folds { folds } => {
+            (folds, Some(format!("pairs drawn at random into {folds} parts, each is for testing once")))
+        }
+    };
+    (0..folds).map(move |fold| {
+        let splitter: &dyn Splitter = match split {
+            Split::Time { train } if log.has_times() => &TimeSplit { train },
+            Split::Time { .. } => &PairFold { folds: 5, fold: 0 },
+            Split::LeaveLastOut => &LeaveLastOut,
+            Split::Folds { folds } => &PairFold { folds, fold },
+        };
+        let mut holdout = log.holdout(splitter)?;
+        if let Some(note) = &note {
+            holdout.split.clone_from(note);
+        } else if matches!(split, Split::Time { .. }) && !log.has_times() {
+            holdout.split.insert_str(0, "events have no times to split by: ");
+        }
+        Ok((holdout, log.split(splitter).0.validation()))
+    })
+}
+
+/// Trains and measures all contenders on every part, beside popularity. At least one contender.
+pub(super) fn measure(
+    parts: impl Iterator<Item = Result<Part>>,
+    contenders: &[Contender],
+    config: &EvaluateConfig,
+    progress: &dyn Progress,
+) -> Result<Evaluation> {
+    let mut evaluator = Evaluator::new(config);
+    let mut trained: Vec<Trained> = Vec::new();
+    for part in parts {
+        let (holdout, validation) = part?;
+        let matrix = &holdout.train.matrix;
+        let ground = evaluator.begin(&holdout);
+        evaluator.measure(&ground, &PopularityScorer::new(matrix), progress)?;
+        for (place, Contender { name, train }) in contenders.iter().enumerate() {
+            let last = LastLoss::new(progress);
+            let began = Instant::now();
+            let data = TrainingData { matrix, validation: validation.as_ref(), ratings: None, warm: None };
+            let (model, settled) = train::train(&data, train, &last)?;
+            let train_seconds = began.elapsed().as_secs_f64();
+            evaluator.measure(&ground, &ModelScorer::new(name, &model, matrix), progress)?;
+            match trained.get_mut(place) {
+                Some(earlier) => earlier.train_seconds += train_seconds,
+                None => trained.push(Trained { name: name.clone(), train: settled, train_seconds, loss: last.get() }),
+            }
+        }
+    }
+    let mut trained = trained.into_iter();
+    let own = trained.next().ok_or_else(|| Error::invalid("evaluate", "nothing to measure"))?;
+    Ok(Evaluation { trained: own, compared: trained.collect(), report: evaluator.report() })
+}
