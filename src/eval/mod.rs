@@ -8,6 +8,7 @@ mod metric;
 mod report;
 mod scorer;
 mod top;
+mod values;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,6 +17,7 @@ use rayon::prelude::*;
 pub use metric::{HitRate, Map, Metric, Mrr, Ndcg, Recall, RecallMin};
 pub use report::{Estimate, ListFigures, ModelReport, Report};
 pub use scorer::{PopularityScorer, Scorer};
+pub use values::{MetricAt, user_values};
 
 use crate::config::EvaluateConfig;
 use crate::error::{Error, Result};
