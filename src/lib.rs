@@ -42,6 +42,7 @@ mod linalg;
 mod progress;
 mod recommend;
 pub mod record;
+pub mod report;
 mod snapshot;
 mod store;
 mod train;

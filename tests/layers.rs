@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["snapshot"],
     &["recommend"],
     &["engine"],
+    &["report"],
     &["server", "cli"],
 ];
 
