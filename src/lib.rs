@@ -59,7 +59,7 @@ pub use config::{
 };
 pub use engine::{
     Activate, Appended, Bundled, Engine, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged, Page, Put,
-    SpaceStats, Stats, TrainOptions, VectorFile, build_bundle,
+    SpaceStats, Stats, TrainOptions, TuneOptions, Tuned, TunedTrial, VectorFile, build_bundle,
 };
 pub use error::{Error, Result};
 pub use eval::{Estimate, ListFigures, ModelReport, Report};

@@ -156,16 +156,26 @@ impl Engine {
     }
 }
 
-/// The hold-out of a log, and the hold-out inside its training part. A log without times is not split by them.
+/// The hold-out of a log, and the hold-out inside its training part.
 fn split(log: &Log<'_>, split: Split) -> Result<(Holdout, Option<Holdout>)> {
-    let splitter: &dyn Splitter = match split {
-        Split::Time { train } if log.has_times() => &TimeSplit { train },
-        Split::Time { .. } => &PairFold { folds: 5, fold: 0 },
-        Split::LeaveLastOut => &LeaveLastOut,
-    };
-    let holdout = log.holdout(splitter)?;
-    let (train, _) = log.split(splitter);
+    let splitter = splitter(log, split);
+    let holdout = log.holdout(&*splitter)?;
+    let (train, _) = log.split(&*splitter);
     Ok((holdout, train.validation()))
+}
+
+/// The part of a log that a split leaves for training.
+pub(super) fn training_part<'a>(log: &Log<'a>, split: Split) -> Log<'a> {
+    log.split(&*splitter(log, split)).0
+}
+
+/// A log without times is not split by them.
+fn splitter(log: &Log<'_>, split: Split) -> Box<dyn Splitter> {
+    match split {
+        Split::Time { train } if log.has_times() => Box::new(TimeSplit { train }),
+        Split::Time { .. } => Box::new(PairFold { folds: 5, fold: 0 }),
+        Split::LeaveLastOut => Box::new(LeaveLastOut),
+    }
 }
 
 /// Passes every step on and keeps the last loss.

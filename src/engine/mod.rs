@@ -10,6 +10,8 @@ mod operations;
 mod options;
 mod questions;
 mod snapshots;
+mod tuned;
+mod tuning;
 mod writes;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +24,8 @@ pub use options::{
     Activate, Appended, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged, Page, Put, SpaceStats,
     Stats, TrainOptions,
 };
+pub use tuned::{TuneOptions, Tuned, TunedTrial};
+pub use tuning::changes;
 
 use crate::config::Config;
 use crate::error::Result;
@@ -64,6 +68,8 @@ struct Inner {
     switching: Mutex<()>,
     /// Held while a model is trained.
     training: Mutex<()>,
+    /// Held while settings are searched.
+    tuning: Mutex<()>,
     jobs: Jobs,
 }
 
@@ -103,6 +109,7 @@ impl Engine {
                 freshness: Freshness::default(),
                 switching: Mutex::new(()),
                 training: Mutex::new(()),
+                tuning: Mutex::new(()),
                 jobs,
             }),
         };
