@@ -72,7 +72,8 @@ impl World {
         let lists =
             if has_lists { Csr::from_rows(n_items, (0..n_items).map(entries).collect()) } else { Csr::default() };
         let gramian = factors.map_or_else(|_| Vec::new(), |factors| gramian(factors.as_rows()));
-        let fold_in = FoldIn::new(mix, gramian, ItemParts { scales, degrees, lists }, &train()).unwrap();
+        let fold_in =
+            FoldIn::new(mix, gramian, ItemParts { scales, degrees, confidences: Vec::new(), lists }, &train()).unwrap();
         let matrix = &self.interactions.matrix;
         let mut users = Matrix::zeros(matrix.n_rows(), mix.dim());
         for row in 0..matrix.n_rows() {
