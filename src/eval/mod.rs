@@ -15,11 +15,13 @@ mod report;
 mod resample;
 mod scorer;
 mod top;
+mod values;
 
 pub use evaluator::Evaluator;
 pub use metric::{Metric, Ndcg};
 pub use report::{Comparison, CurvePoint, Difference, Estimate, ListFigures, ModelReport, Report, Slice, SliceKind};
 pub use scorer::{PopularityScorer, Scorer};
+pub use values::{MetricAt, user_values};
 
 use crate::config::EvaluateConfig;
 use crate::error::Result;

@@ -67,6 +67,30 @@ impl Interactions {
         let matrix = Csr::from_rows(items.len(), rows);
         Self { users, items, matrix }
     }
+
+    /// The same preferences of some users only, with the items that they have.
+    pub fn of_users(&self, is_wanted: impl Fn(UserId) -> bool) -> Self {
+        let rows: Vec<usize> = (0..self.users.len()).filter(|row| is_wanted(self.users[*row])).collect();
+        let mut place = vec![None; self.matrix.n_cols()];
+        for column in rows.iter().flat_map(|row| self.matrix.row(*row).0) {
+            place[*column as usize] = Some(0);
+        }
+        let mut items = Vec::new();
+        for (slot, item) in place.iter_mut().zip(&self.items).filter(|(slot, _)| slot.is_some()) {
+            *slot = Some(items.len() as u32);
+            items.push(*item);
+        }
+        let row = |row: &usize| {
+            let (columns, weights) = self.matrix.row(*row);
+            columns
+                .iter()
+                .zip(weights)
+                .filter_map(|(column, weight)| Some((place[*column as usize]?, *weight)))
+                .collect()
+        };
+        let matrix = Csr::from_rows(items.len(), rows.iter().map(row).collect());
+        Self { users: rows.iter().map(|row| self.users[*row]).collect(), items, matrix }
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +120,10 @@ mod tests {
         assert_eq!(interactions.matrix.row(1), (&[0, 1][..], &[1.0, 3.0][..]));
         assert_eq!(interactions.row_of(UserId::new(7)), Some(1));
         assert_eq!(interactions.column_of(ItemId::new(8)), None);
+
+        let part = interactions.of_users(|user| user == UserId::new(3));
+        assert_eq!((part.users, part.items), (vec![UserId::new(3)], vec![ItemId::new(9)]));
+        assert_eq!(part.matrix.row(0), (&[0][..], &[2.0][..]));
     }
 
     #[test]
