@@ -48,6 +48,17 @@ pub enum Step {
         /// Of so many.
         total: usize,
     },
+    /// A trial of a search has been measured.
+    Tuning {
+        /// Trials with a result until now.
+        trial: usize,
+        /// Of so many.
+        trials: usize,
+        /// The best metric until now.
+        best: Option<f64>,
+        /// How long the rest may take.
+        seconds_left: Option<f64>,
+    },
     /// Factors and index are being written.
     Writing,
 }

@@ -96,9 +96,21 @@ impl View {
             Step::Epoch { epoch, epochs, loss } => of("training", *epoch, *epochs, format!("loss {loss:.6}")),
             Step::Indexing { done, total } => of("indexing", *done, *total, "vectors".into()),
             Step::Evaluating { done, total } => of("evaluating", *done, *total, "users".into()),
+            Step::Tuning { trial, trials, best, seconds_left } => {
+                of("tuning", *trial, *trials, tuning(*best, *seconds_left))
+            }
             Step::Writing => Self { phase: "writing", done: 0, total: None, note: String::new() },
         }
     }
+}
+
+fn tuning(best: Option<f64>, seconds_left: Option<f64>) -> String {
+    let best = best.map_or_else(String::new, |best| format!("best {best:.4}, "));
+    let left = seconds_left.map_or_else(String::new, |seconds| {
+        let minutes = (seconds / 60.0).ceil();
+        if seconds < 90.0 { format!("{seconds:.0} s left,") } else { format!("{minutes:.0} min left,") }
+    });
+    format!("{best}{left}")
 }
 
 fn bar(view: &View) -> ProgressBar {
@@ -119,6 +131,9 @@ fn bar(view: &View) -> ProgressBar {
 fn log(step: &Step) {
     match step {
         Step::Epoch { epoch, epochs, loss } => tracing::info!(epoch, epochs, loss, "trained an epoch"),
+        Step::Tuning { trial, trials, best, seconds_left } => {
+            tracing::info!(trial, trials, best, seconds_left, "tuning");
+        }
         Step::Writing => tracing::info!("writing the snapshot"),
         _ => (),
     }
