@@ -15,6 +15,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 mod trainer;
+pub mod tune;
 
 pub use fold_in::{FoldIn, ItemParts, Mix};
 pub use model::{Model, ModelScorer, TrainingData};

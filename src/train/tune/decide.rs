@@ -1,0 +1,175 @@
+//! Which trial is taken in the end. The best mean of many is the best partly by luck, so the simplest of those that are
+//! not told apart from it is taken: the model as configured, else the best of the other models' defaults, else the best. This is the
+//! one-standard-error rule (Breiman et al. 1984) with differences paired by user, and with the error
+//! times √(2 ln m), by which the largest of m equal candidates exceeds the others by luck alone.
+
+use rustc_hash::FxHashMap;
+
+use super::trial::Trial;
+use crate::config::ModelKind;
+use crate::record::UserId;
+
+/// What is taken and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// Its place among the trials.
+    pub chosen: usize,
+    /// In words.
+    pub reason: String,
+}
+
+/// A difference of means over users, paired.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Difference {
+    /// The mean difference.
+    pub mean: f64,
+    /// Its standard error.
+    pub error: f64,
+}
+
+/// Decides among the trials that were measured on the top rung, whose values belong to `users` one by one. `None` when no
+/// trial got there.
+pub fn decide(trials: &[Trial], configured: ModelKind, users: &[UserId]) -> Option<Decision> {
+    let top = trials.first()?.rungs.len().checked_sub(1)?;
+    let mut measured: Vec<(usize, f64)> =
+        trials.iter().enumerate().filter_map(|(place, trial)| Some((place, trial.score(top)?))).collect();
+    measured.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let (best, _) = *measured.first()?;
+    let luck = (2.0 * (measured.len() as f64).ln()).sqrt().max(1.0);
+    let of = |place: usize| trials.get(place);
+    let is_default = |(place, _): &&(usize, f64)| of(*place).is_some_and(|trial| trial.is_default);
+    let defaults = || measured.iter().filter(is_default);
+    let is_configured =
+        |(place, _): &&(usize, f64)| of(*place).is_some_and(|trial| trial.candidate.model == configured);
+    let simple =
+        [(defaults().find(is_configured), "the model as configured"), (defaults().next(), "this model's default")];
+    for (place, what) in simple {
+        let Some((place, _)) = place else { continue };
+        if *place == best {
+            return Some(Decision { chosen: best, reason: format!("{what} is the best") });
+        }
+        let difference = difference(of(best)?, of(*place)?, top, users);
+        if difference.mean <= luck * difference.error {
+            let reason = format!(
+                "{what} is not told apart from the best, which is ahead by {:.4} with a standard error of {:.4}",
+                difference.mean, difference.error
+            );
+            return Some(Decision { chosen: *place, reason });
+        }
+    }
+    let ahead = defaults().next().and_then(|(place, _)| Some(difference(of(best)?, of(*place)?, top, users)));
+    let reason = ahead.map_or_else(
+        || "it is the best".into(),
+        |ahead| {
+            format!(
+                "ahead of every default, of the best by {:.4} with a standard error of {:.4}",
+                ahead.mean, ahead.error
+            )
+        },
+    );
+    Some(Decision { chosen: best, reason })
+}
+
+/// How far `a` is ahead of `b` on a rung. A user who was measured in several folds is one user.
+pub fn difference(a: &Trial, b: &Trial, rung: usize, users: &[UserId]) -> Difference {
+    let values = |trial: &Trial| -> Vec<f32> {
+        trial.rungs.get(rung).and_then(Option::as_ref).map_or_else(Vec::new, |measured| measured.values.clone())
+    };
+    let mut of_user: FxHashMap<UserId, (f64, f64)> = FxHashMap::default();
+    let (mut sum, mut count) = (0.0, 0.0);
+    for ((a, b), user) in values(a).iter().zip(&values(b)).zip(users) {
+        let ahead = f64::from(*a) - f64::from(*b);
+        let (total, times) = of_user.entry(*user).or_default();
+        *total += ahead;
+        *times += 1.0;
+        sum += ahead;
+        count += 1.0;
+    }
+    let n = of_user.len() as f64;
+    if n < 2.0 {
+        return Difference { mean: 0.0, error: f64::INFINITY };
+    }
+    let mean = sum / count;
+    let mut squares: Vec<f64> = of_user.values().map(|(total, times)| (total - times * mean).powi(2)).collect();
+    // A sum that does not depend on the order of the map.
+    squares.sort_unstable_by(f64::total_cmp);
+    let error = (squares.iter().sum::<f64>() * n / (n - 1.0)).sqrt() / count;
+    Difference { mean, error }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::super::trial::{Candidate, Measured};
+    use super::*;
+
+    const USERS: usize = 200;
+
+    fn trial(model: ModelKind, is_default: bool, values: Vec<f32>) -> Trial {
+        let rung = Measured { values, failure: None, seconds: 1.0 };
+        Trial { candidate: Candidate { model, values: Vec::new() }, is_default, rungs: vec![Some(rung)] }
+    }
+
+    fn users() -> Vec<UserId> {
+        (0..USERS as u32).map(UserId::new).collect()
+    }
+
+    /// Each user has an own level, as in real data, and each trial its noise.
+    fn noisy(random: &mut ChaCha8Rng, better: f32) -> Vec<f32> {
+        (0..USERS).map(|user| (user % 10) as f32 / 10.0 + better + random.random_range(-0.1..0.1)).collect()
+    }
+
+    #[test]
+    fn the_default_is_not_left_for_noise() {
+        let mut left = 0;
+        for seed in 0..200 {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let mut trials = vec![trial(ModelKind::Blend, true, noisy(&mut random, 0.0))];
+            trials.extend((0..15).map(|_| trial(ModelKind::Blend, false, noisy(&mut random, 0.0))));
+            left += usize::from(decide(&trials, ModelKind::Blend, &users()).unwrap().chosen != 0);
+        }
+        assert!(left <= 40, "left the default for an equal one {left} times of 200");
+    }
+
+    #[test]
+    fn the_default_is_left_for_what_is_better() {
+        for seed in 0..50 {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let mut trials = vec![trial(ModelKind::Blend, true, noisy(&mut random, 0.0))];
+            trials.extend(
+                (0..15).map(|place| {
+                    trial(ModelKind::Blend, false, noisy(&mut random, if place == 7 { 0.05 } else { 0.0 }))
+                }),
+            );
+            let decision = decide(&trials, ModelKind::Blend, &users()).unwrap();
+            assert_eq!(decision.chosen, 8, "{}", decision.reason);
+        }
+    }
+
+    #[test]
+    fn another_models_default_is_preferred_to_a_tuned_one_that_is_hardly_better() {
+        let level = |level: f32| (0..USERS).map(|user| level + (user % 7) as f32 / 10.0).collect::<Vec<f32>>();
+        let mut hardly = level(0.3);
+        hardly[0] += 0.5;
+        let trials = [
+            trial(ModelKind::Blend, true, level(0.1)),
+            trial(ModelKind::Linear, true, level(0.3)),
+            trial(ModelKind::Linear, false, hardly),
+        ];
+        let decision = decide(&trials, ModelKind::Blend, &users()).unwrap();
+        assert_eq!(decision.chosen, 1, "{}", decision.reason);
+    }
+
+    #[test]
+    fn a_user_of_several_folds_counts_as_one() {
+        let values = |better: f32| (0..USERS).map(|place| (place % 2) as f32 * better).collect::<Vec<f32>>();
+        let (a, b) = (trial(ModelKind::Ials, false, values(1.0)), trial(ModelKind::Ials, false, values(0.0)));
+        let apart = difference(&a, &b, 0, &users());
+        let twenty: Vec<UserId> = (0..USERS as u32).map(|place| UserId::new(place % 20)).collect();
+        let folded = difference(&a, &b, 0, &twenty);
+        assert_eq!(apart.mean, folded.mean);
+        assert!(folded.error > 2.0 * apart.error, "{} and {}", folded.error, apart.error);
+    }
+}
