@@ -27,10 +27,11 @@ pub enum Family {
     Experiments,
     Exposures,
     Jobs,
+    Trials,
 }
 
 /// All of them.
-pub const ALL: [Family; 14] = [
+pub const ALL: [Family; 15] = [
     Family::Meta,
     Family::Users,
     Family::Items,
@@ -45,6 +46,7 @@ pub const ALL: [Family; 14] = [
     Family::Experiments,
     Family::Exposures,
     Family::Jobs,
+    Family::Trials,
 ];
 
 impl Family {
@@ -65,6 +67,7 @@ impl Family {
             Self::Experiments => "experiments",
             Self::Exposures => "exposures",
             Self::Jobs => "jobs",
+            Self::Trials => "trials",
         }
     }
 

@@ -6,7 +6,7 @@
 //! item_vectors  space length u16 | space | item u32
 //! user_factors, item_factors   snapshot u64 | dense id u32
 //! user_ids, item_ids           dense id u32
-//! snapshots, jobs              number u64
+//! snapshots, jobs, trials      number u64
 //! users, items                 the external id
 //! ```
 

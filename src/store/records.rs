@@ -23,6 +23,8 @@ pub enum Records {
     Snapshots,
     /// Background jobs.
     Jobs,
+    /// Finished trials of searches for settings.
+    Trials,
 }
 
 impl Records {
@@ -30,6 +32,7 @@ impl Records {
         match self {
             Self::Snapshots => Family::Snapshots,
             Self::Jobs => Family::Jobs,
+            Self::Trials => Family::Trials,
         }
     }
 
@@ -37,6 +40,7 @@ impl Records {
         match self {
             Self::Snapshots => "a snapshot's manifest",
             Self::Jobs => "a job",
+            Self::Trials => "a trial",
         }
     }
 }
