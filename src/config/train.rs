@@ -1,5 +1,7 @@
 //! How models are learned: which model, and the settings of each part.
 
+use std::str::FromStr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +108,43 @@ pub enum ModelKind {
     Ratings,
     /// The number of an item's users, the same for everybody.
     Popularity,
+}
+
+impl ModelKind {
+    const ALL: [Self; 8] = [
+        Self::Blend,
+        Self::Ials,
+        Self::Filter,
+        Self::Linear,
+        Self::Bpr,
+        Self::Softmax,
+        Self::Ratings,
+        Self::Popularity,
+    ];
+
+    /// Its name in configurations and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Blend => "blend",
+            Self::Ials => "ials",
+            Self::Filter => "filter",
+            Self::Linear => "linear",
+            Self::Bpr => "bpr",
+            Self::Softmax => "softmax",
+            Self::Ratings => "ratings",
+            Self::Popularity => "popularity",
+        }
+    }
+}
+
+impl FromStr for ModelKind {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let names = || Self::ALL.map(Self::name).join(", ");
+        let named = Self::ALL.into_iter().find(|kind| kind.name() == text);
+        named.ok_or_else(|| Error::invalid("model", format!("is \"{text}\", expected one of {}", names())))
+    }
 }
 
 /// How the normal equations of a row are solved.

@@ -7,7 +7,7 @@ use super::model::{Model, Trainer, TrainingData};
 use super::settle::settle;
 use crate::config::{BlendConfig, ModelKind, TrainConfig};
 use crate::error::{Error, Result};
-use crate::features::Csr;
+use crate::features::{Csr, Holdout};
 use crate::progress::Progress;
 
 /// Learns the configured model; settings that are left to the data are settled first. Returns the settled configuration
@@ -30,6 +30,19 @@ pub fn train(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progr
 
 fn learn(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<(Model, TrainConfig)> {
     let mut settled = settle(config, data.matrix);
+    let is_same = |part: &&Holdout| std::ptr::eq(&part.train.matrix, data.matrix);
+    if let Some(validation) = data.validation.filter(is_same)
+        && settled.model == ModelKind::Blend
+        && settled.blend.is_open()
+        && settled.patience == 0
+    {
+        // A search weighs on what it measures on: one training does for both.
+        let guide = Guide { warm: None, observer: None };
+        let parts = Parts::train(data.matrix, &PRIOR, &settled, guide, progress)?;
+        settled.blend = weigh(&parts, validation, progress)?;
+        let scaled = parts.on_one_scale(data.matrix, &settled.blend)?;
+        return Ok((assemble(parts, &scaled, data.matrix, &settled)?, settled));
+    }
     settle_by_measuring(&mut settled, data, progress)?;
     let model = trainer(config.model)?.train(data, &settled, progress)?;
     Ok((model, settled))

@@ -9,7 +9,7 @@
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::halving::KEPT;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::features::{Holdout, Interactions, Log, PairFold, TimeSplit};
 use crate::record::UserId;
 
@@ -47,7 +47,7 @@ struct Rung {
 }
 
 impl Course {
-    /// The course through a log. Errors: [`Error::NoData`] when there is too little to measure anything.
+    /// The course through a log. Errors: [`crate::Error::NoData`] when there is too little to measure anything.
     pub fn new(log: &Log<'_>) -> Result<Self> {
         let by_time = log.has_times().then(|| Self::by_time(log)).flatten();
         by_time.map_or_else(|| Self::by_pairs(log), Ok)

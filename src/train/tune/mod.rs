@@ -19,7 +19,7 @@ mod tests;
 mod trial;
 
 pub use course::Course;
-pub use decide::{Decision, decide, difference};
+pub use decide::{decide, difference};
 pub use memory::available;
 pub use search::{Plan, search};
 pub use space::{MODELS, Space};

@@ -2,6 +2,11 @@
 
 use super::space::rounded;
 use crate::config::{ModelKind, Similarity, TrainConfig};
+use crate::features::Csr;
+use crate::train::settle::settle;
+
+/// A multiple that is configured outside the range widens it at most so many times.
+const BEYOND: f64 = 5.0;
 
 /// A setting that is searched.
 pub struct Parameter {
@@ -33,9 +38,21 @@ pub enum Scale {
 }
 
 impl Parameter {
-    /// The value that a configuration has.
-    pub fn default(&self, base: &TrainConfig) -> f64 {
-        if matches!(self.scale, Scale::Multiple { .. }) { 1.0 } else { (self.get)(base) }
+    /// The value that a configuration has, for `matrix`.
+    pub fn default(&self, base: &TrainConfig, matrix: &Csr) -> f64 {
+        let value = (self.get)(base);
+        match self.scale {
+            Scale::Multiple { .. } if value > 0.0 => rounded(value / self.unit(base, matrix).max(f64::MIN_POSITIVE)),
+            Scale::Multiple { .. } => 1.0,
+            _ => value,
+        }
+    }
+
+    /// What `matrix` settles where the other settings are those of a configuration: the unit of a multiple.
+    pub fn unit(&self, config: &TrainConfig, matrix: &Csr) -> f64 {
+        let mut open = config.clone();
+        (self.set)(&mut open, 0.0);
+        (self.get)(&settle(&open, matrix))
     }
 
     /// The value at a place between 0 and 1.
@@ -63,8 +80,10 @@ impl Parameter {
     fn range(&self, default: f64) -> (f64, f64) {
         match self.scale {
             Scale::Even { low, high } => (low.min(default), high.max(default)),
+            // A wild guess does not make all else a corner.
+            Scale::Multiple { low, high } => (low.min(default.max(low / BEYOND)), high.max(default.min(high * BEYOND))),
             // What is 0 has no place on a log scale: 0 stands for something else there.
-            Scale::Multiple { low, high } | Scale::Log { low, high } | Scale::Whole { low, high } => {
+            Scale::Log { low, high } | Scale::Whole { low, high } => {
                 (if default > 0.0 { low.min(default) } else { low }, high.max(default))
             }
             Scale::Choice(count) => (0.0, f64::from(count)),
@@ -83,9 +102,9 @@ const LINEAR: &[ModelKind] = &[ModelKind::Linear, ModelKind::Blend];
 const SGD: &[ModelKind] = &[ModelKind::Softmax, ModelKind::Bpr];
 const SOFTMAX: &[ModelKind] = &[ModelKind::Softmax];
 
-/// Whole registers.
+/// Whole registers; 0 is left to the data.
 fn dimension(value: f64) -> usize {
-    ((value / 8.0).round() as usize).max(1) * 8
+    if value > 0.0 { ((value / 8.0).round() as usize).max(1) * 8 } else { 0 }
 }
 
 /// All that is searched. Ranges are wide enough for dense and sparse data alike; the sampler narrows them.
@@ -105,13 +124,6 @@ pub const ALL: &[Parameter] = &[
         set: |config, value| config.epochs = value as usize,
     },
     Parameter {
-        name: "regularization",
-        models: IALS,
-        scale: Scale::Multiple { low: 0.05, high: 20.0 },
-        get: |config| config.regularization,
-        set: |config, value| config.regularization = value,
-    },
-    Parameter {
         name: "regularization_exponent",
         models: IALS,
         scale: Scale::Even { low: 0.0, high: 1.0 },
@@ -124,6 +136,14 @@ pub const ALL: &[Parameter] = &[
         scale: Scale::Multiple { low: 0.05, high: 20.0 },
         get: |config| config.unobserved_weight,
         set: |config, value| config.unobserved_weight = value,
+    },
+    // After what its unit depends on.
+    Parameter {
+        name: "regularization",
+        models: IALS,
+        scale: Scale::Multiple { low: 0.05, high: 20.0 },
+        get: |config| config.regularization,
+        set: |config, value| config.regularization = value,
     },
     Parameter {
         name: "item_frequency_exponent",
@@ -172,8 +192,7 @@ pub const ALL: &[Parameter] = &[
         models: FILTER,
         scale: Scale::Multiple { low: 0.25, high: 2.0 },
         get: |config| config.filter.components as f64,
-        // Nothing is settled where nothing can be: that stays left to the data.
-        set: |config, value| config.filter.components = if value > 0.0 { dimension(value) } else { 0 },
+        set: |config, value| config.filter.components = dimension(value),
     },
     Parameter {
         name: "filter.low_pass_exponent",

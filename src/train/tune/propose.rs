@@ -115,8 +115,14 @@ mod tests {
     use super::super::trial::Measured;
     use super::*;
     use crate::config::TrainConfig;
+    use crate::features::Csr;
 
     const SEED: u64 = 42;
+
+    fn space() -> Space {
+        let rows = (0..30).map(|user| (0..5).map(|step| ((user + step * 3) % 20, 1.0)).collect()).collect();
+        Space::new(&TrainConfig::default(), &Csr::from_rows(20, rows))
+    }
 
     fn measured(candidate: Candidate, score: f32) -> Trial {
         let rung = Measured { values: vec![score], failure: None, seconds: 1.0 };
@@ -133,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_better_a_model_the_more_of_the_trials_it_gets() {
-        let space = Space::new(&TrainConfig::default());
+        let space = space();
         let models = [ModelKind::Popularity, ModelKind::Ials, ModelKind::Linear, ModelKind::Filter];
         let mut trials = defaults(
             &space,
@@ -152,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_blend_begins_with_the_best_of_every_part_and_then_changes_one_part_at_a_time() {
-        let space = Space::new(&TrainConfig::default());
+        let space = space();
         let models = [ModelKind::Blend];
         let mut trials = defaults(&space, &[(ModelKind::Blend, 0.5), (ModelKind::Ials, 0.3), (ModelKind::Linear, 0.3)]);
         let better_ials = space.candidate(ModelKind::Ials, &vec![0.3; space.dims(ModelKind::Ials)]);
@@ -176,7 +182,7 @@ mod tests {
 
     #[test]
     fn nothing_is_proposed_twice_even_while_it_is_under_way() {
-        let space = Space::new(&TrainConfig::default());
+        let space = space();
         let models = [ModelKind::Blend, ModelKind::Linear];
         let mut trials = defaults(&space, &[(ModelKind::Blend, 0.5), (ModelKind::Linear, 0.5)]);
         for _ in 0..30 {

@@ -2,6 +2,8 @@
 //! leave to the data is searched as a multiple of what the data settles, so that one candidate means the same on a sample
 //! of the users, inside a split, and on everything. A candidate that keeps a default leaves the configuration as it was.
 
+use std::collections::BTreeMap;
+
 use super::parameter::{ALL, Parameter, Scale};
 use super::trial::Candidate;
 use crate::config::{ModelKind, TrainConfig};
@@ -27,9 +29,9 @@ pub struct Space {
 }
 
 impl Space {
-    /// The space whose defaults are those of `base`.
-    pub fn new(base: &TrainConfig) -> Self {
-        Self { base: base.clone(), defaults: ALL.iter().map(|parameter| parameter.default(base)).collect() }
+    /// The space whose defaults are those of `base`, for data of the size of `matrix`.
+    pub fn new(base: &TrainConfig, matrix: &Csr) -> Self {
+        Self { base: base.clone(), defaults: ALL.iter().map(|parameter| parameter.default(base, matrix)).collect() }
     }
 
     /// The model that is configured.
@@ -65,28 +67,38 @@ impl Space {
         own.map(|((parameter, default), value)| parameter.place(*value, default)).collect()
     }
 
-    /// The settings of a candidate that are not the defaults, by name, for tables: `filter.neighbours`.
-    pub fn changes(&self, candidate: &Candidate) -> Vec<(&'static Parameter, f64)> {
+    /// The parameters of a candidate that do not have their defaults.
+    fn changes(&self, candidate: &Candidate) -> Vec<(&'static Parameter, f64)> {
         let own = self.of(candidate.model).zip(&candidate.values);
         own.filter(|((_, default), value)| default != *value)
             .map(|((parameter, _), value)| (parameter, *value))
             .collect()
     }
 
+    /// All parameters of a candidate by name, as numbers, in the units of the configuration for a matrix.
+    pub fn settled(&self, candidate: &Candidate, matrix: &Csr) -> BTreeMap<String, f64> {
+        let settled = settle(&self.config(candidate, matrix), matrix);
+        let own = self.of(candidate.model);
+        own.map(|(parameter, _)| (parameter.name.to_owned(), (parameter.get)(&settled))).collect()
+    }
+
     /// The configuration of a candidate for a training matrix. Multiples are of what `matrix` settles.
     pub fn config(&self, candidate: &Candidate, matrix: &Csr) -> TrainConfig {
         let mut config = TrainConfig { model: candidate.model, ..self.base.clone() };
-        let settled = settle(&config, matrix);
-        for (parameter, value) in self.changes(candidate) {
-            match parameter.scale {
-                Scale::Multiple { .. } => {
-                    (parameter.set)(&mut config, rounded((parameter.get)(&settled) * value));
-                }
-                _ => (parameter.set)(&mut config, value),
-            }
+        let (multiples, plain): (Vec<_>, Vec<_>) = self.changes(candidate).into_iter().partition(is_multiple);
+        for (parameter, value) in plain {
+            (parameter.set)(&mut config, value);
+        }
+        for (parameter, value) in multiples {
+            let unit = parameter.unit(&config, matrix);
+            (parameter.set)(&mut config, rounded(unit * value));
         }
         config
     }
+}
+
+fn is_multiple((parameter, _): &(&Parameter, f64)) -> bool {
+    matches!(parameter.scale, Scale::Multiple { .. })
 }
 
 /// To three digits: what is written to a file is exactly what was measured, and can be read.
@@ -105,7 +117,7 @@ mod tests {
     #[test]
     fn the_default_candidate_leaves_the_configuration_as_it_is() {
         let base = TrainConfig { epochs: 7, regularization: 0.5, ..TrainConfig::default() };
-        let space = Space::new(&base);
+        let space = Space::new(&base, &matrix());
         for model in MODELS {
             let candidate = space.default_of(model);
             assert_eq!(space.config(&candidate, &matrix()), TrainConfig { model, ..base.clone() });
@@ -115,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_model_has_the_parameters_that_change_it_and_no_others() {
-        let space = Space::new(&TrainConfig::default());
+        let space = Space::new(&TrainConfig::default(), &matrix());
         let has = |model, name: &str| space.of(model).any(|(parameter, _)| parameter.name == name);
         assert!(has(ModelKind::Softmax, "sgd.log_q") && !has(ModelKind::Bpr, "sgd.log_q"));
         assert!(has(ModelKind::Filter, "filter.low_pass") && !has(ModelKind::Blend, "filter.low_pass"));
@@ -128,7 +140,7 @@ mod tests {
 
     #[test]
     fn what_the_data_settles_is_searched_in_multiples_of_it() {
-        let space = Space::new(&TrainConfig::default());
+        let space = Space::new(&TrainConfig::default(), &matrix());
         let mut candidate = space.default_of(ModelKind::Ials);
         let place = space.of(ModelKind::Ials).position(|(parameter, _)| parameter.name == "regularization").unwrap();
         candidate.values[place] = 2.0;
@@ -139,8 +151,32 @@ mod tests {
     }
 
     #[test]
+    fn a_configured_penalty_is_where_the_search_begins_and_not_its_unit() {
+        let base = TrainConfig { regularization: 1e6, ..TrainConfig::default() };
+        let space = Space::new(&base, &matrix());
+        let default = space.default_of(ModelKind::Ials);
+        assert_eq!(space.config(&default, &matrix()).regularization, 1e6);
+        let middle = space.candidate(ModelKind::Ials, &vec![0.4; space.dims(ModelKind::Ials)]);
+        assert!(space.config(&middle, &matrix()).regularization < 100.0);
+    }
+
+    #[test]
+    fn a_penalty_keeps_its_meaning_under_another_exponent() {
+        let space = Space::new(&TrainConfig::default(), &matrix());
+        let names: Vec<&str> = space.of(ModelKind::Ials).map(|(parameter, _)| parameter.name).collect();
+        let place = |name| names.iter().position(|other| *other == name).unwrap();
+        let mut candidate = space.default_of(ModelKind::Ials);
+        candidate.values[place("regularization")] = 2.0;
+        candidate.values[place("regularization_exponent")] = 1.0;
+        candidate.values[place("unobserved_weight")] = 3.0;
+        let config = space.config(&candidate, &matrix());
+        let open = settle(&TrainConfig { regularization: 0.0, ..config.clone() }, &matrix());
+        assert!((config.regularization / open.regularization - 2.0).abs() < 0.01);
+    }
+
+    #[test]
     fn every_point_of_the_cube_is_a_valid_configuration_and_comes_back() {
-        let space = Space::new(&TrainConfig::default());
+        let space = Space::new(&TrainConfig::default(), &matrix());
         for model in MODELS {
             for at in [0.0, 0.21, 0.5, 0.83, 1.0] {
                 let candidate = space.candidate(model, &vec![at; space.dims(model)]);

@@ -53,7 +53,8 @@ fn plan(trials: usize, threads: usize) -> Plan {
 }
 
 fn space() -> Space {
-    Space::new(&TrainConfig { model: ModelKind::Ials, epochs: 3, ..TrainConfig::default() })
+    let base = TrainConfig { model: ModelKind::Ials, epochs: 3, ..TrainConfig::default() };
+    Space::new(&base, &course().holdouts(0)[0].train.matrix)
 }
 
 /// All trials, and the records that were newly made.
