@@ -130,20 +130,25 @@ pub(super) fn parts<'a>(log: &'a Log<'a>, split: Split) -> impl Iterator<Item = 
         }
     };
     (0..folds).map(move |fold| {
-        let splitter: &dyn Splitter = match split {
-            Split::Time { train } if log.has_times() => &TimeSplit { train },
-            Split::Time { .. } => &PairFold { folds: 5, fold: 0 },
-            Split::LeaveLastOut => &LeaveLastOut,
-            Split::Folds { folds } => &PairFold { folds, fold },
-        };
-        let mut holdout = log.holdout(splitter)?;
+        let splitter = splitter(log, split, fold);
+        let mut holdout = log.holdout(&*splitter)?;
         if let Some(note) = &note {
             holdout.split.clone_from(note);
         } else if matches!(split, Split::Time { .. }) && !log.has_times() {
             holdout.split.insert_str(0, "events have no times to split by: ");
         }
-        Ok((holdout, log.split(splitter).0.validation()))
+        Ok((holdout, log.split(&*splitter).0.validation()))
     })
+}
+
+/// What makes one hold-out of a split; only folds have several.
+pub(super) fn splitter(log: &Log<'_>, split: Split, fold: u64) -> Box<dyn Splitter> {
+    match split {
+        Split::Time { train } if log.has_times() => Box::new(TimeSplit { train }),
+        Split::Time { .. } => Box::new(PairFold { folds: 5, fold: 0 }),
+        Split::LeaveLastOut => Box::new(LeaveLastOut),
+        Split::Folds { folds } => Box::new(PairFold { folds, fold }),
+    }
 }
 
 /// Trains and measures all contenders on every part, beside popularity. At least one contender.

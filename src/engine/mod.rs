@@ -11,6 +11,8 @@ mod operations;
 mod options;
 mod questions;
 mod snapshots;
+mod tuned;
+mod tuning;
 mod writes;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +25,8 @@ pub use options::{
     Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged, Page, Put,
     SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained,
 };
+pub use tuned::{TuneOptions, Tuned, TunedTrial};
+pub use tuning::changes;
 
 use crate::config::Config;
 use crate::error::Result;
@@ -65,6 +69,8 @@ struct Inner {
     switching: Mutex<()>,
     /// Held while a model is trained.
     training: Mutex<()>,
+    /// Held while settings are searched.
+    tuning: Mutex<()>,
     jobs: Jobs,
 }
 
@@ -104,6 +110,7 @@ impl Engine {
                 freshness: Freshness::default(),
                 switching: Mutex::new(()),
                 training: Mutex::new(()),
+                tuning: Mutex::new(()),
                 jobs,
             }),
         };
