@@ -11,6 +11,7 @@ mod failure;
 mod liked;
 mod logs;
 mod output;
+mod patch;
 mod place;
 mod remote;
 mod render;

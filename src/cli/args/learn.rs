@@ -164,7 +164,7 @@ pub enum SnapshotCommand {
     },
 }
 
-fn split(text: &str) -> Result<Split, String> {
+pub fn split(text: &str) -> Result<Split, String> {
     let time = |share: &str| match share.parse() {
         Ok(train) if (0.01..=0.99).contains(&train) => Ok(Split::Time { train }),
         _ => Err(format!("\"{share}\" is not a share between 0.01 and 0.99")),

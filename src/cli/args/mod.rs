@@ -12,10 +12,12 @@ use crate::ingest;
 mod data;
 mod learn;
 mod query;
+mod tune;
 
 pub use data::{ExportArgs, ImportArgs, ItemCommand, RecordKind, UserCommand};
 pub use learn::{EvaluateArgs, SnapshotCommand, TrainArgs, WhenActive};
 pub use query::{ExplainArgs, ListArgs, Narrow, RecommendArgs, SimilarArgs};
+pub use tune::TuneArgs;
 
 /// An embedded recommendation engine: events in; trained, indexed and served recommendations out.
 #[derive(Debug, Parser)]
@@ -132,6 +134,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Learn a snapshot from the events, measure it, and put it live if it passes the gate
     Train(TrainArgs),
+    /// Search models and settings, and write the best into the configuration
+    Tune(TuneArgs),
     /// Measure models on held-out events, beside popularity
     Evaluate(EvaluateArgs),
     /// What should these users see next?

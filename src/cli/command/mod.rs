@@ -16,6 +16,7 @@ mod similar;
 mod snapshot;
 mod stats;
 mod train;
+mod tune;
 mod user;
 
 use super::args::{Args, Command};
@@ -32,6 +33,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Command::Import(args) => import::run(&context, args),
         Command::Export(args) => export::run(&context, args),
         Command::Train(args) => train::run(context, args),
+        Command::Tune(args) => tune::run(&context, args),
         Command::Evaluate(args) => evaluate::run(context, args),
         Command::Recommend(args) => recommend::run(&context, args),
         Command::Similar(args) => similar::run(&context, args),

@@ -4,8 +4,10 @@
 pub mod answer;
 pub mod imported;
 pub mod report;
+pub mod search;
 pub mod snapshot;
 pub mod stats;
+pub mod tune;
 
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle, presets};
 

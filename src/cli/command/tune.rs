@@ -1,0 +1,100 @@
+//! `savor tune`: searches models and settings, and writes what it chose into the configuration that `savor train` reads.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::cli::args::TuneArgs;
+use crate::cli::bars::Bars;
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::output::tell;
+use crate::cli::patch::patched;
+use crate::cli::render::{search, tune};
+use crate::cli::signals::Stop;
+use crate::config::{Config, TrainConfig};
+use crate::engine::{TuneOptions, Tuned, changes};
+use crate::error::Error;
+
+pub fn run(context: &Context, args: TuneArgs) -> Result<(), Failure> {
+    let target = (!args.dry_run).then(|| Target::of(context, args.write)).transpose()?;
+    let engine = context.open()?;
+    let options = TuneOptions {
+        train: None,
+        models: args.models,
+        metric: args.metric,
+        trials: args.trials,
+        minutes: args.minutes,
+        inside: args.inside_split,
+        seed: args.seed,
+        fresh: args.fresh,
+        memory_mib: args.memory,
+    };
+    let bars = Bars::new(Stop::on_signal()?);
+    let tuned = engine.tune(&options, &bars);
+    bars.finish();
+    if matches!(tuned, Err(Error::Cancelled(_))) {
+        tell("what is finished is kept: the same command goes on from there");
+    }
+    let tuned = tuned?;
+    if let Some(file) = &args.plot {
+        fs::write(file, search::page(&tuned).html()).map_err(Error::io(file))?;
+    }
+    let written = target.map(|target| target.write(&tuned.train)).transpose()?;
+    context.output.show(&Done { tuned, written }, |done| tune::table(&done.tuned, done.written.as_deref()))
+}
+
+/// The result, and the file that holds the settings now.
+#[derive(Serialize)]
+struct Done {
+    #[serde(flatten)]
+    tuned: Tuned,
+    written: Option<PathBuf>,
+}
+
+/// Where the settings go: a file, and what it says until now.
+struct Target {
+    file: PathBuf,
+    text: String,
+    config: Config,
+}
+
+impl Target {
+    /// Reads the file, and tries whether it can be written to: not after an hour of searching.
+    fn of(context: &Context, write: Option<PathBuf>) -> Result<Self, Failure> {
+        let in_use = context.config_file();
+        let file = write.or_else(|| in_use.clone()).unwrap_or_else(|| context.data.join("savor.toml"));
+        // A new file holds everything that counts until now.
+        let source = if file.is_file() { Some(file.clone()) } else { in_use };
+        let text =
+            source.as_ref().map_or(Ok(String::new()), |file| fs::read_to_string(file).map_err(Error::io(file)))?;
+        let config = Config::from_toml(&text).map_err(|error| error.within(&file.display().to_string()))?;
+        let target = Self { file, text, config };
+        let other = TrainConfig { seed: !target.config.train.seed >> 1, ..target.config.train.clone() };
+        target.patched(&other)?;
+        Ok(target)
+    }
+
+    fn patched(&self, train: &TrainConfig) -> Result<String, Error> {
+        patched(&self.text, "train", &changes(&self.config.train, train))
+            .map_err(|error| error.within(&self.file.display().to_string()))
+    }
+
+    /// Writes the settings, whole or not at all.
+    fn write(self, train: &TrainConfig) -> Result<PathBuf, Failure> {
+        let text = self.patched(train)?;
+        if text != self.text || !self.file.is_file() {
+            replace(&self.file, &text)?;
+        }
+        Ok(self.file)
+    }
+}
+
+fn replace(file: &Path, text: &str) -> Result<(), Error> {
+    // A link stays a link.
+    let file = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
+    let beside = file.with_extension("toml.new");
+    fs::write(&beside, text).map_err(Error::io(&beside))?;
+    fs::rename(&beside, &file).map_err(Error::io(&file))
+}

@@ -1,0 +1,68 @@
+//! A search for settings as a table: every trial, the best first.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{count, table as empty};
+use crate::engine::{Tuned, TunedTrial};
+
+/// Conditions, trials, and what was chosen.
+pub fn table(tuned: &Tuned, written: Option<&Path>) -> String {
+    let mut text = format!(
+        "{} on {}, {} users; {} trials in {:.0} s{}\n\n",
+        tuned.metric,
+        tuned.split,
+        count(tuned.users),
+        tuned.trials.len(),
+        tuned.seconds,
+        if tuned.resumed > 0 { format!(", {} measurements of an earlier run", tuned.resumed) } else { String::new() },
+    );
+    text += &trials(tuned);
+    text += &format!("\n\nchosen: trial {}, {}", tuned.chosen, tuned.reason);
+    text += &match written {
+        Some(file) => format!("\nwritten to {}: `savor train` takes it from there", file.display()),
+        None => "\nnothing is written".into(),
+    };
+    text
+}
+
+fn trials(tuned: &Tuned) -> String {
+    let rungs = tuned.rungs.iter().map(String::as_str);
+    let header: Vec<&str> = ["trial", "model"].into_iter().chain(rungs).chain(["ahead", "s", "settings"]).collect();
+    let mut table = empty(&header, &Vec::from_iter((0..header.len() - 1).filter(|place| *place != 1)));
+    for trial in &tuned.trials {
+        let scores = trial.scores.iter().map(|score| score.map(|score| format!("{score:.4}")).unwrap_or_default());
+        let first = [
+            format!("{}{}", if trial.number == tuned.chosen { "> " } else { "" }, trial.number),
+            trial.model.name().into(),
+        ];
+        let last = [ahead(trial), format!("{:.1}", trial.seconds), told(trial)];
+        table.add_row(first.into_iter().chain(scores).chain(last));
+    }
+    table.trim_fmt()
+}
+
+/// How far ahead of the configured model's default, with the standard error.
+pub fn ahead(trial: &TunedTrial) -> String {
+    let error = trial.error.map_or(String::new(), |error| format!(" ± {error:.4}"));
+    trial.ahead.map_or(String::new(), |ahead| format!("{ahead:+.4}{error}"))
+}
+
+/// What is special about a trial.
+pub fn told(trial: &TunedTrial) -> String {
+    match &trial.failure {
+        Some(failure) => failure.clone(),
+        None if trial.is_default => "as configured".into(),
+        None => settings(&trial.settings),
+    }
+}
+
+fn settings(settings: &BTreeMap<String, Value>) -> String {
+    settings
+        .iter()
+        .map(|(path, value)| format!("{path}={}", value.to_string().trim_matches('"')))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
