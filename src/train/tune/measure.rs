@@ -57,7 +57,7 @@ fn on_holdout(
     let mut config = space.config(candidate, matrix);
     // The lane's threads.
     config.threads = 0;
-    let data = TrainingData { matrix, validation: Some(holdout), ratings: None };
+    let data = TrainingData { matrix, validation: Some(holdout), ratings: None, warm: None };
     let (model, _) = train(&data, &config, progress)?;
     user_values(holdout, &ModelScorer::new("candidate", &model, matrix), metric, progress)
 }

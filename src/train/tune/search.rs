@@ -195,7 +195,9 @@ impl Search<'_> {
     fn recorded(&self, job: Job) -> Option<Measured> {
         let candidate = &self.trials.get(job.place)?.candidate;
         let is_it = |record: &&Record| {
-            record.rung as usize == job.rung && record.model == candidate.model && record.values == candidate.values
+            record.rung as usize == job.rung
+                && record.model == candidate.model
+                && same(&record.values, &candidate.values)
         };
         self.records.iter().find(is_it).map(|record| record.measured.clone())
     }
@@ -259,4 +261,9 @@ impl Search<'_> {
             seconds_left: (finished > 0).then(|| by_trials.min(by_time)),
         });
     }
+}
+
+/// Whether values are the same, but for what a text of them may lose.
+fn same(a: &[f64], b: &[f64]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-12 * a.abs())
 }
