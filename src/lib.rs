@@ -59,7 +59,8 @@ pub use config::{
 };
 pub use engine::{
     Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged,
-    Page, Put, SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, VectorFile, build_bundle,
+    Page, Put, SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial,
+    VectorFile, build_bundle,
 };
 pub use error::{Error, Result};
 pub use eval::{Comparison, CurvePoint, Difference, Estimate, ListFigures, ModelReport, Report, Slice, SliceKind};
