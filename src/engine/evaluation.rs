@@ -141,13 +141,8 @@ pub(super) fn parts<'a>(log: &'a Log<'a>, split: Split) -> impl Iterator<Item = 
     })
 }
 
-/// The part of a log that a split leaves for training.
-pub(super) fn training_part<'a>(log: &Log<'a>, split: Split) -> Log<'a> {
-    log.split(&*splitter(log, split, 0)).0
-}
-
-/// A log without times is not split by them.
-fn splitter(log: &Log<'_>, split: Split, fold: u64) -> Box<dyn Splitter> {
+/// What makes one hold-out of a split; only folds have several.
+pub(super) fn splitter(log: &Log<'_>, split: Split, fold: u64) -> Box<dyn Splitter> {
     match split {
         Split::Time { train } if log.has_times() => Box::new(TimeSplit { train }),
         Split::Time { .. } => Box::new(PairFold { folds: 5, fold: 0 }),

@@ -57,6 +57,10 @@ impl TuneOptions {
         if !(1..=100_000).contains(&self.trials) {
             return Err(Error::invalid("trials", format!("is {}, expected 1 to 100000", self.trials)));
         }
+        if matches!(self.inside, Some(Split::Folds { .. })) {
+            let reason = "is by folds, which leave no event unseen; give a split by time or leave-last-out";
+            return Err(Error::invalid("inside", reason));
+        }
         match self.minutes {
             Some(minutes) if !(minutes >= 0.0 && minutes.is_finite()) => {
                 Err(Error::invalid("minutes", format!("is {minutes}, expected a number from 0")))

@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::evaluation::training_part;
+use super::evaluation::splitter;
 use super::{Engine, TuneOptions, Tuned, TunedTrial};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
@@ -47,7 +47,7 @@ impl Engine {
         log.order_ties(&view)?;
         drop(view);
         let log = match options.inside {
-            Some(split) => training_part(&log, split),
+            Some(split) => log.split(&*splitter(&log, split, 0)).0,
             None => log,
         };
         let course = Course::new(&log)?;

@@ -1,7 +1,8 @@
 //! One metric, user by user: what a search compares, and what a paired standard error needs.
 
 use super::Scorer;
-use super::metric::{HitRate, Map, Metric, Mrr, Ndcg, Recall, RecallMin};
+use super::evaluator::METRICS;
+use super::metric::Metric;
 use super::rank::rank;
 use crate::error::{Error, Result};
 use crate::features::Holdout;
@@ -17,14 +18,13 @@ pub struct MetricAt {
 impl MetricAt {
     /// The metric of a name. Errors: [`Error::Invalid`] with what there is.
     pub fn named(name: &str) -> Result<Self> {
-        const ALL: [&dyn Metric; 6] = [&Recall, &RecallMin, &Ndcg, &Map, &Mrr, &HitRate];
         let known = |(word, k): (&str, &str)| {
-            let metric = ALL.into_iter().find(|metric| metric.name() == word)?;
+            let metric = METRICS.into_iter().find(|metric| metric.name() == word)?;
             let k = k.parse().ok().filter(|k| (1..=10_000).contains(k))?;
             Some(Self { metric, k })
         };
         name.split_once('@').and_then(known).ok_or_else(|| {
-            let names = ALL.map(|metric| format!("{}@k", metric.name())).join(", ");
+            let names = METRICS.map(|metric| format!("{}@k", metric.name())).join(", ");
             Error::invalid("metric", format!("is \"{name}\", expected one of {names}, such as ndcg@10"))
         })
     }

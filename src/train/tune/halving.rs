@@ -51,6 +51,8 @@ mod tests {
 
     const RUNGS: usize = 3;
 
+    type Next = fn(&[&Trial], &dyn Fn(usize, usize) -> bool) -> Option<(usize, usize)>;
+
     fn trial() -> Trial {
         Trial::new(Candidate { model: ModelKind::Ials, values: Vec::new() }, false, RUNGS)
     }
@@ -61,11 +63,7 @@ mod tests {
         trial.rungs[rung] = Some(Measured { values: vec![value], failure: None, seconds: 1.0 });
     }
 
-    fn climb_all(
-        trials: &mut [Trial],
-        qualities: &[f64],
-        next: fn(&[&Trial], &dyn Fn(usize, usize) -> bool) -> Option<(usize, usize)>,
-    ) {
+    fn climb_all(trials: &mut [Trial], qualities: &[f64], next: Next) {
         while let Some((place, rung)) = next(&trials.iter().collect::<Vec<_>>(), &|_, _| false) {
             measure(&mut trials[place], rung, qualities[place]);
         }

@@ -80,7 +80,7 @@ fn blend(space: &Space, seed: u64, number: usize, trials: &[Trial]) -> Candidate
     }
     let axes: Vec<usize> = axes(space, part).collect();
     // Half of the part's axes, others each time.
-    let half = axes.iter().enumerate().filter(|(place, _)| (place + number / PARTS.len()) % 2 == 0);
+    let half = axes.iter().enumerate().filter(|(place, _)| (place + number / PARTS.len()).is_multiple_of(2));
     let half: Vec<usize> = half.map(|(_, axis)| *axis).collect();
     let stepped = step_from(seed, number, &space.point(&best_blend), &half, STEP);
     let mut candidate = space.candidate(ModelKind::Blend, &stepped);

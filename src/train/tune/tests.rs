@@ -68,8 +68,11 @@ fn run(plan: &Plan, records: Vec<Record>, progress: &dyn Progress) -> (Result<Ve
     (trials, kept.into_inner().unwrap())
 }
 
+/// Of each rung, where it was measured.
+type Values = Vec<Option<Vec<f32>>>;
+
 /// What was found, without how long it took.
-fn found(trials: &[Trial]) -> Vec<(ModelKind, Vec<f64>, Vec<Option<Vec<f32>>>)> {
+fn found(trials: &[Trial]) -> Vec<(ModelKind, Vec<f64>, Values)> {
     let values = |trial: &Trial| trial.rungs.iter().map(|rung| rung.as_ref().map(|of| of.values.clone())).collect();
     trials.iter().map(|trial| (trial.candidate.model, trial.candidate.values.clone(), values(trial))).collect()
 }
