@@ -5,7 +5,8 @@
 mod support;
 
 use savor::{
-    Contender, Engine, EvaluateOptions, Evaluation, Event, Silent, SliceKind, Split, TrainConfig, TrainOptions, report,
+    Contender, Engine, EvaluateOptions, Evaluation, Event, ModelKind, Silent, SliceKind, Split, TrainConfig,
+    TrainOptions, report,
 };
 use support::{GROUP, GROUPS, Random, USERS, config, item, time, world};
 
@@ -62,7 +63,8 @@ fn snapshots_are_compared_on_events_that_neither_has_seen() {
     let train = |train: TrainConfig| {
         engine.train(&TrainOptions { train: Some(train), measure: false, ..TrainOptions::default() }).unwrap()
     };
-    let crushed = train(TrainConfig { dimension: 1, epochs: 1, regularization: 1e6, ..config().train });
+    let crushed =
+        train(TrainConfig { model: ModelKind::Ials, dimension: 1, epochs: 1, regularization: 1e6, ..config().train });
     // The second has seen more, and an item that the first does not know.
     let newer = |user: usize, name: String, seconds| Event::new(format!("u{user}"), name, "click").at(time(seconds));
     let more: Vec<_> = (0..8).map(|user| newer(user * GROUPS, "novelty".into(), 5_000)).collect();

@@ -7,7 +7,7 @@ mod support;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use savor::{Engine, Event, Gate, Query, SnapshotState, TrainConfig, TrainOptions};
+use savor::{Engine, Event, Gate, ModelKind, Query, SnapshotState, TrainConfig, TrainOptions};
 use support::{config, item, world};
 
 fn train_with_seed(engine: &Engine, seed: u64) -> savor::SnapshotId {
@@ -89,7 +89,7 @@ fn a_worse_model_does_not_pass_the_gate() {
     let engine = world(dir.path());
     let good = engine.train(&TrainOptions::default()).unwrap();
     engine.activate_if(good, &Gate::no_worse("ndcg@10", 0.0)).unwrap();
-    let train = TrainConfig { dimension: 1, epochs: 1, regularization: 1e6, ..config().train };
+    let train = TrainConfig { model: ModelKind::Ials, dimension: 1, epochs: 1, regularization: 1e6, ..config().train };
     let bad = engine.train(&TrainOptions { train: Some(train), ..TrainOptions::default() }).unwrap();
     let error = engine.activate_if(bad, &Gate::no_worse("ndcg@10", 0.0)).unwrap_err();
     assert_eq!(error.code(), "gate_failed", "{error}");
@@ -145,7 +145,14 @@ fn rejected_snapshots_neither_pile_up_nor_displace_the_ones_that_served() {
     let good: Vec<_> = (0..2).map(|_| engine.train(&TrainOptions::default()).unwrap()).collect();
     good.iter().for_each(|id| engine.activate(*id).unwrap());
     for seed in 0..4 {
-        let train = TrainConfig { dimension: 1, epochs: 1, regularization: 1e6, seed, ..config().train };
+        let train = TrainConfig {
+            model: ModelKind::Ials,
+            dimension: 1,
+            epochs: 1,
+            regularization: 1e6,
+            seed,
+            ..config().train
+        };
         let bad = engine.train(&TrainOptions { train: Some(train), ..TrainOptions::default() }).unwrap();
         assert_eq!(engine.activate_if(bad, &Gate::no_worse("ndcg@10", 0.0)).unwrap_err().code(), "gate_failed");
     }
