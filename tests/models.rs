@@ -3,6 +3,8 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+// Engines of other configurations than the world's are opened here.
+#[allow(dead_code)]
 mod support;
 
 use std::path::Path;
@@ -10,7 +12,8 @@ use std::path::Path;
 use savor::{Config, Engine, Event, ModelKind, Query, RankQuery, Source, TrainOptions};
 use support::{USERS, events, item, items};
 
-const MODELS: [ModelKind; 3] = [ModelKind::Blend, ModelKind::Ials, ModelKind::Popularity];
+const MODELS: [ModelKind; 5] =
+    [ModelKind::Blend, ModelKind::Ials, ModelKind::Filter, ModelKind::Linear, ModelKind::Popularity];
 
 fn config(model: ModelKind) -> Config {
     let mut config = support::config();
