@@ -5,6 +5,7 @@
 mod bootstrap;
 mod lists;
 mod metric;
+mod ratings;
 mod report;
 mod scorer;
 mod top;
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 pub use metric::{HitRate, Map, Metric, Mrr, Ndcg, Recall, RecallMin};
+pub use ratings::{RatingErrors, RatingPredictor, RatingReport, evaluate_ratings};
 pub use report::{Estimate, ListFigures, ModelReport, Report};
 pub use scorer::{PopularityScorer, Scorer};
 

@@ -37,6 +37,7 @@ pub fn assemble(parts: Parts, blend: &BlendConfig, matrix: &Csr, config: &TrainC
         low_pass: blend.low_pass as f32,
         popularity: blend.popularity as f32,
         unit: mean_weight(matrix),
+        ratings: None,
     };
     let mut items = Matrix::zeros(n_items, mix.dim());
     for (item, scale) in scales.iter().enumerate() {
