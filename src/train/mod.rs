@@ -7,11 +7,15 @@ mod blend;
 mod fold_in;
 mod ials;
 mod model;
+mod pool;
+mod ratings;
 mod settle;
+mod sgd;
 #[cfg(test)]
 mod tests;
 mod trainer;
 
 pub use fold_in::{FoldIn, ItemParts, Mix};
 pub use model::{Model, ModelScorer, TrainingData};
+pub use ratings::ModelPredictor;
 pub use trainer::{train, trainer};

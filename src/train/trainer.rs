@@ -3,7 +3,9 @@
 use super::blend::{Parts, assemble};
 use super::ials::ials;
 use super::model::{Model, Trainer, TrainingData};
+use super::ratings::Ratings;
 use super::settle::settle;
+use super::sgd::{Bpr, Softmax};
 use crate::config::{BlendConfig, ModelKind, TrainConfig};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -24,6 +26,9 @@ pub fn train(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progr
 pub fn trainer(kind: ModelKind) -> Result<&'static dyn Trainer> {
     match kind {
         ModelKind::Ials | ModelKind::Blend => Ok(&Ials),
+        ModelKind::Bpr => Ok(&Bpr),
+        ModelKind::Softmax => Ok(&Softmax),
+        ModelKind::Ratings => Ok(&Ratings),
         ModelKind::Popularity => Ok(&Popularity),
         other => Err(Error::invalid("train.model", format!("{other:?} cannot be trained yet"))),
     }

@@ -59,7 +59,8 @@ pub fn ials(matrix: &Csr, config: &TrainConfig, progress: &dyn Progress) -> Resu
     pool.install(|| alternate(matrix, config, progress))
 }
 
-fn check(matrix: &Csr) -> Result<()> {
+/// Whether there is anything to learn from. Errors: [`Error::NoData`] and [`Error::Invalid`] as for [`ials`].
+pub fn check(matrix: &Csr) -> Result<()> {
     let remedy = "import events with a positive weight (see [events] in the configuration)";
     if matrix.nnz() == 0 {
         return Err(Error::no_data("no user prefers any item", remedy));
