@@ -61,7 +61,7 @@ pub use engine::{
     SpaceStats, Stats, TrainOptions, VectorFile, build_bundle,
 };
 pub use error::{Error, Result};
-pub use eval::{Estimate, ListFigures, ModelReport, Report};
+pub use eval::{Estimate, ListFigures, ModelReport, RatingErrors, RatingReport, Report};
 pub use progress::{Progress, Silent, Step};
 pub use record::*;
 pub use snapshot::{Manifest, OfflineMetric, SnapshotState};

@@ -5,15 +5,16 @@ use std::sync::TryLockError;
 use std::time::Instant;
 
 use super::{Engine, EvaluateOptions, Evaluation, TrainOptions, lock};
-use crate::config::{Split, TrainConfig};
+use crate::config::{ModelKind, Split, TrainConfig};
 use crate::error::{Error, Result};
 use crate::eval::{self, PopularityScorer, Report};
-use crate::features::{Holdout, LeaveLastOut, Log, PairFold, Splitter, TimeSplit};
+use crate::features::{Csr, Holdout, LeaveLastOut, Log, PairFold, RatedSplit, Splitter, TimeSplit};
 use crate::ingest;
 use crate::progress::{Progress, Silent, Step};
 use crate::record::{SnapshotId, Timestamp};
 use crate::snapshot::{self, Draft, OfflineMetric};
-use crate::train::{self, ModelScorer, TrainingData};
+use crate::store::View;
+use crate::train::{self, ModelPredictor, ModelScorer, TrainingData};
 
 impl Engine {
     /// Trains a snapshot and leaves it `validated`; [`Engine::activate_if`] lets it answer. Serving goes on meanwhile.
@@ -49,7 +50,7 @@ impl Engine {
         config.validate().map_err(|error| error.within("train"))?;
         let inner = &*self.inner;
         let view = inner.store.view();
-        let mut log = Log::read(&view, &inner.weights, progress)?;
+        let mut log = self.read_log(&view, config, progress)?;
         if let Some(file) = &options.test {
             let mut pairs = Vec::new();
             for (user, item) in ingest::pairs(file)? {
@@ -58,12 +59,13 @@ impl Engine {
             let validation = log.validation();
             let train = log.interactions(log.newest().min(Timestamp::now()));
             let split = "given test pairs, everything stored is for training".into();
+            let ratings = log.ratings().matrix(&train);
             let holdout = Holdout::from_pairs(train, pairs, split)?;
-            return self.measure(&holdout, validation.as_ref(), config, progress);
+            return self.measure(&holdout, validation.as_ref(), Rated::All(ratings), config, progress);
         }
         log.order_ties(&view)?;
-        let (holdout, validation) = split(&log, options.split.unwrap_or(inner.config.evaluate.split))?;
-        self.measure(&holdout, validation.as_ref(), config, progress)
+        let (holdout, validation, rated) = split(&log, options.split.unwrap_or(inner.config.evaluate.split))?;
+        self.measure(&holdout, validation.as_ref(), rated, config, progress)
     }
 
     fn build(&self, mut draft: Draft, config: &TrainConfig, measure: bool, progress: &dyn Progress) -> Result<()> {
@@ -71,7 +73,7 @@ impl Engine {
         let seen = inner.freshness.now();
         let view = inner.store.view();
         draft.trained_on(view.event_count()?, view.log_changes()?, view.newest_event()?);
-        let mut log = Log::read(&view, &inner.weights, progress)?;
+        let mut log = self.read_log(&view, config, progress)?;
         log.order_ties(&view)?;
         drop(view);
         let mut config = config.clone();
@@ -91,9 +93,11 @@ impl Engine {
         // An event dated in the future must not age all others.
         let interactions = log.interactions(log.newest().min(Timestamp::now()));
         let validation = log.validation();
+        let ratings = log.ratings().matrix(&interactions);
         drop(log);
         let last = LastLoss { progress, loss: Mutex::new(None) };
-        let data = TrainingData { matrix: &interactions.matrix, validation: validation.as_ref(), ratings: None };
+        let data =
+            TrainingData { matrix: &interactions.matrix, validation: validation.as_ref(), ratings: ratings.as_ref() };
         let (model, settled) = train::train(&data, &config, &last)?;
         draft.trained(settled, *lock(&last.loss));
         let id = draft.id();
@@ -102,14 +106,22 @@ impl Engine {
         Ok(())
     }
 
+    fn read_log<'a>(&'a self, view: &View<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<Log<'a>> {
+        let mut log = Log::read(view, &self.inner.weights, progress)?;
+        if config.model == ModelKind::Ratings {
+            log.know_raters();
+        }
+        Ok(log)
+    }
+
     fn offline_metrics(
         &self,
         log: &Log<'_>,
         config: &TrainConfig,
         progress: &dyn Progress,
     ) -> Result<(Vec<OfflineMetric>, TrainConfig)> {
-        let (holdout, validation) = split(log, self.inner.config.evaluate.split)?;
-        let evaluation = self.measure(&holdout, validation.as_ref(), config, progress)?;
+        let (holdout, validation, rated) = split(log, self.inner.config.evaluate.split)?;
+        let evaluation = self.measure(&holdout, validation.as_ref(), rated, config, progress)?;
         Ok((offline_metrics(&evaluation.report), evaluation.train))
     }
 
@@ -117,13 +129,14 @@ impl Engine {
         &self,
         holdout: &Holdout,
         validation: Option<&Holdout>,
+        rated: Rated,
         config: &TrainConfig,
         progress: &dyn Progress,
     ) -> Result<Evaluation> {
         let last = LastLoss { progress, loss: Mutex::new(None) };
         let began = Instant::now();
         let matrix = &holdout.train.matrix;
-        let data = TrainingData { matrix, validation, ratings: None };
+        let data = TrainingData { matrix, validation, ratings: rated.train() };
         let (model, settled) = train::train(&data, config, &last)?;
         let train_seconds = began.elapsed().as_secs_f64();
         let name = train::trainer(config.model)?.name();
@@ -131,12 +144,41 @@ impl Engine {
         let popularity = PopularityScorer::new(matrix);
         let report = eval::evaluate(holdout, &[&popularity, &scorer], &self.inner.config.evaluate, progress)?;
         let loss = lock(&last.loss).unwrap_or(f64::NAN);
-        Ok(Evaluation { train: settled, train_seconds, loss, report })
+        let ratings = rated.split().and_then(|split| {
+            let predictor = ModelPredictor::new(&model, &split.train)?;
+            Some(eval::evaluate_ratings(split, &predictor, &self.inner.config.evaluate))
+        });
+        Ok(Evaluation { train: settled, train_seconds, loss, report, ratings })
     }
 }
 
-/// The hold-out of a log, and the hold-out inside its training part. A log without times is not split by them.
-fn split(log: &Log<'_>, split: Split) -> Result<(Holdout, Option<Holdout>)> {
+/// The ratings of an evaluation, where the model is one of ratings.
+enum Rated {
+    /// All are for training.
+    All(Option<Csr>),
+    /// Some are for testing.
+    Split(Option<RatedSplit>),
+}
+
+impl Rated {
+    fn train(&self) -> Option<&Csr> {
+        match self {
+            Self::All(ratings) => ratings.as_ref(),
+            Self::Split(split) => split.as_ref().map(|split| &split.train),
+        }
+    }
+
+    fn split(&self) -> Option<&RatedSplit> {
+        match self {
+            Self::All(_) => None,
+            Self::Split(split) => split.as_ref(),
+        }
+    }
+}
+
+/// The hold-out of a log, the hold-out inside its training part, and the same split of its ratings. A log without times
+/// is not split by them.
+fn split(log: &Log<'_>, split: Split) -> Result<(Holdout, Option<Holdout>, Rated)> {
     let splitter: &dyn Splitter = match split {
         Split::Time { train } if log.has_times() => &TimeSplit { train },
         Split::Time { .. } => &PairFold { folds: 5, fold: 0 },
@@ -144,7 +186,8 @@ fn split(log: &Log<'_>, split: Split) -> Result<(Holdout, Option<Holdout>)> {
     };
     let holdout = log.holdout(splitter)?;
     let (train, _) = log.split(splitter);
-    Ok((holdout, train.validation()))
+    let rated = log.rated_split(splitter, &holdout.train);
+    Ok((holdout, train.validation(), Rated::Split(rated)))
 }
 
 /// Passes every step on and keeps the last loss.

@@ -1,15 +1,17 @@
 //! Evaluations: each metric of the model beside the baseline's, with intervals and the paired difference.
 
 use super::{count, table as empty};
+use crate::config::{ModelKind, TrainConfig};
 use crate::engine::Evaluation;
-use crate::eval::{Estimate, ListFigures, ModelReport, Report};
+use crate::eval::{Estimate, ListFigures, ModelReport, RatingReport, Report};
 
 /// Conditions first, then metrics, then what the lists look like.
 pub fn table(evaluation: &Evaluation) -> String {
-    let Evaluation { train, train_seconds, loss, report } = evaluation;
+    let Evaluation { train, train_seconds, loss, report, ratings } = evaluation;
+    let (dimension, epochs) = size(train);
     let mut text = format!(
         "split {} · {} users, {} test pairs ({} left out), ranked over all {} items\n\
-         trained on {} users, {} pairs in {train_seconds:.2} s: dimension {}, {} epochs, seed {}, loss {loss:.6}\n\
+         trained on {} users, {} pairs in {train_seconds:.2} s: dimension {dimension}, {epochs} epochs, seed {}, loss {loss:.6}\n\
          intervals of {} %, {} resamplings of the users, seed {}\n",
         report.split,
         count(report.users),
@@ -18,13 +20,14 @@ pub fn table(evaluation: &Evaluation) -> String {
         count(report.training_items),
         count(report.training_users),
         count(report.training_pairs),
-        train.dimension,
-        train.epochs,
         train.seed,
         (report.confidence * 1000.0).round() / 10.0,
         count(report.bootstrap),
         report.seed,
     );
+    if let Some(ratings) = ratings {
+        text += &format!("\n{}\n", rating_errors(ratings));
+    }
     if let Some((baseline, models)) = report.models.split_first() {
         for (place, model) in models.iter().enumerate() {
             let differences = report.differences.get(place).map_or(&[][..], Vec::as_slice);
@@ -33,6 +36,33 @@ pub fn table(evaluation: &Evaluation) -> String {
         text += &format!("\n{}\n", lists(report));
     }
     text
+}
+
+/// Length of the factors and number of passes; each kind of model has its own.
+fn size(train: &TrainConfig) -> (usize, usize) {
+    match train.model {
+        ModelKind::Bpr | ModelKind::Softmax => (train.sgd.dimension, train.sgd.epochs),
+        ModelKind::Ratings => (train.ratings.dimension, train.ratings.epochs),
+        _ => (train.dimension, train.epochs),
+    }
+}
+
+fn rating_errors(report: &RatingReport) -> String {
+    let mut table = empty(&["ratings", "rmse", "interval", "mae", "interval", "rmse to bias", "interval"], &[1, 3, 5]);
+    let cells = |estimate: Option<&Estimate>| {
+        let mean = estimate.map(|of| format!("{:.4}", of.mean)).unwrap_or_default();
+        [mean, estimate.map(|of| format!("{:.4} to {:.4}", of.low, of.high)).unwrap_or_default()]
+    };
+    for model in &report.models {
+        let [rmse, mae] = ["rmse", "mae"].map(|name| cells(model.errors.iter().find(|of| of.name == name)));
+        let difference = cells(model.differences.iter().find(|of| of.name == "rmse"));
+        table.add_row(std::iter::once(model.name.clone()).chain(rmse).chain(mae).chain(difference));
+    }
+    let (ratings, users, unknown) = (count(report.ratings), count(report.users), count(report.unknown));
+    format!(
+        "{ratings} test ratings of {users} users, {unknown} of them with a user or item not seen before\n{}",
+        table.trim_fmt()
+    )
 }
 
 fn metrics(baseline: &ModelReport, model: &ModelReport, differences: &[Estimate]) -> String {
