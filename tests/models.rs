@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+#[allow(dead_code)] // Here its small world is opened under many settings.
 mod support;
 
 use std::path::Path;
