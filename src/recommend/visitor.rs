@@ -61,13 +61,7 @@ impl Visitor {
             })?;
         }
         let row = |(item, value)| Some((context.snapshot?.row(item)?, value));
-        Ok(Self {
-            user,
-            history: past.finish().into_iter().filter_map(row).collect(),
-            seen,
-            is_fresh,
-            is_folded_in,
-        })
+        Ok(Self { user, history: past.finish().into_iter().filter_map(row).collect(), seen, is_fresh, is_folded_in })
     }
 }
 
