@@ -2,7 +2,8 @@
 
     python3 evaluate.py NAME KEY… -- COMMAND…
 
-A key is a metric of the model (`ndcg@10`), one of popularity in the same run (`pop_ndcg@10`), `train_s` (as the engine
+A key is a metric of the model (`ndcg@10`), one of popularity in the same run (`pop_ndcg@10`), an error of foretold ratings
+(`rmse`, and `mean_rmse`, `bias_rmse` of the baselines in the same run), `train_s` (as the engine
 measured it) or `peak_mib` (resident memory of the command, as the kernel counted it). What was not measured is not
 printed: the exit code is 1 then.
 """
@@ -36,6 +37,9 @@ def read(evaluation: dict) -> dict[str, str]:
     baseline, model = evaluation["report"]["models"][:2]
     figures = {metric["name"]: f"{metric['mean']:.4f}" for metric in model["metrics"]}
     figures |= {f"pop_{metric['name']}": f"{metric['mean']:.4f}" for metric in baseline["metrics"]}
+    for errors in (evaluation.get("ratings") or {}).get("models", []):
+        prefix = "" if errors["name"] == "ratings" else f"{errors['name']}_"
+        figures |= {f"{prefix}{error['name']}": f"{error['mean']:.4f}" for error in errors["errors"]}
     figures["train_s"] = f"{evaluation['train_seconds']:.2f}"
     return figures
 

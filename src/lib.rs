@@ -63,7 +63,10 @@ pub use engine::{
     VectorFile, build_bundle,
 };
 pub use error::{Error, Result};
-pub use eval::{Comparison, CurvePoint, Difference, Estimate, ListFigures, ModelReport, Report, Slice, SliceKind};
+pub use eval::{
+    Comparison, CurvePoint, Difference, Estimate, ListFigures, ModelReport, RatingErrors, RatingReport, Report, Slice,
+    SliceKind,
+};
 pub use progress::{Progress, Silent, Step};
 pub use record::*;
 pub use snapshot::{Manifest, OfflineMetric, SnapshotState};

@@ -43,7 +43,7 @@ fn contenders_are_measured_on_the_same_users_and_told_apart() {
     let own = config().train;
     let crushed = TrainConfig { dimension: 1, epochs: 1, regularization: 1e6, ..own.clone() };
     let compare = vec![contender("crushed", crushed), contender("same", own)];
-    let Evaluation { trained, compared, report } = evaluate(&engine, Split::Folds { folds: 2 }, compare);
+    let Evaluation { trained, compared, report, .. } = evaluate(&engine, Split::Folds { folds: 2 }, compare);
     let names: Vec<_> = report.models.iter().map(|model| model.name.as_str()).collect();
     assert_eq!(names, ["popularity", &trained.name, "crushed", "same"]);
     assert_eq!((compared.len(), report.comparisons.len()), (2, 6));

@@ -3,8 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
-// Engines of other configurations than the world's are opened here.
-#[allow(dead_code)]
+#[allow(dead_code)] // Here its small world is opened under many settings.
 mod support;
 
 use std::path::Path;

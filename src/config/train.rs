@@ -26,7 +26,8 @@ pub struct TrainConfig {
     pub regularization: f64,
     /// ν: a row's penalty is λ (count + α₀ · other side)^ν; 1 scales with frequency, 0 is plain L2, ½ is between.
     pub regularization_exponent: f64,
-    /// α₀, the weight of the pairs without an event; 0 chooses √(pairs / (users · items)) times the mean weight.
+    /// α₀, the weight of the pairs without an event; 0 chooses √(pairs / (users · items)) times the mean weight, and
+    /// without the root where `bpr` and `softmax` fold in.
     pub unobserved_weight: f64,
     /// Standard deviation of the initial factors, times 1/√dimension.
     pub init_stddev: f64,
@@ -257,15 +258,15 @@ pub struct SgdConfig {
     pub dimension: usize,
     /// Passes over all pairs.
     pub epochs: usize,
-    /// Step size of the first pass; it falls linearly to a tenth.
+    /// Step size of the first pass; it falls linearly to a tenth, and each row's by its own past gradients (Adagrad).
     pub learning_rate: f64,
-    /// Weight of the L2 penalty, for each sampled row.
+    /// Weight of the L2 penalty, for each time that a row is in a minibatch; 0 chooses .003 for `bpr`, .02 for `softmax`.
     pub regularization: f64,
-    /// Sampled negatives for each positive; 0 takes the other positives of the batch.
+    /// Sampled negatives of a minibatch, shared by its pairs; 0 takes the items of its other pairs.
     pub negatives: usize,
     /// α: an item is drawn as a negative in proportion to (its users)^α; 0 is uniform.
     pub negative_exponent: f64,
-    /// Whether scores of sampled items are corrected by the logarithm of how likely they are drawn (logQ).
+    /// Whether softmax corrects the scores of sampled items by the logarithm of how likely they are drawn (logQ).
     pub log_q: bool,
     /// Positive pairs in a minibatch.
     pub batch: usize,
@@ -275,10 +276,10 @@ impl Default for SgdConfig {
     fn default() -> Self {
         Self {
             dimension: 64,
-            epochs: 20,
-            learning_rate: 0.05,
-            regularization: 0.01,
-            negatives: 8,
+            epochs: 15,
+            learning_rate: 0.1,
+            regularization: 0.0,
+            negatives: 128,
             negative_exponent: 0.5,
             log_q: true,
             batch: 256,
@@ -287,23 +288,25 @@ impl Default for SgdConfig {
 }
 
 /// Biased factorisation of explicit ratings: mean + user's bias + item's bias + inner product (Koren, Bell & Volinsky
-/// 2009, eq. 4).
+/// 2009, eq. 4), by alternating ridge regressions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RatingsConfig {
     /// Length of the factors.
     pub dimension: usize,
-    /// Passes over all ratings.
+    /// Passes over both sides.
     pub epochs: usize,
-    /// Step size.
-    pub learning_rate: f64,
-    /// Weight of the L2 penalty on factors and biases.
+    /// λ: a row's factors pay λ (its ratings)^ν for their squared length, times the ratings' standard deviation.
     pub regularization: f64,
+    /// ν: 1 scales with the number of ratings, 0 is plain L2.
+    pub regularization_exponent: f64,
+    /// What a squared bias pays.
+    pub bias_regularization: f64,
 }
 
 impl Default for RatingsConfig {
     fn default() -> Self {
-        Self { dimension: 100, epochs: 60, learning_rate: 0.01, regularization: 0.08 }
+        Self { dimension: 32, epochs: 15, regularization: 1.1, regularization_exponent: 0.5, bias_regularization: 2.0 }
     }
 }
 
@@ -381,7 +384,7 @@ impl SgdConfig {
         check("regularization", self.regularization, 0.0..=1e6)?;
         check("negatives", self.negatives as f64, 0.0..=10_000.0)?;
         check("negative_exponent", self.negative_exponent, 0.0..=2.0)?;
-        check("batch", self.batch as f64, 1.0..=1e6)?;
+        check("batch", self.batch as f64, 1.0..=1e5)?;
         if self.negatives == 0 && self.batch < 2 {
             return Err(Error::invalid("batch", "is 1, which leaves no other pair to take negatives from"));
         }
@@ -393,7 +396,8 @@ impl RatingsConfig {
     fn validate(&self) -> Result<()> {
         check("dimension", self.dimension as f64, 1.0..=4096.0)?;
         check("epochs", self.epochs as f64, 1.0..=10_000.0)?;
-        check("learning_rate", self.learning_rate, 1e-9..=1e3)?;
-        check("regularization", self.regularization, 0.0..=1e6)
+        check("regularization", self.regularization, 1e-6..=1e6)?;
+        check("regularization_exponent", self.regularization_exponent, 0.0..=2.0)?;
+        check("bias_regularization", self.bias_regularization, 1e-6..=1e6)
     }
 }

@@ -5,18 +5,24 @@ use std::time::Instant;
 
 use super::learning::LastLoss;
 use super::{Contender, Engine, EvaluateOptions, Evaluation, SnapshotComparison, Trained, lock};
-use crate::config::{EvaluateConfig, Split, TrainConfig};
+use crate::config::{EvaluateConfig, ModelKind, Split, TrainConfig};
 use crate::error::{Error, Result};
 use crate::eval::{self, Evaluator, PopularityScorer};
-use crate::features::{Holdout, LeaveLastOut, Log, PairFold, Splitter, TimePoint, TimeSplit};
+use crate::features::{Holdout, LeaveLastOut, Log, PairFold, RatedSplit, Splitter, TimePoint, TimeSplit};
 use crate::ingest;
 use crate::progress::Progress;
 use crate::record::{SnapshotId, Timestamp};
 use crate::snapshot::{Snapshot, SnapshotScorer, SnapshotState};
-use crate::train::{self, ModelScorer, TrainingData};
+use crate::train::{self, ModelPredictor, ModelScorer, TrainingData};
 
-/// A hold-out, and the hold-out inside its training part.
-pub(super) type Part = (Holdout, Option<Holdout>);
+/// What models are trained and measured on.
+pub(super) struct Part {
+    holdout: Holdout,
+    /// The hold-out inside the training part.
+    validation: Option<Holdout>,
+    /// The same split of the ratings, for models of ratings.
+    rated: Option<RatedSplit>,
+}
 
 impl Engine {
     /// Trains on one part of the events and measures on the other, over the whole catalogue: the configuration's
@@ -29,6 +35,9 @@ impl Engine {
         split.validate()?;
         let view = inner.store.view();
         let mut log = Log::read(&view, &inner.weights, progress)?;
+        if contenders.iter().any(|contender| contender.train.model == ModelKind::Ratings) {
+            log.know_raters();
+        }
         let Some(file) = &options.test else {
             log.order_ties(&view)?;
             return measure(parts(&log, split), &contenders, &inner.config.evaluate, progress);
@@ -39,7 +48,10 @@ impl Engine {
         }
         let train = log.interactions(log.newest().min(Timestamp::now()));
         let split = "given test pairs, everything stored is for training".into();
-        let part = Holdout::from_pairs(train, pairs, split).map(|holdout| (holdout, log.validation()));
+        // Pairs say nothing about ratings: all of these are for training.
+        let rated = log.ratings().matrix(&train).map(|train| RatedSplit { train, test: Vec::new() });
+        let holdout = Holdout::from_pairs(train, pairs, split);
+        let part = holdout.map(|holdout| Part { holdout, validation: log.validation(), rated });
         drop(log);
         measure(std::iter::once(part), &contenders, &inner.config.evaluate, progress)
     }
@@ -61,14 +73,18 @@ impl Engine {
         let [first, second] = [self.load(a)?, self.load(b)?];
         let newest_event = trained_until(&first)?.max(trained_until(&second)?);
         let view = inner.store.view();
-        let (history, later) = Log::read(&view, &inner.weights, progress)?.split(&TimePoint(newest_event));
+        let mut log = Log::read(&view, &inner.weights, progress)?;
+        if [&first, &second].into_iter().any(|snapshot| snapshot.fold_in().mix().ratings.is_some()) {
+            log.know_raters();
+        }
+        let (past, later) = log.split(&TimePoint(newest_event));
         let mut items = Vec::new();
         for item in first.items().iter().chain(second.items()) {
             if view.item_name(*item)?.is_some() {
                 items.push(*item);
             }
         }
-        let history = history.interactions(newest_event).with_items(items);
+        let history = past.interactions(newest_event).with_items(items);
         let later = later.interactions(later.newest());
         let split = format!("events after {newest_event}, the newest that snapshots {a} and {b} were trained on");
         let holdout = Holdout::new(history, &later, split).map_err(|error| match error {
@@ -79,7 +95,9 @@ impl Engine {
             other => other,
         })?;
         let popularity = PopularityScorer::new(&holdout.train.matrix);
-        let [of_a, of_b] = [&first, &second].map(|snapshot| SnapshotScorer::new(snapshot, &holdout.train));
+        let ratings = past.ratings().matrix(&holdout.train);
+        let scorer = |snapshot| SnapshotScorer::new(snapshot, &holdout.train, ratings.as_ref());
+        let [of_a, of_b] = [scorer(&first), scorer(&second)];
         let report = eval::evaluate(&holdout, &[&popularity, &of_a, &of_b], &inner.config.evaluate, progress)?;
         Ok(SnapshotComparison { a, b, newest_event, report })
     }
@@ -137,7 +155,8 @@ pub(super) fn parts<'a>(log: &'a Log<'a>, split: Split) -> impl Iterator<Item = 
         } else if matches!(split, Split::Time { .. }) && !log.has_times() {
             holdout.split.insert_str(0, "events have no times to split by: ");
         }
-        Ok((holdout, log.split(&*splitter).0.validation()))
+        let rated = log.rated_split(&*splitter, &holdout.train);
+        Ok(Part { holdout, validation: log.split(&*splitter).0.validation(), rated })
     })
 }
 
@@ -151,7 +170,8 @@ pub(super) fn splitter(log: &Log<'_>, split: Split, fold: u64) -> Box<dyn Splitt
     }
 }
 
-/// Trains and measures all contenders on every part, beside popularity. At least one contender.
+/// Trains and measures all contenders on every part, beside popularity. At least one contender. The first model of ratings
+/// foretells those of the first part.
 pub(super) fn measure(
     parts: impl Iterator<Item = Result<Part>>,
     contenders: &[Contender],
@@ -160,18 +180,24 @@ pub(super) fn measure(
 ) -> Result<Evaluation> {
     let mut evaluator = Evaluator::new(config);
     let mut trained: Vec<Trained> = Vec::new();
+    let mut ratings = None;
     for part in parts {
-        let (holdout, validation) = part?;
+        let Part { holdout, validation, rated } = part?;
         let matrix = &holdout.train.matrix;
         let ground = evaluator.begin(&holdout);
         evaluator.measure(&ground, &PopularityScorer::new(matrix), progress)?;
         for (place, Contender { name, train }) in contenders.iter().enumerate() {
             let last = LastLoss::new(progress);
             let began = Instant::now();
-            let data = TrainingData { matrix, validation: validation.as_ref(), ratings: None, warm: None };
+            let of_ratings = rated.as_ref().map(|split| &split.train);
+            let data = TrainingData { matrix, validation: validation.as_ref(), ratings: of_ratings, warm: None };
             let (model, settled) = train::train(&data, train, &last)?;
             let train_seconds = began.elapsed().as_secs_f64();
             evaluator.measure(&ground, &ModelScorer::new(name, &model, matrix), progress)?;
+            if let (None, Some(split)) = (&ratings, rated.as_ref().filter(|split| !split.test.is_empty())) {
+                let predictor = ModelPredictor::new(&model, &split.train);
+                ratings = predictor.map(|predictor| eval::evaluate_ratings(split, &predictor, config));
+            }
             match trained.get_mut(place) {
                 Some(earlier) => earlier.train_seconds += train_seconds,
                 None => trained.push(Trained { name: name.clone(), train: settled, train_seconds, loss: last.get() }),
@@ -180,5 +206,5 @@ pub(super) fn measure(
     }
     let mut trained = trained.into_iter();
     let own = trained.next().ok_or_else(|| Error::invalid("evaluate", "nothing to measure"))?;
-    Ok(Evaluation { trained: own, compared: trained.collect(), report: evaluator.report() })
+    Ok(Evaluation { trained: own, compared: trained.collect(), report: evaluator.report(), ratings })
 }

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::TryLockError;
 
 use super::{Contender, Engine, TrainOptions, evaluation, lock};
-use crate::config::{EvaluateConfig, TrainConfig};
+use crate::config::{EvaluateConfig, ModelKind, TrainConfig};
 use crate::error::{Error, Result};
 use crate::eval::Report;
 use crate::features::{Interactions, Log};
@@ -46,6 +46,9 @@ impl Engine {
         let view = inner.store.view();
         draft.trained_on(view.event_count()?, view.log_changes()?, view.newest_event()?);
         let mut log = Log::read(&view, &inner.weights, progress)?;
+        if config.model == ModelKind::Ratings {
+            log.know_raters();
+        }
         log.order_ties(&view)?;
         drop(view);
         let mut config = config.clone();
@@ -67,13 +70,14 @@ impl Engine {
         // An event dated in the future must not age all others.
         let interactions = log.interactions(log.newest().min(Timestamp::now()));
         let validation = log.validation();
+        let ratings = log.ratings().matrix(&interactions);
         drop(log);
         let last = LastLoss::new(progress);
         let warm = config.warm_start.then(|| self.warm(&interactions)).flatten();
         let data = TrainingData {
             matrix: &interactions.matrix,
             validation: validation.as_ref(),
-            ratings: None,
+            ratings: ratings.as_ref(),
             warm: warm.as_deref(),
         };
         let (model, settled) = train::train(&data, &config, &last)?;
@@ -89,6 +93,9 @@ impl Engine {
         let live = self.inner.live.load_full()?;
         let snapshot = &live.snapshot;
         let fold_in = snapshot.fold_in();
+        if fold_in.mix().ratings.is_some() {
+            return None;
+        }
         let factors = |row: u32| {
             let scale = fold_in.parts().scales.get(row as usize).copied().unwrap_or(1.0);
             let columns = snapshot.vectors().row(row as usize).iter().take(fold_in.mix().factors);

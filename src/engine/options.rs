@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Split, TrainConfig};
-use crate::eval::Report;
+use crate::eval::{RatingReport, Report};
 use crate::ingest::Source;
 use crate::progress::Step;
 use crate::record::{SnapshotId, Timestamp};
@@ -97,6 +97,8 @@ pub struct Evaluation {
     pub compared: Vec<Trained>,
     /// The metrics.
     pub report: Report,
+    /// How far foretold ratings are off, for a model of ratings.
+    pub ratings: Option<RatingReport>,
 }
 
 /// A model that was trained to be measured.

@@ -4,6 +4,7 @@
 
 use super::holdout::{Holdout, PairFold, Splitter, TimeSplit};
 use super::interactions::Interactions;
+use super::ratings::{RatedSplit, Ratings};
 use super::weights::{EventWeights, Signal};
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Step};
@@ -35,6 +36,10 @@ pub struct TimedSignal {
 /// Events in the order of time, those that say nothing included, those with deleted items left out.
 pub struct Log<'a> {
     events: Vec<TimedSignal>,
+    /// The rating beside each event, NaN where it gives none; empty in a log without ratings.
+    ratings: Vec<f32>,
+    /// Whether a rating below the threshold makes its user and item known.
+    knows_raters: bool,
     weights: &'a EventWeights,
 }
 
@@ -53,9 +58,14 @@ impl<'a> Log<'a> {
             Ok(())
         })?;
         let mut events = Vec::new();
+        let mut ratings = Vec::new();
         view.for_each_event(None, &mut |event| {
             if is_there.get(event.item.index()).copied().unwrap_or(false) {
                 let signal = weights.signal(event.kind, event.value);
+                if let Some(rating) = weights.rating(event.kind, event.value) {
+                    ratings.resize(events.len(), f32::NAN);
+                    ratings.push(rating);
+                }
                 events.push(TimedSignal { time: event.time, user: event.user, item: event.item, signal });
             }
             if events.len() % REPORT_EVERY == 0 {
@@ -67,7 +77,16 @@ impl<'a> Log<'a> {
             Ok(())
         })?;
         progress.report(&Step::Reading { events: events.len() as u64 });
-        Ok(Self { events, weights })
+        if !ratings.is_empty() {
+            ratings.resize(events.len(), f32::NAN);
+        }
+        Ok(Self { events, ratings, knows_raters: false, weights })
+    }
+
+    /// For models of ratings: from now on the matrices have a row and a column for everybody and everything with a
+    /// rating, also where no preference is.
+    pub fn know_raters(&mut self) {
+        self.knows_raters = true;
     }
 
     /// The log orders events of one millisecond by dense id, which depends on what was imported first. A split must not:
@@ -76,15 +95,24 @@ impl<'a> Log<'a> {
         if !self.has_times() {
             return Ok(());
         }
-        for tied in self.events.chunk_by_mut(|a, b| a.time == b.time).filter(|tied| tied.len() > 1) {
+        let mut from = 0;
+        for tied in self.events.chunk_by_mut(|a, b| a.time == b.time) {
+            let place = from;
+            from += tied.len();
+            if tied.len() == 1 {
+                continue;
+            }
+            let ratings = self.ratings.get_mut(place..from).unwrap_or_default();
             let mut keyed = Vec::with_capacity(tied.len());
-            for event in tied.iter() {
+            for (place, event) in tied.iter().enumerate() {
+                let rating = ratings.get(place).copied().unwrap_or(f32::NAN);
                 let user = view.user_name(event.user)?.unwrap_or_default();
                 let item = view.item_name(event.item)?.unwrap_or_default();
-                keyed.push(((user.parse::<u64>().ok(), user), (item.parse::<u64>().ok(), item), *event));
+                keyed.push(((user.parse::<u64>().ok(), user), (item.parse::<u64>().ok(), item), (*event, rating)));
             }
             keyed.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
-            tied.iter_mut().zip(keyed).for_each(|(slot, (.., event))| *slot = event);
+            ratings.iter_mut().zip(&keyed).for_each(|(slot, (.., (_, rating)))| *slot = *rating);
+            tied.iter_mut().zip(keyed).for_each(|(slot, (.., (event, _)))| *slot = event);
         }
         Ok(())
     }
@@ -98,7 +126,24 @@ impl<'a> Log<'a> {
     pub fn interactions(&self, now: Timestamp) -> Interactions {
         let decayed =
             |event: &TimedSignal| (event.user, event.item, self.weights.decayed(event.signal, event.time, now));
-        Interactions::from_signals(self.events.iter().map(decayed).collect(), self.weights)
+        let known = Interactions::from_signals(self.events.iter().map(decayed).collect(), self.weights);
+        if self.knows_raters { known.widened(&self.ratings()) } else { known }
+    }
+
+    /// The last rating of each pair; none unless [`Log::know_raters`].
+    pub fn ratings(&self) -> Ratings {
+        let rated = self.events.iter().zip(&self.ratings).filter(|(_, rating)| self.knows_raters && !rating.is_nan());
+        Ratings::last_of(rated.map(|(event, rating)| (event.user, event.item, *rating)).collect())
+    }
+
+    /// The ratings of the part to learn from, in the shape of its matrix, and of the part to be measured on. `None`
+    /// without ratings, and unless [`Log::know_raters`].
+    pub fn rated_split(&self, splitter: &dyn Splitter, train: &Interactions) -> Option<RatedSplit> {
+        if !self.knows_raters {
+            return None;
+        }
+        let (learned, measured) = self.split(splitter);
+        RatedSplit::new(&learned.ratings(), &measured.ratings(), train)
     }
 
     /// The time of the newest event.
@@ -111,7 +156,13 @@ impl<'a> Log<'a> {
         let is_test = splitter.is_test(&self.events);
         let part = |wanted: bool| {
             let events = self.events.iter().zip(&is_test).filter(|(_, test)| **test == wanted);
-            Self { events: events.map(|(event, _)| *event).collect(), weights: self.weights }
+            let ratings = self.ratings.iter().zip(&is_test).filter(|(_, test)| **test == wanted);
+            Self {
+                events: events.map(|(event, _)| *event).collect(),
+                ratings: ratings.map(|(rating, _)| *rating).collect(),
+                knows_raters: self.knows_raters,
+                weights: self.weights,
+            }
         };
         (part(false), part(true))
     }

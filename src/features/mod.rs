@@ -7,6 +7,7 @@ mod holdout;
 mod interactions;
 mod log;
 mod popularity;
+mod ratings;
 mod weights;
 
 pub use csr::Csr;
@@ -14,4 +15,7 @@ pub use holdout::{Holdout, LeaveLastOut, PairFold, Splitter, TimePoint, TimeSpli
 pub use interactions::Interactions;
 pub use log::Log;
 pub use popularity::Popularity;
-pub use weights::{EventWeights, Preference, Signal};
+pub use ratings::RatedSplit;
+#[cfg(test)]
+pub use ratings::TestRating;
+pub use weights::{EventWeights, History, RatingHistory, Signal};

@@ -66,6 +66,12 @@ impl EventWeights {
         }
     }
 
+    /// The rating that an event gives, whether it is over the threshold or not.
+    pub fn rating(&self, kind: &str, value: Option<f64>) -> Option<f32> {
+        let rating = value.filter(|_| matches!(self.kinds.get(kind), Some(Kind::Rating(_))))? as f32;
+        rating.is_finite().then_some(rating)
+    }
+
     /// The signal with its weight halved for every half-life between `time` and `now`.
     pub fn decayed(&self, signal: Signal, time: Timestamp, now: Timestamp) -> Signal {
         match (signal, self.half_life) {
@@ -94,6 +100,11 @@ impl EventWeights {
     /// Begins to collect one user's history, as seen at a time.
     pub fn history(&self, now: Timestamp) -> History<'_> {
         History { weights: self, now, signals: Vec::new() }
+    }
+
+    /// Begins to collect one user's ratings.
+    pub fn ratings(&self) -> RatingHistory<'_> {
+        RatingHistory { weights: self, ratings: Vec::new() }
     }
 }
 
@@ -137,6 +148,27 @@ impl History<'_> {
     }
 }
 
+/// One user's ratings, collected from the newest event to the oldest.
+pub struct RatingHistory<'a> {
+    weights: &'a EventWeights,
+    ratings: Vec<(ItemId, f32)>,
+}
+
+impl RatingHistory<'_> {
+    /// Adds an event that is not newer than those before.
+    pub fn add(&mut self, item: ItemId, kind: &str, value: Option<f64>) {
+        self.ratings.extend(self.weights.rating(kind, value).map(|rating| (item, rating)));
+    }
+
+    /// The newest rating of each item, in the order of dense ids.
+    pub fn finish(mut self) -> Vec<(ItemId, f32)> {
+        // Stable: the newest rating of an item stays the first.
+        self.ratings.sort_by_key(|(item, _)| *item);
+        self.ratings.dedup_by_key(|(item, _)| *item);
+        self.ratings
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +195,18 @@ mod tests {
     fn a_rating_is_positive_from_the_threshold_on() {
         let ratings = [(1, "rating", Some(4.0), 1), (2, "rating", Some(3.5), 1), (3, "rating", None, 1)];
         assert_eq!(history(&EventsConfig::default(), &ratings), [(1, 1.0)]);
+    }
+
+    #[test]
+    fn the_newest_rating_of_an_item_counts_also_below_the_threshold() {
+        let weights = EventWeights::new(&EventsConfig::default());
+        let mut ratings = weights.ratings();
+        ratings.add(ItemId::new(2), "rating", Some(1.5));
+        ratings.add(ItemId::new(1), "view", Some(9.0));
+        ratings.add(ItemId::new(2), "rating", Some(5.0));
+        ratings.add(ItemId::new(0), "rating", None);
+        ratings.add(ItemId::new(1), "rating", Some(4.0));
+        assert_eq!(ratings.finish(), [(ItemId::new(1), 4.0), (ItemId::new(2), 1.5)]);
     }
 
     #[test]

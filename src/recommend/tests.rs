@@ -137,6 +137,7 @@ fn blend() -> Mix {
         low_pass: 0.3,
         popularity: 0.1,
         unit: 1.0,
+        ratings: None,
     }
 }
 

@@ -3,14 +3,14 @@
 
 use super::Context;
 use crate::error::Result;
-use crate::features::Preference;
+use crate::features::{History, RatingHistory};
 use crate::record::{ExcludeSeen, ItemId, SeenPolicy, SessionItem, Timestamp, UserId};
 
 /// The one who asks.
 pub struct Visitor {
     /// The stored user; `None` for an unknown id or an anonymous visitor.
     pub user: Option<UserId>,
-    /// Preferences by row of the snapshot, of the latest `recommend.history` events: what a vector is folded in from, at a
+    /// Preferences, for a model of ratings ratings, by row of the snapshot, of the latest `recommend.history` events: what a vector is folded in from, at a
     /// cost that grows with them. Of a user whose stored vector answers it is all events: that vector came from all, and
     /// the item-item lists speak for all of them too, as they did in training.
     pub history: Vec<(u32, f32)>,
@@ -35,11 +35,15 @@ impl Visitor {
         let mut seen = Vec::new();
         // Ages count from the snapshot's newest event, as they did in training.
         let newest = context.snapshot.and_then(|snapshot| snapshot.manifest().newest_event);
-        let mut preferences = context.weights.history(newest.map_or(context.now, |newest| newest.min(context.now)));
+        let mut past = if context.snapshot.is_some_and(|snapshot| snapshot.fold_in().mix().ratings.is_some()) {
+            Past::Ratings(context.weights.ratings())
+        } else {
+            Past::Preferences(context.weights.history(newest.map_or(context.now, |newest| newest.min(context.now))))
+        };
         for entry in session.iter().rev() {
             if let Some(item) = context.store.item_id(&entry.item)? {
                 seen.extend(seen_rule.holds(&entry.kind, context.now).then_some(item));
-                preferences.add(item, &entry.kind, entry.value, context.now);
+                past.add(item, &entry.kind, entry.value, context.now);
             }
         }
         let user = user.map_or(Ok(None), |user| context.store.user_id(user))?;
@@ -52,18 +56,36 @@ impl Visitor {
                 seen.extend(seen_rule.holds(event.kind, event.time).then_some(event.item));
                 if left > 0 {
                     left -= 1;
-                    preferences.add(event.item, event.kind, event.value, event.time);
+                    past.add(event.item, event.kind, event.value, event.time);
                 }
             })?;
         }
-        let row = |preference: Preference| Some((context.snapshot?.row(preference.item)?, preference.weight));
-        Ok(Self {
-            user,
-            history: preferences.finish().into_iter().filter_map(row).collect(),
-            seen,
-            is_fresh,
-            is_folded_in,
-        })
+        let row = |(item, value)| Some((context.snapshot?.row(item)?, value));
+        Ok(Self { user, history: past.finish().into_iter().filter_map(row).collect(), seen, is_fresh, is_folded_in })
+    }
+}
+
+/// What the model wants to know of the past.
+enum Past<'a> {
+    Preferences(History<'a>),
+    Ratings(RatingHistory<'a>),
+}
+
+impl Past<'_> {
+    fn add(&mut self, item: ItemId, kind: &str, value: Option<f64>, time: Timestamp) {
+        match self {
+            Self::Preferences(history) => history.add(item, kind, value, time),
+            Self::Ratings(ratings) => ratings.add(item, kind, value),
+        }
+    }
+
+    fn finish(self) -> Vec<(ItemId, f32)> {
+        match self {
+            Self::Preferences(history) => {
+                history.finish().into_iter().map(|preference| (preference.item, preference.weight)).collect()
+            }
+            Self::Ratings(ratings) => ratings.finish(),
+        }
     }
 }
 

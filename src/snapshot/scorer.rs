@@ -2,26 +2,29 @@
 
 use super::Snapshot;
 use crate::eval::{PopularityScorer, Scorer};
-use crate::features::Interactions;
+use crate::features::{Csr, Interactions};
 use crate::linalg::dot;
 
 /// Scores users from their `history` by a snapshot.
 pub struct SnapshotScorer<'a> {
     name: String,
     snapshot: &'a Snapshot,
-    history: &'a Interactions,
+    /// What users are folded in from.
+    past: &'a Csr,
     /// The snapshot's row of each column.
     rows: Vec<Option<u32>>,
     popularity: PopularityScorer,
 }
 
 impl<'a> SnapshotScorer<'a> {
-    /// Columns are those of `history`; its users need not be known to the snapshot.
-    pub fn new(snapshot: &'a Snapshot, history: &'a Interactions) -> Self {
+    /// Columns are those of `history`; its users need not be known to the snapshot. A model of ratings takes `ratings`, in
+    /// the shape of the history's matrix, in place of preferences.
+    pub fn new(snapshot: &'a Snapshot, history: &'a Interactions, ratings: Option<&'a Csr>) -> Self {
+        let ratings = ratings.filter(|_| snapshot.fold_in().mix().ratings.is_some());
         Self {
             name: format!("snapshot {}", snapshot.manifest().id),
             snapshot,
-            history,
+            past: ratings.unwrap_or(&history.matrix),
             rows: history.items.iter().map(|item| snapshot.row(*item)).collect(),
             popularity: PopularityScorer::new(&history.matrix),
         }
@@ -29,7 +32,7 @@ impl<'a> SnapshotScorer<'a> {
 
     /// The scores of the snapshot's own rows; `None` for a user none of whose items it knows.
     fn own_scores(&self, user_row: usize) -> Option<Vec<f32>> {
-        let (columns, weights) = self.history.matrix.row(user_row);
+        let (columns, weights) = self.past.row(user_row);
         let row = |column: u32| self.rows.get(column as usize).copied().flatten();
         let known = columns.iter().zip(weights).filter_map(|(column, weight)| Some((row(*column)?, *weight)));
         let known: Vec<(u32, f32)> = known.collect();

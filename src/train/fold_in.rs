@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ials::{Equations, History, Scratch};
+use super::ratings::{RatedFoldIn, RatingScale};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::features::Csr;
@@ -15,6 +16,8 @@ use crate::linalg::{Matrix, Rows, axpy, dot, gramian};
 ///
 /// An item's row is `[factors | low-pass components | popularity]`, already multiplied by the item's scale; a user's is
 /// laid out alike and carries the weights below.
+/// In a model of ratings an item's row is `[factors | 1 | bias]` and a user's `[factors | mean + bias | 1]`: their inner
+/// product is the rating.
 #[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mix {
@@ -34,15 +37,18 @@ pub struct Mix {
     pub popularity: f32,
     /// The mean confidence of a pair: the mass of a history is its sum of confidences over this.
     pub unit: f32,
+    /// Of a model of ratings; histories then hold ratings in place of confidences.
+    #[serde(default)]
+    pub ratings: Option<RatingScale>,
 }
 
 impl Mix {
     /// Length of the vectors.
     pub fn dim(&self) -> usize {
-        self.traits() + usize::from(self.has_popularity)
+        self.traits() + usize::from(self.has_popularity) + self.ratings.map_or(0, |_| 2)
     }
 
-    /// The first columns, which say what kind an item is: all but popularity.
+    /// The first columns, which say what kind an item is: all but popularity and biases.
     pub fn traits(&self) -> usize {
         self.factors + self.components
     }
@@ -68,6 +74,7 @@ pub struct FoldIn {
     mix: Mix,
     gramian: Vec<f32>,
     equations: Option<Equations>,
+    rated: Option<RatedFoldIn>,
     parts: ItemParts,
     n_items: usize,
 }
@@ -81,8 +88,10 @@ impl FoldIn {
     /// configuration leaves the weights of factors to the data, which is not known here.
     pub fn new(mix: Mix, gramian: Vec<f32>, parts: ItemParts, config: &TrainConfig) -> Result<Self> {
         let n_items = parts.scales.len();
-        if gramian.len() != mix.factors * mix.factors {
-            let square = format!("{0} × {0}", mix.factors);
+        // Ratings that were not given say nothing: no Gramian.
+        let side = if mix.ratings.is_some() { 0 } else { mix.factors };
+        if gramian.len() != side * side {
+            let square = format!("{side} × {side}");
             return Err(Error::invalid("gramian", format!("has {} numbers, expected {square}", gramian.len())));
         }
         if ![0, n_items].contains(&parts.confidences.len()) {
@@ -105,14 +114,18 @@ impl FoldIn {
         if mix.dim() == 0 || !(mix.unit.is_finite() && mix.unit > 0.0) {
             return Err(Error::invalid("mix", "has no columns or no unit of confidence"));
         }
-        let equations = if mix.factors == 0 {
+        if mix.ratings.is_some() && (mix.components > 0 || mix.has_popularity) {
+            return Err(Error::invalid("mix", "has other columns beside those of a model of ratings"));
+        }
+        let rated = mix.ratings.map(|scale| RatedFoldIn::new(mix.factors, scale, &config.ratings)).transpose()?;
+        let equations = if mix.factors == 0 || rated.is_some() {
             None
         } else if config.unobserved_weight == 0.0 || config.regularization == 0.0 {
             return Err(Error::invalid("train", "is not settled: fold-in needs the weights that training chose"));
         } else {
             Some(Equations::new(&gramian, mix.factors, n_items, config))
         };
-        Ok(Self { mix, gramian, equations, parts, n_items })
+        Ok(Self { mix, gramian, equations, rated, parts, n_items })
     }
 
     /// For factors alone, `[n_items, dim]`: sums their Gramian first.
@@ -141,7 +154,8 @@ impl FoldIn {
     }
 
     /// The vector, `out`, `[dim]`, of a user with this `history` of (row of `items`, confidence); zero for an empty one.
-    /// An item named twice counts twice.
+    /// An item named twice counts twice. A model of ratings takes (row of `items`, rating), and somebody without any has
+    /// the mean.
     ///
     /// # Errors
     /// [`Error::Invalid`] when `items` or `out` have not the shape this was made for, an item is not among them, or a
@@ -150,6 +164,9 @@ impl FoldIn {
         self.check(items, history)?;
         if out.len() != self.mix.dim() {
             return Err(Error::invalid("factors", format!("have length {}, expected {}", out.len(), self.mix.dim())));
+        }
+        if let Some(rated) = &self.rated {
+            return rated.solve(items, history, out);
         }
         out.fill(0.0);
         if history.is_empty() {
@@ -194,7 +211,8 @@ impl FoldIn {
 
     /// Why `target` has its score for a user with this `history`: a part for each past item, in the order of the history,
     /// that sum to the whole score. The factors' parts are wᵢ yₜᵀ A⁻¹ yᵢ (Hu, Koren & Volinsky 2008, section 5); all
-    /// other parts of the blend are sums over the history by themselves.
+    /// other parts of the blend are sums over the history by themselves. What a foretold rating owes to the mean and the
+    /// item's bias is shared alike by all past items.
     ///
     /// # Errors
     /// As [`FoldIn::solve`], and [`Error::Invalid`] when the target is not among the items.
@@ -203,6 +221,9 @@ impl FoldIn {
         self.check_item("target", target)?;
         if history.is_empty() {
             return Ok(Vec::new());
+        }
+        if let Some(rated) = &self.rated {
+            return rated.explain(items, history, target);
         }
         let mut parts: Vec<(u32, f64)> = history.iter().map(|&(id, _)| (id, 0.0)).collect();
         let row = items.row(target as usize);
@@ -268,10 +289,12 @@ impl FoldIn {
         }
         for &(id, weight) in history {
             self.check_item("history", id)?;
-            if !(weight.is_finite() && weight > 0.0) {
+            if !weight.is_finite() || (weight <= 0.0 && self.rated.is_none()) {
+                let (what, wanted) =
+                    if self.rated.is_some() { ("rating", "finite") } else { ("confidence", "positive") };
                 return Err(Error::invalid(
                     "history",
-                    format!("gives item {id} the confidence {weight}, expected a positive number"),
+                    format!("gives item {id} the {what} {weight}, expected a {wanted} number"),
                 ));
             }
         }

@@ -11,7 +11,10 @@ mod gram_row;
 mod ials;
 mod linear;
 mod model;
+mod pool;
+mod ratings;
 mod settle;
+mod sgd;
 #[cfg(test)]
 mod tests;
 mod trainer;
@@ -19,4 +22,5 @@ pub mod tune;
 
 pub use fold_in::{FoldIn, ItemParts, Mix};
 pub use model::{Model, ModelScorer, TrainingData};
+pub use ratings::ModelPredictor;
 pub use trainer::{train, trainer};

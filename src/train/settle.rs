@@ -2,7 +2,7 @@
 //! catalogue: what is a mild penalty for one wipes out the other. These rules depend on how many users, items and pairs
 //! there are and on nothing else, cost one look at the matrix, and are where tuning begins.
 
-use crate::config::TrainConfig;
+use crate::config::{ModelKind, TrainConfig};
 use crate::features::Csr;
 
 /// Dimensions are rounded up to whole registers.
@@ -13,6 +13,10 @@ const MAX_DIMENSION: usize = 256;
 const MAX_COMPONENTS: usize = 512;
 /// The share of the noise's largest singular value that the penalty takes away.
 const NOISE_SHARE: f64 = 1.0 / 3.0;
+/// Best for fold-in, of .001 to .05, on a dense and on a sparse catalogue alike. The gradients of a pair that is ranked well
+/// already fade sooner under BPR than under softmax, and the penalty must not outlast them.
+const BPR_PENALTY: f64 = 0.003;
+const SOFTMAX_PENALTY: f64 = 0.02;
 
 /// `config` with every setting that is 0 chosen for `matrix`, `[n_users, n_items]`; the others stay. Settling twice
 /// changes nothing. A model is served with the settled configuration it was trained with, so that fold-in solves the
@@ -20,7 +24,9 @@ const NOISE_SHARE: f64 = 1.0 / 3.0;
 ///
 /// - `dimension`: √P / 4 in steps of 16, at most 256 and no more than the smaller side needs.
 /// - `unobserved_weight`: α₀ = w̄ √(P / NM), halfway, geometrically, between two extremes: a pair without an event weighs
-///   as much as one with (1), and all of them together weigh as much as all pairs with an event (the density).
+///   as much as one with (1), and all of them together weigh as much as all pairs with an event (the density). Models
+///   learned by gradient descent are folded in with the second: their negatives have as much to say as the pairs.
+/// - `sgd.regularization`: a constant for each loss.
 /// - `regularization`: λ such that a typical row's penalty is a third of w̄ (√(P/N) + √(P/M)). That sum is the largest
 ///   singular value of pure noise of this density (Marchenko & Pastur 1967), and alternating least squares lowers every
 ///   singular value by the penalty (Srebro, Rennie & Jaakkola 2004), so that what noise adds is mostly taken away. It is
@@ -35,10 +41,17 @@ pub fn settle(config: &TrainConfig, matrix: &Csr) -> TrainConfig {
         settled.filter.components = shape.components();
     }
     if settled.unobserved_weight == 0.0 {
-        settled.unobserved_weight = shape.unobserved_weight();
+        settled.unobserved_weight = shape.unobserved_weight(settled.model);
     }
     if settled.regularization == 0.0 {
         settled.regularization = shape.regularization(settled.unobserved_weight, settled.regularization_exponent);
+    }
+    if settled.sgd.regularization == 0.0 {
+        settled.sgd.regularization = match settled.model {
+            ModelKind::Bpr => BPR_PENALTY,
+            ModelKind::Softmax => SOFTMAX_PENALTY,
+            _ => 0.0,
+        };
     }
     settled
 }
@@ -79,8 +92,10 @@ impl Shape {
         wanted.next_multiple_of(DIMENSION_STEP).clamp(DIMENSION_STEP, MAX_DIMENSION)
     }
 
-    fn unobserved_weight(&self) -> f64 {
-        self.mean_weight * (self.pairs / (self.users * self.items)).sqrt()
+    fn unobserved_weight(&self, model: ModelKind) -> f64 {
+        let density = self.pairs / (self.users * self.items);
+        let exponent = if matches!(model, ModelKind::Bpr | ModelKind::Softmax) { 1.0 } else { 0.5 };
+        self.mean_weight * density.powf(exponent)
     }
 
     fn regularization(&self, unobserved_weight: f64, exponent: f64) -> f64 {
@@ -127,6 +142,14 @@ mod tests {
         assert_eq!(settled.dimension, 16);
         assert!((settled.unobserved_weight - (120.0f64 / 600.0).sqrt()).abs() < 1e-12);
         assert!((settled.regularization - (4f64.sqrt() + 6f64.sqrt()) / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn behind_gradient_descent_all_pairs_without_an_event_weigh_like_those_with_one() {
+        for model in [ModelKind::Bpr, ModelKind::Softmax] {
+            let settled = settle(&TrainConfig { model, ..TrainConfig::default() }, &matrix(3.0));
+            assert!((settled.unobserved_weight * 600.0 - 3.0 * 120.0).abs() < 1e-3, "{}", settled.unobserved_weight);
+        }
     }
 
     #[test]

@@ -4,7 +4,10 @@ use super::blend::{PRIOR, Part, Parts, assemble, blend, weigh};
 use super::early_stop::EarlyStop;
 use super::ials::{Guide, Observer};
 use super::model::{Model, Trainer, TrainingData};
+use super::pool::in_pool;
+use super::ratings::Ratings;
 use super::settle::settle;
+use super::sgd::{Bpr, Softmax};
 use crate::config::{BlendConfig, ModelKind, TrainConfig};
 use crate::error::{Error, Result};
 use crate::features::{Csr, Holdout};
@@ -17,15 +20,10 @@ use crate::progress::Progress;
 /// Those of [`Trainer::train`].
 pub fn train(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<(Model, TrainConfig)> {
     config.validate().map_err(|error| error.within("train"))?;
-    check(data.matrix)?;
-    if config.threads == 0 {
-        return learn(data, config, progress);
+    if config.model != ModelKind::Ratings {
+        check(data.matrix)?;
     }
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(config.threads)
-        .build()
-        .map_err(|error| Error::invalid("train.threads", error.to_string()))?;
-    pool.install(|| learn(data, config, progress))
+    in_pool(config.threads, || learn(data, config, progress))?
 }
 
 fn learn(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<(Model, TrainConfig)> {
@@ -99,7 +97,9 @@ pub fn trainer(kind: ModelKind) -> Result<&'static dyn Trainer> {
         ModelKind::Linear => Ok(LINEAR),
         ModelKind::Filter => Ok(&Filter),
         ModelKind::Popularity => Ok(POPULARITY),
-        other => Err(Error::invalid("train.model", format!("{other:?} cannot be trained yet"))),
+        ModelKind::Bpr => Ok(&Bpr),
+        ModelKind::Softmax => Ok(&Softmax),
+        ModelKind::Ratings => Ok(&Ratings),
     }
 }
 

@@ -10,6 +10,9 @@ use crate::config::Split;
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Training settings, in place of the configuration's")]
 pub struct TrainSettings {
+    /// Which model: blend, ials, filter, linear, bpr, softmax, ratings or popularity
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
     /// Length of the factors
     #[arg(long, value_name = "COUNT")]
     dimension: Option<String>,
@@ -42,10 +45,16 @@ pub struct TrainSettings {
 impl TrainSettings {
     /// The given settings as `--set` takes them.
     pub fn into_settings(self) -> Vec<String> {
+        // Models with a table of settings of their own have these three in it.
+        let table = match self.model.as_deref() {
+            Some("bpr" | "softmax") => "sgd.",
+            Some("ratings") => "ratings.",
+            _ => "",
+        };
+        let own = [("dimension", self.dimension), ("epochs", self.epochs), ("regularization", self.regularization)];
+        let own = own.map(|(name, value)| (format!("{table}{name}"), value));
         let named = [
-            ("dimension", self.dimension),
-            ("epochs", self.epochs),
-            ("regularization", self.regularization),
+            ("model", self.model),
             ("regularization_exponent", self.regularization_exponent),
             ("unobserved_weight", self.unobserved_weight),
             ("solver", self.solver),
@@ -53,7 +62,9 @@ impl TrainSettings {
             ("seed", self.seed),
             ("threads", self.threads),
         ];
-        named.into_iter().filter_map(|(name, value)| value.map(|value| format!("train.{name}={value}"))).collect()
+        let named = named.map(|(name, value)| (name.to_owned(), value));
+        let given = |(name, value): (String, Option<String>)| value.map(|value| format!("train.{name}={value}"));
+        named.into_iter().chain(own).filter_map(given).collect()
     }
 }
 
@@ -184,6 +195,23 @@ pub fn split(text: &str) -> Result<Split, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_model_has_its_settings_in_its_own_table() {
+        let settings = |model: Option<&str>| {
+            let settings = TrainSettings {
+                model: model.map(str::to_owned),
+                dimension: Some("8".into()),
+                seed: Some("1".into()),
+                ..TrainSettings::default()
+            };
+            settings.into_settings()
+        };
+        assert_eq!(settings(None), ["train.seed=1", "train.dimension=8"]);
+        assert_eq!(settings(Some("ials")), ["train.model=ials", "train.seed=1", "train.dimension=8"]);
+        assert_eq!(settings(Some("bpr")), ["train.model=bpr", "train.seed=1", "train.sgd.dimension=8"]);
+        assert_eq!(settings(Some("ratings")), ["train.model=ratings", "train.seed=1", "train.ratings.dimension=8"]);
+    }
 
     #[test]
     fn a_split_is_named_with_its_share() {

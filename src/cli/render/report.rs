@@ -2,8 +2,9 @@
 //! other pairs in short, what the lists look like, and slices where they are wanted.
 
 use super::{count, table as empty};
+use crate::config::{ModelKind, TrainConfig};
 use crate::engine::{Evaluation, SnapshotComparison, Trained};
-use crate::eval::{Comparison, ListFigures, Report, Slice, SliceKind};
+use crate::eval::{Comparison, Estimate, ListFigures, RatingReport, Report, Slice, SliceKind};
 
 /// An evaluation of settings.
 pub fn evaluation(evaluation: &Evaluation, slices: bool) -> String {
@@ -11,9 +12,13 @@ pub fn evaluation(evaluation: &Evaluation, slices: bool) -> String {
     for model in std::iter::once(&evaluation.trained).chain(&evaluation.compared) {
         let Trained { name, train, train_seconds, loss } = model;
         text += &format!("{name}: trained in {train_seconds:.2} s");
-        text += &format!(", dimension {}, {} epochs, seed {}", train.dimension, train.epochs, train.seed);
+        let (dimension, epochs) = size(train);
+        text += &format!(", dimension {dimension}, {epochs} epochs, seed {}", train.seed);
         text += &loss.map(|loss| format!(", loss {loss:.6}")).unwrap_or_default();
         text.push('\n');
+    }
+    if let Some(ratings) = &evaluation.ratings {
+        text += &format!("\n{}\n", rating_errors(ratings));
     }
     text + &figures(&evaluation.report, 0, slices)
 }
@@ -22,6 +27,33 @@ pub fn evaluation(evaluation: &Evaluation, slices: bool) -> String {
 pub fn comparison(comparison: &SnapshotComparison, slices: bool) -> String {
     let between = comparison.report.comparisons.len().saturating_sub(1);
     conditions(&comparison.report) + &figures(&comparison.report, between, slices)
+}
+
+/// Length of the factors and number of passes; each kind of model has its own.
+fn size(train: &TrainConfig) -> (usize, usize) {
+    match train.model {
+        ModelKind::Bpr | ModelKind::Softmax => (train.sgd.dimension, train.sgd.epochs),
+        ModelKind::Ratings => (train.ratings.dimension, train.ratings.epochs),
+        _ => (train.dimension, train.epochs),
+    }
+}
+
+fn rating_errors(report: &RatingReport) -> String {
+    let mut table = empty(&["ratings", "rmse", "interval", "mae", "interval", "rmse to bias", "interval"], &[1, 3, 5]);
+    let cells = |estimate: Option<&Estimate>| {
+        let mean = estimate.map(|of| format!("{:.4}", of.mean)).unwrap_or_default();
+        [mean, estimate.map(|of| format!("{:.4} to {:.4}", of.low, of.high)).unwrap_or_default()]
+    };
+    for model in &report.models {
+        let [rmse, mae] = ["rmse", "mae"].map(|name| cells(model.errors.iter().find(|of| of.name == name)));
+        let difference = cells(model.differences.iter().find(|of| of.name == "rmse"));
+        table.add_row(std::iter::once(model.name.clone()).chain(rmse).chain(mae).chain(difference));
+    }
+    let (ratings, users, unknown) = (count(report.ratings), count(report.users), count(report.unknown));
+    format!(
+        "{ratings} test ratings of {users} users, {unknown} of them with a user or item not seen before\n{}",
+        table.trim_fmt()
+    )
 }
 
 fn conditions(report: &Report) -> String {

@@ -27,6 +27,7 @@ pub fn assemble(mut parts: Parts, blend: &BlendConfig, matrix: &Csr, config: &Tr
         low_pass: blend.low_pass as f32,
         popularity: blend.popularity as f32,
         unit: parts.unit,
+        ratings: None,
     };
     let mut items = Matrix::zeros(matrix.n_cols(), mix.dim());
     for (item, scale) in scales.iter().enumerate() {

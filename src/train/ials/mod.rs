@@ -19,6 +19,7 @@ pub use guide::{Guide, Observer, Verdict, Warm};
 use start::initial_items;
 pub use start::item_scales;
 
+use super::pool::in_pool;
 use super::settle::settle;
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
@@ -53,17 +54,11 @@ pub fn guided(matrix: &Csr, config: &TrainConfig, guide: Guide<'_>, progress: &d
     let users = Matrix::zeros(matrix.n_rows(), config.dimension);
     let items = initial_items(matrix.n_cols(), config, guide.warm)?;
     let (start, observer, is_warm) = (Model { users, items }, guide.observer, guide.warm.is_some());
-    if config.threads == 0 {
-        return alternate(matrix, config, start, is_warm, observer, progress);
-    }
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(config.threads)
-        .build()
-        .map_err(|error| Error::invalid("train.threads", error.to_string()))?;
-    pool.install(|| alternate(matrix, config, start, is_warm, observer, progress))
+    in_pool(config.threads, || alternate(matrix, config, start, is_warm, observer, progress))?
 }
 
-fn check(matrix: &Csr) -> Result<()> {
+/// Whether there is anything to learn from. Errors: [`Error::NoData`] and [`Error::Invalid`] as for [`ials`].
+pub fn check(matrix: &Csr) -> Result<()> {
     let remedy = "import events with a positive weight (see [events] in the configuration)";
     if matrix.nnz() == 0 {
         return Err(Error::no_data("no user prefers any item", remedy));

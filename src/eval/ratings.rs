@@ -1,0 +1,265 @@
+//! How far foretold ratings are from those that were given, beside two baselines in the same run: the mean rating, and
+//! mean + user's bias + item's bias.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::report::Estimate;
+use crate::config::EvaluateConfig;
+use crate::features::{Csr, RatedSplit};
+
+/// Foretells ratings.
+pub trait RatingPredictor: Sync {
+    /// Its name in reports.
+    fn name(&self) -> &'static str;
+
+    /// The rating of a user and an item, by row and column of the training matrix where they are known there.
+    fn predict(&self, row: Option<u32>, column: Option<u32>) -> f32;
+}
+
+/// Errors of foretold ratings on the same test ratings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RatingReport {
+    /// Test ratings, those of unknown users and items included.
+    pub ratings: u64,
+    /// Users who gave them.
+    pub users: u64,
+    /// Test ratings whose user or item is not known from training.
+    pub unknown: u64,
+    /// The baselines `mean` and `bias`, then the model.
+    pub models: Vec<RatingErrors>,
+}
+
+/// One model's errors, the smaller the better.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RatingErrors {
+    /// Its name.
+    pub name: String,
+    /// `rmse`, the root of the mean squared error, and `mae`, the mean absolute error, over all test ratings, with
+    /// intervals over users.
+    pub errors: Vec<Estimate>,
+    /// The paired differences to the baseline `bias`.
+    pub differences: Vec<Estimate>,
+}
+
+impl RatingReport {
+    /// A model's errors by name.
+    pub fn model(&self, name: &str) -> Option<&RatingErrors> {
+        self.models.iter().find(|model| model.name == name)
+    }
+}
+
+/// Measures the baselines and a model.
+pub fn evaluate_ratings(split: &RatedSplit, model: &dyn RatingPredictor, config: &EvaluateConfig) -> RatingReport {
+    let bias = Bias::fit(&split.train);
+    let predictors: [&dyn RatingPredictor; 3] = [&Mean(bias.mean), &bias, model];
+    let users: Vec<_> = split.test.chunk_by(|a, b| a.user == b.user).collect();
+    // For each user the number of ratings, and squared and absolute errors of each predictor.
+    let sums: Vec<Sums> = users
+        .par_iter()
+        .map(|ratings| {
+            let mut sums = Sums { count: ratings.len() as f64, ..Sums::default() };
+            for rating in *ratings {
+                for (predictor, errors) in predictors.iter().zip(&mut sums.errors) {
+                    let error = f64::from(predictor.predict(rating.row, rating.column) - rating.value);
+                    *errors = [errors[0] + error * error, errors[1] + error.abs()];
+                }
+            }
+            sums
+        })
+        .collect();
+    let figures = Sums::total(sums.iter()).figures();
+    let resampled: Vec<[[f64; 2]; 3]> = (0..config.bootstrap)
+        .into_par_iter()
+        .map(|run| {
+            let mut random = ChaCha8Rng::seed_from_u64(config.seed);
+            random.set_stream(run as u64);
+            let drawn = (0..sums.len()).filter_map(|_| sums.get(random.random_range(0..sums.len())));
+            Sums::total(drawn).figures()
+        })
+        .collect();
+    let estimate = |of: &dyn Fn(&[[f64; 2]; 3]) -> f64, name: &str| {
+        let mut values: Vec<f64> = resampled.iter().map(of).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let tail = (1.0 - config.confidence) / 2.0;
+        let at = |share: f64| {
+            values
+                .get((share * values.len().saturating_sub(1) as f64).round() as usize)
+                .copied()
+                .unwrap_or(of(&figures))
+        };
+        Estimate { name: name.to_owned(), mean: of(&figures), low: at(tail), high: at(1.0 - tail) }
+    };
+    let named = ["rmse", "mae"].into_iter().enumerate();
+    let models = predictors.iter().enumerate().map(|(model, predictor)| RatingErrors {
+        name: predictor.name().to_owned(),
+        errors: named.clone().map(|(error, name)| estimate(&|figures| figures[model][error], name)).collect(),
+        differences: named
+            .clone()
+            .map(|(error, name)| estimate(&|figures| figures[model][error] - figures[BIAS][error], name))
+            .collect(),
+    });
+    RatingReport {
+        ratings: split.test.len() as u64,
+        users: users.len() as u64,
+        unknown: split.test.iter().filter(|rating| rating.row.is_none() || rating.column.is_none()).count() as u64,
+        models: models.collect(),
+    }
+}
+
+/// The place of [`Bias`] among the models.
+const BIAS: usize = 1;
+
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    count: f64,
+    /// Squared and absolute, by model.
+    errors: [[f64; 2]; 3],
+}
+
+impl Sums {
+    fn total<'a>(all: impl Iterator<Item = &'a Sums>) -> Sums {
+        all.fold(Sums::default(), |mut total, sums| {
+            total.count += sums.count;
+            for (into, from) in total.errors.iter_mut().flatten().zip(sums.errors.iter().flatten()) {
+                *into += from;
+            }
+            total
+        })
+    }
+
+    /// RMSE and MAE by model.
+    fn figures(&self) -> [[f64; 2]; 3] {
+        let count = self.count.max(1.0);
+        self.errors.map(|[squared, absolute]| [(squared / count).sqrt(), absolute / count])
+    }
+}
+
+/// The same for everybody.
+struct Mean(f32);
+
+impl RatingPredictor for Mean {
+    fn name(&self) -> &'static str {
+        "mean"
+    }
+
+    fn predict(&self, _: Option<u32>, _: Option<u32>) -> f32 {
+        self.0
+    }
+}
+
+/// Mean + user's bias + item's bias, each bias shrunk towards 0 as if there were some more ratings at the mean; by
+/// alternating least squares (Koren, ACM TKDD 2010, section 2.1; passes and penalties are those of the package Surprise).
+struct Bias {
+    mean: f32,
+    users: Vec<f32>,
+    items: Vec<f32>,
+}
+
+impl Bias {
+    const PASSES: usize = 10;
+    const USER_PENALTY: f32 = 15.0;
+    const ITEM_PENALTY: f32 = 10.0;
+
+    fn fit(ratings: &Csr) -> Self {
+        let total: f64 = (0..ratings.n_rows()).flat_map(|row| ratings.row(row).1).map(|value| f64::from(*value)).sum();
+        let mean = (total / ratings.nnz().max(1) as f64) as f32;
+        let transposed = ratings.transpose();
+        let mut users = vec![0.0; ratings.n_rows()];
+        let mut items = vec![0.0; ratings.n_cols()];
+        for _ in 0..Self::PASSES {
+            solve(&transposed, mean, &users, Self::ITEM_PENALTY, &mut items);
+            solve(ratings, mean, &items, Self::USER_PENALTY, &mut users);
+        }
+        Self { mean, users, items }
+    }
+}
+
+impl RatingPredictor for Bias {
+    fn name(&self) -> &'static str {
+        "bias"
+    }
+
+    fn predict(&self, row: Option<u32>, column: Option<u32>) -> f32 {
+        let of =
+            |biases: &[f32], place: Option<u32>| place.and_then(|place| biases.get(place as usize)).map_or(0.0, |b| *b);
+        self.mean + of(&self.users, row) + of(&self.items, column)
+    }
+}
+
+fn solve(ratings: &Csr, mean: f32, other: &[f32], penalty: f32, biases: &mut [f32]) {
+    for (row, bias) in biases.iter_mut().enumerate() {
+        let (ids, values) = ratings.row(row);
+        let over = |(id, value): (&u32, &f32)| value - mean - other.get(*id as usize).copied().unwrap_or(0.0);
+        *bias = ids.iter().zip(values).map(over).sum::<f32>() / (penalty + ids.len() as f32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::TestRating;
+    use crate::record::UserId;
+
+    struct Always(f32);
+
+    impl RatingPredictor for Always {
+        fn name(&self) -> &'static str {
+            "always"
+        }
+        fn predict(&self, _: Option<u32>, _: Option<u32>) -> f32 {
+            self.0
+        }
+    }
+
+    fn split() -> RatedSplit {
+        let rows = (0..40u32).map(|user| (0..10).map(|item| (item, 1.0 + ((user + item) % 5) as f32)).collect());
+        let test = (0..40u32).map(|user| TestRating {
+            user: UserId::new(user),
+            row: Some(user),
+            column: (user % 2 == 0).then_some(3),
+            value: 1.0 + (user % 5) as f32,
+        });
+        RatedSplit { train: Csr::from_rows(10, rows.collect()), test: test.collect() }
+    }
+
+    #[test]
+    fn errors_are_those_of_the_textbook_and_lie_in_their_intervals() {
+        let report = evaluate_ratings(&split(), &Always(2.0), &EvaluateConfig::default());
+        assert_eq!((report.ratings, report.users, report.unknown), (40, 40, 20));
+        let errors = &report.model("always").unwrap().errors;
+        // Off by 1, 0, 1, 2 and 3, equally often.
+        assert!((errors[0].mean - 3f64.sqrt()).abs() < 1e-9 && (errors[1].mean - 1.4).abs() < 1e-9);
+        for model in &report.models {
+            for estimate in model.errors.iter().chain(&model.differences) {
+                assert!(estimate.low <= estimate.mean && estimate.mean <= estimate.high, "{estimate:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn biases_foretell_ratings_that_are_made_of_them() {
+        let rating = |user: u32, item: u32| 3.0 + 0.1 * user as f32 - 0.2 * item as f32;
+        let rows = (0..60u32).map(|user| (0..60).map(|item| (item, rating(user % 9, item % 9))).collect());
+        let test = (0..60u32).map(|user| TestRating {
+            user: UserId::new(user),
+            row: Some(user),
+            column: Some(5),
+            value: rating(user % 9, 5),
+        });
+        let split = RatedSplit { train: Csr::from_rows(60, rows.collect()), test: test.collect() };
+        let report = evaluate_ratings(&split, &Always(3.0), &EvaluateConfig { bootstrap: 20, ..Default::default() });
+        let rmse = |name: &str| report.model(name).unwrap().errors[0].mean;
+        assert!(rmse("bias") < 0.5 * rmse("mean"), "{} and {}", rmse("bias"), rmse("mean"));
+    }
+
+    #[test]
+    fn a_stranger_has_the_mean() {
+        let bias = Bias::fit(&split().train);
+        assert_eq!(bias.predict(None, None), bias.mean);
+        assert_eq!(bias.predict(Some(999), Some(999)), bias.mean);
+    }
+}
