@@ -101,7 +101,7 @@ fn structured() -> Csr {
     let row = |user: u32| {
         let pair = |k: u32| {
             let noise = (user * 31 + k * 17).wrapping_mul(2_654_435_761) >> 16;
-            (if noise % 4 == 0 { noise % 150 } else { (user % 5) * 30 + noise % 30 }, 1.0)
+            (if noise.is_multiple_of(4) { noise % 150 } else { (user % 5) * 30 + noise % 30 }, 1.0)
         };
         (0..12).map(pair).collect()
     };

@@ -177,7 +177,7 @@ mod tests {
                 assert!(equations.system(history).is_some());
                 let mut exact: Vec<f32> = vec![1.0, -2.0, 3.0, 0.5, 0.0, -1.0];
                 let mut quick = exact.clone();
-                equations.solve(history, &mut exact, &mut vec![0.0; 36]).unwrap();
+                equations.solve(history, &mut exact, &mut [0.0; 36]).unwrap();
                 equations.solve_row(history, &mut quick, &mut Scratch::default()).unwrap();
                 let scale = exact.iter().fold(0.0f32, |most, x| most.max(x.abs()));
                 for (quick, exact) in quick.iter().zip(&exact) {
