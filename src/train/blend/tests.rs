@@ -27,8 +27,8 @@ fn config() -> TrainConfig {
 /// 120 users of two tastes; everybody misses some items of theirs.
 fn two_tastes(weight: f32) -> Csr {
     let misses = |user: u32, item: u32| {
-        ((user * 97 + item * 31 + 5).wrapping_mul(2_654_435_761).wrapping_mul(user * 2 + 1) >> 20)
-            .is_multiple_of(3 + item % 4)
+        let mixed = (user * 97 + item * 31 + 5).wrapping_mul(2_654_435_761).wrapping_mul(user * 2 + 1) >> 20;
+        mixed.is_multiple_of(3 + item % 4)
     };
     let likes = |user: u32, item: u32| item % 2 == user % 2 && !misses(user, item);
     let row = |user: u32| (0..40).filter(|item| likes(user, *item)).map(|item| (item, weight)).collect();

@@ -35,7 +35,7 @@ fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
         for j in i + 1..n {
             let factor = a[j][i] / a[i][i];
             let pivot = a[i].clone();
-            a[j].iter_mut().zip(&pivot).skip(i).for_each(|(entry, pivot)| *entry -= factor * pivot);
+            a[j].iter_mut().zip(&pivot).skip(i).for_each(|(to, from)| *to -= factor * from);
             b[j] -= factor * b[i];
         }
     }
