@@ -4,9 +4,10 @@
 #
 #   benches/gowalla.sh [--dim D] [--tuned] [--data DIR] [-- OPTIONS OF savor evaluate]
 #
-# --tuned searches settings first, by 40 trials or 30 minutes inside the training part, and measures with what they found;
-# SAVOR_TUNE_MINUTES changes the minutes. --data DIR holds train.txt.gz and test.txt.gz, lines `user item item …`; ../shared/data/gowalla beside the repository if
-# absent. The last line, with the peak of resident memory of `savor evaluate`:
+# --dim D measures iALS alone with factors of that length; without it, the default model. --tuned searches settings
+# first, by 40 trials or 30 minutes inside the training part, and measures with what they found; SAVOR_TUNE_MINUTES
+# changes the minutes. --data DIR holds train.txt.gz and test.txt.gz, lines `user item item …`; ../shared/data/gowalla
+# beside the repository if absent. The last line, with the peak of resident memory of `savor evaluate`:
 #   gowalla recall@20=… ndcg@20=… train_s=… peak_mib=…
 set -euo pipefail
 
@@ -15,7 +16,7 @@ data= tuned= settings=()
 while [ $# -gt 0 ]; do
     case "$1" in
     --data) [ $# -ge 2 ] || usage; data="$2"; shift 2 ;;
-    --dim) [ $# -ge 2 ] || usage; settings+=(--dimension "$2"); shift 2 ;;
+    --dim) [ $# -ge 2 ] || usage; settings+=(--model ials --dimension "$2"); shift 2 ;;
     --tuned) tuned=yes; shift ;;
     --) shift; break ;;
     *) usage ;;
