@@ -13,7 +13,7 @@ use crate::store::View;
 
 /// With fewer distinct times than this a log has no order worth splitting by.
 const MIN_TIMES: usize = 50;
-/// A validation part by time with fewer users than this says too little, and pairs are drawn instead.
+/// A validation part by time with fewer users than this says too little.
 const MIN_VALIDATION_USERS: usize = 50;
 /// The training part of a validation by time.
 const VALIDATION_TRAIN: f64 = 0.85;
@@ -175,14 +175,14 @@ impl<'a> Log<'a> {
         Holdout::new(train.interactions(train.newest()), &test, splitter.describe())
     }
 
-    /// A hold-out for what is chosen by measuring: by time where there are times and users on both sides of them,
-    /// else by pairs drawn at random. `None` when there is too little data to measure anything.
+    /// A hold-out for what is chosen by measuring: by time where there are times, else by pairs drawn at random. `None`
+    /// when there is too little to measure anything by; random pairs do not stand in for time, as they prefer models that
+    /// know what goes together to those that know what comes next.
     pub fn validation(&self) -> Option<Holdout> {
-        let by_time = || self.holdout(&TimeSplit { train: VALIDATION_TRAIN }).ok();
-        self.has_times()
-            .then(by_time)
-            .flatten()
-            .filter(|holdout| holdout.test.len() >= MIN_VALIDATION_USERS)
-            .or_else(|| self.holdout(&PairFold { folds: VALIDATION_FOLDS, fold: 0 }).ok())
+        if !self.has_times() {
+            return self.holdout(&PairFold { folds: VALIDATION_FOLDS, fold: 0 }).ok();
+        }
+        let by_time = self.holdout(&TimeSplit { train: VALIDATION_TRAIN }).ok();
+        by_time.filter(|holdout| holdout.test.len() >= MIN_VALIDATION_USERS)
     }
 }

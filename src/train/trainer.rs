@@ -47,18 +47,18 @@ fn learn(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress)
 }
 
 /// Settles what takes measuring on the validation part: the blend's weights and the number of epochs. Where there is no
-/// such part, the weights are the prior and all epochs are gone through.
+/// such part, factors alone answer and all epochs are gone through.
 fn settle_by_measuring(settled: &mut TrainConfig, data: &TrainingData<'_>, progress: &dyn Progress) -> Result<()> {
     let is_open = settled.model == ModelKind::Blend && settled.blend.is_open();
     let stops_early = settled.patience > 0 && [ModelKind::Blend, ModelKind::Ials].contains(&settled.model);
+    let factors = BlendConfig { ials: 1.0, ..BlendConfig::default() };
     if is_open {
-        settled.blend = PRIOR;
+        settled.blend = factors.clone();
     }
     let validation = data.validation.filter(|holdout| check(&holdout.train.matrix).is_ok());
     let Some(validation) = validation.filter(|_| is_open || stops_early) else { return Ok(()) };
     let mut early_stop = EarlyStop::new(validation, settled.patience);
     let observer = stops_early.then_some(&mut early_stop as &mut dyn Observer);
-    let factors = BlendConfig { ials: 1.0, ..BlendConfig::default() };
     let wanted = if is_open { &PRIOR } else { &factors };
     let guide = Guide { warm: None, observer };
     let parts = Parts::train(&validation.train.matrix, wanted, settled, guide, progress)?;

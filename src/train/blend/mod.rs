@@ -17,8 +17,7 @@ use crate::config::{BlendConfig, TrainConfig};
 use crate::error::Result;
 use crate::progress::Progress;
 
-/// The weights of parts that are on one scale, where there is nothing to weigh them on, and where weighing begins: found on
-/// validation pairs inside Gowalla's training part.
+/// Where weighing begins, the parts being on one scale: found on validation pairs inside Gowalla's training part.
 pub const PRIOR: BlendConfig =
     BlendConfig { ials: 1.4, filter: 0.8, low_pass: 0.4, linear: 1.0, popularity: 0.0, mass_exponent: 0.0 };
 

@@ -36,9 +36,12 @@ pub struct Svd {
 /// [`Error::Cancelled`], asked for in each iteration.
 pub fn truncated_svd(matrix: &Csr, k: usize, seed: u64, progress: &dyn Progress) -> Result<Svd> {
     let k = k.min(matrix.n_rows()).min(matrix.n_cols());
-    let width = (k + (k / OVERSAMPLING).max(8)).min(matrix.n_rows()).min(matrix.n_cols());
+    let width = (k + (k / OVERSAMPLING).max(8)).min(matrix.n_cols());
     if k == 0 || matrix.nnz() == 0 {
         return Ok(Svd { values: Vec::new(), right: Matrix::zeros(matrix.n_cols(), k.max(1)) });
+    }
+    if width == matrix.n_cols() {
+        return rotated(matrix, &identity(width), k);
     }
     let transposed = matrix.transpose();
     let mut basis = orthonormal(times(&transposed, &noise(matrix.n_rows(), width, seed)))?;
@@ -61,6 +64,13 @@ pub fn truncated_svd(matrix: &Csr, k: usize, seed: u64, progress: &dyn Progress)
 
 fn squares(values: &[f32]) -> f64 {
     values.iter().map(|value| f64::from(*value).powi(2)).sum()
+}
+
+/// All of the space, where it is no larger than what would be searched in it.
+fn identity(n: usize) -> Matrix {
+    let mut matrix = Matrix::zeros(n, n);
+    matrix.data_mut().iter_mut().step_by(n + 1).for_each(|diagonal| *diagonal = 1.0);
+    matrix
 }
 
 /// The singular vectors within the space of `basis`, `[n_cols, width]` (Rayleigh and Ritz).
