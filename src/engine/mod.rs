@@ -26,6 +26,7 @@ pub use options::{
     SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained,
 };
 pub use tuned::{TuneOptions, Tuned, TunedTrial};
+#[cfg(feature = "cli")]
 pub use tuning::changes;
 
 use crate::config::Config;
