@@ -52,7 +52,16 @@ pub fn one(manifest: &Manifest) -> String {
             ),
             ("events", count(manifest.events)),
             ("newest event", manifest.newest_event.map(|time| time.to_string()).unwrap_or_default()),
-            ("model", format!("iALS, dimension {}, {} epochs, seed {}", train.dimension, train.epochs, train.seed)),
+            (
+                "model",
+                format!(
+                    "{}, dimension {}, {} epochs, seed {}",
+                    train.model.name(),
+                    train.dimension,
+                    train.epochs,
+                    train.seed
+                ),
+            ),
             ("loss", manifest.loss.map(|loss| format!("{loss:.6}")).unwrap_or_default()),
             ("index", manifest.index.as_ref().map(index).unwrap_or_default()),
             ("origin", manifest.origin.clone()),
