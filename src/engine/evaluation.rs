@@ -7,7 +7,7 @@ use super::learning::LastLoss;
 use super::{Contender, Engine, EvaluateOptions, Evaluation, SnapshotComparison, Trained, lock};
 use crate::config::{EvaluateConfig, ModelKind, Split, TrainConfig};
 use crate::error::{Error, Result};
-use crate::eval::{self, Evaluator, PopularityScorer};
+use crate::eval::{self, Evaluator, PopularityScorer, RatingMeter};
 use crate::features::{Holdout, LeaveLastOut, Log, PairFold, RatedSplit, Splitter, TimePoint, TimeSplit};
 use crate::ingest;
 use crate::progress::Progress;
@@ -171,7 +171,7 @@ pub(super) fn splitter(log: &Log<'_>, split: Split, fold: u64) -> Box<dyn Splitt
 }
 
 /// Trains and measures all contenders on every part, beside popularity. At least one contender. The first model of ratings
-/// foretells those of the first part.
+/// foretells those of every part.
 pub(super) fn measure(
     parts: impl Iterator<Item = Result<Part>>,
     contenders: &[Contender],
@@ -180,7 +180,7 @@ pub(super) fn measure(
 ) -> Result<Evaluation> {
     let mut evaluator = Evaluator::new(config);
     let mut trained: Vec<Trained> = Vec::new();
-    let mut ratings = None;
+    let mut ratings: Option<(usize, RatingMeter)> = None;
     for part in parts {
         let Part { holdout, validation, rated } = part?;
         let matrix = &holdout.train.matrix;
@@ -194,9 +194,11 @@ pub(super) fn measure(
             let (model, settled) = train::train(&data, train, &last)?;
             let train_seconds = began.elapsed().as_secs_f64();
             evaluator.measure(&ground, &ModelScorer::new(name, &model, matrix), progress)?;
-            if let (None, Some(split)) = (&ratings, rated.as_ref().filter(|split| !split.test.is_empty())) {
-                let predictor = ModelPredictor::new(&model, &split.train);
-                ratings = predictor.map(|predictor| eval::evaluate_ratings(split, &predictor, config));
+            if let Some(split) = &rated
+                && ratings.as_ref().is_none_or(|(of, _)| *of == place)
+                && let Some(predictor) = ModelPredictor::new(&model, &split.train)
+            {
+                ratings.get_or_insert_with(|| (place, RatingMeter::default())).1.measure(split, &predictor);
             }
             match trained.get_mut(place) {
                 Some(earlier) => earlier.train_seconds += train_seconds,
@@ -205,6 +207,7 @@ pub(super) fn measure(
         }
     }
     let mut trained = trained.into_iter();
+    let ratings = ratings.and_then(|(_, meter)| meter.report(config));
     let own = trained.next().ok_or_else(|| Error::invalid("evaluate", "nothing to measure"))?;
     Ok(Evaluation { trained: own, compared: trained.collect(), report: evaluator.report(), ratings })
 }

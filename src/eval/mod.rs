@@ -20,7 +20,7 @@ mod values;
 
 pub use evaluator::Evaluator;
 pub use metric::{Metric, Ndcg};
-pub use ratings::{RatingErrors, RatingPredictor, RatingReport, evaluate_ratings};
+pub use ratings::{RatingErrors, RatingMeter, RatingPredictor, RatingReport};
 pub use report::{Comparison, CurvePoint, Difference, Estimate, ListFigures, ModelReport, Report, Slice, SliceKind};
 pub use scorer::{PopularityScorer, Scorer};
 pub use values::{MetricAt, user_values};

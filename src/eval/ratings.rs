@@ -1,6 +1,8 @@
 //! How far foretold ratings are from those that were given, beside two baselines in the same run: the mean rating, and
 //! mean + user's bias + item's bias.
 
+use std::collections::BTreeMap;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::report::Estimate;
 use crate::config::EvaluateConfig;
 use crate::features::{Csr, RatedSplit};
+use crate::record::UserId;
 
 /// Foretells ratings.
 pub trait RatingPredictor: Sync {
@@ -52,67 +55,80 @@ impl RatingReport {
     }
 }
 
-/// Measures the baselines and a model.
-pub fn evaluate_ratings(split: &RatedSplit, model: &dyn RatingPredictor, config: &EvaluateConfig) -> RatingReport {
-    let bias = Bias::fit(&split.train);
-    let predictors: [&dyn RatingPredictor; 3] = [&Mean(bias.mean), &bias, model];
-    let users: Vec<_> = split.test.chunk_by(|a, b| a.user == b.user).collect();
-    // For each user the number of ratings, and squared and absolute errors of each predictor.
-    let sums: Vec<Sums> = users
-        .par_iter()
-        .map(|ratings| {
-            let mut sums = Sums { count: ratings.len() as f64, ..Sums::default() };
-            for rating in *ratings {
-                for (predictor, errors) in predictors.iter().zip(&mut sums.errors) {
-                    let error = f64::from(predictor.predict(rating.row, rating.column) - rating.value);
-                    *errors = [errors[0] + error * error, errors[1] + error.abs()];
-                }
+/// Collects the errors of a model and of the baselines, part by part of a cross-validation.
+#[derive(Default)]
+pub struct RatingMeter {
+    name: &'static str,
+    users: BTreeMap<UserId, Sums>,
+    ratings: u64,
+    unknown: u64,
+}
+
+impl RatingMeter {
+    /// Measures a model, and the baselines of the same training part, on a test part.
+    pub fn measure(&mut self, split: &RatedSplit, model: &dyn RatingPredictor) {
+        let bias = Bias::fit(&split.train);
+        let predictors: [&dyn RatingPredictor; 3] = [&Mean(bias.mean), &bias, model];
+        self.name = model.name();
+        for rating in &split.test {
+            let sums = self.users.entry(rating.user).or_default();
+            sums.count += 1.0;
+            for (predictor, [squared, absolute]) in predictors.iter().zip(&mut sums.errors) {
+                let error = f64::from(predictor.predict(rating.row, rating.column) - rating.value);
+                *squared += error * error;
+                *absolute += error.abs();
             }
-            sums
-        })
-        .collect();
-    let figures = Sums::total(sums.iter()).figures();
-    let resampled: Vec<[[f64; 2]; 3]> = (0..config.bootstrap)
-        .into_par_iter()
-        .map(|run| {
-            let mut random = ChaCha8Rng::seed_from_u64(config.seed);
-            random.set_stream(run as u64);
-            let drawn = (0..sums.len()).filter_map(|_| sums.get(random.random_range(0..sums.len())));
-            Sums::total(drawn).figures()
-        })
-        .collect();
-    let estimate = |of: &dyn Fn(&[[f64; 2]; 3]) -> f64, name: &str| {
-        let mut values: Vec<f64> = resampled.iter().map(of).collect();
-        values.sort_unstable_by(f64::total_cmp);
-        let tail = (1.0 - config.confidence) / 2.0;
-        let at = |share: f64| {
-            values
-                .get((share * values.len().saturating_sub(1) as f64).round() as usize)
-                .copied()
-                .unwrap_or(of(&figures))
+        }
+        self.ratings += split.test.len() as u64;
+        self.unknown +=
+            split.test.iter().filter(|rating| rating.row.is_none() || rating.column.is_none()).count() as u64;
+    }
+
+    /// What was found; `None` where there was no rating to foretell.
+    pub fn report(&self, config: &EvaluateConfig) -> Option<RatingReport> {
+        let users: Vec<Sums> = self.users.values().copied().collect();
+        let whole = Sums::total(users.iter()).figures();
+        let resampled: Vec<Figures> = (0..config.bootstrap)
+            .into_par_iter()
+            .map(|run| {
+                let mut random = ChaCha8Rng::seed_from_u64(config.seed);
+                random.set_stream(run as u64);
+                let drawn = (0..users.len()).filter_map(|_| users.get(random.random_range(0..users.len())));
+                Sums::total(drawn).figures()
+            })
+            .collect();
+        let estimate = |name: &str, of: &dyn Fn(&Figures) -> f64| {
+            let mut values: Vec<f64> = resampled.iter().map(of).collect();
+            values.sort_unstable_by(f64::total_cmp);
+            let tail = (1.0 - config.confidence) / 2.0;
+            let place = |share: f64| (share * values.len().saturating_sub(1) as f64).round() as usize;
+            let at = |share: f64| values.get(place(share)).copied().unwrap_or(of(&whole));
+            Estimate { name: name.to_owned(), mean: of(&whole), low: at(tail), high: at(1.0 - tail) }
         };
-        Estimate { name: name.to_owned(), mean: of(&figures), low: at(tail), high: at(1.0 - tail) }
-    };
-    let named = ["rmse", "mae"].into_iter().enumerate();
-    let models = predictors.iter().enumerate().map(|(model, predictor)| RatingErrors {
-        name: predictor.name().to_owned(),
-        errors: named.clone().map(|(error, name)| estimate(&|figures| figures[model][error], name)).collect(),
-        differences: named
-            .clone()
-            .map(|(error, name)| estimate(&|figures| figures[model][error] - figures[BIAS][error], name))
-            .collect(),
-    });
-    RatingReport {
-        ratings: split.test.len() as u64,
-        users: users.len() as u64,
-        unknown: split.test.iter().filter(|rating| rating.row.is_none() || rating.column.is_none()).count() as u64,
-        models: models.collect(),
+        let models = ["mean", "bias", self.name].into_iter().enumerate().map(|(model, name)| RatingErrors {
+            name: name.to_owned(),
+            errors: vec![estimate("rmse", &|figures| figures[model][0]), estimate("mae", &|figures| figures[model][1])],
+            differences: vec![
+                estimate("rmse", &|figures| figures[model][0] - figures[BIAS][0]),
+                estimate("mae", &|figures| figures[model][1] - figures[BIAS][1]),
+            ],
+        });
+        (self.ratings > 0).then(|| RatingReport {
+            ratings: self.ratings,
+            users: users.len() as u64,
+            unknown: self.unknown,
+            models: models.collect(),
+        })
     }
 }
 
-/// The place of [`Bias`] among the models.
+/// RMSE and MAE of mean, biases and model.
+type Figures = [[f64; 2]; 3];
+
+/// The place of the biases among them.
 const BIAS: usize = 1;
 
+/// A user's, or several users' errors.
 #[derive(Clone, Copy, Default)]
 struct Sums {
     count: f64,
@@ -131,8 +147,7 @@ impl Sums {
         })
     }
 
-    /// RMSE and MAE by model.
-    fn figures(&self) -> [[f64; 2]; 3] {
+    fn figures(&self) -> Figures {
         let count = self.count.max(1.0);
         self.errors.map(|[squared, absolute]| [(squared / count).sqrt(), absolute / count])
     }
@@ -202,7 +217,6 @@ fn solve(ratings: &Csr, mean: f32, other: &[f32], penalty: f32, biases: &mut [f3
 mod tests {
     use super::*;
     use crate::features::TestRating;
-    use crate::record::UserId;
 
     struct Always(f32);
 
@@ -226,9 +240,22 @@ mod tests {
         RatedSplit { train: Csr::from_rows(10, rows.collect()), test: test.collect() }
     }
 
+    fn measured(parts: &[RatedSplit], model: &dyn RatingPredictor, bootstrap: usize) -> RatingReport {
+        let mut meter = RatingMeter::default();
+        parts.iter().for_each(|part| meter.measure(part, model));
+        meter.report(&EvaluateConfig { bootstrap, ..EvaluateConfig::default() }).unwrap()
+    }
+
+    #[test]
+    fn parts_are_pooled_rating_by_rating_and_nothing_measured_is_no_report() {
+        let (once, twice) = (measured(&[split()], &Always(2.0), 0), measured(&[split(), split()], &Always(2.0), 0));
+        assert_eq!((twice.ratings, twice.users, twice.models), (2 * once.ratings, once.users, once.models));
+        assert!(RatingMeter::default().report(&EvaluateConfig::default()).is_none());
+    }
+
     #[test]
     fn errors_are_those_of_the_textbook_and_lie_in_their_intervals() {
-        let report = evaluate_ratings(&split(), &Always(2.0), &EvaluateConfig::default());
+        let report = measured(&[split()], &Always(2.0), 1000);
         assert_eq!((report.ratings, report.users, report.unknown), (40, 40, 20));
         let errors = &report.model("always").unwrap().errors;
         // Off by 1, 0, 1, 2 and 3, equally often.
@@ -251,7 +278,7 @@ mod tests {
             value: rating(user % 9, 5),
         });
         let split = RatedSplit { train: Csr::from_rows(60, rows.collect()), test: test.collect() };
-        let report = evaluate_ratings(&split, &Always(3.0), &EvaluateConfig { bootstrap: 20, ..Default::default() });
+        let report = measured(&[split], &Always(3.0), 20);
         let rmse = |name: &str| report.model(name).unwrap().errors[0].mean;
         assert!(rmse("bias") < 0.5 * rmse("mean"), "{} and {}", rmse("bias"), rmse("mean"));
     }
