@@ -129,9 +129,6 @@ pub(super) fn choose(
             Some(format!("{rows} vectors are fewer than index.graph_from = {}", config.graph_from))
         }
         _ if rows < FEWEST => Some(format!("{rows} vectors are too few for a graph to save anything")),
-        _ if space.metric != Metric::L2 && queries.is_some_and(says_nothing) => {
-            Some("every query of the sample is a zero vector, to which all vectors are alike".into())
-        }
         _ => None,
     };
     if let Some(why) = reason {
@@ -141,6 +138,10 @@ pub(super) fn choose(
 
     let sample = Sample::take(space, queries)?;
     plan.sample = sample.queries.len();
+    if plan.sample == 0 {
+        plan.why = "every query of the sample is a zero vector, to which all vectors are alike".into();
+        return Ok((None, plan));
+    }
     plan.scanned = sample.scanned;
     plan.visited = sample.scanned;
     let auto = config.kind == IndexChoice::Auto;
@@ -186,8 +187,8 @@ pub(super) fn choose(
     Ok((Some(graph), plan))
 }
 
-fn says_nothing(queries: Rows<'_>) -> bool {
-    !queries.is_empty() && queries.data().iter().all(|value| *value == 0.0)
+fn is_zero(vector: &[f32]) -> bool {
+    vector.iter().all(|value| *value == 0.0)
 }
 
 /// Queries with their exact answers.
@@ -198,14 +199,17 @@ struct Sample<'a> {
 }
 
 impl<'a> Sample<'a> {
-    /// Evenly spread over what there is.
+    /// Evenly spread over the queries there are, else over the rows of the space; without those that say nothing.
     fn take(space: &'a Space, queries: Option<Rows<'a>>) -> Result<Self> {
         let rows = match queries {
             Some(queries) if !queries.is_empty() => queries,
             _ => space.rows()?,
         };
-        let count = rows.len().min(SAMPLE);
-        let queries: Vec<&[f32]> = (0..count).map(|at| rows.row(at * rows.len() / count)).collect();
+        // A zero vector finds all vectors alike: right whatever it finds, it would flatter the graph.
+        let told = |row: &usize| space.metric == Metric::L2 || !is_zero(rows.row(*row));
+        let telling: Vec<usize> = (0..rows.len()).filter(told).collect();
+        let count = telling.len().min(SAMPLE);
+        let queries: Vec<&[f32]> = (0..count).map(|at| rows.row(telling[at * telling.len() / count])).collect();
         for query in &queries {
             space.check(query).map_err(|error| error.within("queries"))?;
         }

@@ -229,7 +229,7 @@ fn a_recall_that_no_graph_reaches_leaves_the_exact_scan() {
 }
 
 #[test]
-fn zero_vectors_are_found_like_others_and_zero_queries_ask_for_no_graph() {
+fn zero_vectors_are_found_like_others_but_say_nothing_of_a_graph() {
     let mut data = clustered(1000, 6, 0.0, 12);
     data[..600 * 6].fill(0.0);
     let rows = Rows::new(6, &data).unwrap();
@@ -237,6 +237,7 @@ fn zero_vectors_are_found_like_others_and_zero_queries_ask_for_no_graph() {
     for queries in [None, Some(rows)] {
         let index = VectorIndex::build(rows, Metric::Dot, &hnsw, queries, &Silent).unwrap();
         let exact = exact(rows, Metric::Dot);
+        assert_eq!(index.plan().sample, 256, "{:?}", index.plan());
         assert!(recall(&index, &exact, Rows::new(6, &data[600 * 6..]).unwrap(), &|_| true) >= 0.85);
         assert_eq!(exact.search(rows.row(999), 1000, &|_| true).len(), 1000);
     }
