@@ -3,16 +3,19 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
 use rayon::prelude::*;
 
-use super::dispatch::{fma, kernel};
+use super::dispatch::fma;
 use super::matrix::{Matrix, Rows};
 
-/// Columns of a tile: two AVX registers.
+/// Columns of a tile: two AVX registers, or one of AVX-512.
 const TILE_COLUMNS: usize = 16;
-/// Rows of a tile: with two registers each, twelve sums leave four for the operands.
+/// Rows of a tile of the portable form.
 const TILE_ROWS: usize = 6;
-/// Rows that a task takes: whole tiles, whose rows stay in the second-level cache.
+/// Rows that a task takes: whole tiles of 6 and of 12, whose rows stay in the second-level cache.
 const TASK_ROWS: usize = 16 * TILE_ROWS;
 
 /// `rows`, `[n, k]`, times the transpose of `basis`, `[m, k]` row-major: `[n, m]`, entry (i, j) the inner product of row
@@ -53,14 +56,24 @@ fn pack(basis: &[f32], k: usize) -> Vec<[f32; TILE_COLUMNS]> {
     whole.chunks(TILE_COLUMNS * k).flat_map(panel).collect()
 }
 
-kernel! {
-    /// Projects `rows`, `[n, k]`, into `out`, `[n, m]`.
-    fn project_block(rows: &[f32], k: usize, panels: &[[f32; TILE_COLUMNS]], out: &mut [f32], m: usize)
-        = project_block_body
+/// Projects `rows`, `[n, k]`, into `out`, `[n, m]`, by the widest form that the processor has.
+fn project_block(rows: &[f32], k: usize, panels: &[[f32; TILE_COLUMNS]], out: &mut [f32], m: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: it asks of its caller only that the processor has AVX-512F, tested just above.
+            return unsafe { x86::project_512(rows, k, panels, out, m) };
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: it asks of its caller only that the processor has AVX2 and FMA, tested just above.
+            return unsafe { x86::project_256(rows, k, panels, out, m) };
+        }
+    }
+    project_portable::<{ cfg!(target_arch = "aarch64") }>(rows, k, panels, out, m);
 }
 
 #[inline(always)]
-fn project_block_body<const FMA: bool>(
+fn project_portable<const FMA: bool>(
     rows: &[f32],
     k: usize,
     panels: &[[f32; TILE_COLUMNS]],
@@ -118,7 +131,14 @@ mod tests {
             let wide = project(rows, &basis);
             let mut portable = vec![0.0; n * m];
             if m > 0 {
-                project_block_body::<false>(&data, k, &pack(&basis, k), &mut portable, m);
+                project_portable::<false>(&data, k, &pack(&basis, k), &mut portable, m);
+                #[cfg(target_arch = "x86_64")]
+                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                    let mut narrow = vec![0.0; n * m];
+                    // SAFETY: the processor has AVX2 and FMA.
+                    unsafe { x86::project_256(&data, k, &pack(&basis, k), &mut narrow, m) };
+                    prop_assert_eq!(wide.data(), &narrow, "every wide form makes the same bits");
+                }
             }
             prop_assert_eq!(wide.data().len(), n * m);
             for (at, (wide, portable)) in wide.data().iter().zip(&portable).enumerate() {
