@@ -25,6 +25,11 @@ pub enum Step {
         /// So many until now.
         events: u64,
     },
+    /// A part of the model is about to be trained.
+    Training {
+        /// Which, as the configuration's `blend` names it.
+        part: String,
+    },
     /// A pass over both sides is done.
     Epoch {
         /// The pass, counted from 1.

@@ -31,17 +31,14 @@ def main() -> int:
     runs, threads, iterations = map(int, sys.argv[4:7])
     sets, dimensions = sys.argv[7:split], [int(d) for d in sys.argv[split + 1 :]]
     keys = {}
-    print(f"{'set':8} {'d':>4} {'engine':18} {'s':>8} {'epochs':>6} {'loss':>14} {'peak MiB':>9} {'× needed':>8} {'ratio':>6}")
+    print(f"{'set':8} {'d':>4} {'engine':18} {'s':>8} {'epochs':>6} {'loss':>14} {'peak MiB':>9} {'ratio':>6}")
     for name in sets:
         matrix_path = os.path.join(work, f"{name}.npz")
         matrix = objective.read(os.path.join(work, f"{name}.txt.gz"))
         sparse.save_npz(matrix_path, matrix, compressed=False)
-        shape, pairs = matrix.shape, matrix.nnz
         del matrix
-        prefix = "" if name == sets[0] else f"{name}_"
+        prefix = "" if name == "gowalla" else f"{name}_"
         for dimension in dimensions:
-            # The matrix by rows, and the factors: what no engine can do without.
-            needed = (8 * pairs + 8 * (shape[0] + 1) + 4 * dimension * sum(shape)) / 2**20
             for peer, settings in SETTINGS.items():
                 trial = Trial(savor, python, work, name, peer, dimension, threads, iterations, settings)
                 epochs = trial.epochs_to(trial.peer()["loss"])
@@ -54,11 +51,10 @@ def main() -> int:
                     print(
                         f"{name:8} {dimension:4} {engine:18} {median(results, 'seconds'):8.2f} {count:6} "
                         f"{median(results, 'loss'):14.1f} {median(results, 'peak_mib'):9.0f} "
-                        f"{median(results, 'peak_mib') / needed:8.2f} {ratio if engine != peer else 1:6.2f}",
+                        f"{ratio if engine != peer else 1:6.2f}",
                         flush=True,
                     )
                 keys[f"{prefix}d{dimension}_vs_{peer}"] = f"{ratio:.2f}"
-                keys[f"{prefix}d{dimension}_peak_ratio_vs_{peer}"] = f"{median(ours, 'peak_mib') / needed:.2f}"
     print("train", *(f"{key}={value}" for key, value in keys.items()))
     return 0
 

@@ -6,9 +6,9 @@
 #
 # --dim may be given several times (64, 128 and 256 if absent); --data DIR holds train.txt.gz of Gowalla, lines
 # `user item item …`, ../shared/data/gowalla beside the repository if absent. The peers are installed from the package
-# registry into the cache folder. The last line, with their time over ours and the peak of our resident memory over that
-# of matrix and factors:
-#   train d64_vs_implicit=… d64_peak_ratio_vs_implicit=… d64_vs_irspack=… … ml20m_d64_vs_implicit=… …
+# registry into the cache folder. The table has the peak of each whole process beside the time; memory of training alone
+# is measured by benches/training.sh. The last line, with their time over ours:
+#   train d64_vs_implicit=… d64_vs_irspack=… … ml20m_d64_vs_implicit=… …
 set -euo pipefail
 
 usage() { printf 'usage: %s [--dim D]… [--data DIR] [--runs N] [--only gowalla|ml20m]\n' "$0" >&2 && exit 2; }

@@ -19,13 +19,14 @@ pub struct Bars {
 /// The bar on the screen and the kind of step it shows.
 struct Drawn {
     phase: &'static str,
+    total: Option<u64>,
     bar: ProgressBar,
 }
 
 impl Bars {
     /// Bars for work that this flag stops.
     pub fn new(stop: Stop) -> Self {
-        let drawn = draws_bars().then(|| Mutex::new(Drawn { phase: "", bar: ProgressBar::hidden() }));
+        let drawn = draws_bars().then(|| Mutex::new(Drawn { phase: "", total: None, bar: ProgressBar::hidden() }));
         Self { stop, drawn }
     }
 
@@ -38,9 +39,9 @@ impl Bars {
 
     fn draw(&self, drawn: &Mutex<Drawn>, view: &View) {
         let Ok(mut drawn) = drawn.lock() else { return };
-        if drawn.phase != view.phase {
+        if (drawn.phase, drawn.total) != (view.phase, view.total) {
             drawn.bar.finish_and_clear();
-            *drawn = Drawn { phase: view.phase, bar: bar(view) };
+            *drawn = Drawn { phase: view.phase, total: view.total, bar: bar(view) };
         }
         drawn.bar.set_position(view.done);
         drawn.bar.set_message(view.note.clone());
@@ -93,6 +94,7 @@ impl View {
                 },
             },
             Step::Reading { events } => Self { phase: "reading", done: *events, total: None, note: "events".into() },
+            Step::Training { part } => Self { phase: "training", done: 0, total: None, note: part.clone() },
             Step::Epoch { epoch, epochs, loss } => of("training", *epoch, *epochs, format!("loss {loss:.6}")),
             Step::Indexing { done, total } => of("indexing", *done, *total, "vectors".into()),
             Step::Evaluating { done, total } => of("evaluating", *done, *total, "users".into()),
@@ -130,6 +132,7 @@ fn bar(view: &View) -> ProgressBar {
 /// Only what happens seldom: a line for every thousand vectors would drown the rest.
 fn log(step: &Step) {
     match step {
+        Step::Training { part } => tracing::info!(part, "training"),
         Step::Epoch { epoch, epochs, loss } => tracing::info!(epoch, epochs, loss, "trained an epoch"),
         Step::Tuning { trial, trials, best, seconds_left } => {
             tracing::info!(trial, trials, best, seconds_left, "tuning");

@@ -3,7 +3,7 @@
 use crate::config::{BlendConfig, TrainConfig};
 use crate::error::Result;
 use crate::features::Csr;
-use crate::progress::Progress;
+use crate::progress::{Progress, Step};
 use crate::train::filter::{self, LowPass};
 use crate::train::ials::{self, Guide};
 use crate::train::linear;
@@ -26,6 +26,17 @@ pub enum Part {
 impl Part {
     /// All parts.
     pub const ALL: [Self; 5] = [Self::Ials, Self::Filter, Self::LowPass, Self::Linear, Self::Popularity];
+
+    /// The name of its weight in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ials => "ials",
+            Self::Filter => "filter",
+            Self::LowPass => "low_pass",
+            Self::Linear => "linear",
+            Self::Popularity => "popularity",
+        }
+    }
 
     /// The part's weight in a blend.
     pub fn weight(self, blend: &BlendConfig) -> f64 {
@@ -80,19 +91,25 @@ impl Parts {
         guide: Guide<'_>,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        let has = |part: Part| part.weight(blend) > 0.0;
+        let begins = |part: Part| {
+            let has = part.weight(blend) > 0.0;
+            if has {
+                progress.report(&Step::Training { part: part.name().into() });
+            }
+            has
+        };
         let mut parts = Self::none(matrix);
         let unit = parts.unit;
-        if has(Part::Linear) {
+        if begins(Part::Linear) {
             parts.linear = Some(linear::linear(matrix, unit, &config.linear, progress)?);
         }
-        if has(Part::Filter) {
+        if begins(Part::Filter) {
             parts.filter = Some(filter::neighbours(matrix, unit, &config.filter, progress)?);
         }
-        if has(Part::LowPass) {
+        if begins(Part::LowPass) {
             parts.low_pass = Some(filter::low_pass(matrix, unit, config, progress)?);
         }
-        if has(Part::Ials) {
+        if begins(Part::Ials) {
             parts.ials = Some(ials::guided(matrix, config, guide, progress)?);
         }
         Ok(parts)
