@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use savor::ingest::{ImportOptions, Kind, Source};
-use savor::{Durability, Engine, Event, Query, Silent, TrainOptions};
+use savor::{Durability, Engine, Event, ModelKind, Query, Silent, TrainConfig, TrainOptions};
 use support::{Random, config, item, time};
 
 const KILLS: usize = 50;
@@ -92,8 +92,10 @@ fn victim_that_writes_until_it_is_killed() {
         }
         scope.spawn(|| import_again_and_again(&engine, dir));
         scope.spawn(|| {
+            // What takes no measuring trains within the life of a victim.
+            let train = TrainConfig { model: ModelKind::Ials, ..config().train };
             loop {
-                let options = TrainOptions { measure: false, ..TrainOptions::default() };
+                let options = TrainOptions { train: Some(train.clone()), measure: false, ..TrainOptions::default() };
                 let snapshot = engine.train(&options).unwrap();
                 engine.activate(snapshot).unwrap();
                 say(&format!("active {snapshot}"));

@@ -41,7 +41,7 @@ fn contenders_are_measured_on_the_same_users_and_told_apart() {
     let dir = tempfile::tempdir().unwrap();
     let engine = world(dir.path());
     let own = config().train;
-    let crushed = TrainConfig { dimension: 1, epochs: 1, regularization: 1e6, ..own.clone() };
+    let crushed = TrainConfig { model: ModelKind::Ials, dimension: 1, epochs: 1, regularization: 1e6, ..own.clone() };
     let compare = vec![contender("crushed", crushed), contender("same", own)];
     let Evaluation { trained, compared, report, .. } = evaluate(&engine, Split::Folds { folds: 2 }, compare);
     let names: Vec<_> = report.models.iter().map(|model| model.name.as_str()).collect();

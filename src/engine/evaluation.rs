@@ -8,7 +8,7 @@ use super::{Contender, Engine, EvaluateOptions, Evaluation, SnapshotComparison, 
 use crate::config::{EvaluateConfig, ModelKind, Split, TrainConfig};
 use crate::error::{Error, Result};
 use crate::eval::{self, Evaluator, PopularityScorer, RatingMeter};
-use crate::features::{Holdout, LeaveLastOut, Log, PairFold, RatedSplit, Splitter, TimePoint, TimeSplit};
+use crate::features::{Draw, Holdout, LeaveLastOut, Log, PairFold, RatedSplit, Splitter, TimePoint, TimeSplit};
 use crate::ingest;
 use crate::progress::Progress;
 use crate::record::{SnapshotId, Timestamp};
@@ -18,8 +18,8 @@ use crate::train::{self, ModelPredictor, ModelScorer, TrainingData};
 /// What models are trained and measured on.
 pub(super) struct Part {
     holdout: Holdout,
-    /// The hold-out inside the training part.
-    validation: Option<Holdout>,
+    /// The hold-outs inside the training part, where something is chosen by them.
+    validation: Vec<Holdout>,
     /// The same split of the ratings, for models of ratings.
     rated: Option<RatedSplit>,
 }
@@ -38,9 +38,9 @@ impl Engine {
         if contenders.iter().any(|contender| contender.train.model == ModelKind::Ratings) {
             log.know_raters();
         }
+        log.order_ties(&view)?;
         let Some(file) = &options.test else {
-            log.order_ties(&view)?;
-            return measure(parts(&log, split), &contenders, &inner.config.evaluate, progress);
+            return measure(parts(&log, split, &contenders)?, &contenders, &inner.config.evaluate, progress);
         };
         let mut pairs = Vec::new();
         for (user, item) in ingest::pairs(file)? {
@@ -51,7 +51,8 @@ impl Engine {
         // Pairs say nothing about ratings: all of these are for training.
         let rated = log.ratings().matrix(&train).map(|train| RatedSplit { train, test: Vec::new() });
         let holdout = Holdout::from_pairs(train, pairs, split);
-        let part = holdout.map(|holdout| Part { holdout, validation: log.validation(), rated });
+        let validation = if is_measured(&contenders) { log.validation() } else { Vec::new() };
+        let part = holdout.map(|holdout| Part { holdout, validation, rated });
         drop(log);
         measure(std::iter::once(part), &contenders, &inner.config.evaluate, progress)
     }
@@ -139,15 +140,31 @@ fn contenders(options: &EvaluateOptions, own: &TrainConfig) -> Result<Vec<Conten
     Ok(contenders)
 }
 
-/// The hold-outs of a log, made as they are asked for. A log without times is not split by them.
-pub(super) fn parts<'a>(log: &'a Log<'a>, split: Split) -> impl Iterator<Item = Result<Part>> + 'a {
+fn is_measured(contenders: &[Contender]) -> bool {
+    contenders.iter().any(|contender| train::is_measured(&contender.train))
+}
+
+/// The hold-outs of a log, made as they are asked for. A log without times is not split by them: errors [`Error::NoData`]
+/// for each user's last item of such a log. Of several parts those in which nothing can be measured are left out.
+pub(super) fn parts<'a>(
+    log: &'a Log<'a>,
+    split: Split,
+    contenders: &[Contender],
+) -> Result<impl Iterator<Item = Result<Part>> + 'a> {
     let (folds, note) = match split {
+        Split::LeaveLastOut if !log.has_times() => {
+            return Err(Error::no_data(
+                "events have no times that would say which item was a user's last",
+                "split into parts drawn at random: --split folds:5",
+            ));
+        }
         Split::Time { .. } | Split::LeaveLastOut => (1, None),
         Split::Folds { folds } => {
             (folds, Some(format!("pairs drawn at random into {folds} parts, each is for testing once")))
         }
     };
-    (0..folds).map(move |fold| {
+    let is_measured = is_measured(contenders);
+    let part = move |fold| {
         let splitter = splitter(log, split, fold);
         let mut holdout = log.holdout(&*splitter)?;
         if let Some(note) = &note {
@@ -156,17 +173,20 @@ pub(super) fn parts<'a>(log: &'a Log<'a>, split: Split) -> impl Iterator<Item = 
             holdout.split.insert_str(0, "events have no times to split by: ");
         }
         let rated = log.rated_split(&*splitter, &holdout.train);
-        Ok(Part { holdout, validation: log.split(&*splitter).0.validation(), rated })
-    })
+        let validation = if is_measured { log.split(&*splitter).0.validation() } else { Vec::new() };
+        Ok(Part { holdout, validation, rated })
+    };
+    let is_kept = move |part: &Result<Part>| folds == 1 || !matches!(part, Err(Error::NoData { .. }));
+    Ok((0..folds).map(part).filter(is_kept))
 }
 
 /// What makes one hold-out of a split; only folds have several.
 pub(super) fn splitter(log: &Log<'_>, split: Split, fold: u64) -> Box<dyn Splitter> {
     match split {
         Split::Time { train } if log.has_times() => Box::new(TimeSplit { train }),
-        Split::Time { .. } => Box::new(PairFold { folds: 5, fold: 0 }),
+        Split::Time { .. } => Box::new(PairFold { draw: Draw::Test, folds: 5, fold: 0 }),
         Split::LeaveLastOut => Box::new(LeaveLastOut),
-        Split::Folds { folds } => Box::new(PairFold { folds, fold }),
+        Split::Folds { folds } => Box::new(PairFold { draw: Draw::Test, folds, fold }),
     }
 }
 
@@ -190,7 +210,7 @@ pub(super) fn measure(
             let last = LastLoss::new(progress);
             let began = Instant::now();
             let of_ratings = rated.as_ref().map(|split| &split.train);
-            let data = TrainingData { matrix, validation: validation.as_ref(), ratings: of_ratings, warm: None };
+            let data = TrainingData { matrix, validation: &validation, ratings: of_ratings, warm: None };
             let (model, settled) = train::train(&data, train, &last)?;
             let train_seconds = began.elapsed().as_secs_f64();
             evaluator.measure(&ground, &ModelScorer::new(name, &model, matrix), progress)?;
@@ -208,6 +228,8 @@ pub(super) fn measure(
     }
     let mut trained = trained.into_iter();
     let ratings = ratings.and_then(|(_, meter)| meter.report(config));
-    let own = trained.next().ok_or_else(|| Error::invalid("evaluate", "nothing to measure"))?;
+    let nothing =
+        || Error::no_data("no part of the split has test pairs of known users and items", "import more events");
+    let own = trained.next().ok_or_else(nothing)?;
     Ok(Evaluation { trained: own, compared: trained.collect(), report: evaluator.report(), ratings })
 }

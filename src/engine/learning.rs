@@ -69,14 +69,14 @@ impl Engine {
         }
         // An event dated in the future must not age all others.
         let interactions = log.interactions(log.newest().min(Timestamp::now()));
-        let validation = log.validation();
+        let validation = if train::is_measured(&config) { log.validation() } else { Vec::new() };
         let ratings = log.ratings().matrix(&interactions);
         drop(log);
         let last = LastLoss::new(progress);
         let warm = config.warm_start.then(|| self.warm(&interactions)).flatten();
         let data = TrainingData {
             matrix: &interactions.matrix,
-            validation: validation.as_ref(),
+            validation: &validation,
             ratings: ratings.as_ref(),
             warm: warm.as_deref(),
         };
@@ -112,8 +112,8 @@ impl Engine {
     ) -> Result<(Vec<OfflineMetric>, TrainConfig)> {
         // The gate looks at means; p-values would be thrown away.
         let evaluate = EvaluateConfig { permutations: 0, ..self.inner.config.evaluate.clone() };
-        let own = Contender { name: train::trainer(config.model)?.name().into(), train: config.clone() };
-        let evaluation = evaluation::measure(evaluation::parts(log, evaluate.split), &[own], &evaluate, progress)?;
+        let own = [Contender { name: train::trainer(config.model)?.name().into(), train: config.clone() }];
+        let evaluation = evaluation::measure(evaluation::parts(log, evaluate.split, &own)?, &own, &evaluate, progress)?;
         Ok((offline_metrics(&evaluation.report), evaluation.trained.train))
     }
 }

@@ -1,8 +1,8 @@
 //! Splits into a part to learn from and a part to be measured on (the protocols are those of EVALUATION: whole
 //! catalogue, split by time where there are times, nothing of the test part in training).
 
-use rustc_hash::FxHashSet;
-use xxhash_rust::xxh3::xxh3_64;
+use rustc_hash::{FxHashMap, FxHashSet};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::interactions::Interactions;
 use super::log::TimedSignal;
@@ -107,28 +107,47 @@ impl Splitter for TimePoint {
     }
 }
 
-/// Each user's last positive event is for testing.
+/// Each user's last liked item is for testing, with all its events. A like that was taken back later is none.
 pub struct LeaveLastOut;
 
 impl Splitter for LeaveLastOut {
     fn is_test(&self, events: &[TimedSignal]) -> Vec<bool> {
-        let mut done = FxHashSet::default();
-        let mut is_test: Vec<bool> = events
-            .iter()
-            .rev()
-            .map(|event| matches!(event.signal, Signal::Positive(_)) && done.insert(event.user))
-            .collect();
-        is_test.reverse();
-        is_test
+        let mut last: FxHashMap<UserId, ItemId> = FxHashMap::default();
+        let mut taken_back = FxHashSet::default();
+        for event in events.iter().rev() {
+            match event.signal {
+                Signal::Positive(_) if !taken_back.contains(&(event.user, event.item)) => {
+                    last.entry(event.user).or_insert(event.item);
+                }
+                Signal::Negative => {
+                    taken_back.insert((event.user, event.item));
+                }
+                _ => {}
+            }
+        }
+        events.iter().map(|event| last.get(&event.user) == Some(&event.item)).collect()
     }
 
     fn describe(&self) -> String {
-        "each user's last positive event is for testing".into()
+        "each user's last liked item is for testing".into()
     }
+}
+
+/// What pairs are drawn for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draw {
+    /// An evaluation.
+    Test = 0,
+    /// What training chooses by measuring.
+    Validation = 1,
+    /// A search over settings.
+    Search = 2,
 }
 
 /// One pair of a user and an item in `folds` is for testing, with all its events: what is left when there are no times.
 pub struct PairFold {
+    /// Whose pairs are drawn anew: a split of what another one left must not draw as that did.
+    pub draw: Draw,
     /// Number of parts; at least 2.
     pub folds: u64,
     /// The part to be measured on, below `folds`.
@@ -139,7 +158,7 @@ impl Splitter for PairFold {
     fn is_test(&self, events: &[TimedSignal]) -> Vec<bool> {
         let fold = |event: &TimedSignal| {
             let pair = [event.user.get().to_le_bytes(), event.item.get().to_le_bytes()].concat();
-            xxh3_64(&pair) % self.folds.max(1) == self.fold
+            xxh3_64_with_seed(&pair, self.draw as u64) % self.folds.max(1) == self.fold
         };
         events.iter().map(fold).collect()
     }
@@ -174,17 +193,28 @@ mod tests {
     }
 
     #[test]
-    fn leave_last_out_takes_each_users_last_positive() {
-        let yes = Signal::Positive(1.0);
-        let events = [event(0, 1, 1, yes), event(1, 2, 1, yes), event(2, 1, 2, yes), event(3, 1, 3, Signal::Negative)];
-        assert_eq!(LeaveLastOut.is_test(&events), [false, true, true, false]);
+    fn leave_last_out_takes_each_users_last_liked_item_with_all_its_events() {
+        let (yes, no) = (Signal::Positive(1.0), Signal::Negative);
+        let events = [event(0, 1, 2, yes), event(1, 2, 1, yes), event(2, 1, 1, yes), event(3, 1, 2, yes)];
+        assert_eq!(LeaveLastOut.is_test(&events), [true, true, false, true]);
+        let events = [event(0, 1, 1, yes), event(1, 1, 2, yes), event(2, 1, 3, no), event(3, 1, 2, no)];
+        assert_eq!(LeaveLastOut.is_test(&events), [true, false, false, false], "what was taken back is not liked");
+    }
+
+    #[test]
+    fn what_one_draw_left_is_drawn_anew_by_another() {
+        let events: Vec<_> = (0..4000).map(|pair| event(0, pair % 80, pair / 80, Signal::Ignored)).collect();
+        let is_test = PairFold { draw: Draw::Test, folds: 5, fold: 0 }.is_test(&events);
+        let left: Vec<_> = events.iter().zip(is_test).filter(|(_, test)| !test).map(|(event, _)| *event).collect();
+        let held = PairFold { draw: Draw::Validation, folds: 10, fold: 0 }.is_test(&left);
+        assert!((250..400).contains(&held.iter().filter(|held| **held).count()), "a tenth of 3,200");
     }
 
     #[test]
     fn every_pair_is_in_one_fold_with_all_its_events() {
         let events: Vec<_> =
             (0..200).map(|time| event(time, time as u32 % 7, time as u32 % 11, Signal::Ignored)).collect();
-        let folds: Vec<_> = (0..3).map(|fold| PairFold { folds: 3, fold }.is_test(&events)).collect();
+        let folds: Vec<_> = (0..3).map(|fold| PairFold { draw: Draw::Test, folds: 3, fold }.is_test(&events)).collect();
         for (place, one) in events.iter().enumerate() {
             assert_eq!(folds.iter().filter(|fold| fold[place]).count(), 1);
             let again = events.iter().position(|other| (other.user, other.item) == (one.user, one.item)).unwrap();

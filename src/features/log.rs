@@ -2,7 +2,7 @@
 //! learned from or measured on is cut out of one log, so that a hold-out and the hold-out inside its training part agree
 //! on what came before what.
 
-use super::holdout::{Holdout, PairFold, Splitter, TimeSplit};
+use super::holdout::{Holdout, Splitter};
 use super::interactions::Interactions;
 use super::ratings::{RatedSplit, Ratings};
 use super::weights::{EventWeights, Signal};
@@ -11,15 +11,8 @@ use crate::progress::{Progress, Step};
 use crate::record::{ItemId, Timestamp, UserId};
 use crate::store::View;
 
-/// With fewer distinct times than this a log has no order worth splitting by.
-const MIN_TIMES: usize = 50;
-/// A validation part by time with fewer users than this says too little: weights found on 250 users of Gowalla ranked others
-/// worse than weights that nobody had fitted.
-const MIN_VALIDATION_USERS: usize = 250;
-/// The training part of a validation by time.
-const VALIDATION_TRAIN: f64 = 0.85;
-/// One pair of so many is for validation where there are no times.
-const VALIDATION_FOLDS: u64 = 10;
+/// Where more than one of so many events bear the same time, they were imported without times.
+const LARGEST_TIE: usize = 10;
 
 /// An event, reduced to what it says.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,9 +111,11 @@ impl<'a> Log<'a> {
         Ok(())
     }
 
-    /// Whether events differ in time enough for an order: lists of pairs that were imported without times do not.
+    /// Whether events have an order: lists of pairs that were imported without times do not, and a few live events among
+    /// them do not give them one.
     pub fn has_times(&self) -> bool {
-        self.events.chunk_by(|a, b| a.time == b.time).nth(MIN_TIMES.min(self.events.len() / 2)).is_some()
+        let largest = self.events.chunk_by(|a, b| a.time == b.time).map(<[_]>::len).max();
+        largest.is_some_and(|largest| largest == 1 || largest <= self.events.len() / LARGEST_TIE)
     }
 
     /// The matrix of all events, their ages counted from `now`.
@@ -174,16 +169,5 @@ impl<'a> Log<'a> {
         let signals = test.events.iter().map(|event| (event.user, event.item, event.signal)).collect();
         let test = Interactions::from_signals(signals, self.weights);
         Holdout::new(train.interactions(train.newest()), &test, splitter.describe())
-    }
-
-    /// A hold-out for what is chosen by measuring: by time where there are times, else by pairs drawn at random. `None`
-    /// when there is too little to measure anything by; random pairs do not stand in for time, as they prefer models that
-    /// know what goes together to those that know what comes next.
-    pub fn validation(&self) -> Option<Holdout> {
-        if !self.has_times() {
-            return self.holdout(&PairFold { folds: VALIDATION_FOLDS, fold: 0 }).ok();
-        }
-        let by_time = self.holdout(&TimeSplit { train: VALIDATION_TRAIN }).ok();
-        by_time.filter(|holdout| holdout.test.len() >= MIN_VALIDATION_USERS)
     }
 }

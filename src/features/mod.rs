@@ -8,10 +8,11 @@ mod interactions;
 mod log;
 mod popularity;
 mod ratings;
+mod validation;
 mod weights;
 
 pub use csr::Csr;
-pub use holdout::{Holdout, LeaveLastOut, PairFold, Splitter, TimePoint, TimeSplit};
+pub use holdout::{Draw, Holdout, LeaveLastOut, PairFold, Splitter, TimePoint, TimeSplit};
 pub use interactions::Interactions;
 pub use log::Log;
 pub use popularity::Popularity;

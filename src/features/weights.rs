@@ -5,6 +5,9 @@ use rustc_hash::FxHashMap;
 use crate::config::{EventsConfig, Repeats};
 use crate::record::{ItemId, Timestamp};
 
+/// What is left of a weight however old its event is.
+const LEAST_LEFT: f64 = 1e-6;
+
 /// What one event says.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Signal {
@@ -72,12 +75,13 @@ impl EventWeights {
         rating.is_finite().then_some(rating)
     }
 
-    /// The signal with its weight halved for every half-life between `time` and `now`.
+    /// The signal with its weight halved for every half-life between `time` and `now`, down to a millionth of it: products
+    /// of what has faded further are lost in single precision, and with them what the items have in common.
     pub fn decayed(&self, signal: Signal, time: Timestamp, now: Timestamp) -> Signal {
         match (signal, self.half_life) {
             (Signal::Positive(weight), Some(half_life)) => {
                 let age = (now.millis() - time.millis()).max(0) as f64;
-                Signal::Positive((f64::from(weight) * (-age / half_life).exp2()) as f32)
+                Signal::Positive((f64::from(weight) * (-age / half_life).exp2().max(LEAST_LEFT)) as f32)
             }
             _ => signal,
         }

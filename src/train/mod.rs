@@ -23,4 +23,4 @@ pub mod tune;
 pub use fold_in::{FoldIn, ItemParts, Mix};
 pub use model::{Model, ModelScorer, TrainingData};
 pub use ratings::ModelPredictor;
-pub use trainer::{train, trainer};
+pub use trainer::{is_measured, train, trainer};

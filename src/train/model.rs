@@ -14,8 +14,9 @@ use crate::progress::Progress;
 pub struct TrainingData<'a> {
     /// Preferences, `[n_users, n_items]`: the pairs' confidences.
     pub matrix: &'a Csr,
-    /// The same data split once more, for what is chosen by measuring: weights of the blend, the number of epochs.
-    pub validation: Option<&'a Holdout>,
+    /// Parts of the same data, each split once more, the one that says most first, for what is chosen by measuring: weights
+    /// of the blend, the number of epochs. May be empty.
+    pub validation: &'a [Holdout],
     /// The last explicit rating of each pair, `[n_users, n_items]`, for models of ratings.
     pub ratings: Option<&'a Csr>,
     /// Factors of an earlier model to begin with, by item, `[n_items]`; none for an item that it did not know.

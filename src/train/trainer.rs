@@ -1,6 +1,6 @@
 //! Which method learns which model, and what is settled before.
 
-use super::blend::{PRIOR, Part, Parts, assemble, blend, weigh};
+use super::blend::{PRIOR, Part, Parts, Weighing, assemble, blend};
 use super::early_stop::EarlyStop;
 use super::ials::{Guide, Observer};
 use super::model::{Model, Trainer, TrainingData};
@@ -28,46 +28,113 @@ pub fn train(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progr
 
 fn learn(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<(Model, TrainConfig)> {
     let mut settled = settle(config, data.matrix);
-    let is_same = |part: &&Holdout| std::ptr::eq(&part.train.matrix, data.matrix);
-    if let Some(validation) = data.validation.filter(is_same)
-        && settled.model == ModelKind::Blend
-        && settled.blend.is_open()
+    if let [validation] = data.validation
+        && std::ptr::eq(&validation.train.matrix, data.matrix)
+        && is_weighed(&settled)
         && settled.patience == 0
     {
         // A search weighs on what it measures on: one training does for both.
-        let guide = Guide { warm: None, observer: None };
-        let parts = Parts::train(data.matrix, &PRIOR, &settled, guide, progress)?;
-        settled.blend = weigh(&parts, validation, progress)?;
-        let scaled = parts.on_one_scale(data.matrix, &settled.blend)?;
-        return Ok((assemble(parts, &scaled, data.matrix, &settled)?, settled));
+        let parts = Parts::train(data.matrix, &PRIOR, &settled, Guide::default(), progress)?;
+        let mut weighing = Weighing::default();
+        weighing.add(&parts, validation, 1, settled.debias, progress)?;
+        let model = put_together(parts, data.matrix, &mut settled, weighing.weigh(None))?;
+        return Ok((model, settled));
     }
     settle_by_measuring(&mut settled, data, progress)?;
     let model = trainer(config.model)?.train(data, &settled, progress)?;
     Ok((model, settled))
 }
 
-/// Settles what takes measuring on the validation part: the blend's weights and the number of epochs. Where there is no
-/// such part, factors alone answer and all epochs are gone through.
+/// Learns a model on the training part of each hold-out and hands it to `use_model`. A blend that is weighed by measuring
+/// has, on each, the weights that were found on the others: its figures are then those of somebody who has not looked.
+///
+/// # Errors
+/// Those of [`Trainer::train`] and of `use_model`.
+pub fn train_each(
+    holdouts: &[Holdout],
+    config_for: &dyn Fn(&Csr) -> TrainConfig,
+    progress: &dyn Progress,
+    use_model: &mut dyn FnMut(&Holdout, &Model) -> Result<()>,
+) -> Result<()> {
+    let configs: Vec<TrainConfig> = holdouts.iter().map(|holdout| config_for(&holdout.train.matrix)).collect();
+    let can_be_weighed = |config: &TrainConfig| is_weighed(config) && config.patience == 0;
+    if holdouts.len() < 2 || !configs.iter().all(can_be_weighed) {
+        for (holdout, config) in holdouts.iter().zip(&configs) {
+            let validation = std::slice::from_ref(holdout);
+            let data = TrainingData { matrix: &holdout.train.matrix, validation, ratings: None, warm: None };
+            use_model(holdout, &train(&data, config, progress)?.0)?;
+        }
+        return Ok(());
+    }
+    let (mut weighing, mut trained) = (Weighing::default(), Vec::new());
+    for (holdout, config) in holdouts.iter().zip(&configs) {
+        let matrix = &holdout.train.matrix;
+        config.validate().map_err(|error| error.within("train"))?;
+        check(matrix)?;
+        let settled = settle(config, matrix);
+        let parts = Parts::train(matrix, &PRIOR, &settled, Guide::default(), progress)?;
+        weighing.add(&parts, holdout, holdouts.len(), settled.debias, progress)?;
+        trained.push((parts, settled));
+    }
+    for (place, ((parts, mut settled), holdout)) in trained.into_iter().zip(holdouts).enumerate() {
+        let weights = weighing.weigh(Some(place));
+        use_model(holdout, &put_together(parts, &holdout.train.matrix, &mut settled, weights)?)?;
+    }
+    Ok(())
+}
+
+/// Whether a blend's weights are left to the data.
+pub fn is_weighed(config: &TrainConfig) -> bool {
+    config.model == ModelKind::Blend && config.blend.is_open()
+}
+
+/// Whether anything is chosen by measuring on validation parts.
+pub fn is_measured(config: &TrainConfig) -> bool {
+    is_weighed(config) || stops_early(config)
+}
+
+fn stops_early(config: &TrainConfig) -> bool {
+    config.patience > 0 && [ModelKind::Blend, ModelKind::Ials].contains(&config.model)
+}
+
+/// A blend of these parts under weights for scores on one scale; what else is configured of a blend stays.
+fn put_together(parts: Parts, matrix: &Csr, settled: &mut TrainConfig, weights: BlendConfig) -> Result<Model> {
+    settled.blend = BlendConfig { mass_exponent: settled.blend.mass_exponent, ..weights };
+    let scaled = parts.on_one_scale(matrix, &settled.blend)?;
+    assemble(parts, &scaled, matrix, settled)
+}
+
+/// Settles what takes measuring on the validation parts: the blend's weights on all of them, and the number of epochs on
+/// the first. Where there are none, the prior weights answer and all epochs are gone through.
 fn settle_by_measuring(settled: &mut TrainConfig, data: &TrainingData<'_>, progress: &dyn Progress) -> Result<()> {
-    let is_open = settled.model == ModelKind::Blend && settled.blend.is_open();
-    let stops_early = settled.patience > 0 && [ModelKind::Blend, ModelKind::Ials].contains(&settled.model);
+    let (is_open, stops_early) = (is_weighed(settled), stops_early(settled));
+    if is_open {
+        settled.blend = BlendConfig { mass_exponent: settled.blend.mass_exponent, ..PRIOR };
+    }
+    if !is_open && !stops_early {
+        return Ok(());
+    }
+    let usable = data.validation.iter().filter(|holdout| check(&holdout.train.matrix).is_ok());
+    let usable: Vec<&Holdout> = usable.take(if is_open { usize::MAX } else { 1 }).collect();
     let factors = BlendConfig { ials: 1.0, ..BlendConfig::default() };
-    if is_open {
-        settled.blend = factors.clone();
-    }
-    let validation = data.validation.filter(|holdout| check(&holdout.train.matrix).is_ok());
-    let Some(validation) = validation.filter(|_| is_open || stops_early) else { return Ok(()) };
-    let mut early_stop = EarlyStop::new(validation, settled.patience);
-    let observer = stops_early.then_some(&mut early_stop as &mut dyn Observer);
     let wanted = if is_open { &PRIOR } else { &factors };
-    let guide = Guide { warm: None, observer };
-    let parts = Parts::train(&validation.train.matrix, wanted, settled, guide, progress)?;
-    if is_open {
-        settled.blend = weigh(&parts, validation, progress)?;
+    let mut weighing = Weighing::default();
+    for (place, validation) in usable.iter().enumerate() {
+        let mut early_stop = EarlyStop::new(validation, settled.patience);
+        let observer = (stops_early && place == 0).then_some(&mut early_stop as &mut dyn Observer);
+        let guide = Guide { warm: None, observer };
+        let parts = Parts::train(&validation.train.matrix, wanted, settled, guide, progress)?;
+        if stops_early && place == 0 {
+            settled.epochs = early_stop.best_epoch().max(1);
+            settled.patience = 0;
+        }
+        if is_open {
+            weighing.add(&parts, validation, usable.len(), settled.debias, progress)?;
+        }
     }
-    if stops_early {
-        settled.epochs = early_stop.best_epoch().max(1);
-        settled.patience = 0;
+    if is_open && !usable.is_empty() {
+        let weights = weighing.weigh(None);
+        settled.blend = BlendConfig { mass_exponent: settled.blend.mass_exponent, ..weights };
     }
     Ok(())
 }

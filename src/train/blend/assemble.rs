@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::features::Csr;
 use crate::linalg::{Matrix, gramian};
 use crate::train::fold_in::{FoldIn, ItemParts, Mix};
-use crate::train::ials::item_scales;
+use crate::train::ials::item_scales as confidence_scales;
 use crate::train::model::Model;
 
 /// Puts parts together under the weights of `blend`, which are multiplied with the scores as they are.
@@ -14,7 +14,7 @@ use crate::train::model::Model;
 /// # Errors
 /// Those of [`FoldIn::new`].
 pub fn assemble(mut parts: Parts, blend: &BlendConfig, matrix: &Csr, config: &TrainConfig) -> Result<Model> {
-    let scales = scales(&parts.popularity, config.debias);
+    let scales = item_scales(&parts.popularity, config.debias);
     let lists = merged(parts.filter.take(), parts.linear.take(), blend, &scales);
     let factors = parts.ials.as_ref().map_or(0, |model| model.items.dim());
     let components = parts.low_pass.as_ref().map_or(0, |low_pass| low_pass.items.dim());
@@ -42,7 +42,7 @@ pub fn assemble(mut parts: Parts, blend: &BlendConfig, matrix: &Csr, config: &Tr
         }
         fill(third, parts.popularity.get(item..=item).unwrap_or_default());
     }
-    let confidences = if factors > 0 { item_scales(matrix, config.item_frequency_exponent) } else { Vec::new() };
+    let confidences = if factors > 0 { confidence_scales(matrix, config.item_frequency_exponent) } else { Vec::new() };
     let gramian = parts.ials.as_ref().map_or_else(Vec::new, |model| gramian(model.items.as_rows()));
     let degrees = parts.low_pass.take().map_or_else(Vec::new, |low_pass| low_pass.degrees);
     let fold_in = FoldIn::new(mix, gramian, ItemParts { scales, degrees, confidences, lists }, config)?;
@@ -63,13 +63,13 @@ pub fn assemble(mut parts: Parts, blend: &BlendConfig, matrix: &Csr, config: &Tr
 }
 
 /// popularity^−`debias` of each item; an item that nobody has counts as the rarest that somebody has.
-fn scales(popularity: &[f32], debias: f64) -> Vec<f32> {
+pub fn item_scales(popularity: &[f32], debias: f64) -> Vec<f32> {
     let least = popularity.iter().copied().filter(|count| *count > 0.0).fold(f32::INFINITY, f32::min);
     let least = if least.is_finite() { least } else { 1.0 };
     popularity.iter().map(|count| f64::from(count.max(least)).powf(-debias) as f32).collect()
 }
 
-/// The lists of both item-item models as one, weighed and scaled. One row after another is freed as it is merged.
+/// The lists of both item-item models as one, weighed and scaled.
 fn merged(filter: Option<Csr>, linear: Option<Csr>, blend: &BlendConfig, scales: &[f32]) -> Csr {
     let weighed: Vec<(Csr, f32)> = [(filter, blend.filter), (linear, blend.linear)]
         .into_iter()

@@ -2,6 +2,7 @@
 //! data, and put together into what serving needs: one vector for each user and item, and one short list for each item.
 
 mod assemble;
+mod candidates;
 mod parts;
 mod scores;
 #[cfg(test)]
@@ -10,7 +11,7 @@ mod weigh;
 
 pub use assemble::assemble;
 pub use parts::{Part, Parts};
-pub use weigh::weigh;
+pub use weigh::Weighing;
 
 use super::model::{Model, TrainingData};
 use crate::config::{BlendConfig, TrainConfig};

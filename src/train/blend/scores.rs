@@ -8,8 +8,10 @@ use crate::error::Result;
 use crate::features::Csr;
 use crate::linalg::{Matrix, axpy, project};
 
-/// Users scored together: each item vector that is read serves all of them.
-pub const BLOCK: usize = 64;
+/// Users scored together at most: each item vector that is read serves all of them.
+const MOST_USERS: usize = 64;
+/// Scores of a part that are held at a time, if one user has not more.
+const MOST_SCORES: usize = 1 << 22;
 /// So many users tell the scale of a part.
 const SCALE_USERS: usize = 256;
 
@@ -29,7 +31,12 @@ impl PartScores {
 }
 
 impl Parts {
-    /// What each part that is there says about all items to `users`, rows of `matrix`, at most [`BLOCK`] of them.
+    /// So many users are scored together.
+    pub fn block(&self) -> usize {
+        (MOST_SCORES / self.popularity.len().max(1)).clamp(1, MOST_USERS)
+    }
+
+    /// What each part that is there says about all items to `users`, rows of `matrix`, at most [`Parts::block`] of them.
     pub fn scores(&self, matrix: &Csr, users: &[u32]) -> Result<Vec<PartScores>> {
         let n_items = self.popularity.len();
         let mut all = Vec::new();
@@ -77,7 +84,7 @@ impl Parts {
         let with_history = (0..matrix.n_rows() as u32).filter(|user| !matrix.row(*user as usize).0.is_empty());
         let users = evenly(&with_history.collect::<Vec<_>>(), SCALE_USERS);
         let mut sums = [0.0f64; Part::ALL.len()];
-        for users in users.chunks(BLOCK) {
+        for users in users.chunks(self.block()) {
             for scores in self.scores(matrix, users)? {
                 let total: f64 = (0..users.len()).map(|place| deviation(scores.of(place))).sum();
                 for (sum, _) in sums.iter_mut().zip(Part::ALL).filter(|(_, part)| *part == scores.part) {

@@ -36,7 +36,7 @@ fn two_tastes(weight: f32) -> Csr {
 }
 
 fn model(matrix: &Csr, config: &TrainConfig) -> Model {
-    blend(&TrainingData { matrix, validation: None, ratings: None, warm: None }, config, &Silent).unwrap()
+    blend(&TrainingData { matrix, validation: &[], ratings: None, warm: None }, config, &Silent).unwrap()
 }
 
 fn history(matrix: &Csr, user: usize) -> Vec<(u32, f32)> {
@@ -135,6 +135,12 @@ fn holdout(matrix: &Csr, is_held: impl Fn(u32, u32) -> bool) -> Holdout {
     Holdout { train: Interactions { users, items, matrix }, test, dropped: 0, split: String::new() }
 }
 
+fn weighed(parts: &Parts, holdout: &Holdout) -> BlendConfig {
+    let mut weighing = Weighing::default();
+    weighing.add(parts, holdout, 1, 0.0, &Silent).unwrap();
+    weighing.weigh(None)
+}
+
 #[test]
 fn where_only_popularity_tells_anything_the_blend_is_not_worse() {
     // Random rows over items of falling popularity: nothing but the counts to learn.
@@ -147,7 +153,7 @@ fn where_only_popularity_tells_anything_the_blend_is_not_worse() {
     let holdout = holdout(&matrix, |user, item| (user + item).is_multiple_of(3));
     let config = TrainConfig { blend: BlendConfig::default(), debias: 0.0, ..config() };
     let parts = Parts::train(&holdout.train.matrix, &PRIOR, &config, Guide::default(), &Silent).unwrap();
-    let weights = weigh(&parts, &holdout, &Silent).unwrap();
+    let weights = weighed(&parts, &holdout);
     let ndcg = |blend: &BlendConfig| {
         use crate::eval::{Metric, Ndcg};
         let parts = Parts::train(&holdout.train.matrix, &PRIOR, &config, Guide::default(), &Silent).unwrap();
@@ -177,7 +183,7 @@ fn the_blend_is_the_same_bit_for_bit_whatever_the_number_of_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let parts = Parts::train(&holdout.train.matrix, &PRIOR, &config(), Guide::default(), &Silent).unwrap();
-            let weights = weigh(&parts, &holdout, &Silent).unwrap();
+            let weights = weighed(&parts, &holdout);
             let model = model(&matrix, &config());
             (weights, model.users, model.items, model.fold_in.parts().clone())
         })

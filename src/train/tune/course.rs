@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::halving::KEPT;
 use crate::error::Result;
-use crate::features::{Holdout, Interactions, Log, PairFold, TimeSplit};
+use crate::features::{Draw, Holdout, Interactions, Log, PairFold, TimeSplit};
 use crate::record::UserId;
 
 /// With so many measured users one hold-out tells candidates apart.
@@ -21,9 +21,7 @@ const MOST_USERS: usize = 20_000;
 const FEWEST_USERS: usize = 50;
 /// The training part of a single hold-out by time.
 const LATEST: f64 = 0.85;
-/// Where the first of several windows begins, and how wide they are.
-const FIRST_WINDOW: f64 = 0.6;
-const WINDOW: f64 = 0.08;
+/// Parts that pairs are drawn into where there are no times.
 const FOLDS: usize = 5;
 /// A sample for a cheap rung has at least so many users: with fewer, items lose so many of theirs that other settings win.
 const SMALLEST_SAMPLE: usize = 5_000;
@@ -58,20 +56,14 @@ impl Course {
         if let Some(holdout) = latest.filter(|holdout| holdout.test.len() >= ENOUGH_USERS) {
             return Some(Self::sampled(holdout));
         }
-        // The latest first: it is nearest to what comes next.
-        let windows = (0..FOLDS).rev().filter_map(|window| {
-            let begin = FIRST_WINDOW + window as f64 * WINDOW;
-            let (before, _) = log.split(&TimeSplit { train: begin + WINDOW });
-            before.holdout(&TimeSplit { train: begin / (begin + WINDOW) }).ok()
-        });
-        let windows: Vec<Holdout> = windows.collect();
+        let windows = log.windows();
         let users: usize = windows.iter().map(|holdout| holdout.test.len()).sum();
         let split = format!("{} windows of time, each after what is trained on", windows.len());
         (users >= FEWEST_USERS).then(|| Self::folded(windows, split))
     }
 
     fn by_pairs(log: &Log<'_>) -> Result<Self> {
-        let fold = |fold: usize| log.holdout(&PairFold { folds: FOLDS as u64, fold: fold as u64 });
+        let fold = |fold: usize| log.holdout(&PairFold { draw: Draw::Search, folds: FOLDS as u64, fold: fold as u64 });
         let first = fold(0)?;
         if first.test.len() >= ENOUGH_USERS {
             return Ok(Self::sampled(first));

@@ -1,7 +1,8 @@
 //! One rung of one trial: trains the candidate on each hold-out's training part and measures its test users.
 //!
-//! A blend weighs its parts on the very users that it is measured on. That flatters it, by a few weights fitted to
-//! thousands of lists; the figure that counts is the one of a test part that no search has seen.
+//! Where one hold-out has thousands of users, a blend weighs its parts on some of the users that it is measured on: that
+//! flatters it by very little. Where there are several hold-outs of few users, each is measured under the weights that were
+//! found on the others.
 
 use std::time::Instant;
 
@@ -10,10 +11,10 @@ use super::space::Space;
 use super::trial::{Candidate, Measured};
 use crate::error::{Error, Result};
 use crate::eval::{MetricAt, user_values};
-use crate::features::Holdout;
+use crate::features::Csr;
 use crate::progress::{Progress, Step};
-use crate::train::model::{ModelScorer, TrainingData};
-use crate::train::trainer::train;
+use crate::train::model::ModelScorer;
+use crate::train::trainer::{is_weighed, train_each};
 
 /// Measures a candidate on a rung; `below` is what the rung below found, whose hold-outs need not be measured again.
 ///
@@ -29,37 +30,32 @@ pub fn measure(
     progress: &dyn Progress,
 ) -> Result<Measured> {
     let began = Instant::now();
-    let shared = below.map_or(0, |_| course.shared(rung));
+    let config_for = |matrix: &Csr| {
+        let mut config = space.config(candidate, matrix);
+        // The lane's threads.
+        config.threads = 0;
+        config
+    };
+    let holdouts = course.holdouts(rung);
+    let is_weighed = holdouts.first().is_some_and(|holdout| is_weighed(&config_for(&holdout.train.matrix)));
+    // Weights that are found on the other hold-outs change with their number.
+    let shared = below.filter(|_| !is_weighed).map_or(0, |_| course.shared(rung));
     let mut values = below.filter(|_| shared > 0).map_or_else(Vec::new, |below| below.values.clone());
-    let mut failure = None;
-    for holdout in course.holdouts(rung).iter().skip(shared) {
-        match on_holdout(space, metric, candidate, holdout, &Quiet(progress)) {
-            Ok(of_users) => values.extend(of_users),
-            Err(error @ (Error::Invalid { .. } | Error::NoData { .. })) => {
-                failure = Some(error.to_string());
-                values.clear();
-                break;
-            }
-            Err(error) => return Err(error),
+    let quiet = Quiet(progress);
+    let trained = train_each(holdouts.get(shared..).unwrap_or_default(), &config_for, &quiet, &mut |holdout, model| {
+        let scorer = ModelScorer::new("candidate", model, &holdout.train.matrix);
+        values.extend(user_values(holdout, &scorer, metric, &quiet)?);
+        Ok(())
+    });
+    let failure = match trained {
+        Ok(()) => None,
+        Err(error @ (Error::Invalid { .. } | Error::NoData { .. })) => {
+            values.clear();
+            Some(error.to_string())
         }
-    }
+        Err(error) => return Err(error),
+    };
     Ok(Measured { values, failure, seconds: began.elapsed().as_secs_f64() })
-}
-
-fn on_holdout(
-    space: &Space,
-    metric: MetricAt,
-    candidate: &Candidate,
-    holdout: &Holdout,
-    progress: &dyn Progress,
-) -> Result<Vec<f32>> {
-    let matrix = &holdout.train.matrix;
-    let mut config = space.config(candidate, matrix);
-    // The lane's threads.
-    config.threads = 0;
-    let data = TrainingData { matrix, validation: Some(holdout), ratings: None, warm: None };
-    let (model, _) = train(&data, &config, progress)?;
-    user_values(holdout, &ModelScorer::new("candidate", &model, matrix), metric, progress)
 }
 
 /// Passes on that the work is to stop, and no steps: those of trials side by side would be a jumble.
