@@ -249,7 +249,7 @@ fn an_error_in_json_has_its_code() {
 fn evaluation_measures_the_model_beside_popularity() {
     let place = Place::filled();
     let text = place.ok(&["evaluate", "--dimension", "4", "--split", "leave-last-out"]);
-    for words in ["popularity", "ndcg@10", "recall@20", "40 users", "seed"] {
+    for words in ["popularity", "ndcg@10", "recall@20", "40 users", "seed", "weights  "] {
         assert!(text.contains(words), "{words} in {text}");
     }
     place.file("test.csv", "user,item\nu1,f5\nu2,f4\nu30,f18\n");

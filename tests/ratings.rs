@@ -7,6 +7,7 @@ mod support;
 
 use savor::{
     Config, Engine, EvaluateOptions, Event, ModelKind, Query, SessionItem, Silent, Source, TrainConfig, TrainOptions,
+    report,
 };
 use support::{GROUP, GROUPS, Random, USERS, config, item, time};
 
@@ -52,10 +53,16 @@ fn group_of(item: &str) -> usize {
 fn ratings_are_foretold_better_than_by_the_baselines() {
     let dir = tempfile::tempdir().unwrap();
     let evaluation = world(dir.path()).evaluate(&EvaluateOptions::default(), &Silent).unwrap();
+    let page = report::evaluation_page(&evaluation);
     let ratings = evaluation.ratings.unwrap();
     let rmse = |name: &str| ratings.model(name).unwrap().errors[0].mean;
     assert!(rmse("ratings") < 0.5 * rmse("bias"), "{} and {}", rmse("ratings"), rmse("bias"));
     assert!(rmse("ratings") < 0.5 * rmse("mean"), "{} and {}", rmse("ratings"), rmse("mean"));
+    for cell in
+        ["rmse to bias".to_owned(), format!("<td>{:.4}</td>", rmse("ratings")), format!("<td>{:.4}</td>", rmse("mean"))]
+    {
+        assert!(page.contains(&cell), "{cell} in {page}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod bars;
 mod command;
 mod context;
 mod failure;
+mod files;
 mod liked;
 mod logs;
 mod output;

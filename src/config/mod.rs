@@ -2,6 +2,7 @@
 //! passed in, never looked up.
 
 mod evaluate;
+mod sgd;
 mod train;
 
 use std::collections::BTreeMap;
@@ -9,9 +10,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 pub use evaluate::{EvaluateConfig, Split};
-pub use train::{
-    BlendConfig, FilterConfig, LinearConfig, ModelKind, RatingsConfig, SgdConfig, Similarity, Solver, TrainConfig,
-};
+pub use sgd::SgdConfig;
+pub use train::{BlendConfig, FilterConfig, LinearConfig, ModelKind, RatingsConfig, Similarity, Solver, TrainConfig};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

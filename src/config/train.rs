@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
+use super::sgd::SgdConfig;
 use crate::error::{Error, Result};
 
 /// How a model is learned. The settings of factors stand here, those of the other parts in tables of their own. Factors
@@ -33,7 +34,7 @@ pub struct TrainConfig {
     pub init_stddev: f64,
     /// How a row is solved.
     pub solver: Solver,
-    /// Steps of the conjugate gradient solver in each pass.
+    /// Steps in each pass of the solver `cg`; the others, `auto` among them, do not look at it.
     pub cg_steps: usize,
     /// Epochs without a better metric on the validation part before factors count as learned; 0 goes through all epochs.
     pub patience: usize,
@@ -152,7 +153,8 @@ impl FromStr for ModelKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Solver {
-    /// What is quickest at the dimension: Cholesky for short factors, conjugate gradient or blocks for long ones.
+    /// What is quickest at the dimension: Cholesky for the shortest factors, for others conjugate gradient with as many steps
+    /// as a row needs.
     Auto,
     /// Exact, by Cholesky factorisation.
     Cholesky,
@@ -250,43 +252,6 @@ pub struct BlendConfig {
     pub mass_exponent: f64,
 }
 
-/// Factors by stochastic gradient descent over positive pairs and sampled negatives.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SgdConfig {
-    /// Length of the factors.
-    pub dimension: usize,
-    /// Passes over all pairs.
-    pub epochs: usize,
-    /// Step size of the first pass; it falls linearly to a tenth, and each row's by its own past gradients (Adagrad).
-    pub learning_rate: f64,
-    /// Weight of the L2 penalty, for each time that a row is in a minibatch; 0 chooses .003 for `bpr`, .02 for `softmax`.
-    pub regularization: f64,
-    /// Sampled negatives of a minibatch, shared by its pairs; 0 takes the items of its other pairs.
-    pub negatives: usize,
-    /// α: an item is drawn as a negative in proportion to (its users)^α; 0 is uniform.
-    pub negative_exponent: f64,
-    /// Whether softmax corrects the scores of sampled items by the logarithm of how likely they are drawn (logQ).
-    pub log_q: bool,
-    /// Positive pairs in a minibatch.
-    pub batch: usize,
-}
-
-impl Default for SgdConfig {
-    fn default() -> Self {
-        Self {
-            dimension: 64,
-            epochs: 15,
-            learning_rate: 0.1,
-            regularization: 0.0,
-            negatives: 128,
-            negative_exponent: 0.5,
-            log_q: true,
-            batch: 256,
-        }
-    }
-}
-
 /// Biased factorisation of explicit ratings: mean + user's bias + item's bias + inner product (Koren, Bell & Volinsky
 /// 2009, eq. 4), by alternating ridge regressions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -358,7 +323,8 @@ impl BlendConfig {
         self.weights().iter().all(|(_, weight)| *weight == 0.0)
     }
 
-    fn weights(&self) -> [(&'static str, f64); 5] {
+    /// The weights by the names of their parts.
+    pub fn weights(&self) -> [(&'static str, f64); 5] {
         [
             ("ials", self.ials),
             ("filter", self.filter),
@@ -373,22 +339,6 @@ impl BlendConfig {
             check(name, weight, 0.0..=1e6)?;
         }
         check("mass_exponent", self.mass_exponent, -2.0..=2.0)
-    }
-}
-
-impl SgdConfig {
-    fn validate(&self) -> Result<()> {
-        check("dimension", self.dimension as f64, 1.0..=4096.0)?;
-        check("epochs", self.epochs as f64, 1.0..=10_000.0)?;
-        check("learning_rate", self.learning_rate, 1e-9..=1e3)?;
-        check("regularization", self.regularization, 0.0..=1e6)?;
-        check("negatives", self.negatives as f64, 0.0..=10_000.0)?;
-        check("negative_exponent", self.negative_exponent, 0.0..=2.0)?;
-        check("batch", self.batch as f64, 1.0..=1e5)?;
-        if self.negatives == 0 && self.batch < 2 {
-            return Err(Error::invalid("batch", "is 1, which leaves no other pair to take negatives from"));
-        }
-        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::config::{ModelKind, Split, TrainConfig};
 use crate::error::{Error, Result};
+use crate::train::tune::MODELS;
 
 /// What is searched, on which part of the data, and how long. The default tries forty candidates around the engine's
 /// configuration on everything stored.
@@ -16,13 +17,15 @@ use crate::error::{Error, Result};
 pub struct TuneOptions {
     /// Replaces the configuration's training settings, around which is searched.
     pub train: Option<TrainConfig>,
-    /// The models to choose from; empty for all that rank.
+    /// The models to choose from; empty for all that rank. The configured one is measured in any case, so that the others
+    /// can be compared with it, and is taken only if it is one of them.
     pub models: Vec<ModelKind>,
     /// The metric to be made large: `ndcg@10`, `recall@20`, …; that of the configured gate if absent.
     pub metric: Option<String>,
-    /// Candidates to be tried, each model's default among them. The defaults are always measured.
+    /// Candidates to be tried, each model's default among them. The defaults are measured even if they are more.
     pub trials: usize,
-    /// After so many minutes nothing is begun any more; those of an interrupted search count.
+    /// After so many minutes no measurement is begun any more, one under way is finished; those of an interrupted search
+    /// count. The configured model is measured first, then the defaults of the others.
     pub minutes: Option<f64>,
     /// Searches inside the training part of this split only, so that its test part stays unseen: what
     /// [`crate::Engine::evaluate`] then finds on the same split is honest.
@@ -57,6 +60,9 @@ impl TuneOptions {
         if !(1..=100_000).contains(&self.trials) {
             return Err(Error::invalid("trials", format!("is {}, expected 1 to 100000", self.trials)));
         }
+        if self.models.contains(&ModelKind::Ratings) {
+            return Err(ranks_nothing("names ratings"));
+        }
         if matches!(self.inside, Some(Split::Folds { .. })) {
             let reason = "is by folds, which leave no event unseen; give a split by time or leave-last-out";
             return Err(Error::invalid("inside", reason));
@@ -68,6 +74,12 @@ impl TuneOptions {
             _ => Ok(()),
         }
     }
+}
+
+/// A model of ratings cannot be held against the others: there is no list to measure.
+pub(super) fn ranks_nothing(what: &str) -> Error {
+    let others = MODELS.map(ModelKind::name).join(", ");
+    Error::invalid("models", format!("{what}, which foretells ratings and ranks nothing; choose among {others}"))
 }
 
 /// What a search found.

@@ -10,8 +10,9 @@ use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::evaluation::splitter;
+use super::tuned::ranks_nothing;
 use super::{Engine, TuneOptions, Tuned, TunedTrial};
-use crate::config::TrainConfig;
+use crate::config::{ModelKind, TrainConfig};
 use crate::error::{Error, Result};
 use crate::eval::MetricAt;
 use crate::features::{Csr, Log};
@@ -41,6 +42,9 @@ impl Engine {
         options.validate()?;
         let base = options.train.as_ref().unwrap_or(&inner.config.train);
         base.validate().map_err(|error| error.within("train"))?;
+        if options.models.is_empty() && base.model == ModelKind::Ratings {
+            return Err(ranks_nothing("is empty and train.model is ratings"));
+        }
         let metric = options.metric.as_ref().unwrap_or(&inner.config.snapshot.gate_metric);
         let view = inner.store.view();
         let mut log = Log::read(&view, &inner.weights, progress)?;
@@ -65,8 +69,8 @@ impl Engine {
         tracing::info!(study = plan.study, trials = plan.trials, metric, course = %course, resumed, "tuning");
         let trials = tune::search(&space, &course, &plan, records, &keep, progress)?;
         let users = course.users();
-        let decision = tune::decide(&trials, space.configured(), &users)
-            .ok_or_else(|| Error::no_data(first_failure(&trials), "import more events, or name other models"))?;
+        let decision = tune::decide(&trials, &plan.models, plan.configured, &users)
+            .ok_or_else(|| nothing_to_choose(&trials, &plan))?;
         let chosen = trials.get(decision.chosen).map(|trial| space.config(&trial.candidate, &whole));
         Ok(Tuned {
             train: chosen.unwrap_or_else(|| base.clone()),
@@ -108,10 +112,15 @@ impl Engine {
 }
 
 fn plan(options: &TuneOptions, base: &TrainConfig, metric: &str, course: &Course) -> Result<Plan> {
-    let mut models = if options.models.is_empty() { MODELS.to_vec() } else { options.models.clone() };
-    // What is configured is what the others must beat.
-    models.retain(|model| *model != base.model);
-    models.insert(0, base.model);
+    let mut models: Vec<ModelKind> = Vec::new();
+    let named: &[ModelKind] = if options.models.is_empty() { &MODELS } else { &options.models };
+    // What is configured is what the others must beat, where it is one of them.
+    let first = named.iter().find(|model| **model == base.model);
+    for model in first.into_iter().chain(named) {
+        if !models.contains(model) {
+            models.push(*model);
+        }
+    }
     // Everything by which records differ; not how many are wanted or how fast they come.
     let settings = TrainConfig { threads: 0, ..base.clone() };
     let identity = format!("{} {settings:?} {metric} {models:?} {}", course.fingerprint(), options.seed);
@@ -120,6 +129,7 @@ fn plan(options: &TuneOptions, base: &TrainConfig, metric: &str, course: &Course
     Ok(Plan {
         study: xxh3_64(identity.as_bytes()),
         models,
+        configured: base.model,
         metric: MetricAt::named(metric)?,
         trials: options.trials,
         seconds: options.minutes.map(|minutes| minutes * 60.0),
@@ -185,8 +195,18 @@ fn leaves(config: &TrainConfig) -> BTreeMap<String, Value> {
     out
 }
 
-fn first_failure(trials: &[Trial]) -> String {
-    let failure = trials.iter().flat_map(|trial| trial.rungs.iter().flatten()).find_map(|rung| rung.failure.as_ref());
-    let failure = failure.map_or("", String::as_str);
-    format!("no model could be trained and measured ({failure})")
+fn nothing_to_choose(trials: &[Trial], plan: &Plan) -> Error {
+    let to_choose = || trials.iter().filter(|trial| plan.models.contains(&trial.candidate.model));
+    let failure = to_choose().flat_map(|trial| trial.rungs.iter().flatten()).find_map(|rung| rung.failure.as_ref());
+    let is_unmeasured = to_choose().any(|trial| !trial.has_failed());
+    match (plan.seconds, failure) {
+        (Some(seconds), _) if is_unmeasured => Error::no_data(
+            format!("no model was measured on the whole in {} minutes", seconds / 60.0),
+            "give more of them: the same command goes on from what was measured",
+        ),
+        (_, failure) => Error::no_data(
+            format!("no model could be trained and measured ({})", failure.map_or("", String::as_str)),
+            "import more events, or name other models",
+        ),
+    }
 }

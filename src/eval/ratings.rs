@@ -49,6 +49,24 @@ pub struct RatingErrors {
 }
 
 impl RatingReport {
+    /// What [`Self::rows`] has in its columns.
+    pub const COLUMNS: [&str; 7] = ["ratings", "rmse", "interval", "mae", "interval", "rmse to bias", "interval"];
+
+    /// For a table, a model a row: its errors, and how much its RMSE differs from that of the baseline `bias`.
+    pub fn rows(&self) -> impl Iterator<Item = [String; 7]> + '_ {
+        let cells = |estimates: &[Estimate], name: &str| {
+            let of = estimates.iter().find(|of| of.name == name);
+            let mean = of.map(|of| format!("{:.4}", of.mean)).unwrap_or_default();
+            [mean, of.map(|of| format!("{:.4} to {:.4}", of.low, of.high)).unwrap_or_default()]
+        };
+        self.models.iter().map(move |RatingErrors { name, errors, differences }| {
+            let [rmse, rmse_interval] = cells(errors, "rmse");
+            let [mae, mae_interval] = cells(errors, "mae");
+            let [ahead, ahead_interval] = cells(differences, "rmse");
+            [name.clone(), rmse, rmse_interval, mae, mae_interval, ahead, ahead_interval]
+        })
+    }
+
     /// A model's errors by name.
     pub fn model(&self, name: &str) -> Option<&RatingErrors> {
         self.models.iter().find(|model| model.name == name)

@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// With fewer users, an interval is narrow by chance: that of a single one is a point.
+const FEWEST_USERS: u64 = 10;
+
 /// Models measured on the same users.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
@@ -54,6 +57,17 @@ impl Report {
     pub fn headline(&self) -> [String; 2] {
         let first = self.cutoffs.first().copied().unwrap_or(self.slice_k);
         [format!("ndcg@{first}"), format!("recall@{}", self.slice_k)]
+    }
+
+    /// What the interval of a difference allows to say: better, worse, or not told apart. Without resamplings, or with fewer
+    /// than 10 users, it allows nothing.
+    pub fn verdict(&self, difference: &Difference) -> &'static str {
+        let is_known = self.bootstrap > 0 && self.users >= FEWEST_USERS;
+        match difference {
+            Difference { low, .. } if is_known && *low > 0.0 => "better",
+            Difference { high, .. } if is_known && *high < 0.0 => "worse",
+            _ => "not told apart",
+        }
     }
 
     /// A comparison of two models by their names.
@@ -147,17 +161,6 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// What the interval allows to say: better, worse, or not told apart.
-    pub fn verdict(&self) -> &'static str {
-        if self.low > 0.0 {
-            "better"
-        } else if self.high < 0.0 {
-            "worse"
-        } else {
-            "not told apart"
-        }
-    }
-
     /// The corrected p-value for a table; nothing if there is none.
     pub fn written_p(&self) -> String {
         let written = |p| if p < 1e-4 { "< .0001".into() } else { format!("{p:.4}") };
@@ -225,4 +228,27 @@ pub enum SliceKind {
     ItemPopularity,
     /// Items outside the head, the most popular items that have 80 % of all training pairs (Yin et al. 2012).
     LongTail,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EvaluateConfig;
+    use crate::eval::assemble;
+
+    #[test]
+    fn an_interval_of_nothing_allows_no_verdict() {
+        let config = EvaluateConfig::default();
+        let report = |users: u64, bootstrap: u64| Report { users, bootstrap, ..assemble::report(&[], &[10], &config) };
+        let difference = |mean: f64| {
+            let name = "ndcg@10".to_owned();
+            Difference { name, mean, low: mean - 0.1, high: mean + 0.1, p: None, p_holm: None }
+        };
+        let told = |users: u64, bootstrap: u64| {
+            [0.2, -0.2, 0.0].map(|mean| report(users, bootstrap).verdict(&difference(mean)))
+        };
+        assert_eq!(told(10, 1), ["better", "worse", "not told apart"]);
+        assert_eq!(told(9, 1000), ["not told apart"; 3]);
+        assert_eq!(told(500, 0), ["not told apart"; 3]);
+    }
 }

@@ -3,11 +3,20 @@
 
 use super::{Axis, Page, Plot, Point, Series, Table};
 use crate::engine::{Evaluation, SnapshotComparison, Trained};
-use crate::eval::{CurvePoint, Difference, Estimate, ModelReport, Report, Slice, SliceKind};
+use crate::eval::{CurvePoint, Difference, Estimate, ModelReport, RatingReport, Report, Slice, SliceKind};
 
 /// The page of settings that were measured on held-out events.
 pub fn evaluation_page(evaluation: &Evaluation) -> String {
     let mut page = Page::new("Savor: evaluation");
+    if let Some(ratings) = &evaluation.ratings {
+        page.heading("Foretold ratings").table(&rating_errors(ratings)).note(&format!(
+            "{} test ratings of {} users, {} of them with a user or item not seen in training. rmse: root of the mean squared \
+             error; mae: mean absolute error; both the smaller the better. mean foretells the mean rating, bias adds what is \
+             usual for the user and for the item.",
+            ratings.ratings, ratings.users, ratings.unknown
+        ));
+        page.heading("Ranked lists");
+    }
     fill(&mut page, &evaluation.report);
     page.heading("Settings");
     for Trained { name, train, train_seconds, loss } in std::iter::once(&evaluation.trained).chain(&evaluation.compared)
@@ -61,7 +70,8 @@ fn fill(page: &mut Page, report: &Report) {
         "recall@k: of the held-out items, the share that is in the first k places. ndcg@k also counts how far up.",
         &format!(
             "An interval of {confidence} % holds the figures that other users like these could have given ({} resamplings \
-             of the users). If the interval of a difference holds 0, the two models are not told apart.",
+             of the users). If the interval of a difference holds 0, the two models are not told apart; nor are they by fewer \
+             than 10 users.",
             report.bootstrap
         ),
         &format!(
@@ -75,6 +85,14 @@ fn fill(page: &mut Page, report: &Report) {
          surprising a listed item is, in bits. diversity: how different the items of one list are (0 to 1).",
     ]);
     page.note(&format!("Seed {}; the same data, settings and seed give the same figures.", report.seed));
+}
+
+fn rating_errors(report: &RatingReport) -> Table {
+    let mut table = Table::new(RatingReport::COLUMNS);
+    for row in report.rows() {
+        table.row(row);
+    }
+    table
 }
 
 /// Models in rows: the headline metrics with intervals, and the p-value of the difference to the baseline.
@@ -111,7 +129,7 @@ fn pairs(report: &Report) -> Table {
                 format!("{:+.4}", difference.mean),
                 format!("{:+.4} to {:+.4}", difference.low, difference.high),
                 difference.written_p(),
-                difference.verdict().to_owned(),
+                report.verdict(difference).to_owned(),
             ]);
         }
     }

@@ -28,10 +28,10 @@ pub struct TrainSettings {
     /// Weight of the pairs without an event
     #[arg(long, value_name = "NUMBER")]
     unobserved_weight: Option<String>,
-    /// How a row is solved: auto, cholesky or cg
+    /// How a row is solved: auto, cholesky, cg or block
     #[arg(long, value_name = "NAME")]
     solver: Option<String>,
-    /// Steps of the conjugate gradient solver
+    /// Steps of --solver cg in each pass; the other solvers do not look at it
     #[arg(long, value_name = "COUNT")]
     cg_steps: Option<String>,
     /// The same seed, data and settings give the same factors

@@ -11,10 +11,11 @@ pub struct TuneArgs {
     /// How many candidates, the default of each model among them
     #[arg(long, value_name = "COUNT", default_value_t = 40, value_parser = trials)]
     pub trials: usize,
-    /// Begin nothing after so many minutes; those of an interrupted search count
+    /// Begin no measurement after so many minutes, and finish those under way; the minutes of an interrupted search count
     #[arg(long, value_name = "NUMBER", value_parser = minutes)]
     pub minutes: Option<f64>,
-    /// Choose among these models only: blend, ials, filter, linear, softmax, bpr, popularity
+    /// Choose among these models only: blend, ials, filter, linear, softmax, bpr, popularity. The configured one is measured
+    /// in any case, to compare with
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = model)]
     pub models: Vec<ModelKind>,
     /// What is to be made large, such as ndcg@20 or recall@20; the gate's metric if absent

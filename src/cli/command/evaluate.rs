@@ -1,16 +1,14 @@
 //! `savor evaluate`: models beside popularity, on events that they have not seen. Nothing is stored.
 
-use std::path::Path;
-
 use crate::cli::args::EvaluateArgs;
 use crate::cli::bars::Bars;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::cli::files::{try_page, write_page};
 use crate::cli::render::report;
 use crate::cli::settings;
 use crate::cli::signals::Stop;
 use crate::engine::EvaluateOptions;
-use crate::error::Error;
 use crate::ingest::Source;
 use crate::report::evaluation_page;
 
@@ -20,16 +18,13 @@ pub fn run(context: Context, args: EvaluateArgs) -> Result<(), Failure> {
     let engine = context.open()?;
     let own = &engine.config().train;
     let compare = args.compare.iter().map(|text| settings::contender(own, text)).collect::<Result<_, _>>()?;
+    args.report.report.as_deref().map(try_page).transpose()?;
     let bars = Bars::new(Stop::on_signal()?);
     let evaluation = engine.evaluate(&EvaluateOptions { train: None, compare, split: args.split, test }, &bars)?;
     bars.finish();
+    let shown = context.output.show(&evaluation, |evaluation| report::evaluation(evaluation, args.report.slices));
     if let Some(file) = &args.report.report {
         write_page(file, &evaluation_page(&evaluation))?;
     }
-    context.output.show(&evaluation, |evaluation| report::evaluation(evaluation, args.report.slices))
-}
-
-/// Writes a page to a file, in place of what was there.
-pub fn write_page(file: &Path, html: &str) -> Result<(), Failure> {
-    Ok(std::fs::write(file, html).map_err(Error::io(file))?)
+    shown
 }

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::evaluate::write_page;
 use crate::cli::args::SnapshotCommand;
 use crate::cli::bars::Bars;
 use crate::cli::context::{Context, Place};
 use crate::cli::failure::Failure;
+use crate::cli::files::{try_page, write_page};
 use crate::cli::place::Active;
 use crate::cli::render::{report, snapshot};
 use crate::cli::signals::Stop;
@@ -29,13 +29,15 @@ pub fn run(context: &Context, command: SnapshotCommand) -> Result<(), Failure> {
         SnapshotCommand::Rollback => live(context, context.place()?.rollback()?),
         SnapshotCommand::Compare { a, b, report: shown } => {
             let engine = context.open()?;
+            shown.report.as_deref().map(try_page).transpose()?;
             let bars = Bars::new(Stop::on_signal()?);
             let comparison = engine.compare_snapshots(SnapshotId(a), SnapshotId(b), &bars)?;
             bars.finish();
+            let table = context.output.show(&comparison, |comparison| report::comparison(comparison, shown.slices));
             if let Some(file) = &shown.report {
                 write_page(file, &comparison_page(&comparison))?;
             }
-            context.output.show(&comparison, |comparison| report::comparison(comparison, shown.slices))
+            table
         }
         SnapshotCommand::Export { id, to } => {
             context.open()?.export_snapshot(SnapshotId(id), &to)?;

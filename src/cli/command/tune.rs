@@ -9,6 +9,7 @@ use crate::cli::args::TuneArgs;
 use crate::cli::bars::Bars;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::cli::files::{replace, try_page, try_replacing, write_page};
 use crate::cli::output::tell;
 use crate::cli::patch::patched;
 use crate::cli::render::{search, tune};
@@ -18,8 +19,9 @@ use crate::engine::{TuneOptions, Tuned, changes};
 use crate::error::Error;
 
 pub fn run(context: &Context, args: TuneArgs) -> Result<(), Failure> {
-    let target = (!args.dry_run).then(|| Target::of(context, args.write)).transpose()?;
     let engine = context.open()?;
+    let target = (!args.dry_run).then(|| Target::of(context, args.write)).transpose()?;
+    args.plot.as_deref().map(try_page).transpose()?;
     let options = TuneOptions {
         train: None,
         models: args.models,
@@ -38,11 +40,18 @@ pub fn run(context: &Context, args: TuneArgs) -> Result<(), Failure> {
         tell("what is finished is kept: the same command goes on from there");
     }
     let tuned = tuned?;
-    if let Some(file) = &args.plot {
-        fs::write(file, search::page(&tuned).html()).map_err(Error::io(file))?;
-    }
+    // The most important first: the settings, then what people see, then the page.
     let written = target.map(|target| target.write(&tuned.train)).transpose()?;
-    context.output.show(&Done { tuned, written }, |done| tune::table(&done.tuned, done.written.as_deref()))
+    let command = written.as_deref().map(|file| taken_by(context, file)).unwrap_or_default();
+    let page = args.plot.map(|file| (file, search::page(&tuned).html()));
+    let done = Done { tuned, written };
+    let shown = context
+        .output
+        .show(&done, |done| tune::table(&done.tuned, done.written.as_deref().map(|file| (file, command.as_str()))));
+    if let Some((file, html)) = page {
+        write_page(&file, &html)?;
+    }
+    shown
 }
 
 /// The result, and the file that holds the settings now.
@@ -53,6 +62,12 @@ struct Done {
     written: Option<PathBuf>,
 }
 
+/// The command that trains with the settings of a file: only the one beside the data is found without being named.
+fn taken_by(context: &Context, file: &Path) -> String {
+    let is_found = context.data.join("savor.toml").canonicalize().ok() == file.canonicalize().ok();
+    if is_found { "savor train".into() } else { format!("savor train --config {}", file.display()) }
+}
+
 /// Where the settings go: a file, and what it says until now.
 struct Target {
     file: PathBuf,
@@ -61,7 +76,7 @@ struct Target {
 }
 
 impl Target {
-    /// Reads the file, and tries whether it can be written to: not after an hour of searching.
+    /// Reads the file, and tries whether it can be patched and replaced: not after an hour of searching.
     fn of(context: &Context, write: Option<PathBuf>) -> Result<Self, Failure> {
         let in_use = context.config_file();
         let file = write.or_else(|| in_use.clone()).unwrap_or_else(|| context.data.join("savor.toml"));
@@ -73,6 +88,7 @@ impl Target {
         let target = Self { file, text, config };
         let other = TrainConfig { seed: !target.config.train.seed >> 1, ..target.config.train.clone() };
         target.patched(&other)?;
+        try_replacing(&target.file)?;
         Ok(target)
     }
 
@@ -89,12 +105,4 @@ impl Target {
         }
         Ok(self.file)
     }
-}
-
-fn replace(file: &Path, text: &str) -> Result<(), Error> {
-    // A link stays a link.
-    let file = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
-    let beside = file.with_extension("toml.new");
-    fs::write(&beside, text).map_err(Error::io(&beside))?;
-    fs::rename(&beside, &file).map_err(Error::io(&file))
 }

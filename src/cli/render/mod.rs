@@ -11,6 +11,7 @@ pub mod tune;
 
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle, presets};
 
+use crate::config::{ModelKind, TrainConfig};
 use crate::record::Attributes;
 
 /// A line under the header and nothing else: rows copy and paste well.
@@ -36,6 +37,15 @@ pub fn pairs(rows: &[(String, String)]) -> String {
         table.add_row([name, value]);
     }
     table.trim_fmt()
+}
+
+/// How much each part of a blend weighs; nothing for other models.
+pub fn weights(train: &TrainConfig) -> Option<String> {
+    let is_blend = train.model == ModelKind::Blend && !train.blend.is_open();
+    let parts = train.blend.weights().into_iter().filter(|(_, weight)| *weight > 0.0);
+    let mass = Some(("mass_exponent", train.blend.mass_exponent)).filter(|(_, exponent)| *exponent != 0.0);
+    let written = |(name, value): (&str, f64)| format!("{name} {value:.2}");
+    is_blend.then(|| parts.chain(mass).map(written).collect::<Vec<_>>().join("  "))
 }
 
 /// Attributes as names and values.
@@ -74,6 +84,17 @@ pub fn bytes(size: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::BlendConfig;
+
+    #[test]
+    fn a_blend_tells_its_weights_and_nobody_else() {
+        let mut train = TrainConfig::default();
+        assert_eq!(weights(&train), None, "left to the data");
+        train.blend = BlendConfig { ials: 1.4, filter: 0.8, mass_exponent: -0.25, ..BlendConfig::default() };
+        assert_eq!(weights(&train).unwrap(), "ials 1.40  filter 0.80  mass_exponent -0.25");
+        train.model = ModelKind::Ials;
+        assert_eq!(weights(&train), None);
+    }
 
     #[test]
     fn numbers_are_written_for_people() {

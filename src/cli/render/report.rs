@@ -1,10 +1,10 @@
 //! Evaluations: each metric of two models side by side, with the paired difference, its interval and p-value; then all
 //! other pairs in short, what the lists look like, and slices where they are wanted.
 
-use super::{count, table as empty};
+use super::{count, table as empty, weights};
 use crate::config::{ModelKind, TrainConfig};
 use crate::engine::{Evaluation, SnapshotComparison, Trained};
-use crate::eval::{Comparison, Estimate, ListFigures, RatingReport, Report, Slice, SliceKind};
+use crate::eval::{Comparison, ListFigures, RatingReport, Report, Slice, SliceKind};
 
 /// An evaluation of settings.
 pub fn evaluation(evaluation: &Evaluation, slices: bool) -> String {
@@ -16,6 +16,9 @@ pub fn evaluation(evaluation: &Evaluation, slices: bool) -> String {
         text += &format!(", dimension {dimension}, {epochs} epochs, seed {}", train.seed);
         text += &loss.map(|loss| format!(", loss {loss:.6}")).unwrap_or_default();
         text.push('\n');
+        if let Some(weights) = weights(train) {
+            text += &format!("weights  {weights}\n");
+        }
     }
     if let Some(ratings) = &evaluation.ratings {
         text += &format!("\n{}\n", rating_errors(ratings));
@@ -39,15 +42,9 @@ fn size(train: &TrainConfig) -> (usize, usize) {
 }
 
 fn rating_errors(report: &RatingReport) -> String {
-    let mut table = empty(&["ratings", "rmse", "interval", "mae", "interval", "rmse to bias", "interval"], &[1, 3, 5]);
-    let cells = |estimate: Option<&Estimate>| {
-        let mean = estimate.map(|of| format!("{:.4}", of.mean)).unwrap_or_default();
-        [mean, estimate.map(|of| format!("{:.4} to {:.4}", of.low, of.high)).unwrap_or_default()]
-    };
-    for model in &report.models {
-        let [rmse, mae] = ["rmse", "mae"].map(|name| cells(model.errors.iter().find(|of| of.name == name)));
-        let difference = cells(model.differences.iter().find(|of| of.name == "rmse"));
-        table.add_row(std::iter::once(model.name.clone()).chain(rmse).chain(mae).chain(difference));
+    let mut table = empty(&RatingReport::COLUMNS, &[1, 3, 5]);
+    for row in report.rows() {
+        table.add_row(row);
     }
     let (ratings, users, unknown) = (count(report.ratings), count(report.users), count(report.unknown));
     format!(
@@ -107,7 +104,7 @@ fn metrics(report: &Report, pair: &Comparison) -> String {
             format!("{:+.4}", difference.mean),
             format!("{:+.4} to {:+.4}", difference.low, difference.high),
             difference.written_p(),
-            difference.verdict().to_owned(),
+            report.verdict(difference).to_owned(),
         ]);
     }
     table.trim_fmt()
@@ -124,7 +121,7 @@ fn models(report: &Report, pairs: &[&Comparison]) -> String {
                 format!("{:+.4}", difference.mean),
                 format!("{:+.4} to {:+.4}", difference.low, difference.high),
                 difference.written_p(),
-                difference.verdict().to_owned(),
+                report.verdict(difference).to_owned(),
             ]);
         }
     }

@@ -1,6 +1,6 @@
 //! Snapshots: what they are made of and how good they are.
 
-use super::{count, pairs, table};
+use super::{count, pairs, table, weights};
 use crate::index::{IndexKind, IndexPlan};
 use crate::snapshot::{Manifest, SnapshotState};
 
@@ -62,6 +62,7 @@ pub fn one(manifest: &Manifest) -> String {
                     train.seed
                 ),
             ),
+            ("weights", weights(train).unwrap_or_default()),
             ("loss", manifest.loss.map(|loss| format!("{loss:.6}")).unwrap_or_default()),
             ("index", manifest.index.as_ref().map(index).unwrap_or_default()),
             ("origin", manifest.origin.clone()),

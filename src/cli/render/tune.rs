@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::{count, table as empty};
 use crate::engine::{Tuned, TunedTrial};
 
-/// Conditions, trials, and what was chosen.
-pub fn table(tuned: &Tuned, written: Option<&Path>) -> String {
+/// Conditions, trials, what was chosen, and where it was written to with the command that takes it from there.
+pub fn table(tuned: &Tuned, written: Option<(&Path, &str)>) -> String {
     let mut text = format!(
         "{} on {}, {} users; {} trials in {:.0} s{}\n\n",
         tuned.metric,
@@ -22,7 +22,7 @@ pub fn table(tuned: &Tuned, written: Option<&Path>) -> String {
     text += &trials(tuned);
     text += &format!("\n\nchosen: trial {}, {}", tuned.chosen, tuned.reason);
     text += &match written {
-        Some(file) => format!("\nwritten to {}: `savor train` takes it from there", file.display()),
+        Some((file, command)) => format!("\nwritten to {}: `{command}` takes it from there", file.display()),
         None => "\nnothing is written".into(),
     };
     text

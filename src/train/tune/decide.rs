@@ -27,12 +27,13 @@ pub struct Difference {
     pub error: f64,
 }
 
-/// Decides among the trials that were measured on the top rung, whose values belong to `users` one by one. `None` when no
-/// trial got there.
-pub fn decide(trials: &[Trial], configured: ModelKind, users: &[UserId]) -> Option<Decision> {
+/// Decides among the trials of some models that were measured on the top rung, whose values belong to `users` one by one;
+/// those of other models are not taken, however good. `None` when no trial got there.
+pub fn decide(trials: &[Trial], models: &[ModelKind], configured: ModelKind, users: &[UserId]) -> Option<Decision> {
     let top = trials.first()?.rungs.len().checked_sub(1)?;
+    let to_choose = trials.iter().enumerate().filter(|(_, trial)| models.contains(&trial.candidate.model));
     let mut measured: Vec<(usize, f64)> =
-        trials.iter().enumerate().filter_map(|(place, trial)| Some((place, trial.score(top)?))).collect();
+        to_choose.filter_map(|(place, trial)| Some((place, trial.score(top)?))).collect();
     measured.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let (best, _) = *measured.first()?;
     let luck = (2.0 * (measured.len() as f64).ln()).sqrt().max(1.0);
@@ -128,7 +129,10 @@ mod tests {
             let mut random = ChaCha8Rng::seed_from_u64(seed);
             let mut trials = vec![trial(ModelKind::Blend, true, noisy(&mut random, 0.0))];
             trials.extend((0..15).map(|_| trial(ModelKind::Blend, false, noisy(&mut random, 0.0))));
-            left += usize::from(decide(&trials, ModelKind::Blend, &users()).unwrap().chosen != 0);
+            left += usize::from(
+                decide(&trials, &[ModelKind::Blend, ModelKind::Linear], ModelKind::Blend, &users()).unwrap().chosen
+                    != 0,
+            );
         }
         assert!(left <= 40, "left the default for an equal one {left} times of 200");
     }
@@ -143,7 +147,7 @@ mod tests {
                     trial(ModelKind::Blend, false, noisy(&mut random, if place == 7 { 0.05 } else { 0.0 }))
                 }),
             );
-            let decision = decide(&trials, ModelKind::Blend, &users()).unwrap();
+            let decision = decide(&trials, &[ModelKind::Blend, ModelKind::Linear], ModelKind::Blend, &users()).unwrap();
             assert_eq!(decision.chosen, 8, "{}", decision.reason);
         }
     }
@@ -158,8 +162,23 @@ mod tests {
             trial(ModelKind::Linear, true, level(0.3)),
             trial(ModelKind::Linear, false, hardly),
         ];
-        let decision = decide(&trials, ModelKind::Blend, &users()).unwrap();
+        let decision = decide(&trials, &[ModelKind::Blend, ModelKind::Linear], ModelKind::Blend, &users()).unwrap();
         assert_eq!(decision.chosen, 1, "{}", decision.reason);
+    }
+
+    #[test]
+    fn a_model_that_is_not_among_those_to_choose_from_is_not_taken() {
+        let level = |level: f32| (0..USERS).map(|user| level + (user % 7) as f32 / 10.0).collect::<Vec<f32>>();
+        let trials = [
+            trial(ModelKind::Blend, true, level(0.9)),
+            trial(ModelKind::Filter, true, level(0.2)),
+            trial(ModelKind::Linear, true, level(0.3)),
+        ];
+        let of = |models: &[ModelKind]| decide(&trials, models, ModelKind::Blend, &users()).map(|of| of.chosen);
+        assert_eq!(of(&[ModelKind::Linear, ModelKind::Filter]), Some(2));
+        assert_eq!(of(&[ModelKind::Filter]), Some(1));
+        assert_eq!(of(&[ModelKind::Blend, ModelKind::Linear]), Some(0));
+        assert_eq!(of(&[ModelKind::Ials]), None);
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! The search: the defaults of all models, then batches of climbs and new candidates until the budget is used, then
-//! whoever leads a rung climbs to the top.
+//! The search: the default of the configured model, those of the others, then batches of climbs and new candidates until
+//! the budget is used, then whoever leads a rung climbs to the top.
 //!
 //! A batch has one size whatever the machine, and is settled before any of it is measured; so what is tried depends on the
 //! data, the space, the seed and what earlier batches found, and not on threads, lanes or speed. Going on after a crash is
 //! therefore the same search again with the records in place of the work: nothing finished is repeated, and the end
-//! is the same. Only a budget in time makes the end depend on the machine: it decides when to stop.
+//! is the same. Only a budget in time makes the end depend on the machine: nothing is begun after it, what is under way is
+//! finished.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -15,7 +16,7 @@ use super::lanes::side_by_side;
 use super::measure::measure;
 use super::memory;
 use super::propose::propose;
-use super::space::Space;
+use super::space::{MODELS, Space};
 use super::trial::{Measured, Record, Trial};
 use crate::config::ModelKind;
 use crate::error::{Error, Result};
@@ -32,8 +33,11 @@ const TIME_FOR_NEW: f64 = 0.85;
 pub struct Plan {
     /// Identifies the records of this search.
     pub study: u64,
-    /// The models.
+    /// The models among which is searched.
     pub models: Vec<ModelKind>,
+    /// The configured model: its default is measured first, whether it is one of them or is only what they are compared
+    /// with.
+    pub configured: ModelKind,
     /// The metric.
     pub metric: MetricAt,
     /// Candidates, the defaults included.
@@ -110,33 +114,40 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// On every rung: they are what others are compared with there.
+    /// On every rung: they are what others are compared with there. The configured model climbs to the top alone, so that
+    /// a short time ends with something to decide on.
     fn measure_defaults(&mut self) -> Result<()> {
         let rungs = self.course.top() + 1;
-        self.trials =
-            self.plan.models.iter().map(|model| Trial::new(self.space.default_of(*model), true, rungs)).collect();
-        for rung in 0..rungs {
-            let standing = self.trials.iter().enumerate().filter(|(_, trial)| !trial.has_failed());
-            let jobs: Vec<Job> = standing.map(|(place, _)| Job { place, rung }).collect();
-            self.run(&jobs)?;
+        let configured = self.plan.configured;
+        let others = self.plan.models.iter().copied().filter(|model| *model != configured);
+        // A model of ratings ranks nothing that others could be compared with.
+        let first = Some(configured).filter(|model| MODELS.contains(model));
+        let models = first.into_iter().chain(others);
+        self.trials = models.map(|model| Trial::new(self.space.default_of(model), true, rungs)).collect();
+        for places in [0..1, 1..self.trials.len()] {
+            for rung in 0..rungs {
+                let standing = |place: &usize| self.trials.get(*place).is_some_and(|trial| !trial.has_failed());
+                let jobs: Vec<Job> = places.clone().filter(standing).map(|place| Job { place, rung }).collect();
+                self.run(&jobs)?;
+            }
         }
         Ok(())
     }
 
     /// Climbs first, then new candidates; when neither is left, the leaders of the rungs. Empty when the search is over.
     fn next_batch(&mut self) -> Vec<Job> {
-        let used = self.plan.seconds.map_or(0.0, |seconds| self.seconds() / seconds.max(f64::MIN_POSITIVE));
         let mut batch = Vec::new();
-        if used >= 1.0 {
+        if self.is_time_up() {
             return batch;
         }
+        let is_time_for_new = self.plan.seconds.is_none_or(|seconds| self.seconds() < TIME_FOR_NEW * seconds);
         while batch.len() < BATCH
             && let Some(job) = self.climb(&batch, next_to_climb)
         {
             batch.push(job);
         }
         while batch.len() < BATCH
-            && used < TIME_FOR_NEW
+            && is_time_for_new
             && self.trials.len() < self.plan.trials
             && let Some(candidate) = propose(self.space, &self.plan.models, self.plan.seed, &self.trials)
         {
@@ -169,7 +180,7 @@ impl Search<'_> {
         })
     }
 
-    /// Measures a batch, or takes what was measured before.
+    /// Measures a batch as far as the time goes, or takes what was measured before.
     fn run(&mut self, batch: &[Job]) -> Result<()> {
         let lanes = self.lanes(batch);
         self.of_batch.store(0, Ordering::Relaxed);
@@ -183,10 +194,11 @@ impl Search<'_> {
                 None => fresh.push(*job),
             }
         }
-        let measured = side_by_side(&fresh, lanes, self.plan.threads, &|job| self.work(*job))?;
+        let in_time = |job: &Job| if self.is_time_up() { Ok(None) } else { self.work(*job).map(Some) };
+        let measured = side_by_side(&fresh, lanes, self.plan.threads, &in_time)?;
         self.of_batch.store(0, Ordering::Relaxed);
         for (job, measured) in fresh.into_iter().zip(measured) {
-            self.settle(job, measured);
+            measured.into_iter().for_each(|measured| self.settle(job, measured));
         }
         self.report();
         Ok(())
@@ -238,6 +250,10 @@ impl Search<'_> {
         });
         let fit = self.plan.memory / needed.max().unwrap_or(1).max(1);
         (fit as usize).min(self.plan.threads).clamp(1, BATCH)
+    }
+
+    fn is_time_up(&self) -> bool {
+        self.plan.seconds.is_some_and(|seconds| self.seconds() >= seconds)
     }
 
     /// Seconds spent, those of an interrupted run included.

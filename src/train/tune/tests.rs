@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::course::Course;
 use super::search::{Plan, search};
@@ -43,6 +44,7 @@ fn plan(trials: usize, threads: usize) -> Plan {
     Plan {
         study: 1,
         models: vec![ModelKind::Ials, ModelKind::Popularity],
+        configured: ModelKind::Ials,
         metric: MetricAt::named("ndcg@10").unwrap(),
         trials,
         seconds: None,
@@ -132,17 +134,52 @@ fn a_model_that_cannot_be_trained_is_a_failed_trial() {
     plan.models.insert(0, ModelKind::Ratings);
     let (trials, _) = run(&plan, Vec::new(), &Silent);
     let trials = trials.unwrap();
-    assert!(trials[0].has_failed() && trials[0].standing().is_none());
+    assert!(trials[1].has_failed() && trials[1].standing().is_none());
     assert_eq!(trials.iter().filter(|trial| trial.candidate.model == ModelKind::Ratings).count(), 1, "not tried again");
     assert_eq!(trials.len(), 8);
 }
 
 #[test]
-fn no_time_measures_the_defaults_alone() {
-    let (trials, _) = run(&Plan { seconds: Some(0.0), ..plan(50, 2) }, Vec::new(), &Silent);
-    let trials = trials.unwrap();
-    assert_eq!(trials.len(), 2);
-    assert!(trials.iter().all(|trial| trial.score(1).is_some()));
+fn a_configured_model_that_is_not_named_is_measured_and_not_searched() {
+    let plan = Plan { models: vec![ModelKind::Linear, ModelKind::Popularity], ..plan(12, 2) };
+    let trials = run(&plan, Vec::new(), &Silent).0.unwrap();
+    let configured: Vec<&Trial> = trials.iter().filter(|trial| trial.candidate.model == ModelKind::Ials).collect();
+    assert_eq!(configured.len(), 1);
+    assert!(configured[0].is_default && configured[0].score(1).is_some());
+    assert_eq!(trials.len(), 12);
+}
+
+#[test]
+fn without_time_nothing_is_begun() {
+    let plan = Plan { seconds: Some(0.0), ..plan(50, 2) };
+    let (trials, records) = run(&plan, Vec::new(), &Silent);
+    assert!(records.is_empty() && trials.unwrap().iter().all(|trial| trial.standing().is_none()));
+}
+
+#[test]
+fn when_the_time_is_up_no_further_rung_is_begun_and_more_time_goes_on_from_there() {
+    let whole = run(&plan(10, 2), Vec::new(), &Silent).0.unwrap();
+    for wanted in 1..=3 {
+        let kept = Mutex::new(Vec::new());
+        let keep = |record: &Record| {
+            let mut kept = kept.lock().unwrap();
+            kept.push(record.clone());
+            // So long that the rest of the search cannot begin.
+            std::thread::sleep(Duration::from_secs(if kept.len() == wanted { 3 } else { 0 }));
+            Ok(())
+        };
+        let plan = Plan { seconds: Some(2.0), ..plan(10, 1) };
+        let trials = search(&space(), &course(), &plan, Vec::new(), &keep, &Silent).unwrap();
+        let records = kept.into_inner().unwrap();
+        assert_eq!(records.len(), wanted);
+        // The configured model gets to the top before others are begun.
+        let models: Vec<ModelKind> = records.iter().map(|record| record.model).collect();
+        assert_eq!(models, [ModelKind::Ials, ModelKind::Ials, ModelKind::Popularity][..wanted]);
+        assert_eq!(trials[0].score(1).is_some(), wanted >= 2);
+        let (again, fresh) = run(&Plan { seconds: None, ..plan }, records, &Silent);
+        assert_eq!(found(&again.unwrap()), found(&whole));
+        assert!(!fresh.is_empty());
+    }
 }
 
 #[test]
