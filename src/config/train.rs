@@ -233,8 +233,8 @@ pub enum Similarity {
     Overlap,
 }
 
-/// How much each part weighs in the blend; all 0 finds the weights on a validation part of the data. Parts are on the
-/// scale of their standard deviation over the items, averaged over users.
+/// How much each part weighs in the blend; all 0 finds the weights on hold-outs inside the data, and where those have fewer
+/// than 50 users, fixed ones answer. Parts are on the scale of their standard deviation over the items, averaged over users.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BlendConfig {

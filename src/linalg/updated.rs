@@ -234,11 +234,12 @@ fn through_rows<const FMA: bool>(
     }
 }
 
-/// Asks for the beginning of a row that is soon needed and lies anywhere; the processor asks for the rest by itself.
+/// Asks for a row that is soon needed and lies anywhere, 256 numbers of it: past them the processor has seen a stream and asks
+/// for the rest by itself.
 #[inline(always)]
 fn prefetch(row: &[f32]) {
     #[cfg(target_arch = "x86_64")]
-    for line in row.chunks(16).take(4) {
+    for line in row.chunks(16).take(16) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a prefetch reads nothing and never faults; SSE, which has it, belongs to x86-64.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };

@@ -52,8 +52,13 @@ pub fn guided(matrix: &Csr, config: &TrainConfig, guide: Guide<'_>, progress: &d
     check(matrix)?;
     let config = &settle(config, matrix);
     let users = Matrix::zeros(matrix.n_rows(), config.dimension);
-    let items = initial_items(matrix.n_cols(), config, guide.warm)?;
-    let (start, observer, is_warm) = (Model { users, items }, guide.observer, guide.warm.is_some());
+    let (items, known) = initial_items(matrix.n_cols(), config, guide.warm)?;
+    // A start that is mostly random must not overshoot as one that is near the end may.
+    let is_warm = 2 * known > matrix.n_cols();
+    if guide.warm.is_some() {
+        tracing::info!(known, items = matrix.n_cols(), is_warm, "factors of the earlier model");
+    }
+    let (start, observer) = (Model { users, items }, guide.observer);
     in_pool(config.threads, || alternate(matrix, config, start, is_warm, observer, progress))?
 }
 

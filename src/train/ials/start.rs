@@ -10,30 +10,32 @@ use crate::error::{Error, Result};
 use crate::features::Csr;
 use crate::linalg::Matrix;
 
-/// `[n_items, dim]`: the rows that are known; for the others normal numbers with standard deviation init_stddev / √dim.
+/// `[n_items, dim]`: the rows that are known, if they are as long; for the others normal numbers with standard deviation
+/// init_stddev / √dim. Beside it, how many are known.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a standard deviation that is not one.
-pub fn initial_items(n: usize, config: &TrainConfig, warm: Option<Warm<'_>>) -> Result<Matrix> {
+pub fn initial_items(n: usize, config: &TrainConfig, warm: Option<Warm<'_>>) -> Result<(Matrix, usize)> {
     let stddev = config.init_stddev / (config.dimension as f64).sqrt();
     let normal = Normal::new(0.0, stddev).map_err(|error| Error::invalid("train.init_stddev", error.to_string()))?;
     let random = ChaCha8Rng::seed_from_u64(config.seed);
     let data = normal.sample_iter(random).take(n * config.dimension).map(|value| value as f32).collect();
     let mut items = Matrix::new(config.dimension, data)?;
-    if let Some(warm) = warm {
-        overwrite(&mut items, warm);
-    }
-    Ok(items)
+    let known = warm.map_or(0, |warm| overwrite(&mut items, warm));
+    Ok((items, known))
 }
 
-fn overwrite(items: &mut Matrix, warm: Warm<'_>) {
+fn overwrite(items: &mut Matrix, warm: Warm<'_>) -> usize {
+    let mut count = 0;
     for (item, known) in warm.iter().enumerate().take(items.rows()) {
         let row = items.row_mut(item);
         let fits = |known: &&Vec<f32>| known.len() == row.len() && known.iter().all(|value| value.is_finite());
         if let Some(known) = known.as_ref().filter(fits) {
             row.copy_from_slice(known);
+            count += 1;
         }
     }
+    count
 }
 
 /// What each item's confidences are multiplied with, `[n_items]`: (its users / their mean)^−`exponent`, the mean over
