@@ -23,6 +23,7 @@ pub use metric::{Metric, Ndcg};
 pub use ratings::{RatingErrors, RatingMeter, RatingPredictor, RatingReport};
 pub use report::{Comparison, CurvePoint, Difference, Estimate, ListFigures, ModelReport, Report, Slice, SliceKind};
 pub use scorer::{PopularityScorer, Scorer};
+pub use top::unseen;
 pub use values::{MetricAt, user_values};
 
 use crate::config::EvaluateConfig;

@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::ials::{Observer, Verdict};
-use crate::eval::{Metric, Ndcg};
+use crate::eval::{Metric, Ndcg, unseen};
 use crate::features::Holdout;
 use crate::linalg::{Matrix, dot};
 
@@ -35,22 +35,14 @@ impl<'a> EarlyStop<'a> {
     fn ndcg(&self, users: &Matrix, items: &Matrix) -> f64 {
         let tested = &self.holdout.test;
         let step = tested.len().div_ceil(USERS).max(1);
-        let of_user = |(row, held): &(u32, Vec<u32>)| {
+        let of_user = |order: &mut Vec<u32>, (row, held): &(u32, Vec<u32>)| {
             let user = users.row(*row as usize);
+            let scores: Vec<f32> = (0..items.rows()).map(|item| dot(user, items.row(item))).collect();
             let seen = self.holdout.train.matrix.row(*row as usize).0;
-            let unseen = (0..items.rows() as u32).filter(|item| seen.binary_search(item).is_err());
-            let mut ranked: Vec<(f32, u32)> = unseen.map(|item| (dot(user, items.row(item as usize)), item)).collect();
-            let better = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
-            if ranked.len() > CUTOFF {
-                ranked.select_nth_unstable_by(CUTOFF - 1, better);
-                ranked.truncate(CUTOFF);
-            }
-            ranked.sort_unstable_by(better);
-            let ranked: Vec<u32> = ranked.into_iter().map(|(_, item)| item).collect();
-            Ndcg.value(&ranked, held, CUTOFF)
+            Ndcg.value(&unseen(&scores, seen, CUTOFF, order), held, CUTOFF)
         };
         let sampled: Vec<_> = tested.iter().step_by(step).collect();
-        let each: Vec<f64> = sampled.into_par_iter().map(of_user).collect();
+        let each: Vec<f64> = sampled.into_par_iter().map_init(Vec::new, of_user).collect();
         each.iter().sum::<f64>() / each.len().max(1) as f64
     }
 }

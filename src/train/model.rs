@@ -3,7 +3,7 @@
 use super::fold_in::FoldIn;
 use super::ials::{Guide, Warm};
 use crate::config::TrainConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::eval::Scorer;
 use crate::features::{Csr, Holdout};
 use crate::linalg::{Matrix, dot};
@@ -28,6 +28,21 @@ impl<'a> TrainingData<'a> {
     pub fn guide(&self) -> Guide<'a> {
         Guide { warm: self.warm, observer: None }
     }
+}
+
+/// Whether there is anything to learn from. Errors: [`Error::NoData`] without pairs, or with fewer than two users or items.
+pub fn check(matrix: &Csr) -> Result<()> {
+    let remedy = "import events with a positive weight (see [events] in the configuration)";
+    if matrix.nnz() == 0 {
+        return Err(Error::no_data("no user prefers any item", remedy));
+    }
+    if matrix.n_rows() < 2 {
+        return Err(Error::no_data("there is one user with preferences, training needs two", remedy));
+    }
+    if matrix.n_cols() < 2 {
+        return Err(Error::no_data("there is one preferred item, training needs two", remedy));
+    }
+    Ok(())
 }
 
 /// A method of learning.

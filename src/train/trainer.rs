@@ -3,13 +3,13 @@
 use super::blend::{PRIOR, Part, Parts, Weighing, assemble, blend};
 use super::early_stop::EarlyStop;
 use super::ials::{Guide, Observer};
-use super::model::{Model, Trainer, TrainingData};
+use super::model::{Model, Trainer, TrainingData, check};
 use super::pool::in_pool;
 use super::ratings::Ratings;
 use super::settle::settle;
 use super::sgd::{Bpr, Softmax};
 use crate::config::{BlendConfig, ModelKind, TrainConfig};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::features::{Csr, Holdout};
 use crate::progress::Progress;
 
@@ -28,25 +28,14 @@ pub fn train(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progr
 
 fn learn(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<(Model, TrainConfig)> {
     let mut settled = settle(config, data.matrix);
-    if let [validation] = data.validation
-        && std::ptr::eq(&validation.train.matrix, data.matrix)
-        && is_weighed(&settled)
-        && settled.patience == 0
-    {
-        // A search weighs on what it measures on: one training does for both.
-        let parts = Parts::train(data.matrix, &PRIOR, &settled, Guide::default(), progress)?;
-        let mut weighing = Weighing::default();
-        weighing.add(&parts, validation, 1, settled.debias, progress)?;
-        let model = put_together(parts, data.matrix, &mut settled, weighing.weigh(None))?;
-        return Ok((model, settled));
-    }
     settle_by_measuring(&mut settled, data, progress)?;
     let model = trainer(config.model)?.train(data, &settled, progress)?;
     Ok((model, settled))
 }
 
 /// Learns a model on the training part of each hold-out and hands it to `use_model`. A blend that is weighed by measuring
-/// has, on each, the weights that were found on the others: its figures are then those of somebody who has not looked.
+/// has, on each, the weights that were found on the others: its figures are then those of somebody who has not looked. A
+/// single hold-out has those that were found on itself.
 ///
 /// # Errors
 /// Those of [`Trainer::train`] and of `use_model`.
@@ -58,7 +47,7 @@ pub fn train_each(
 ) -> Result<()> {
     let configs: Vec<TrainConfig> = holdouts.iter().map(|holdout| config_for(&holdout.train.matrix)).collect();
     let can_be_weighed = |config: &TrainConfig| is_weighed(config) && config.patience == 0;
-    if holdouts.len() < 2 || !configs.iter().all(can_be_weighed) {
+    if !configs.iter().all(can_be_weighed) {
         for (holdout, config) in holdouts.iter().zip(&configs) {
             let validation = std::slice::from_ref(holdout);
             let data = TrainingData { matrix: &holdout.train.matrix, validation, ratings: None, warm: None };
@@ -77,7 +66,7 @@ pub fn train_each(
         trained.push((parts, settled));
     }
     for (place, ((parts, mut settled), holdout)) in trained.into_iter().zip(holdouts).enumerate() {
-        let weights = weighing.weigh(Some(place));
+        let weights = weighing.weigh(Some(place).filter(|_| holdouts.len() > 1));
         use_model(holdout, &put_together(parts, &holdout.train.matrix, &mut settled, weights)?)?;
     }
     Ok(())
@@ -135,20 +124,6 @@ fn settle_by_measuring(settled: &mut TrainConfig, data: &TrainingData<'_>, progr
     if is_open && !usable.is_empty() {
         let weights = weighing.weigh(None);
         settled.blend = BlendConfig { mass_exponent: settled.blend.mass_exponent, ..weights };
-    }
-    Ok(())
-}
-
-fn check(matrix: &Csr) -> Result<()> {
-    let remedy = "import events with a positive weight (see [events] in the configuration)";
-    if matrix.nnz() == 0 {
-        return Err(Error::no_data("no user prefers any item", remedy));
-    }
-    if matrix.n_rows() < 2 {
-        return Err(Error::no_data("there is one user with preferences, training needs two", remedy));
-    }
-    if matrix.n_cols() < 2 {
-        return Err(Error::no_data("there is one preferred item, training needs two", remedy));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::parts::{Part, Parts};
 use super::scores::evenly;
 use crate::config::BlendConfig;
 use crate::error::{Error, Result};
-use crate::eval::{Metric, Ndcg};
+use crate::eval::{Metric, Ndcg, unseen};
 use crate::features::Holdout;
 use crate::progress::Progress;
 
@@ -60,10 +60,12 @@ impl Candidates {
             let tested: Vec<_> = places.iter().filter_map(|place| holdout.test.get(*place as usize)).collect();
             let rows: Vec<u32> = tested.iter().map(|(row, _)| *row).collect();
             let scores = parts.scores(matrix, &rows)?;
-            users.par_extend(tested.par_iter().enumerate().map(|(place, (row, held))| {
+            users.par_extend(tested.par_iter().enumerate().map_init(Vec::new, |order, (place, (row, held))| {
                 let seen = matrix.row(*row as usize).0;
-                let mut items: Vec<u32> =
-                    scores.iter().flat_map(|part| best_unseen(part.of(place), &debiased, seen)).collect();
+                let mut items: Vec<u32> = scores
+                    .iter()
+                    .flat_map(|part| unseen(&scaled(part.of(place), &debiased), seen, CANDIDATES, order))
+                    .collect();
                 items.sort_unstable();
                 items.dedup();
                 let mut table = vec![[0.0; Part::ALL.len()]; items.len()];
@@ -92,33 +94,20 @@ impl Candidates {
     /// Each user's NDCG under these weights.
     pub fn ndcg(&self, blend: &BlendConfig) -> Vec<f64> {
         let weights = Part::ALL.map(|part| part.weight(blend) as f32);
-        let of_user = |user: &User| {
+        let of_user = |order: &mut Vec<u32>, user: &User| {
             let score = |scores: &[f32; Part::ALL.len()]| -> f32 {
                 scores.iter().zip(&weights).map(|(score, weight)| score * weight).sum()
             };
-            let mut ranked: Vec<(f32, u32)> = user.scores.iter().map(score).zip(user.items.iter().copied()).collect();
-            let better = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
-            if ranked.len() > CUTOFF {
-                ranked.select_nth_unstable_by(CUTOFF - 1, better);
-                ranked.truncate(CUTOFF);
-            }
-            ranked.sort_unstable_by(better);
-            let ranked: Vec<u32> = ranked.into_iter().map(|(_, item)| item).collect();
+            let scores: Vec<f32> = user.scores.iter().map(score).collect();
+            // Candidates ascend by item, so their places break ties as items do.
+            let places = unseen(&scores, &[], CUTOFF, order);
+            let ranked: Vec<u32> = places.iter().filter_map(|place| user.items.get(*place as usize)).copied().collect();
             Ndcg.value(&ranked, &user.held, CUTOFF)
         };
-        self.users.par_iter().map(of_user).collect()
+        self.users.par_iter().map_init(Vec::new, of_user).collect()
     }
 }
 
-/// The first unseen items by debiased score.
-fn best_unseen(scores: &[f32], debiased: &[f32], seen: &[u32]) -> Vec<u32> {
-    let mut seen = seen.iter().peekable();
-    let scaled = scores.iter().zip(debiased).map(|(score, scale)| score * scale);
-    let unseen = scaled.zip(0u32..).filter(|(_, item)| seen.next_if(|next| *next == item).is_none());
-    let mut order: Vec<(f32, u32)> = unseen.collect();
-    if order.len() > CANDIDATES {
-        order.select_nth_unstable_by(CANDIDATES - 1, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        order.truncate(CANDIDATES);
-    }
-    order.into_iter().map(|(_, item)| item).collect()
+fn scaled(scores: &[f32], scales: &[f32]) -> Vec<f32> {
+    scores.iter().zip(scales).map(|(score, scale)| score * scale).collect()
 }

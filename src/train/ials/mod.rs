@@ -64,16 +64,7 @@ pub fn guided(matrix: &Csr, config: &TrainConfig, guide: Guide<'_>, progress: &d
 
 /// Whether there is anything to learn from. Errors: [`Error::NoData`] and [`Error::Invalid`] as for [`ials`].
 pub fn check(matrix: &Csr) -> Result<()> {
-    let remedy = "import events with a positive weight (see [events] in the configuration)";
-    if matrix.nnz() == 0 {
-        return Err(Error::no_data("no user prefers any item", remedy));
-    }
-    if matrix.n_rows() < 2 {
-        return Err(Error::no_data("there is one user with preferences, training needs two", remedy));
-    }
-    if matrix.n_cols() < 2 {
-        return Err(Error::no_data("there is one preferred item, training needs two", remedy));
-    }
+    super::model::check(matrix)?;
     for row in 0..matrix.n_rows() {
         let (ids, weights) = matrix.row(row);
         if let Some((id, weight)) = ids.iter().zip(weights).find(|(_, weight)| !(weight.is_finite() && **weight > 0.0))
