@@ -16,8 +16,9 @@
 //! ```
 //!
 //! All numbers are little-endian. Section kinds: 1 plan (JSON), 2 vectors (f32 `[n, dim]`), 3 norms (f32 `[n]`), 4 order (u32
-//! `[n]`, inner product only); and where there is a graph 5 shape (u32 `[4]`), 6 links (u32 `[n, degree]`), 7 rows, 8 below
-//! and 9 links of the upper layers (see `graph`).
+//! `[n]`, inner product only); of the sieve 10 shape (u32 `[3]`), 11 axes (f32), 12 lead (u8), 13 bounds (f32), 14 codes (u8), 15
+//! bounds of the codes (f32), 16 shift (f32) (see `sieve`); and where there is a graph 5 shape (u32 `[4]`), 6 links (u32 `[n, degree]`), 7 rows, 8 below
+//! and 9 links of the upper layers (see `graph`). Version 1 had no sieve: one is made when such a file is opened.
 
 #![allow(unsafe_code)] // The file is mapped into memory.
 
@@ -32,12 +33,15 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::graph::Graph;
 use super::plan::IndexPlan;
 use super::section::{Number, Section};
+use super::sieve::{PANEL, Sieve, Working};
 use super::space::Space;
 use crate::config::Metric;
 use crate::error::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"SAVORIX\0";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// From this version on a file has a sieve.
+const SIEVED: u32 = 2;
 const ALIGNMENT: usize = 64;
 const FIXED: usize = 48;
 const ENTRY: usize = 32;
@@ -51,15 +55,29 @@ const LINKS: u32 = 6;
 const UPPER_ROWS: u32 = 7;
 const UPPER_BELOW: u32 = 8;
 const UPPER_LINKS: u32 = 9;
+const SIEVE: u32 = 10;
+const AXES: u32 = 11;
+const LEAD: u32 = 12;
+const BOUNDS: u32 = 13;
+const CODES: u32 = 14;
+const CODE_BOUNDS: u32 = 15;
+const SHIFT: u32 = 16;
 
 /// Writes an index to `path`; whatever was there is replaced at once, or not at all.
-pub(super) fn write(path: &Path, space: &Space, graph: Option<&Graph>, plan: &IndexPlan) -> Result<()> {
+pub(super) fn write(path: &Path, space: &Space, sieve: &Sieve, graph: Option<&Graph>, plan: &IndexPlan) -> Result<()> {
     let plan = serde_json::to_vec(plan).map_err(|error| Error::corrupt("the plan of an index", error.to_string()))?;
     let mut sections: Vec<(u32, &[u8])> = vec![
         (PLAN, &plan),
         (VECTORS, space.vectors.as_bytes()),
         (NORMS, space.norms.as_bytes()),
-        (ORDER, space.order.as_bytes()),
+        (ORDER, sieve.order.as_bytes()),
+        (SIEVE, sieve.shape.as_bytes()),
+        (AXES, sieve.axes.as_bytes()),
+        (LEAD, sieve.lead.as_bytes()),
+        (BOUNDS, sieve.bounds.as_bytes()),
+        (CODES, sieve.codes.as_bytes()),
+        (CODE_BOUNDS, sieve.code_bounds.as_bytes()),
+        (SHIFT, sieve.shift.as_bytes()),
     ];
     if let Some(graph) = graph {
         sections.extend([
@@ -138,7 +156,7 @@ fn aligned(at: usize) -> usize {
 }
 
 /// Maps and verifies the index at `path`. The file must not be written to while it is open; [`write`] never does.
-pub(super) fn open(path: &Path) -> Result<(Space, Option<Graph>, IndexPlan)> {
+pub(super) fn open(path: &Path) -> Result<(Space, Sieve, Option<Graph>, IndexPlan)> {
     let file = File::open(path).map_err(Error::io(path))?;
     let length = file.metadata().map_err(Error::io(path))?.len();
     let damaged = |reason: String| {
@@ -158,7 +176,12 @@ pub(super) fn open(path: &Path) -> Result<(Space, Option<Graph>, IndexPlan)> {
     if version > VERSION {
         return Err(Error::NewerFormat { path: path.to_path_buf(), found: version, supported: VERSION });
     }
-    Opened::read(&map).map_err(damaged)
+    let (space, sieve, graph, plan) = Opened::read(&map).map_err(damaged)?;
+    let sieve = match sieve {
+        Some(sieve) => sieve,
+        None => Sieve::new(&space, None)?,
+    };
+    Ok((space, sieve, graph, plan))
 }
 
 /// The verified header: where each section lies.
@@ -168,11 +191,10 @@ struct Opened<'a> {
 }
 
 impl<'a> Opened<'a> {
-    fn read(map: &'a Arc<Mmap>) -> std::result::Result<(Space, Option<Graph>, IndexPlan), String> {
+    fn read(map: &'a Arc<Mmap>) -> std::result::Result<(Space, Option<Sieve>, Option<Graph>, IndexPlan), String> {
         let short = || "it ends within its header".to_string();
-        if u32_at(map, 8) != Some(VERSION) {
-            return Err("its format version is 0, which never was".into());
-        }
+        let version =
+            u32_at(map, 8).filter(|version| *version > 0).ok_or("its format version is 0, which never was")?;
         let count = u32_at(map, 40).ok_or_else(short)? as usize;
         let header = u32_at(map, 12).ok_or_else(short)? as usize;
         if count > 64 || header != header_length(count) {
@@ -219,6 +241,7 @@ impl<'a> Opened<'a> {
         let dim = u32_at(map, 20).ok_or_else(short)? as usize;
         let rows = usize_at(map, 24).ok_or_else(short)?;
         let space = opened.space(metric, dim, rows)?;
+        let sieve = if version >= SIEVED { Some(opened.sieve(&space)?) } else { None };
         let graph = match opened.find(SHAPE) {
             Some(_) => Some(opened.graph(rows)?),
             None => None,
@@ -226,7 +249,7 @@ impl<'a> Opened<'a> {
         let (offset, length) = opened.find(PLAN).ok_or("its plan is missing")?;
         let plan =
             serde_json::from_slice(&map[offset..offset + length]).map_err(|error| format!("its plan: {error}"))?;
-        Ok((space, graph, plan))
+        Ok((space, sieve, graph, plan))
     }
 
     fn space(&self, metric: Metric, dim: usize, rows: usize) -> std::result::Result<Space, String> {
@@ -234,26 +257,35 @@ impl<'a> Opened<'a> {
             return Err(format!("it claims {rows} vectors of {dim} values"));
         }
         let values = rows.checked_mul(dim).ok_or("it claims more vectors than memory has addresses")?;
-        let space = Space {
-            metric,
-            dim,
-            vectors: self.section(VECTORS, values)?,
-            norms: self.section(NORMS, rows)?,
-            order: self.section(ORDER, if metric == Metric::Dot { rows } else { 0 })?,
-        };
+        let space = Space { metric, dim, vectors: self.section(VECTORS, values)?, norms: self.section(NORMS, rows)? };
         let norms = space.norms.as_slice();
         if norms.iter().any(|norm| !norm.is_finite() || *norm < 0.0) {
             return Err("a norm is not one".into());
         }
-        let order = space.order.as_slice();
-        let mut seen = fixedbitset::FixedBitSet::with_capacity(rows);
-        if order.iter().any(|row| *row as usize >= rows || seen.put(*row as usize)) {
-            return Err("its order does not name every row once".into());
-        }
-        if order.windows(2).any(|pair| norms[pair[0] as usize] < norms[pair[1] as usize]) {
-            return Err("its order is not that of the norms".into());
-        }
         Ok(space)
+    }
+
+    fn sieve(&self, space: &Space) -> std::result::Result<Sieve, String> {
+        let (rows, dim) = (space.len(), space.dim);
+        let shape: Section<u32> = self.section(SIEVE, 3)?;
+        let lead = shape.as_slice()[0] as usize;
+        let turned = self.find(AXES).is_some_and(|(_, length)| length > 0);
+        let places = rows.div_ceil(PANEL) * PANEL;
+        let many =
+            |count: usize, each: usize| count.checked_mul(each).ok_or("it claims more than memory has addresses");
+        let sieve = Sieve {
+            shape,
+            order: self.section(ORDER, if space.metric == Metric::Dot { rows } else { 0 })?,
+            axes: self.section(AXES, if turned { many(lead, dim)? } else { 0 })?,
+            lead: self.section(LEAD, many(places, lead)?)?,
+            bounds: self.section(BOUNDS, many(places, 4)?)?,
+            codes: self.section(CODES, if turned { many(rows, dim)? } else { 0 })?,
+            code_bounds: self.section(CODE_BOUNDS, if turned { many(rows, 2)? } else { 0 })?,
+            shift: self.section(SHIFT, if space.metric == Metric::L2 { places } else { 0 })?,
+            working: Working::default(),
+        };
+        sieve.check(space)?;
+        Ok(sieve)
     }
 
     fn graph(&self, rows: usize) -> std::result::Result<Graph, String> {

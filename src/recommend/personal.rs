@@ -9,6 +9,7 @@ use super::best;
 use super::listed::ListScores;
 use super::visitor::Visitor;
 use crate::error::Result;
+use crate::index::Ask;
 use crate::linalg::dot;
 use crate::record::{Answer, Because, Degraded, Query, RecommendedItem, Source};
 use crate::snapshot::Snapshot;
@@ -114,7 +115,8 @@ impl<'a> Taste<'a> {
         allowed: &Allowed<'_>,
     ) -> Result<Vec<RecommendedItem>> {
         let allow = |row| allowed.allows_row(row);
-        let best = best::best(self.snapshot.index(), &self.vector, &self.lists, query.limit, &allow);
+        let ask = Ask::best(query.limit).allow(&allow);
+        let best = best::best(self.snapshot.index(), &self.vector, &self.lists, ask);
         let mut items = Vec::with_capacity(query.limit);
         for (row, score) in best {
             let item = self.snapshot.item(row).and_then(|item| context.entry(item, f64::from(score), self.source));
