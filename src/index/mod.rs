@@ -106,15 +106,17 @@ impl VectorIndex {
     /// The answers to many queries, `[n, dim]`, in their order: those that are scanned for share the way through the
     /// vectors, and all processors take part. `ask` says what is wanted of each.
     pub fn answer_many<'a>(&self, queries: Rows<'_>, ask: impl Fn(usize) -> Ask<'a> + Sync) -> Vec<Vec<Hit>> {
+        // Each query with scores from elsewhere has a number for every row.
+        let most = (SHARED_MEMORY / (4 * self.space.len().max(1))).clamp(1, TOGETHER);
         let together = |first: usize| -> Vec<Vec<Hit>> {
-            let each = first..queries.len().min(first + TOGETHER);
+            let each = first..queries.len().min(first + most);
             if self.graph.is_some() {
                 return each.map(|at| self.answer(queries.row(at), ask(at))).collect();
             }
             let asked: Vec<(&[f32], Ask<'_>)> = each.map(|at| (queries.row(at), ask(at))).collect();
             self.sieve.search_many(&self.space, &asked).into_iter().map(|scanned| scanned.hits).collect()
         };
-        let firsts: Vec<usize> = (0..queries.len()).step_by(TOGETHER).collect();
+        let firsts: Vec<usize> = (0..queries.len()).step_by(most).collect();
         let answers: Vec<Vec<Vec<Hit>>> = firsts.into_par_iter().map(together).collect();
         answers.into_iter().flatten().collect()
     }
@@ -176,6 +178,8 @@ impl VectorIndex {
 
 /// Queries that share a pass: their thresholds and codes stay in the cache beside a few panels.
 const TOGETHER: usize = 32;
+/// Bytes that they may take beside that.
+const SHARED_MEMORY: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests;

@@ -25,29 +25,19 @@ pub struct Scanned {
 const NOTHING: [f32; PANEL] = [0.0; PANEL];
 
 impl Sieve {
-    /// The `k` best rows that `allow` lets through, best first, equal scores by row: all of them and no others.
+    /// The rows that `ask` wants, best first, equal scores by row: all of them and no others.
     pub fn search(&self, space: &Space, query: &[f32], ask: Ask<'_>) -> Scanned {
         let mut pass = Pass::new(self, space, query, ask);
-        match ask.listed {
-            None => drop(pass.advance(0..self.panels(), |panel| self.shift(panel))),
-            Some(listed) => pass.blended(listed),
-        }
+        pass.advance(0..self.panels());
         pass.finish()
     }
 
-    /// The answers to many queries, `[queries]` in their order: they share the way through the vectors.
-    pub fn search_many<'a>(&self, space: &Space, asks: &[(&[f32], Ask<'a>)]) -> Vec<Scanned> {
+    /// The answers to many queries, in their order: they share the way through the vectors.
+    pub fn search_many(&self, space: &Space, asks: &[(&[f32], Ask<'_>)]) -> Vec<Scanned> {
         let mut passes: Vec<Pass<'_>> = asks.iter().map(|(query, ask)| Pass::new(self, space, query, *ask)).collect();
-        // What is added to the bounds of one query is nothing to the others.
-        for pass in &mut passes {
-            if let Some(listed) = pass.ask.listed {
-                pass.blended(listed);
-            }
-        }
-        let mut going: Vec<usize> = (0..passes.len()).filter(|at| passes[*at].ask.listed.is_none()).collect();
+        let mut going: Vec<usize> = (0..passes.len()).collect();
         for first in (0..self.panels()).step_by(SHARED) {
-            let panels = first..self.panels().min(first + SHARED);
-            going.retain(|at| passes[*at].advance(panels.clone(), |panel| self.shift(panel)).is_none());
+            going.retain(|at| passes[*at].advance(first..self.panels().min(first + SHARED)));
             if going.is_empty() {
                 break;
             }
@@ -71,10 +61,6 @@ impl Sieve {
         }
         bits
     }
-
-    fn shift(&self, panel: usize) -> &[f32; PANEL] {
-        self.shift.as_slice().as_chunks::<PANEL>().0.get(panel).unwrap_or(&NOTHING)
-    }
 }
 
 /// Where more than one row in so many matches a filter, it is asked about rows that would enter the answer. Where fewer do,
@@ -95,6 +81,11 @@ struct Pass<'a> {
     top: Top,
     /// Which places match the filter, one bit each; none where all do, or where it is asked row by row.
     matches: Option<Vec<u64>>,
+    /// `[panels, 64]`: what is added to each bound, where scores come from elsewhere. What was scored before anything else
+    /// has negative infinity there: it is not scored again.
+    extra: Option<Vec<f32>>,
+    /// The place from which on inner products alone cannot help.
+    end: usize,
     sifted: usize,
     scored: usize,
 }
@@ -103,7 +94,7 @@ impl<'a> Pass<'a> {
     fn new(sieve: &'a Sieve, space: &'a Space, query: &[f32], ask: Ask<'a>) -> Self {
         let few = ask.within.filter(|rows| rows.len() < (space.len() / LAZY) as u64);
         let ask = if few.is_some() { Ask { within: None, ..ask } } else { ask };
-        Self {
+        let mut pass = Self {
             matches: few.map(|rows| sieve.places_of(rows)),
             sieve,
             probe: Probe::new(sieve, space.probe(query)),
@@ -111,18 +102,19 @@ impl<'a> Pass<'a> {
             ask,
             form: Form::of_this_processor(),
             top: Top::new(ask.k, space.len()),
+            extra: None,
+            end: usize::MAX,
             sifted: 0,
             scored: 0,
+        };
+        if let Some(listed) = ask.listed {
+            pass.add(listed);
         }
+        pass
     }
 
-    /// Goes through some panels. Some, the panel at which it ended, once no vector from there on can enter the answer by its
-    /// inner product alone.
-    fn advance<'e>(
-        &mut self,
-        panels: std::ops::Range<usize>,
-        extra: impl Fn(usize) -> &'e [f32; PANEL],
-    ) -> Option<usize> {
+    /// Goes through some panels. False once no vector from there on can enter the answer by its inner product alone.
+    fn advance(&mut self, panels: std::ops::Range<usize>) -> bool {
         let lead = self.sieve.lead();
         let (bounds, _) = self.sieve.bounds.as_slice().as_chunks::<PANEL>();
         let (bounds, _) = bounds.as_chunks::<4>();
@@ -132,30 +124,37 @@ impl<'a> Pass<'a> {
             let threshold = self.top.threshold();
             let (Some(bounds), Some(codes)) = (bounds.get(at), codes.get(at * lead * PANEL..(at + 1) * lead * PANEL))
             else {
-                return Some(at);
+                return false;
             };
             // An equal score could still win by its row, so only a smaller bound ends the scan.
             if falls && threshold.is_some_and(|threshold| self.probe.exact.bound(bounds[1][0]) < threshold) {
-                return Some(at);
+                self.end = at * PANEL;
+                return false;
             }
             let first = at * PANEL;
             let matches = self.matches.as_ref().map_or(u64::MAX, |matches| matches.get(at).copied().unwrap_or(0));
             if matches == 0 {
                 continue;
             }
-            let extra = extra(at);
+            let extra = *self.extra(at);
             // Until there are k, all but those that were scored before.
             let least = threshold.map_or(f32::MIN, |threshold| self.probe.threshold(threshold));
             let here = matches & u64::MAX >> (PANEL - (self.rows - first).min(PANEL));
             let mut passed = here;
             // A few are sooner looked at one by one.
             if here.count_ones() > FEW {
-                passed &= self.form.sift(Panel { codes, bounds, extra }, &self.probe.lead, least);
+                passed &= self.form.sift(Panel { codes, bounds, extra: &extra }, &self.probe.lead, least);
             }
             self.sifted += here.count_ones() as usize;
-            self.weigh(first, passed, bounds, extra);
+            self.weigh(first, passed, bounds, &extra);
         }
-        None
+        true
+    }
+
+    /// What is added to the bounds of a panel.
+    fn extra(&self, panel: usize) -> &[f32; PANEL] {
+        let numbers = self.extra.as_deref().unwrap_or(self.sieve.shift.as_slice());
+        numbers.as_chunks::<PANEL>().0.get(panel).unwrap_or(&NOTHING)
     }
 
     /// Scores the vectors of a panel whose bits are set, unless the codes of all their dimensions rule them out.
@@ -209,13 +208,12 @@ impl<'a> Pass<'a> {
         full.scale * worth * sum + full.per_norm * norm + full.per_error * error
     }
 
-    /// The whole way, with scores from elsewhere. Those that these favour most are scored first: they raise what all others
+    /// Adds scores from elsewhere to the bounds. Those that these favour most are scored at once: they raise what all others
     /// have to beat.
-    fn blended(&mut self, listed: Listed<'_>) {
-        let sieve = self.sieve;
-        let places = sieve.places();
+    fn add(&mut self, listed: Listed<'_>) {
+        let places = self.sieve.places();
         let place = |row: &u32| places.get(*row as usize).map(|place| *place as usize);
-        let mut extra = sieve.working.scratch.take(sieve);
+        let mut extra = self.sieve.working.scratch.take(self.sieve);
         for row in listed.rows {
             if let Some(slot) = place(row).and_then(|place| extra.get_mut(place)) {
                 *slot += listed.score(*row);
@@ -230,35 +228,33 @@ impl<'a> Pass<'a> {
             if self.is_match(place) {
                 self.score(place);
             }
-            // Scored once and for all.
             extra[place] = f32::NEG_INFINITY;
         }
+        self.extra = Some(extra);
+    }
 
-        let (panels, _) = extra.as_chunks::<PANEL>();
-        let end = self.advance(0..sieve.panels(), |panel| panels.get(panel).unwrap_or(&NOTHING));
-        if let Some(end) = end {
-            let (bounds, _) = sieve.bounds.as_slice().as_chunks::<PANEL>();
-            for place in listed.rows.iter().filter_map(place).filter(|place| *place >= end * PANEL) {
-                let (Some(norms), extra) = (bounds.get(place / PANEL * 4 + 1), extra[place]) else { continue };
-                if !self.is_match(place) {
+    /// The answer. Beyond the place where the scan ended only what is added to a score can still bring a row into it.
+    fn finish(mut self) -> Scanned {
+        if let (Some(listed), Some(mut extra)) = (self.ask.listed, self.extra.take()) {
+            let places = self.sieve.places();
+            let (bounds, _) = self.sieve.bounds.as_slice().as_chunks::<PANEL>();
+            for row in listed.rows {
+                let Some(place) = places.get(*row as usize).map(|place| *place as usize) else { continue };
+                let (Some(norms), Some(added)) = (bounds.get(place / PANEL * 4 + 1), extra.get(place).copied()) else {
                     continue;
-                }
-                let norm = norms[place % PANEL];
-                let threshold = self.top.threshold().unwrap_or(f32::MIN);
-                if self.probe.exact.bound(norm) + extra >= threshold
-                    && self.full_bound(place, norm) + extra >= self.probe.threshold(threshold)
+                };
+                let (norm, threshold) = (norms[place % PANEL], self.top.threshold().unwrap_or(f32::MIN));
+                if place >= self.end
+                    && self.is_match(place)
+                    && self.probe.exact.bound(norm) + added >= threshold
+                    && self.full_bound(place, norm) + added >= self.probe.threshold(threshold)
                 {
                     self.score(place);
                 }
+                extra[place] = self.sieve.shift.as_slice().get(place).copied().unwrap_or(0.0);
             }
+            self.sieve.working.scratch.give(extra);
         }
-        for place in listed.rows.iter().filter_map(place) {
-            extra[place] = sieve.shift.as_slice().get(place).copied().unwrap_or(0.0);
-        }
-        sieve.working.scratch.give(extra);
-    }
-
-    fn finish(self) -> Scanned {
         Scanned { hits: self.top.into_hits(), sifted: self.sifted, scored: self.scored }
     }
 }
