@@ -210,6 +210,20 @@ fn import_train_and_recommend_make_a_loop() {
 }
 
 #[test]
+fn all_users_are_answered_in_one_go_as_each_would_be() {
+    let place = Place::trained();
+    let said = place.ok(&["recommend", "--all", "-n", "3"]);
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 40);
+    for line in [&lines[0], &lines[39]] {
+        let alone = place.json(&["recommend", line["user"].as_str().unwrap(), "-n", "3"]);
+        assert_eq!((&line["items"], &line["degraded"]), (&alone["items"], &alone["degraded"]));
+    }
+    place.ok(&["recommend", "--all", "-n", "3", "--output", "all.jsonl"]);
+    assert_eq!(std::fs::read_to_string(place.path("all.jsonl")).unwrap().lines().count(), 40);
+}
+
+#[test]
 fn importing_a_file_again_stores_nothing() {
     let place = Place::filled();
     let summary = place.json(&["import", "events", "events.jsonl"]);

@@ -23,12 +23,32 @@ pub struct Active {
     pub active: SnapshotId,
 }
 
+#[derive(Serialize)]
+struct Queries {
+    queries: Vec<Query>,
+}
+
+#[derive(Deserialize)]
+struct Answers {
+    answers: Vec<Answer>,
+}
+
 impl Place {
     /// What should this user see next?
     pub fn recommend(&self, query: &Query) -> Result<Answer, Failure> {
         match self {
             Self::Here(engine) => Ok(engine.recommend(query)?),
             Self::There(remote) => remote.post("/v1/recommendations", query),
+        }
+    }
+
+    /// The same for many, in their order: up to [`LARGEST_PAGE`] at once.
+    pub fn recommend_many(&self, queries: Vec<Query>) -> Result<Vec<Answer>, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.recommend_many(&queries)?),
+            Self::There(remote) => {
+                Ok(remote.post::<_, Answers>("/v1/recommendations:batch", &Queries { queries })?.answers)
+            }
         }
     }
 
@@ -196,6 +216,22 @@ impl Place {
         match self {
             Self::Here(engine) => Ok(engine.stats()?),
             Self::There(remote) => remote.get("/v1/stats"),
+        }
+    }
+}
+
+/// Every entry of a listing, page by page.
+pub fn each<T>(
+    page: impl Fn(Option<&str>) -> Result<Page<T>, Failure>,
+    mut entry: impl FnMut(&T) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut cursor: Option<String> = None;
+    loop {
+        let page = page(cursor.as_deref())?;
+        page.entries.iter().try_for_each(&mut entry)?;
+        match page.cursor {
+            Some(next) => cursor = Some(next),
+            None => return Ok(()),
         }
     }
 }

@@ -11,6 +11,7 @@ mod operations;
 mod options;
 mod questions;
 mod snapshots;
+mod spaces;
 mod tuned;
 mod tuning;
 mod writes;
@@ -65,6 +66,8 @@ struct Inner {
     catalog: RwLock<Catalog>,
     popular: RwLock<Popular>,
     spaces: RwLock<Spaces>,
+    /// Held while a space is read.
+    loading: Mutex<()>,
     freshness: Freshness,
     /// Held while snapshots are switched, exported, imported, removed or backed up.
     switching: Mutex<()>,
@@ -108,6 +111,7 @@ impl Engine {
                 catalog: RwLock::new(catalog),
                 popular: RwLock::new(popular),
                 spaces: RwLock::new(Spaces::default()),
+                loading: Mutex::new(()),
                 freshness: Freshness::default(),
                 switching: Mutex::new(()),
                 training: Mutex::new(()),

@@ -1,16 +1,21 @@
 //! The questions. Each takes the active snapshot once, so that an answer never mixes two.
 
-use super::{Engine, read, write};
-use crate::config::Metric;
+use super::{Engine, read};
 use crate::error::Result;
 use crate::recommend::{self, Context};
-use crate::record::{Answer, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, Timestamp, VectorQuery};
+use crate::record::{Answer, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, Timestamp};
 
 impl Engine {
     /// What should this user see next? Falls back to popular items, and says why, rather than fail for want of a model,
     /// of history or of a known id. Errors: [`crate::Error::Invalid`] for a malformed question.
     pub fn recommend(&self, query: &Query) -> Result<Answer> {
         self.ask(|context| recommend::recommend(context, query))
+    }
+
+    /// The answers to many questions, in their order, as [`recommend`](Self::recommend) gives each; all by one snapshot, on
+    /// all processors, sharing their way through the index. Errors: [`crate::Error::Invalid`] for the first malformed question.
+    pub fn recommend_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
+        self.ask(|context| recommend::recommend_many(context, queries))
     }
 
     /// The caller's own candidates in the model's order; all come back. Errors: [`crate::Error::Invalid`].
@@ -36,18 +41,7 @@ impl Engine {
         self.ask(|context| recommend::list(context, query))
     }
 
-    /// The nearest items to a raw vector. Errors: [`crate::Error::NotFound`] for a space that no item has a vector in.
-    pub fn search_vectors(&self, query: &VectorQuery) -> Result<Answer> {
-        query.validate()?;
-        if !read(&self.inner.spaces).has(&query.space) {
-            let metric = self.inner.config.index.spaces.get(&query.space).copied().unwrap_or(Metric::Cosine);
-            write(&self.inner.spaces).load(&self.inner.store, &query.space, metric)?;
-        }
-        // Locks are taken in the order catalogue, popularity, spaces; `ask` has the first two.
-        self.ask(|context| recommend::search_vectors(context, &read(&self.inner.spaces), query))
-    }
-
-    fn ask<T>(&self, question: impl FnOnce(&Context<'_>) -> Result<T>) -> Result<T> {
+    pub(super) fn ask<T>(&self, question: impl FnOnce(&Context<'_>) -> Result<T>) -> Result<T> {
         let inner = &*self.inner;
         let live = inner.live.load();
         let catalog = read(&inner.catalog);

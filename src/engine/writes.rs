@@ -95,6 +95,7 @@ impl Engine {
         if let Some(id) = deleted {
             write(&self.inner.catalog).remove(id);
             write(&self.inner.spaces).remove(id);
+            self.tend_spaces();
         }
         Ok(deleted.is_some())
     }
@@ -192,6 +193,7 @@ impl Engine {
                 }
             }
         }
+        self.tend_spaces();
         Ok(())
     }
 

@@ -2,13 +2,25 @@
 
 use roaring::RoaringBitmap;
 
+/// Says which rows may be in an answer: a function, or what a caller keeps for that.
+pub trait Allow {
+    /// Whether this row may be.
+    fn allows(&self, row: u32) -> bool;
+}
+
+impl<F: Fn(u32) -> bool> Allow for F {
+    fn allows(&self, row: u32) -> bool {
+        self(row)
+    }
+}
+
 /// How many rows, and which: of all, or of those that a policy and a filter let through; and what is added to their scores.
 #[derive(Clone, Copy)]
 pub struct Ask<'a> {
     /// How many.
     pub k: usize,
     /// Which rows may be in the answer. It is asked lazily, only about rows that would enter the answer at that moment.
-    pub allow: &'a dyn Fn(u32) -> bool,
+    pub allow: &'a dyn Allow,
     /// Rows outside of these are not in the answer either. Unlike `allow` it is known beforehand, so few matches are looked
     /// at one by one, and what a filter costs is known before it is paid.
     pub within: Option<&'a RoaringBitmap>,
@@ -28,11 +40,11 @@ pub struct Listed<'a> {
 impl<'a> Ask<'a> {
     /// The `k` best of all.
     pub fn best(k: usize) -> Self {
-        Self { k, allow: &|_| true, within: None, listed: None }
+        Self { k, allow: &(|_| true), within: None, listed: None }
     }
 
     /// Only rows that `allow` lets through.
-    pub fn allow(self, allow: &'a dyn Fn(u32) -> bool) -> Self {
+    pub fn allow(self, allow: &'a dyn Allow) -> Self {
         Self { allow, ..self }
     }
 
@@ -48,7 +60,7 @@ impl<'a> Ask<'a> {
 
     /// Whether policy and filter let a row through.
     pub fn allows(&self, row: u32) -> bool {
-        self.within.is_none_or(|rows| rows.contains(row)) && (self.allow)(row)
+        self.within.is_none_or(|rows| rows.contains(row)) && self.allow.allows(row)
     }
 }
 

@@ -15,6 +15,7 @@ mod link;
 mod listed;
 mod plan;
 mod section;
+mod segments;
 mod sieve;
 mod space;
 mod top;
@@ -30,8 +31,9 @@ use space::Space;
 use visited::Pool;
 
 pub use crate::config::Metric;
-pub use ask::{Ask, Listed};
+pub use ask::{Allow, Ask, Listed};
 pub use plan::{GraphForm, IndexKind, IndexPlan, Sampled, Trial};
+pub use segments::{Copied, Frozen, Segments};
 pub use top::Hit;
 
 use crate::config::IndexConfig;
@@ -80,7 +82,7 @@ impl VectorIndex {
     }
 
     /// The `k` rows nearest to `query` among those that `allow` lets through: [`answer`](Self::answer), with nothing else.
-    pub fn search(&self, query: &[f32], k: usize, allow: &dyn Fn(u32) -> bool) -> Vec<Hit> {
+    pub fn search(&self, query: &[f32], k: usize, allow: &dyn Allow) -> Vec<Hit> {
         self.answer(query, Ask::best(k).allow(allow))
     }
 

@@ -71,45 +71,75 @@ impl Space {
 
     /// Readies a query that [`check`](Self::check) accepts.
     pub fn probe<'a>(&'a self, query: &[f32]) -> Probe<'a> {
-        let length = norm(query).unwrap_or(0.0);
-        let query = match self.metric {
-            Metric::Cosine if length > 0.0 => query.iter().map(|value| value / length).collect(),
-            _ => query.to_vec(),
-        };
         // An inner product of d terms in f32 is off by at most about d · 2⁻²⁴ · ‖q‖ ‖y‖ (Higham, Accuracy and Stability of
         // Numerical Algorithms, section 3.1); twice that covers the rounding of the two norms as well.
         let slack = 1.0 + (self.dim + 8) as f32 * f32::EPSILON;
+        let scorer = Scorer::new(self.metric, query);
         Probe {
-            metric: self.metric,
             dim: self.dim,
             vectors: self.vectors.as_slice(),
             norms: self.norms.as_slice(),
-            query,
-            reach: length * slack,
+            reach: scorer.length * slack,
+            scorer,
         }
+    }
+}
+
+/// One query, and how vectors score by it.
+pub(super) struct Scorer {
+    metric: Metric,
+    /// Of unit length for the cosine.
+    query: Vec<f32>,
+    /// Of the query as it was given.
+    length: f32,
+}
+
+impl Scorer {
+    /// For a query without values that are not finite.
+    pub fn new(metric: Metric, query: &[f32]) -> Self {
+        let length = norm(query).unwrap_or(0.0);
+        let query = match metric {
+            Metric::Cosine if length > 0.0 => query.iter().map(|value| value / length).collect(),
+            _ => query.to_vec(),
+        };
+        Self { metric, query, length }
+    }
+
+    /// The score of a vector, whose norm need not be found out if it is known. The cosine of a zero vector is 0 with every
+    /// other.
+    #[inline]
+    pub fn score(&self, vector: &[f32], known: Option<f32>) -> f32 {
+        let score = match self.metric {
+            Metric::Dot => dot(&self.query, vector),
+            Metric::Cosine => match known.unwrap_or_else(|| euclidean(vector) as f32) {
+                norm if norm > 0.0 => (dot(&self.query, vector) / norm).clamp(-1.0, 1.0),
+                _ => 0.0,
+            },
+            Metric::L2 => -squared_distance(&self.query, vector),
+        };
+        // Adding 0 turns −0 into +0: they are equal, so their rows decide, and not their signs.
+        score + 0.0
     }
 }
 
 /// One query against a space. Rows must be below [`Space::len`].
 pub(super) struct Probe<'a> {
-    metric: Metric,
     dim: usize,
     vectors: &'a [f32],
     norms: &'a [f32],
-    /// Of unit length for the cosine.
-    query: Vec<f32>,
+    scorer: Scorer,
     reach: f32,
 }
 
 impl<'a> Probe<'a> {
     /// The query as vectors are scored with it: of unit length for the cosine.
     pub fn query(&self) -> &[f32] {
-        &self.query
+        &self.scorer.query
     }
 
     /// How they are scored.
     pub fn metric(&self) -> Metric {
-        self.metric
+        self.scorer.metric
     }
 
     /// How many vectors there are.
@@ -129,20 +159,10 @@ impl<'a> Probe<'a> {
         &self.vectors[start..start + self.dim]
     }
 
-    /// A row with its score. The cosine of a zero vector is 0 with every other.
+    /// A row with its score.
     #[inline]
     pub fn hit(&self, row: u32) -> Hit {
-        let vector = self.vector(row);
-        let score = match self.metric {
-            Metric::Dot => dot(&self.query, vector),
-            Metric::Cosine => match self.norms[row as usize] {
-                norm if norm > 0.0 => (dot(&self.query, vector) / norm).clamp(-1.0, 1.0),
-                _ => 0.0,
-            },
-            Metric::L2 => -squared_distance(&self.query, vector),
-        };
-        // Adding 0 turns −0 into +0: they are equal, so their rows decide, and not their signs.
-        Hit { row, score: score + 0.0 }
+        Hit { row, score: self.scorer.score(self.vector(row), Some(self.norms[row as usize])) }
     }
 
     /// A bound of the inner product with any vector of this norm, rounding included (Cauchy–Schwarz).
@@ -153,7 +173,7 @@ impl<'a> Probe<'a> {
 
     /// A bound of the score of a row, without a look at its vector; infinite under other metrics.
     pub fn bound_of(&self, row: u32) -> f32 {
-        if self.metric == Metric::Dot { self.bound(self.norms[row as usize]) } else { f32::INFINITY }
+        if self.metric() == Metric::Dot { self.bound(self.norms[row as usize]) } else { f32::INFINITY }
     }
 }
 

@@ -4,6 +4,7 @@ use rustc_hash::FxHashSet;
 
 use super::Context;
 use crate::error::Result;
+use crate::index::Allow;
 use crate::record::{Filter, ItemId};
 
 /// The policy of one question. Cheap tests come first; the filter reads the item's metadata.
@@ -41,7 +42,7 @@ impl<'a> Allowed<'a> {
     }
 
     /// Whether this item may be in the answer.
-    pub fn allows(&self, item: ItemId) -> bool {
+    pub fn allows_item(&self, item: ItemId) -> bool {
         if self.excluded.contains(&item.get()) {
             return false;
         }
@@ -50,10 +51,12 @@ impl<'a> Allowed<'a> {
             && self.category.is_none_or(|wanted| item.categories.iter().any(|category| category == wanted))
             && self.filter.is_none_or(|filter| filter.matches(item))
     }
+}
 
-    /// Whether the item of this row of the snapshot may be in the answer.
-    pub fn allows_row(&self, row: u32) -> bool {
+/// By the rows of the snapshot.
+impl Allow for Allowed<'_> {
+    fn allows(&self, row: u32) -> bool {
         let item = self.context.snapshot.and_then(|snapshot| snapshot.item(row));
-        item.is_some_and(|item| self.allows(item))
+        item.is_some_and(|item| self.allows_item(item))
     }
 }

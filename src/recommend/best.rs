@@ -3,19 +3,46 @@
 
 use super::listed::ListScores;
 use super::nearest::Nearest;
-use crate::index::{Ask, VectorIndex};
+use crate::index::{Ask, Hit, VectorIndex};
+use crate::linalg::Rows;
 
 /// The best rows that `ask` wants, by inner product with `vector` plus list score; equal scores by row. With a zero vector
 /// only the lists speak: items that none of them speaks for are left out.
 pub fn best(index: &VectorIndex, vector: &[f32], lists: &ListScores, ask: Ask<'_>) -> Vec<(u32, f32)> {
-    if vector.iter().any(|value| *value != 0.0) {
-        let hits = index.answer(vector, ask.listed(lists.listed()));
-        return hits.into_iter().map(|hit| (hit.row, hit.score)).collect();
-    }
+    if is_zero(vector) { by_lists(lists, ask) } else { pairs(index.answer(vector, ask.listed(lists.listed()))) }
+}
+
+fn is_zero(vector: &[f32]) -> bool {
+    vector.iter().all(|value| *value == 0.0)
+}
+
+fn by_lists(lists: &ListScores, ask: Ask<'_>) -> Vec<(u32, f32)> {
     let mut best = Nearest::new(ask.k);
     let favoured = lists.touched().iter().filter(|row| lists.get(**row) > 0.0);
     favoured.for_each(|row| best.offer(*row, lists.get(*row), |row| ask.allows(row)));
     best.finish()
+}
+
+fn pairs(hits: Vec<Hit>) -> Vec<(u32, f32)> {
+    hits.into_iter().map(|hit| (hit.row, hit.score)).collect()
+}
+
+/// The same for many vectors, `[n, dim]`, which share their way through the index. `asked` has the lists of each, and what
+/// is wanted of it.
+pub fn best_of_many<'a>(
+    index: &VectorIndex,
+    vectors: Rows<'_>,
+    asked: impl Fn(usize) -> (&'a ListScores, Ask<'a>) + Sync,
+) -> Vec<Vec<(u32, f32)>> {
+    let hits = index.answer_many(vectors, |at| {
+        let (lists, ask) = asked(at);
+        ask.listed(lists.listed())
+    });
+    let scored = |(at, hits): (usize, Vec<Hit>)| {
+        let (lists, ask) = asked(at);
+        if is_zero(vectors.row(at)) { by_lists(lists, ask) } else { pairs(hits) }
+    };
+    hits.into_iter().enumerate().map(scored).collect()
 }
 
 /// The score of an item from both parts. Adding 0 turns −0 into +0: they are equal, so rows decide.

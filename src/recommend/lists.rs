@@ -32,7 +32,7 @@ pub fn latest(context: &Context<'_>, limit: usize, allowed: &Allowed<'_>) -> Vec
         .catalog
         .iter()
         .map(|(id, item)| Reverse((item.time, id)))
-        .filter(|Reverse((_, id))| allowed.allows(*id))
+        .filter(|Reverse((_, id))| allowed.allows_item(*id))
         .collect();
     if newest.len() > limit {
         newest.select_nth_unstable(limit - 1);

@@ -6,6 +6,7 @@ use super::Context;
 use super::allowed::Allowed;
 use super::nearest::Nearest;
 use crate::error::{Error, Result};
+use crate::index::Allow;
 use crate::linalg::dot;
 use crate::record::{Answer, Condition, Degraded, Filter, Neighbour, SimilarQuery, Source, UserId};
 use crate::snapshot::Snapshot;
@@ -41,7 +42,7 @@ pub fn similar_items(context: &Context<'_>, query: &SimilarQuery) -> Result<Answ
 /// The rows nearest to a given one, with how near they are; `None` when the model cannot tell.
 fn nearest(snapshot: &Snapshot, row: u32, limit: usize, allowed: &Allowed<'_>) -> Option<Vec<(u32, f32)>> {
     let mut best = Nearest::new(limit);
-    let allows = |row| allowed.allows_row(row);
+    let allows = |row| allowed.allows(row);
     if snapshot.fold_in().mix().traits() > 0 {
         by_cosine(snapshot, row, &mut best, &allows);
         return Some(best.finish());

@@ -66,6 +66,8 @@ impl Sieve {
 /// Where more than one row in so many matches a filter, it is asked about rows that would enter the answer. Where fewer do,
 /// their places are found first and all others passed over.
 const LAZY: usize = 8;
+/// For each row that is wanted, so many that gain most by scores from elsewhere are asked about first.
+const SEEDS: usize = 8;
 /// Matches of a panel that are not worth sifting all of it.
 const FEW: u32 = 6;
 /// Panels that queries of a batch go through one after the other, so that they find them in the cache.
@@ -175,7 +177,7 @@ impl<'a> Pass<'a> {
             }
         }
         for item in &left[..count] {
-            self.score(first + usize::from(*item));
+            self.score(first + usize::from(*item), false);
         }
     }
 
@@ -184,15 +186,15 @@ impl<'a> Pass<'a> {
         word >> (place % PANEL) & 1 == 1
     }
 
-    /// Scores the vector at a place, and takes it if it is among the best.
-    fn score(&mut self, place: usize) {
+    /// Scores the vector at a place, and takes it if it is among the best and allowed, which may be known already.
+    fn score(&mut self, place: usize, is_allowed: bool) {
         let row = self.sieve.row(place);
         self.scored += 1;
         let mut hit = self.probe.exact.hit(row);
         if let Some(listed) = self.ask.listed {
             hit.score = hit.score + listed.score(row) + 0.0;
         }
-        if self.top.accepts(hit) && self.ask.allows(row) {
+        if self.top.accepts(hit) && (is_allowed || self.ask.allows(row)) {
             self.top.push(hit);
         }
     }
@@ -219,16 +221,24 @@ impl<'a> Pass<'a> {
                 *slot += listed.score(*row);
             }
         }
+        // Some of them are what the user has seen: as many as are wanted are to be left.
         let mut favoured = listed.rows.to_vec();
-        if self.ask.k < favoured.len() {
-            favoured.select_nth_unstable_by(self.ask.k, |a, b| listed.score(*b).total_cmp(&listed.score(*a)));
-            favoured.truncate(self.ask.k);
+        let most = self.ask.k.saturating_mul(SEEDS);
+        let falling = |a: &u32, b: &u32| listed.score(*b).total_cmp(&listed.score(*a));
+        if most < favoured.len() {
+            favoured.select_nth_unstable_by(most, falling);
+            favoured.truncate(most);
         }
-        for place in favoured.iter().filter_map(place) {
-            if self.is_match(place) {
-                self.score(place);
-            }
+        favoured.sort_unstable_by(falling);
+        let (ask, mut left) = (self.ask, self.ask.k);
+        for row in favoured.into_iter().filter(|row| ask.allows(*row)) {
+            let Some(place) = place(&row).filter(|place| self.is_match(*place)) else { continue };
+            self.score(place, true);
             extra[place] = f32::NEG_INFINITY;
+            left -= 1;
+            if left == 0 {
+                break;
+            }
         }
         self.extra = Some(extra);
     }
@@ -249,7 +259,7 @@ impl<'a> Pass<'a> {
                     && self.probe.exact.bound(norm) + added >= threshold
                     && self.full_bound(place, norm) + added >= self.probe.threshold(threshold)
                 {
-                    self.score(place);
+                    self.score(place, false);
                 }
                 extra[place] = self.sieve.shift.as_slice().get(place).copied().unwrap_or(0.0);
             }
