@@ -67,6 +67,11 @@ impl Segments {
         self.frozen.ids.len() - self.dead.len() as usize + self.waiting.ids.len()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The index that most of them are frozen in.
     pub fn index(&self) -> &VectorIndex {
         &self.frozen.index
@@ -316,12 +321,12 @@ mod tests {
                     }
                     Change::Search(query, k, every) => {
                         let scorer = space::Scorer::new(metric, &query);
-                        let allowed = truth.iter().filter(|(id, _)| *id % every == 0);
+                        let allowed = truth.iter().filter(|(id, _)| id.is_multiple_of(every));
                         let mut expected: Vec<(u32, f32)> =
                             allowed.map(|(id, vector)| (*id, scorer.score(vector, None))).collect();
                         expected.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap().then(a.0.cmp(&b.0)));
                         expected.truncate(k);
-                        let found = segments.search(&query, k, &|id: u32| id % every == 0);
+                        let found = segments.search(&query, k, &|id: u32| id.is_multiple_of(every));
                         prop_assert_eq!(found.iter().map(|hit| (hit.row, hit.score)).collect::<Vec<_>>(), expected);
                     }
                 }
