@@ -1,26 +1,31 @@
 //! The questions. Each takes the active snapshot once, so that an answer never mixes two.
 
+use std::sync::Arc;
+
 use super::{Engine, read, write};
 use crate::config::Metric;
 use crate::error::Result;
-use crate::recommend::{self, Context};
-use crate::record::{Answer, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, Timestamp, VectorQuery};
+use crate::recommend::{self, Context, Expression};
+use crate::record::{Answer, Filter, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, Timestamp, VectorQuery};
+use crate::snapshot::Snapshot;
 
 impl Engine {
     /// What should this user see next? Falls back to popular items, and says why, rather than fail for want of a model,
     /// of history or of a known id. Errors: [`crate::Error::Invalid`] for a malformed question.
     pub fn recommend(&self, query: &Query) -> Result<Answer> {
-        self.ask(|context| recommend::recommend(context, query))
+        query.validate()?;
+        self.ask(query.filter.as_ref(), query.category.as_deref(), |context| recommend::recommend(context, query))
     }
 
     /// The caller's own candidates in the model's order; all come back. Errors: [`crate::Error::Invalid`].
     pub fn rank(&self, query: &RankQuery) -> Result<Answer> {
-        self.ask(|context| recommend::rank(context, query))
+        self.ask(None, None, |context| recommend::rank(context, query))
     }
 
     /// Items near to a given one. Errors: [`crate::Error::NotFound`] for an id that was never seen.
     pub fn similar_items(&self, query: &SimilarQuery) -> Result<Answer> {
-        self.ask(|context| recommend::similar_items(context, query))
+        query.validate()?;
+        self.ask(query.filter.as_ref(), None, |context| recommend::similar_items(context, query))
     }
 
     /// Users near to a given one; none if the snapshot has no vector of the user. Errors: [`crate::Error::NotFound`] for an id that was
@@ -33,7 +38,8 @@ impl Engine {
 
     /// The first items of a list that is the same for everybody.
     pub fn list(&self, query: &ListQuery) -> Result<Answer> {
-        self.ask(|context| recommend::list(context, query))
+        query.validate()?;
+        self.ask(query.filter.as_ref(), None, |context| recommend::list(context, query))
     }
 
     /// The nearest items to a raw vector. Errors: [`crate::Error::NotFound`] for a space that no item has a vector in.
@@ -44,19 +50,30 @@ impl Engine {
             write(&self.inner.spaces).load(&self.inner.store, &query.space, metric)?;
         }
         // Locks are taken in the order catalogue, popularity, spaces; `ask` has the first two.
-        self.ask(|context| recommend::search_vectors(context, &read(&self.inner.spaces), query))
+        self.ask(query.filter.as_ref(), None, |context| {
+            recommend::search_vectors(context, &read(&self.inner.spaces), query)
+        })
     }
 
-    fn ask<T>(&self, question: impl FnOnce(&Context<'_>) -> Result<T>) -> Result<T> {
+    /// What the question's filter needs is read before anything is locked.
+    fn ask<T>(
+        &self,
+        filter: Option<&Filter>,
+        category: Option<&str>,
+        question: impl FnOnce(&Context<'_>) -> Result<T>,
+    ) -> Result<T> {
         let inner = &*self.inner;
         let live = inner.live.load();
+        let snapshot = live.as_ref().map(|live| &live.snapshot);
+        let filters = Arc::clone(read(&inner.catalog).filters());
+        filters.prepare(&inner.store, Expression::of(filter, category).as_ref(), snapshot.map(Snapshot::rows))?;
         let catalog = read(&inner.catalog);
         let popular = read(&inner.popular);
         question(&Context {
             store: &inner.store,
             config: &inner.config,
             weights: &inner.weights,
-            snapshot: live.as_ref().map(|live| &live.snapshot),
+            snapshot,
             is_stale: &|user| live.as_ref().is_none_or(|live| inner.freshness.is_stale(user, live.seen)),
             catalog: &catalog,
             popular: &popular,

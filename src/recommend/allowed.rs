@@ -1,29 +1,34 @@
 //! Which items may be in an answer: not deleted, not hidden, not seen, not excluded, and passing the filter.
 
+use roaring::RoaringBitmap;
 use rustc_hash::FxHashSet;
 
 use super::Context;
+use super::expression::Expression;
+use super::matches::Matches;
 use crate::error::Result;
 use crate::record::{Filter, ItemId};
+use crate::snapshot::Snapshot;
 
-/// The policy of one question. Cheap tests come first; the filter reads the item's metadata.
+/// The policy of one question. The filter is made a bitmap once.
 pub struct Allowed<'a> {
     context: &'a Context<'a>,
     excluded: FxHashSet<u32>,
-    category: Option<&'a str>,
-    filter: Option<&'a Filter>,
+    /// Items that may be shown and pass the filter.
+    matches: Matches,
+    is_filtered: bool,
 }
 
 impl<'a> Allowed<'a> {
-    /// All items that are neither deleted nor hidden and pass the filter.
-    pub fn new(context: &'a Context<'a>, filter: Option<&'a Filter>) -> Self {
-        Self { context, excluded: FxHashSet::default(), category: None, filter: filter.filter(|f| !f.is_empty()) }
-    }
-
-    /// Only items of a category.
-    pub fn in_category(mut self, category: Option<&'a str>) -> Self {
-        self.category = category;
-        self
+    /// All items that are neither deleted nor hidden, pass the filter and belong to the category.
+    pub fn new(context: &'a Context<'a>, filter: Option<&Filter>, category: Option<&str>) -> Result<Self> {
+        let (filters, rows) = (context.catalog.filters(), context.snapshot.map(Snapshot::rows));
+        let expression = Expression::of(filter, category);
+        let matches = match &expression {
+            Some(expression) => filters.evaluate(context.store, expression, rows)?,
+            None => filters.shown(rows),
+        };
+        Ok(Self { context, excluded: FxHashSet::default(), matches, is_filtered: expression.is_some() })
     }
 
     /// Not these items.
@@ -42,18 +47,37 @@ impl<'a> Allowed<'a> {
 
     /// Whether this item may be in the answer.
     pub fn allows(&self, item: ItemId) -> bool {
-        if self.excluded.contains(&item.get()) {
-            return false;
-        }
-        let Some(item) = self.context.catalog.get(item) else { return false };
-        !item.hidden
-            && self.category.is_none_or(|wanted| item.categories.iter().any(|category| category == wanted))
-            && self.filter.is_none_or(|filter| filter.matches(item))
+        self.matches.ids.contains(item.get()) && !self.excluded.contains(&item.get())
     }
 
     /// Whether the item of this row of the snapshot may be in the answer.
     pub fn allows_row(&self, row: u32) -> bool {
+        self.matches.rows.contains(row) && !self.excluded_row(row)
+    }
+
+    fn excluded_row(&self, row: u32) -> bool {
         let item = self.context.snapshot.and_then(|snapshot| snapshot.item(row));
-        item.is_some_and(|item| self.allows(item))
+        item.is_none_or(|item| self.excluded.contains(&item.get()))
+    }
+
+    /// Where there is a filter: the items that may be in the answer.
+    pub fn items(&self) -> Option<impl Iterator<Item = ItemId>> {
+        let allowed = self.matches.ids.iter().filter(|id| !self.excluded.contains(id));
+        self.is_filtered.then(|| allowed.map(ItemId::new))
+    }
+
+    /// Where there is a filter: the rows of the snapshot that may be in the answer, exactly those that
+    /// [`Allowed::allows_row`] lets through.
+    pub fn rows(&self) -> Option<RoaringBitmap> {
+        if !self.is_filtered {
+            return None;
+        }
+        let mut rows = RoaringBitmap::clone(&self.matches.rows);
+        if let Some(snapshot) = self.context.snapshot {
+            for item in &self.excluded {
+                snapshot.row(ItemId::new(*item)).map(|row| rows.remove(row));
+            }
+        }
+        Some(rows)
     }
 }

@@ -20,8 +20,7 @@ pub fn recommend(context: &Context<'_>, query: &Query) -> Result<Answer> {
     query.validate()?;
     let user = query.user.as_deref();
     let visitor = Visitor::gather(context, user, &query.session, &query.exclude_seen, query.explain)?;
-    let allowed = Allowed::new(context, query.filter.as_ref())
-        .in_category(query.category.as_deref())
+    let allowed = Allowed::new(context, query.filter.as_ref(), query.category.as_deref())?
         .without(visitor.seen.iter().copied())
         .without_named(&query.exclude_items)?;
     let (mut items, mut degraded) = match Taste::of(context, &visitor)? {

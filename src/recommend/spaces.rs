@@ -53,7 +53,8 @@ impl Spaces {
     }
 }
 
-/// The nearest items to a raw vector: one pass over the space. Errors: [`Error::NotFound`] for a space that is not
+/// The nearest items to a raw vector: one pass over the space, or over the vectors
+/// of the items that pass the filter. Errors: [`Error::NotFound`] for a space that is not
 /// loaded, [`Error::Invalid`] for a vector of another length or a zero vector where angles are compared.
 pub fn search_vectors(context: &Context<'_>, spaces: &Spaces, query: &VectorQuery) -> Result<Answer> {
     query.validate()?;
@@ -66,11 +67,16 @@ pub fn search_vectors(context: &Context<'_>, spaces: &Spaces, query: &VectorQuer
     if space.metric == Metric::Cosine && length == 0.0 {
         return Err(Error::invalid("vector", "is all zeros and has no direction"));
     }
-    let allowed = Allowed::new(context, query.filter.as_ref());
+    let allowed = Allowed::new(context, query.filter.as_ref(), None)?;
     let mut best = Nearest::new(query.limit);
-    for (id, vector) in space.ids.iter().zip(space.data.chunks_exact(space.dimension)) {
-        let score = space.score(&query.vector, length, vector);
-        best.offer(id.get(), score, |id| allowed.allows(ItemId::new(id)));
+    let score = |vector: &[f32]| space.score(&query.vector, length, vector);
+    match allowed.items() {
+        Some(items) => items.filter_map(|id| Some((id, space.vector(id)?))).for_each(|(id, vector)| {
+            best.offer(id.get(), score(vector), |_| true);
+        }),
+        None => space.ids.iter().zip(space.data.chunks_exact(space.dimension)).for_each(|(id, vector)| {
+            best.offer(id.get(), score(vector), |id| allowed.allows(ItemId::new(id)));
+        }),
     }
     let items = best
         .finish()
@@ -112,6 +118,11 @@ impl Space {
         }
         self.data.copy_within(last * self.dimension.., row * self.dimension);
         self.data.truncate(last * self.dimension);
+    }
+
+    fn vector(&self, id: ItemId) -> Option<&[f32]> {
+        let start = *self.rows.get(&id.get())? * self.dimension;
+        self.data.get(start..start + self.dimension)
     }
 
     fn score(&self, query: &[f32], length: f32, vector: &[f32]) -> f32 {

@@ -44,7 +44,7 @@ impl World {
         let view = store.view();
         let log = Log::read(&view, &weights, &Silent).unwrap();
         let interactions = log.interactions(log.newest());
-        let catalog = Catalog::load(&view).unwrap();
+        let catalog = Catalog::load(&view, &config.recommend).unwrap();
         let popular = Popular::load(&view, &config, &weights).unwrap();
         drop(view);
         Self { dir, store, config, weights, interactions, catalog, popular }

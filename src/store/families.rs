@@ -28,10 +28,11 @@ pub enum Family {
     Exposures,
     Jobs,
     Trials,
+    ItemIndex,
 }
 
 /// All of them.
-pub const ALL: [Family; 15] = [
+pub const ALL: [Family; 16] = [
     Family::Meta,
     Family::Users,
     Family::Items,
@@ -47,6 +48,7 @@ pub const ALL: [Family; 15] = [
     Family::Exposures,
     Family::Jobs,
     Family::Trials,
+    Family::ItemIndex,
 ];
 
 impl Family {
@@ -68,6 +70,7 @@ impl Family {
             Self::Exposures => "exposures",
             Self::Jobs => "jobs",
             Self::Trials => "trials",
+            Self::ItemIndex => "item_index",
         }
     }
 
