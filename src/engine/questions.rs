@@ -55,6 +55,25 @@ impl Engine {
         })
     }
 
+    /// How many items there are, hidden ones aside, that pass a filter.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?; let engine = savor::Engine::open(dir.path(), savor::Config::default())?;
+    /// let mut shoe = savor::Item::new("shoe-7");
+    /// shoe.categories.push("shoes".into());
+    /// engine.put_items(&[shoe, savor::Item::new("hat-1")])?;
+    /// assert_eq!(engine.count(&savor::Filter::category("shoes"))?, 1);
+    /// # Ok::<(), savor::Error>(())
+    /// ```
+    pub fn count(&self, filter: &Filter) -> Result<u64> {
+        filter.validate()?;
+        let filters = Arc::clone(read(&self.inner.catalog).filters());
+        match Expression::of(Some(filter), None) {
+            Some(expression) => Ok(filters.evaluate(&self.inner.store, &expression, None)?.ids.len()),
+            None => Ok(filters.shown(None).ids.len()),
+        }
+    }
+
     /// What the question's filter needs is read before anything is locked.
     fn ask<T>(
         &self,
