@@ -63,7 +63,7 @@ impl Engine {
     /// shoe.categories.push("shoes".into());
     /// engine.put_items(&[shoe, savor::Item::new("hat-1")])?;
     /// assert_eq!(engine.count(&savor::Filter::category("shoes"))?, 1);
-    /// # Ok::<(), savor::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn count(&self, filter: &Filter) -> Result<u64> {
         filter.validate()?;

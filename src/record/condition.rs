@@ -185,6 +185,14 @@ impl Condition {
         }
     }
 
+    /// How many values it matches against.
+    pub(super) fn values(&self) -> usize {
+        match self {
+            Self::Match(MatchCondition { matches: Match::Any(values) | Match::Except(values), .. }) => values.len(),
+            _ => 1,
+        }
+    }
+
     /// Checks sizes and bounds; the error names the field.
     pub(super) fn validate(&self) -> Result<()> {
         let (field, listed, most) = match self {

@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 
 const MAX_CONDITIONS: usize = 256;
 const MAX_DEPTH: usize = 8;
+/// Values that are matched, in all conditions together.
+const MAX_VALUES: usize = 4_096;
 
 /// Conditions on an item: all of `must`, at least one of `should` (if there are any), none of `must_not`.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -57,22 +59,25 @@ impl Filter {
 
     /// Checks sizes, depth and bounds, so that the work for a hostile filter is bounded. The error names the field.
     pub fn validate(&self) -> Result<()> {
-        let mut conditions = 0;
-        self.validate_at(1, &mut conditions).map_err(|error| error.within("filter"))
+        self.validate_at(1, &mut Size::default()).map_err(|error| error.within("filter"))
     }
 
-    fn validate_at(&self, depth: usize, conditions: &mut usize) -> Result<()> {
+    fn validate_at(&self, depth: usize, size: &mut Size) -> Result<()> {
         if depth > MAX_DEPTH {
             return Err(Error::invalid("", format!("is nested deeper than {MAX_DEPTH}")));
         }
         for (name, clause) in [("must", &self.must), ("should", &self.should), ("must_not", &self.must_not)] {
             for (place, condition) in clause.iter().enumerate() {
-                *conditions += 1;
-                if *conditions > MAX_CONDITIONS {
+                size.conditions += 1;
+                size.values += condition.values();
+                if size.conditions > MAX_CONDITIONS {
                     return Err(Error::invalid("", format!("has more than {MAX_CONDITIONS} conditions")));
                 }
+                if size.values > MAX_VALUES {
+                    return Err(Error::invalid("", format!("has more than {MAX_VALUES} values in all")));
+                }
                 let checked = match condition {
-                    Condition::Nested(filter) => filter.validate_at(depth + 1, conditions),
+                    Condition::Nested(filter) => filter.validate_at(depth + 1, size),
                     condition => condition.validate(),
                 };
                 checked.map_err(|error| error.within(&format!("{name}[{place}]")))?;
@@ -80,6 +85,13 @@ impl Filter {
         }
         Ok(())
     }
+}
+
+/// How large a filter is, as far as it has been looked at.
+#[derive(Default)]
+struct Size {
+    conditions: usize,
+    values: usize,
 }
 
 #[cfg(test)]
@@ -152,6 +164,12 @@ mod tests {
         assert!(
             refusal(&format!(r#"{{"must_not":[{{"key":"a","match":{{"any":{many}}}}}]}}"#))
                 .starts_with("filter.must_not[0].match.any: lists 1025 values")
+        );
+        let some = serde_json::to_string(&vec![1; 1024]).unwrap();
+        let five = format!(r#"{{"key":"a","match":{{"except":{some}}}}},"#).repeat(5);
+        assert_eq!(
+            refusal(&format!(r#"{{"should":[{{"must":[{}]}}]}}"#, five.trim_end_matches(','))),
+            "filter.should[0]: has more than 4096 values in all"
         );
     }
 }

@@ -90,7 +90,10 @@ impl Family {
     fn options(self, cache: &Cache) -> Options {
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(cache);
-        table.set_bloom_filter(10.0, false);
+        // The item index is only ever read by ranges.
+        if self != Self::ItemIndex {
+            table.set_bloom_filter(10.0, false);
+        }
         table.set_cache_index_and_filter_blocks(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
         table.set_format_version(5);

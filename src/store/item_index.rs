@@ -26,7 +26,6 @@ impl Store {
         options.set_iterate_upper_bound(end);
         // What is found is kept as a bitmap: the blocks are not wanted again.
         options.fill_cache(false);
-        options.set_readahead_size(1 << 20);
         let mut entries = self.db.raw_iterator_cf_opt(Family::ItemIndex.of(&self.db)?, options);
         entries.seek(start);
         let mut ids = Vec::new();
@@ -90,11 +89,58 @@ pub fn build(db: &DB) -> Result<usize> {
     Ok(count)
 }
 
-fn entry(term: &[u8], id: u32) -> Vec<u8> {
+/// The key of an entry.
+pub fn entry(term: &[u8], id: u32) -> Vec<u8> {
     [term, &key::dense(id)].concat()
 }
 
 fn read_item(entry: &[u8]) -> Result<u32> {
     let item = entry.split_last_chunk::<4>().map(|(_, item)| u32::from_be_bytes(*item));
     item.ok_or_else(|| Error::corrupt("item_index", "holds a key that is none; restore a backup"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Durability, StoreConfig};
+    use crate::record::Value;
+
+    fn store(dir: &std::path::Path) -> Store {
+        Store::open(dir, &StoreConfig { cache_mib: 8, ..StoreConfig::default() }).unwrap()
+    }
+
+    fn priced(name: &str, price: f64) -> Item {
+        let mut item = Item::new(name);
+        item.attributes.insert("price".into(), price.into());
+        item
+    }
+
+    #[test]
+    fn a_batch_that_names_an_item_twice_leaves_what_it_said_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let items = [priced("a", 1.0), priced("a", 2.0), priced("b", 2.0), priced("a", 1.0)];
+        store.put_items(&items, Durability::Async).unwrap();
+        let at = |price: f64| {
+            let found = store.items_in(&TermRange::equal("price", &Value::from(price)).unwrap()).unwrap();
+            found.iter().collect::<Vec<_>>()
+        };
+        assert_eq!((at(1.0), at(2.0)), (vec![0], vec![1]));
+        assert_eq!(store.view().check_item_index().unwrap(), (4, true));
+    }
+
+    #[test]
+    fn a_missing_or_an_additional_entry_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        store.put_items(&[priced("a", 1.0), priced("b", 2.0)], Durability::Async).unwrap();
+        let family = Family::ItemIndex.of(&store.db).unwrap();
+        let entry = store.db.iterator_cf(family, IteratorMode::Start).next().unwrap().unwrap().0;
+        store.db.delete_cf(family, &entry).unwrap();
+        assert_eq!(store.view().check_item_index().unwrap(), (3, false));
+        store.db.put_cf(family, &entry, []).unwrap();
+        assert_eq!(store.view().check_item_index().unwrap(), (4, true));
+        store.db.put_cf(family, b"\x01p\x01\x01\0\0\0\x07", []).unwrap();
+        assert_eq!(store.view().check_item_index().unwrap(), (5, false));
+    }
 }
