@@ -98,7 +98,7 @@ impl Engine {
         let weights = EventWeights::new(&config.events);
         let jobs = Jobs::open(&store)?;
         let view = store.view();
-        let catalog = Catalog::load(&view)?;
+        let catalog = Catalog::load(&view, &config.recommend)?;
         let popular = Popular::load(&view, &config, &weights)?;
         drop(view);
         let engine = Self {

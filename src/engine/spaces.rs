@@ -19,7 +19,9 @@ impl Engine {
             self.load_space(&query.space)?;
         }
         // Locks are taken in the order catalogue, popularity, spaces; `ask` has the first two.
-        self.ask(|context| recommend::search_vectors(context, &read(&self.inner.spaces), query))
+        self.ask([(query.filter.as_ref(), None)], |context| {
+            recommend::search_vectors(context, &read(&self.inner.spaces), query)
+        })
     }
 
     /// Reads a space while questions and changes go on.

@@ -199,7 +199,7 @@ impl Engine {
 
     pub(super) fn reload_catalog(&self) -> Result<()> {
         let mut catalog = write(&self.inner.catalog);
-        *catalog = Catalog::load(&self.inner.store.view())?;
+        *catalog = Catalog::load(&self.inner.store.view(), &self.inner.config.recommend)?;
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
-//! An index as one file: written beside its place, synced, then renamed into it; at open mapped, and verified once, whole,
-//! so that search may trust every offset and row number in it. No byte of the file is outside a checksum.
+//! An index as one file: written beside its place, synced, then renamed into it; at open mapped, and checked, so that search
+//! may trust every offset and row number in it. No byte of the file is outside a checksum. Those of a large file are compared
+//! later: a wrong number in its vectors or codes makes a wrong answer and nothing worse, and reading all of it takes time.
 //!
 //! ```text
 //! 0   magic "SAVORIX\0"            8 bytes
@@ -24,8 +25,9 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memmap2::Mmap;
 use xxhash_rust::xxh3::xxh3_64;
@@ -155,14 +157,63 @@ fn aligned(at: usize) -> usize {
     at.next_multiple_of(ALIGNMENT)
 }
 
-/// Maps and verifies the index at `path`. The file must not be written to while it is open; [`write`] never does.
-pub(super) fn open(path: &Path) -> Result<(Space, Sieve, Option<Graph>, IndexPlan)> {
+/// What is in a file.
+pub(super) struct Contents {
+    pub space: Space,
+    pub sieve: Sieve,
+    pub graph: Option<Graph>,
+    pub plan: IndexPlan,
+    pub sums: Sums,
+}
+
+/// The checksums of an open file.
+pub(super) struct Sums {
+    path: PathBuf,
+    map: Arc<Mmap>,
+    sections: Vec<Entry>,
+    /// Whether all have been compared.
+    pub are_right: AtomicBool,
+}
+
+/// Where a section lies, and its checksum.
+#[derive(Clone, Copy)]
+struct Entry {
+    kind: u32,
+    offset: usize,
+    length: usize,
+    sum: u64,
+}
+
+impl Sums {
+    /// Compares them all. Error: `Corrupt`, with the file and the section.
+    pub fn verify(&self) -> Result<()> {
+        self.sections
+            .iter()
+            .try_for_each(|entry| entry.verify(&self.map))
+            .map_err(|reason| damaged(&self.path, &reason))?;
+        self.are_right.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Entry {
+    fn verify(&self, map: &[u8]) -> std::result::Result<(), String> {
+        let bytes = map.get(self.offset..self.offset + self.length).unwrap_or_default();
+        if xxh3_64(bytes) == self.sum { Ok(()) } else { Err(format!("the checksum of section {} is wrong", self.kind)) }
+    }
+}
+
+fn damaged(path: &Path, reason: &str) -> Error {
+    let what = format!("index file {}", path.display());
+    Error::corrupt(what, format!("{reason}; build the index again or restore the file"))
+}
+
+/// Maps and checks the index at `path`; its checksums too, unless the file is larger than `most` bytes. The file must not be
+/// written to while it is open; [`write`] never does.
+pub(super) fn open(path: &Path, most: u64) -> Result<Contents> {
     let file = File::open(path).map_err(Error::io(path))?;
     let length = file.metadata().map_err(Error::io(path))?.len();
-    let damaged = |reason: String| {
-        let what = format!("index file {}", path.display());
-        Error::corrupt(what, format!("{reason}; build the index again or restore the file"))
-    };
+    let damaged = |reason: String| damaged(path, &reason);
     if length < (FIXED + 8) as u64 {
         return Err(damaged(format!("it has {length} bytes, which is too short for its header")));
     }
@@ -176,22 +227,29 @@ pub(super) fn open(path: &Path) -> Result<(Space, Sieve, Option<Graph>, IndexPla
     if version > VERSION {
         return Err(Error::NewerFormat { path: path.to_path_buf(), found: version, supported: VERSION });
     }
-    let (space, sieve, graph, plan) = Opened::read(&map).map_err(damaged)?;
-    let sieve = match sieve {
-        Some(sieve) => sieve,
-        None => Sieve::new(&space, None)?,
+    let (opened, version) = Opened::read(&map).map_err(damaged)?;
+    if length <= most {
+        opened.sections.iter().try_for_each(|entry| entry.verify(&map)).map_err(damaged)?;
+    }
+    let (space, graph, plan) = opened.contents().map_err(damaged)?;
+    let sieve = match version {
+        SIEVED.. => opened.sieve(&space).map_err(damaged)?,
+        _ => Sieve::new(&space, None)?,
     };
-    Ok((space, sieve, graph, plan))
+    let sections = opened.sections;
+    let sums = Sums { path: path.to_path_buf(), map, sections, are_right: AtomicBool::new(length <= most) };
+    Ok(Contents { space, sieve, graph, plan, sums })
 }
 
-/// The verified header: where each section lies.
-struct Opened<'a> {
-    map: &'a Arc<Mmap>,
-    sections: Vec<(u32, usize, usize)>,
+/// A file whose header is right: where each section lies.
+struct Opened {
+    map: Arc<Mmap>,
+    sections: Vec<Entry>,
 }
 
-impl<'a> Opened<'a> {
-    fn read(map: &'a Arc<Mmap>) -> std::result::Result<(Space, Option<Sieve>, Option<Graph>, IndexPlan), String> {
+impl Opened {
+    /// The file, and its format version.
+    fn read(map: &Arc<Mmap>) -> std::result::Result<(Self, u32), String> {
         let short = || "it ends within its header".to_string();
         let version =
             u32_at(map, 8).filter(|version| *version > 0).ok_or("its format version is 0, which never was")?;
@@ -221,17 +279,19 @@ impl<'a> Opened<'a> {
             if map[at..offset].iter().any(|byte| *byte != 0) {
                 return Err(format!("there is something between its sections, before section {kind}"));
             }
-            if u64_at(map, entry + 24) != Some(xxh3_64(&map[offset..end])) {
-                return Err(format!("the checksum of section {kind} is wrong"));
-            }
-            sections.push((kind, offset, length));
+            let sum = u64_at(map, entry + 24).ok_or_else(short)?;
+            sections.push(Entry { kind, offset, length, sum });
             at = end;
         }
         if at != map.len() {
             return Err("there is something after its last section".into());
         }
+        Ok((Self { map: Arc::clone(map), sections }, version))
+    }
 
-        let opened = Self { map, sections };
+    fn contents(&self) -> std::result::Result<(Space, Option<Graph>, IndexPlan), String> {
+        let map = &self.map;
+        let short = || "it ends within its header".to_string();
         let metric = match u32_at(map, 16) {
             Some(0) => Metric::Dot,
             Some(1) => Metric::Cosine,
@@ -240,16 +300,16 @@ impl<'a> Opened<'a> {
         };
         let dim = u32_at(map, 20).ok_or_else(short)? as usize;
         let rows = usize_at(map, 24).ok_or_else(short)?;
-        let space = opened.space(metric, dim, rows)?;
-        let sieve = if version >= SIEVED { Some(opened.sieve(&space)?) } else { None };
-        let graph = match opened.find(SHAPE) {
-            Some(_) => Some(opened.graph(rows)?),
+        let space = self.space(metric, dim, rows)?;
+        let graph = match self.find(SHAPE) {
+            Some(_) => Some(self.graph(rows)?),
             None => None,
         };
-        let (offset, length) = opened.find(PLAN).ok_or("its plan is missing")?;
-        let plan =
-            serde_json::from_slice(&map[offset..offset + length]).map_err(|error| format!("its plan: {error}"))?;
-        Ok((space, sieve, graph, plan))
+        let plan = self.find(PLAN).ok_or("its plan is missing")?;
+        plan.verify(map)?;
+        let bytes = &map[plan.offset..plan.offset + plan.length];
+        let plan = serde_json::from_slice(bytes).map_err(|error| format!("its plan: {error}"))?;
+        Ok((space, graph, plan))
     }
 
     fn space(&self, metric: Metric, dim: usize, rows: usize) -> std::result::Result<Space, String> {
@@ -269,7 +329,7 @@ impl<'a> Opened<'a> {
         let (rows, dim) = (space.len(), space.dim);
         let shape: Section<u32> = self.section(SIEVE, 3)?;
         let lead = shape.as_slice()[0] as usize;
-        let turned = self.find(AXES).is_some_and(|(_, length)| length > 0);
+        let turned = self.find(AXES).is_some_and(|entry| entry.length > 0);
         let places = rows.div_ceil(PANEL) * PANEL;
         let many =
             |count: usize, each: usize| count.checked_mul(each).ok_or("it claims more than memory has addresses");
@@ -291,8 +351,7 @@ impl<'a> Opened<'a> {
     fn graph(&self, rows: usize) -> std::result::Result<Graph, String> {
         let shape: Section<u32> = self.section(SHAPE, 4)?;
         let (degree, upper_degree) = (shape.as_slice()[0] as usize, shape.as_slice()[1] as usize);
-        let (_, upper_bytes) = self.find(UPPER_ROWS).ok_or("section 7 is missing")?;
-        let slots = upper_bytes / size_of::<u32>();
+        let slots = self.find(UPPER_ROWS).ok_or("section 7 is missing")?.length / size_of::<u32>();
         let graph = Graph {
             shape,
             links: self.section(LINKS, rows.checked_mul(degree).ok_or("its graph is too large")?)?,
@@ -304,17 +363,17 @@ impl<'a> Opened<'a> {
         Ok(graph)
     }
 
-    fn find(&self, kind: u32) -> Option<(usize, usize)> {
-        self.sections.iter().find(|section| section.0 == kind).map(|(_, offset, length)| (*offset, *length))
+    fn find(&self, kind: u32) -> Option<Entry> {
+        self.sections.iter().find(|entry| entry.kind == kind).copied()
     }
 
     /// The section of this kind, which must hold `count` numbers.
     fn section<T: Number>(&self, kind: u32, count: usize) -> std::result::Result<Section<T>, String> {
-        let (offset, length) = self.find(kind).ok_or_else(|| format!("section {kind} is missing"))?;
+        let Entry { offset, length, .. } = self.find(kind).ok_or_else(|| format!("section {kind} is missing"))?;
         if count.checked_mul(size_of::<T>()) != Some(length) {
             return Err(format!("section {kind} has {length} bytes where {count} numbers are due"));
         }
-        Section::mapped(self.map, offset, length).ok_or_else(|| format!("section {kind} is out of place"))
+        Section::mapped(&self.map, offset, length).ok_or_else(|| format!("section {kind} is out of place"))
     }
 }
 

@@ -22,6 +22,7 @@ mod top;
 mod visited;
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 
@@ -48,6 +49,8 @@ pub struct VectorIndex {
     graph: Option<Graph>,
     plan: IndexPlan,
     visited: Pool,
+    /// Of the file that it was opened from.
+    sums: Option<file::Sums>,
 }
 
 impl VectorIndex {
@@ -66,7 +69,7 @@ impl VectorIndex {
         let space = Space::new(rows, metric)?;
         let sieve = Sieve::new(&space, queries)?;
         let (graph, plan) = plan::choose(&space, &sieve, config, queries, progress)?;
-        Ok(Self { space, sieve, graph, plan, visited: Pool::default() })
+        Ok(Self { space, sieve, graph, plan, visited: Pool::default(), sums: None })
     }
 
     /// Writes the index to `path`, all or nothing: beside it first, synced, then renamed.
@@ -74,11 +77,23 @@ impl VectorIndex {
         file::write(path, &self.space, &self.sieve, self.graph.as_ref(), &self.plan)
     }
 
-    /// Maps the index at `path` and verifies it whole. Errors: `Corrupt` for a file that is damaged, cut short or no index,
-    /// `NewerFormat`, `Io`; each names the file.
+    /// Maps the index at `path` and checks it, all of it up to 256 MiB. Of a larger file the structure is checked, as far as
+    /// search relies on it, and the checksums of its vectors and codes are left to [`verify`](Self::verify).
+    ///
+    /// Errors: `Corrupt` for a file that is damaged, cut short or no index, `NewerFormat`, `Io`; each names the file.
     pub fn open(path: &Path) -> Result<Self> {
-        let (space, sieve, graph, plan) = file::open(path)?;
-        Ok(Self { space, sieve, graph, plan, visited: Pool::default() })
+        let file::Contents { space, sieve, graph, plan, sums } = file::open(path, LARGE)?;
+        Ok(Self { space, sieve, graph, plan, visited: Pool::default(), sums: Some(sums) })
+    }
+
+    /// Compares all checksums of the file that this index was opened from. Reads all of it. Error: `Corrupt`, with the file.
+    pub fn verify(&self) -> Result<()> {
+        self.sums.as_ref().map_or(Ok(()), file::Sums::verify)
+    }
+
+    /// Whether all of the file has been verified; an index in memory needs no more.
+    pub fn is_verified(&self) -> bool {
+        self.sums.as_ref().is_none_or(|sums| sums.are_right.load(Ordering::Relaxed))
     }
 
     /// The `k` rows nearest to `query` among those that `allow` lets through: [`answer`](Self::answer), with nothing else.
@@ -178,6 +193,8 @@ impl VectorIndex {
     }
 }
 
+/// Bytes of a file that is verified whole when it is opened: some 30 ms.
+const LARGE: u64 = 256 << 20;
 /// Queries that share a pass: their thresholds and codes stay in the cache beside a few panels.
 const TOGETHER: usize = 32;
 /// Bytes that they may take beside that.

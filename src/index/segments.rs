@@ -6,7 +6,7 @@
 use roaring::RoaringBitmap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::ask::{Allow, Ask};
+use super::ask::Ask;
 use super::space;
 use super::top::{Hit, Top};
 use super::{Metric, VectorIndex};
@@ -18,6 +18,8 @@ use crate::progress::{Progress, Silent};
 /// So many changes are waited for before anything is frozen again, and one in so many of what is frozen.
 const FEWEST: usize = 2_048;
 const SHARE: usize = 16;
+/// A filter that fewer than one in so many match has few matches.
+const FEW_MATCHES: usize = 8;
 
 /// Vectors of one length under one metric, by the number that a caller knows them by.
 pub struct Segments {
@@ -106,17 +108,20 @@ impl Segments {
         }
     }
 
-    /// The `k` nearest of those that `allow` lets through, by id, best first, equal scores by id. `allow` is asked only about
-    /// ids that would enter the answer. A query that [`VectorIndex::check`] refuses finds nothing.
-    pub fn search(&self, query: &[f32], k: usize, allow: &dyn Allow) -> Vec<Hit> {
+    /// The nearest that `ask` wants, by id instead of row, best first, equal scores by id. A query that
+    /// [`VectorIndex::check`] refuses finds nothing; scores from elsewhere are not added.
+    pub fn search(&self, query: &[f32], ask: Ask<'_>) -> Vec<Hit> {
+        let k = ask.k;
         if k == 0 || self.frozen.index.check(query).is_err() {
             return Vec::new();
         }
-        let living = |row: u32| {
-            let id = self.frozen.ids.get(row as usize);
-            !self.dead.contains(row) && id.is_some_and(|id| allow.allows(*id))
-        };
-        let found = self.frozen.index.answer(query, Ask::best(k).allow(&living));
+        let ids = &self.frozen.ids;
+        let living = |row: u32| !self.dead.contains(row) && ids.get(row as usize).is_some_and(|id| ask.allows(*id));
+        // Many matches are asked about as they are met; of a few the rows are found first.
+        let few = ask.within.filter(|matches| matches.len() < (ids.len() / FEW_MATCHES) as u64);
+        let rows: Option<RoaringBitmap> = few
+            .map(|matches| matches.iter().filter_map(|id| ids.binary_search(&id).ok()).map(|row| row as u32).collect());
+        let found = self.frozen.index.answer(query, Ask::best(k).allow(&living).within(rows.as_ref()));
         let mut top = Top::new(k, self.len());
         for hit in found {
             // Ids rise with rows, so equal scores keep their order.
@@ -127,7 +132,7 @@ impl Segments {
         let scorer = space::Scorer::new(self.metric(), query);
         for (id, vector) in self.waiting.each() {
             let hit = Hit { row: id, score: scorer.score(vector, None) };
-            if top.accepts(hit) && allow.allows(id) {
+            if top.accepts(hit) && ask.allows(id) {
                 top.push(hit);
             }
         }
@@ -326,8 +331,13 @@ mod tests {
                             allowed.map(|(id, vector)| (*id, scorer.score(vector, None))).collect();
                         expected.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap().then(a.0.cmp(&b.0)));
                         expected.truncate(k);
-                        let found = segments.search(&query, k, &|id: u32| id.is_multiple_of(every));
-                        prop_assert_eq!(found.iter().map(|hit| (hit.row, hit.score)).collect::<Vec<_>>(), expected);
+                        let allow = |id: u32| id.is_multiple_of(every);
+                        let matches: RoaringBitmap = (0..40).filter(|id| allow(*id)).collect();
+                        for ask in [Ask::best(k).allow(&allow), Ask::best(k).within(Some(&matches))] {
+                            let found = segments.search(&query, ask);
+                            let found: Vec<_> = found.iter().map(|hit| (hit.row, hit.score)).collect();
+                            prop_assert_eq!(found, expected.clone());
+                        }
                     }
                 }
                 prop_assert_eq!(segments.len(), truth.len());
@@ -340,6 +350,6 @@ mod tests {
         let mut segments = Segments::new(Metric::Dot, 2).unwrap();
         segments.set(7, &[1.0, 2.0]).unwrap();
         assert!(segments.set(7, &[f32::NAN, 0.0]).is_err() && segments.set(7, &[1.0]).is_err());
-        assert_eq!(segments.search(&[1.0, 0.0], 5, &|_| true), [Hit { row: 7, score: 1.0 }]);
+        assert_eq!(segments.search(&[1.0, 0.0], Ask::best(5)), [Hit { row: 7, score: 1.0 }]);
     }
 }

@@ -5,8 +5,11 @@
 mod allowed;
 mod best;
 mod catalog;
+mod expression;
+mod filters;
 mod listed;
 mod lists;
+mod matches;
 mod nearest;
 mod personal;
 mod popular;
@@ -20,6 +23,7 @@ mod visitor;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use catalog::Catalog;
+pub use expression::Expression;
 pub use lists::list;
 pub use personal::{recommend, recommend_many};
 pub use popular::Popular;

@@ -63,8 +63,7 @@ impl<'a> Asked<'a> {
         query.validate()?;
         let user = query.user.as_deref();
         let visitor = Visitor::gather(context, user, &query.session, &query.exclude_seen, query.explain)?;
-        let allowed = Allowed::new(context, query.filter.as_ref())
-            .in_category(query.category.as_deref())
+        let allowed = Allowed::new(context, query.filter.as_ref(), query.category.as_deref())?
             .without(visitor.seen.iter().copied())
             .without_named(&query.exclude_items)?;
         let taste = Taste::of(context, &visitor)?;
@@ -72,7 +71,7 @@ impl<'a> Asked<'a> {
     }
 
     fn ask(&self) -> Ask<'_> {
-        Ask::best(self.query.limit).allow(&self.allowed)
+        Ask::best(self.query.limit).allow(&self.allowed).within(self.allowed.matching_rows())
     }
 
     /// The answer with the best rows, filled up with what is popular.

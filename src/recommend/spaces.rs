@@ -7,7 +7,7 @@ use super::Context;
 use super::allowed::Allowed;
 use crate::config::Metric;
 use crate::error::{Error, Result};
-use crate::index::{Copied, Frozen, Segments};
+use crate::index::{Ask, Copied, Frozen, Segments};
 use crate::record::{Answer, Item, ItemId, Source, VectorQuery};
 
 /// The spaces that have been asked for.
@@ -101,9 +101,9 @@ pub fn search_vectors(context: &Context<'_>, spaces: &Spaces, query: &VectorQuer
     if segments.metric() == Metric::Cosine && query.vector.iter().all(|value| *value == 0.0) {
         return Err(Error::invalid("vector", "is all zeros and has no direction"));
     }
-    let allowed = Allowed::new(context, query.filter.as_ref());
+    let allowed = Allowed::new(context, query.filter.as_ref(), None)?;
     let allow = |id: u32| allowed.allows_item(ItemId::new(id));
-    let hits = segments.search(&query.vector, query.limit, &allow);
+    let hits = segments.search(&query.vector, Ask::best(query.limit).allow(&allow).within(allowed.matching_items()));
     let entry = |id: u32, score: f32| context.entry(ItemId::new(id), f64::from(score), Source::Vector);
     Ok(context.answer(hits.into_iter().filter_map(|hit| entry(hit.row, hit.score)).collect(), None))
 }

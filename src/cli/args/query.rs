@@ -24,15 +24,8 @@ pub struct Narrow {
 impl Narrow {
     /// Filter and category as one filter.
     pub fn into_filter(self) -> Option<Filter> {
-        match (self.filter, self.category) {
-            (filter, None) => filter,
-            (None, Some(category)) => Some(Filter::category(category)),
-            (Some(filter), Some(category)) => {
-                let mut both = Filter::category(category);
-                both.must.push(crate::record::Condition::Nested(filter));
-                Some(both)
-            }
-        }
+        let is_given = self.filter.is_some() || self.category.is_some();
+        is_given.then(|| self.filter.unwrap_or_default().in_category(self.category.as_deref()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Round trips, and what happens to files that are not what was written.
 
 use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -159,6 +160,38 @@ fn as_version_1(bytes: &[u8]) -> Vec<u8> {
     file.extend(super::xxh3_64(&file).to_le_bytes());
     file.extend(body);
     file
+}
+
+#[test]
+fn what_a_large_file_is_spared_at_open_is_found_later() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("index");
+    let opened = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        super::open(&path, 0)
+    };
+    let whole = opened(&FILE).unwrap();
+    assert!(!whole.sums.are_right.load(Ordering::Relaxed));
+    whole.sums.verify().unwrap();
+    assert!(whole.sums.are_right.load(Ordering::Relaxed));
+    drop(whole);
+    for entry in (0..super::u32_at(&FILE, 40).unwrap() as usize).map(|at| super::FIXED + at * super::ENTRY) {
+        let (offset, length) =
+            (super::usize_at(&FILE, entry + 8).unwrap(), super::usize_at(&FILE, entry + 16).unwrap());
+        if length == 0 {
+            continue;
+        }
+        let mut bytes = FILE.clone();
+        bytes[offset + length / 2] ^= 4;
+        // Either search relies on it, or a checksum tells.
+        match opened(&bytes) {
+            Err(error) => assert!(matches!(error, Error::Corrupt { .. }), "{error}"),
+            Ok(contents) => {
+                let error = contents.sums.verify().unwrap_err().to_string();
+                assert!(error.contains("/index is damaged: the checksum of section"), "{error}");
+            }
+        }
+    }
 }
 
 /// A whole file with every section in it.
