@@ -6,8 +6,9 @@
 #   benches/filters.sh [--items N,N,…] [--index exact|hnsw|auto]
 #
 # SAVOR_BENCH_DIR=DIR puts the data (about 2 GB for a million items) on another disk than the temporary folder's. The index
-# is the exact scan if nothing is said. The last line, its keys once for each number of items:
-#   filters n=… put_per_s=… range_ms@50=… match_ms@50=… again_us@50=… compound_us@50=… … plain_ms=… ms@50=… ratio@50=… recall@50=… …
+# is the exact scan if nothing is said. The last line, its keys for each number of items N and each share of 50, 5, 0.5, 0.01:
+#   filters nN.put_per_s=… nN.range_ms@50=… nN.match_ms@50=… nN.again_us@50=… nN.compound_us@50=… … nN.plain_ms=… nN.ms@50=…
+#   nN.ratio@50=… nN.recall@50=… …
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../tools/setup.sh"
 cargo bench --quiet --locked --manifest-path "$REPO/Cargo.toml" --bench filters -- "$@"

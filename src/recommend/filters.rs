@@ -170,18 +170,26 @@ impl Filters {
 
     /// Reads a range from the index and keeps it.
     fn read(&self, store: &Store, range: &TermRange) -> Result<Arc<RoaringBitmap>> {
-        let number = {
-            let mut state = self.lock();
-            state.clock += 1;
-            let number = state.clock;
-            state.reads.push(Read { number, range: range.clone(), changes: Vec::new() });
-            number
-        };
-        let read = store.items_in(range);
+        let number = self.begin(range);
+        let ids = store.items_in(range);
+        self.finish(number, range, ids)
+    }
+
+    /// From now on what changes is noted for this read.
+    fn begin(&self, range: &TermRange) -> u64 {
+        let mut state = self.lock();
+        state.clock += 1;
+        let number = state.clock;
+        state.reads.push(Read { number, range: range.clone(), changes: Vec::new() });
+        number
+    }
+
+    /// Makes the noted changes in what was read, and keeps it.
+    fn finish(&self, number: u64, range: &TermRange, ids: Result<RoaringBitmap>) -> Result<Arc<RoaringBitmap>> {
         let mut state = self.lock();
         let place = state.reads.iter().position(|read| read.number == number);
         let changes = place.map(|place| state.reads.swap_remove(place).changes).unwrap_or_default();
-        let mut ids = read?;
+        let mut ids = ids?;
         for (id, holds) in changes {
             if holds {
                 ids.insert(id)
@@ -212,10 +220,14 @@ impl State {
     }
 
     fn keep(&mut self, range: &TermRange, ids: Arc<RoaringBitmap>) {
-        self.bytes += ids.serialized_size() + OVERHEAD_BYTES;
         let kept = Kept { ids, rows: None, used: self.clock };
+        self.bytes += kept.bytes();
         let kind = self.kinds.entry(range.kind().into()).or_default();
-        self.count += usize::from(kind.insert(range.clone(), kept).is_none());
+        match kind.insert(range.clone(), kept) {
+            // Somebody else has read the same meanwhile.
+            Some(other) => self.bytes = self.bytes.saturating_sub(other.bytes()),
+            None => self.count += 1,
+        }
     }
 
     fn forget_rows(&mut self) {

@@ -226,3 +226,47 @@ fn the_ranges_used_last_are_kept_within_the_bound() {
     assert!(state.find(Some(&range(0))).is_some() && state.find(Some(&range(199))).is_some());
     assert!(state.find(Some(&range(50))).is_none());
 }
+
+/// An engine's memory over a store that is a step ahead of it now and then.
+fn with_one_item() -> (tempfile::TempDir, World, TermRange) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &StoreConfig { cache_mib: 8, ..StoreConfig::default() }).unwrap();
+    let catalog = Catalog::load(&store.view(), &RecommendConfig::default()).unwrap();
+    let mut world = World { store, catalog, rows: None, asked: Vec::new() };
+    world.run(Operation::Put(vec![priced(1.0)]));
+    (dir, world, TermRange::equal("price", &Value::from(1.0)).unwrap())
+}
+
+fn priced(price: f64) -> Item {
+    let mut item = Item::new("i");
+    item.attributes.insert("price".into(), price.into());
+    item
+}
+
+#[test]
+fn a_change_during_a_read_is_in_what_was_read() {
+    for (before, after) in [(1.0, 2.0), (2.0, 1.0)] {
+        let (_dir, mut world, range) = with_one_item();
+        world.run(Operation::Put(vec![priced(before)]));
+        let number = world.catalog.filters().begin(&range);
+        let ids = world.store.items_in(&range);
+        world.run(Operation::Put(vec![priced(after)]));
+        let ids = world.catalog.filters().finish(number, &range, ids).unwrap();
+        assert_eq!(ids.contains(0), after == 1.0);
+        let again = world.catalog.filters().range(&world.store, &range, None).unwrap();
+        assert_eq!(again.ids.contains(0), after == 1.0);
+    }
+}
+
+#[test]
+fn a_state_that_only_a_read_has_seen_does_not_stay() {
+    let (_dir, mut world, range) = with_one_item();
+    // For a moment the item had a brand and no price; memory was not told.
+    let brand = TermRange::equal("brand", &"ape".into()).unwrap();
+    let passing = Item { attributes: [("brand".into(), "ape".into())].into(), ..Item::new("i") };
+    world.store.put_items(&[passing], Durability::Async).unwrap();
+    let read = |world: &World, range| world.catalog.filters().range(&world.store, range, None).unwrap();
+    assert!(!read(&world, &range).ids.contains(0) && read(&world, &brand).ids.contains(0));
+    world.run(Operation::Put(vec![priced(1.0)]));
+    assert!(read(&world, &range).ids.contains(0) && !read(&world, &brand).ids.contains(0));
+}
