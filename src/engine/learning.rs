@@ -59,6 +59,7 @@ impl Engine {
                     // What was left to the data and took measuring is not measured again.
                     config.blend = settled.blend;
                     config.epochs = settled.epochs;
+                    (config.sgd.epochs, config.sgd.decay_epochs) = (settled.sgd.epochs, settled.sgd.decay_epochs);
                     config.patience = settled.patience;
                 }
                 Err(Error::NoData { missing, .. }) => {
