@@ -15,6 +15,6 @@ pub use eigen::symmetric_eigen;
 pub use gramian::{gramian, gramian_f64};
 pub use kernels::{add_outer, axpy, dot};
 pub use matrix::{Matrix, Rows};
-pub use project::{project, rotate};
+pub use project::{inner_products, project, rotate};
 pub use solve::{solve_factored, solve_spd};
 pub use updated::{Descent, Effort, Updated};
