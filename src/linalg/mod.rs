@@ -6,6 +6,7 @@ mod dispatch;
 mod eigen;
 mod gramian;
 mod kernels;
+mod lanes;
 mod matrix;
 mod project;
 mod solve;
