@@ -2,126 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+#[path = "../support/command.rs"]
+mod command;
+mod learning;
+mod place;
+mod served;
 
+use std::process::Stdio;
+
+use place::{Place, stderr};
 use serde_json::Value;
-use tempfile::TempDir;
-
-const SAVOR: &str = env!("CARGO_BIN_EXE_savor");
-
-/// A folder of its own for each test, and the binary with a clean environment.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.path(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(SAVOR);
-        command.args(args).env_remove("RUST_LOG").env("SAVOR_DATA", self.path("data")).current_dir(self.0.path());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).stdin(Stdio::null()).output().unwrap()
-    }
-
-    /// Standard output of a command that must succeed.
-    fn ok(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Exit code and standard error of a command that must fail.
-    fn fails(&self, args: &[&str]) -> (i32, String) {
-        let output = self.run(args);
-        assert!(!output.status.success(), "{args:?}");
-        (output.status.code().unwrap(), stderr(&output))
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        serde_json::from_str(&self.ok(&[args, &["--format", "json"]].concat())).unwrap()
-    }
-
-    /// Two groups of twenty users, each with its own twelve films; everybody has seen all but two of theirs.
-    fn filled() -> Self {
-        let place = Self::new();
-        let (mut items, mut events) = (String::new(), String::new());
-        for film in 0..24 {
-            let kind = if film < 12 { "Comedy" } else { "Drama" };
-            items += &format!(
-                "{{\"id\":\"f{film}\",\"categories\":[\"{kind}\"],\"attributes\":{{\"title\":\"{kind} {film}\"}}}}\n"
-            );
-        }
-        for user in 0..40_i64 {
-            let first = if user < 20 { 0 } else { 12 };
-            for film in (first..first + 12).filter(|film| (film + user) % 6 != 0) {
-                let time = 1_700_000_000_000 + (film * 7 % 12) * 1_000_000 + user;
-                events += &format!("{{\"user\":\"u{user}\",\"item\":\"f{film}\",\"type\":\"view\",\"time\":{time}}}\n");
-            }
-        }
-        place.file("items.jsonl", &items);
-        place.file("events.jsonl", &events);
-        place.ok(&["import", "items", "items.jsonl"]);
-        place.ok(&["import", "events", "events.jsonl"]);
-        place
-    }
-
-    fn trained() -> Self {
-        let place = Self::filled();
-        place.ok(&["train", "--dimension", "4", "--epochs", "5", "--activate", "always"]);
-        place
-    }
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// A server on a port of its own, stopped when dropped.
-struct Server {
-    child: Child,
-    url: String,
-}
-
-impl Server {
-    fn start(place: &Place) -> Self {
-        let mut command = place.command(&["serve", "--listen", "127.0.0.1:0", "--log", "error"]);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line:?}")).to_owned();
-        Self { child, url }
-    }
-
-    /// Asks it to stop as an operator does, and gives the exit code.
-    fn stop(mut self, signal: &str) -> i32 {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-        self.child.wait().unwrap().code().unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[test]
 fn bad_usage_ends_with_code_2() {
@@ -246,70 +136,6 @@ fn an_error_in_json_has_its_code() {
 }
 
 #[test]
-fn evaluation_measures_the_model_beside_popularity() {
-    let place = Place::filled();
-    let text = place.ok(&["evaluate", "--dimension", "4", "--split", "leave-last-out"]);
-    for words in ["popularity", "ndcg@10", "recall@20", "40 users", "seed", "weights  "] {
-        assert!(text.contains(words), "{words} in {text}");
-    }
-    place.file("test.csv", "user,item\nu1,f5\nu2,f4\nu30,f18\n");
-    let given = place.json(&["evaluate", "--dimension", "4", "--test", "test.csv"]);
-    assert!(given["train_seconds"].as_f64().unwrap() > 0.0);
-    assert!(given["report"]["users"] == 3, "{given}");
-}
-
-#[test]
-fn settings_are_compared_and_the_page_is_written() {
-    let place = Place::filled();
-    let compared = ["evaluate", "--split", "folds:3", "--dimension", "4", "--compare", "dimension=2,epochs=1"];
-    let text = place.ok(&[&compared[..], &["--slices", "--report", "page.html"]].concat());
-    for words in ["3 parts", "dimension=2,epochs=1", "against", "long tail", "new users", "diversity@10", "sign flips"]
-    {
-        assert!(text.contains(words), "{words} in {text}");
-    }
-    let page = std::fs::read_to_string(place.path("page.html")).unwrap();
-    assert!(page.contains("dimension=2,epochs=1") && page.contains("<svg"));
-    let (code, message) = place.fails(&["evaluate", "--compare", "dimensions=2"]);
-    assert!(code == 2 && message.contains("dimensions"), "{message}");
-}
-
-#[test]
-fn snapshots_are_compared_when_there_are_later_events() {
-    let place = Place::trained();
-    place.ok(&["train", "--dimension", "2", "--activate", "never"]);
-    let (code, message) = place.fails(&["snapshot", "compare", "1", "2"]);
-    assert!(code == 1 && message.contains("wait for new events"), "{message}");
-    let seen = |user: i64, film: i64| (film + user) % 6 != 0;
-    let later = (0..20).map(|user| {
-        let film = (0..12).find(|film| !seen(user, *film)).unwrap();
-        format!(
-            "{{\"user\":\"u{user}\",\"item\":\"f{film}\",\"type\":\"view\",\"time\":{}}}\n",
-            1_800_000_000_000 + user
-        )
-    });
-    place.file("later.jsonl", &later.collect::<String>());
-    place.ok(&["import", "events", "later.jsonl"]);
-    let comparison = place.json(&["snapshot", "compare", "1", "2", "--report", "page.html"]);
-    assert_eq!(comparison["report"]["users"], 20, "{comparison}");
-    assert_eq!(comparison["report"]["models"][2]["name"], "snapshot 2");
-    assert!(place.path("page.html").exists());
-}
-
-#[test]
-fn snapshots_are_switched_and_travel() {
-    let place = Place::trained();
-    place.ok(&["train", "--dimension", "4", "--seed", "7", "--activate", "never"]);
-    assert_eq!(place.json(&["stats"])["active_snapshot"], 1);
-    place.ok(&["snapshot", "activate", "2"]);
-    assert_eq!(place.json(&["snapshot", "rollback"])["active"], 1);
-    place.ok(&["snapshot", "export", "2", "two.savor"]);
-    let imported = place.json(&["snapshot", "import", "two.savor", "--activate", "--data", "elsewhere"]);
-    assert_eq!(imported["state"], "active");
-    let (code, message) = place.fails(&["snapshot", "activate", "99"]);
-    assert_eq!((code, message.trim()), (1, "savor: no snapshot \"99\""));
-}
-
-#[test]
 fn what_is_exported_is_imported_as_it_was() {
     let place = Place::trained();
     for kind in ["items", "users", "events"] {
@@ -339,49 +165,6 @@ fn a_deleted_user_is_gone() {
     assert_eq!(place.fails(&["user", "show", "u1"]).0, 1);
     assert_eq!(place.fails(&["user", "delete", "u1"]).0, 1);
     assert_eq!(place.json(&["recommend", "u1"])["degraded"], "unknown_user");
-}
-
-#[test]
-fn a_directory_that_is_served_says_where() {
-    let place = Place::trained();
-    let server = Server::start(&place);
-    let (code, message) = place.fails(&["stats"]);
-    assert_eq!(code, 1);
-    assert!(message.contains("in use") && message.contains(&server.url) && message.contains("--url"), "{message}");
-    assert_eq!(server.stop("-TERM"), 0);
-    assert_eq!(place.json(&["stats"])["users"], 40);
-}
-
-#[test]
-fn a_server_takes_the_same_commands() {
-    let place = Place::trained();
-    let here = place.json(&["recommend", "u1"])["items"].clone();
-    let server = Server::start(&place);
-    let there = |args: &[&str]| place.json(&[args, &["--url", &server.url]].concat());
-    assert_eq!(there(&["recommend", "u1"])["items"], here);
-    assert_eq!(there(&["similar", "f1"])["items"].as_array().unwrap().len(), 10);
-    assert_eq!(there(&["list", "latest", "--category", "Drama", "-n", "2"])["items"].as_array().unwrap().len(), 2);
-    assert!(there(&["explain", "u1"])["items"][0]["because"].is_array());
-    place.file("more.jsonl", "{\"user\":\"new/one\",\"item\":\"f1\",\"type\":\"view\",\"time\":1700000000000}\n");
-    assert_eq!(there(&["import", "events", "more.jsonl"])["stored"], 1);
-    assert_eq!(there(&["import", "events", "more.jsonl"])["known"], 1);
-    assert_eq!(there(&["user", "show", "new/one"])["events"].as_array().unwrap().len(), 1);
-    assert_eq!(there(&["user", "delete", "new/one"])["deleted"], true);
-    assert_eq!(there(&["train", "--activate", "always"])["state"], "active");
-    assert_eq!(there(&["snapshot", "list"]).as_array().unwrap().len(), 2);
-    assert_eq!(there(&["snapshot", "rollback"])["active"], 1);
-    assert_eq!(there(&["snapshot", "activate", "2"])["active"], 2);
-    assert_eq!(there(&["stats"])["events"], 400);
-    assert!(Path::new(there(&["backup", "monday"])["path"].as_str().unwrap()).is_dir());
-    let titles = place.ok(&["recommend", "u1", "--url", &server.url]);
-    assert!(titles.contains("Comedy 5"), "{titles}");
-    let (code, message) = place.fails(&["snapshot", "show", "99", "--url", &server.url]);
-    assert_eq!((code, message.trim()), (1, "savor: no snapshot \"99\""));
-    let (code, message) = place.fails(&["train", "--epochs", "3", "--url", &server.url]);
-    assert_eq!(code, 2, "{message}");
-    assert_eq!(server.stop("-INT"), 0);
-    let (code, message) = place.fails(&["stats", "--url", "http://127.0.0.1:1"]);
-    assert!(code == 1 && message.contains("savor serve"), "{message}");
 }
 
 #[test]
