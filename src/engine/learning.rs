@@ -10,8 +10,8 @@ use crate::eval::Report;
 use crate::features::{Interactions, Log};
 use crate::progress::{Progress, Silent, Step};
 use crate::record::{SnapshotId, Timestamp};
-use crate::snapshot::{self, Draft, OfflineMetric};
-use crate::train::{self, TrainingData};
+use crate::snapshot::{self, Draft, Manifest, OfflineMetric};
+use crate::train::{self, TrainingData, Warm};
 
 impl Engine {
     /// Trains a snapshot and leaves it `validated`; [`Engine::activate_if`] lets it answer. Serving goes on meanwhile.
@@ -74,23 +74,25 @@ impl Engine {
         let ratings = log.ratings().matrix(&interactions);
         drop(log);
         let last = LastLoss::new(progress);
-        let warm = config.warm_start.then(|| self.warm(&interactions)).flatten();
-        let data = TrainingData {
-            matrix: &interactions.matrix,
-            validation: &validation,
-            ratings: ratings.as_ref(),
-            warm: warm.as_deref(),
-        };
+        let before = config.warm_start.then(|| self.before(&interactions, &config)).flatten();
+        let warm = before.as_ref().map(|(items, enough)| Warm { items, enough: *enough });
+        let data =
+            TrainingData { matrix: &interactions.matrix, validation: &validation, ratings: ratings.as_ref(), warm };
         let (model, settled) = train::train(&data, &config, &last)?;
-        draft.trained(settled, last.get());
+        draft.trained(settled, last.loss(), warm.and_then(|warm| warm.enough).or(last.gain()));
         let id = draft.id();
         snapshot::write(&inner.store, &inner.dir, draft, &interactions, &model, &inner.config.index, progress)?;
         inner.jobs.note_seen(id, seen);
         Ok(())
     }
 
-    /// The active snapshot's factors of the items that are to be learned.
-    fn warm(&self, interactions: &Interactions) -> Option<Vec<Option<Vec<f32>>>> {
+    /// The active snapshot's factors of the items that are to be learned, and what the last epoch of its training gained, if
+    /// that was as long as the one to come.
+    fn before(
+        &self,
+        interactions: &Interactions,
+        config: &TrainConfig,
+    ) -> Option<(Vec<Option<Vec<f32>>>, Option<f64>)> {
         let live = self.inner.live.load_full()?;
         let snapshot = &live.snapshot;
         let fold_in = snapshot.fold_in();
@@ -102,7 +104,10 @@ impl Engine {
             let columns = snapshot.vectors().row(row as usize).iter().take(fold_in.mix().factors);
             columns.map(|value| value / scale).collect()
         };
-        Some(interactions.items.iter().map(|item| snapshot.row(*item).map(factors)).collect())
+        let items = interactions.items.iter().map(|item| snapshot.row(*item).map(factors)).collect();
+        let Manifest { train, last_gain, .. } = snapshot.manifest();
+        let is_alike = train.model == config.model && train.epochs >= config.epochs;
+        Some((items, last_gain.filter(|_| is_alike)))
     }
 
     fn offline_metrics(
@@ -119,26 +124,34 @@ impl Engine {
     }
 }
 
-/// Passes every step on and keeps the last loss.
+/// Passes every step on and keeps the last two losses.
 pub(super) struct LastLoss<'a> {
     progress: &'a dyn Progress,
-    loss: Mutex<Option<f64>>,
+    losses: Mutex<(Option<f64>, Option<f64>)>,
 }
 
 impl<'a> LastLoss<'a> {
     pub(super) fn new(progress: &'a dyn Progress) -> Self {
-        Self { progress, loss: Mutex::new(None) }
+        Self { progress, losses: Mutex::default() }
     }
 
-    pub(super) fn get(&self) -> Option<f64> {
-        *lock(&self.loss)
+    /// After the last epoch.
+    pub(super) fn loss(&self) -> Option<f64> {
+        lock(&self.losses).1
+    }
+
+    /// The part of the loss by which the last epoch changed it, where there was one before.
+    fn gain(&self) -> Option<f64> {
+        let (before, last) = *lock(&self.losses);
+        before.zip(last).map(|(before, last)| (before - last).abs() / last).filter(|gain| gain.is_finite())
     }
 }
 
 impl Progress for LastLoss<'_> {
     fn report(&self, step: &Step) {
-        if let Step::Epoch { loss, .. } = step {
-            *lock(&self.loss) = Some(*loss);
+        if let Step::Epoch { epoch, loss, .. } = step {
+            let mut losses = lock(&self.losses);
+            *losses = (losses.1.filter(|_| *epoch > 1), Some(*loss));
         }
         self.progress.report(step);
     }

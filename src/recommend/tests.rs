@@ -84,7 +84,7 @@ impl World {
 
     fn snapshot(&self, model: &Model) -> Snapshot {
         let mut draft = Draft::begin(&self.store, "test", &train()).unwrap();
-        draft.trained(train(), None);
+        draft.trained(train(), None, None);
         let manifest = snapshot::write(
             &self.store,
             self.dir.path(),

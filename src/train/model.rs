@@ -21,7 +21,7 @@ pub struct TrainingData<'a> {
     pub validation: &'a [Holdout],
     /// The last explicit rating of each pair, `[n_users, n_items]`, for models of ratings.
     pub ratings: Option<&'a Csr>,
-    /// Factors of an earlier model to begin with, by item, `[n_items]`; none for an item that it did not know.
+    /// Factors of an earlier model to begin with.
     pub warm: Option<Warm<'a>>,
 }
 

@@ -21,11 +21,11 @@ pub fn initial_items(n: usize, config: &TrainConfig, warm: Option<Warm<'_>>) -> 
     let random = ChaCha8Rng::seed_from_u64(config.seed);
     let data = normal.sample_iter(random).take(n * config.dimension).map(|value| value as f32).collect();
     let mut items = Matrix::new(config.dimension, data)?;
-    let known = warm.map_or(0, |warm| overwrite(&mut items, warm));
+    let known = warm.map_or(0, |warm| overwrite(&mut items, warm.items));
     Ok((items, known))
 }
 
-fn overwrite(items: &mut Matrix, warm: Warm<'_>) -> usize {
+fn overwrite(items: &mut Matrix, warm: &[Option<Vec<f32>>]) -> usize {
     let mut count = 0;
     for (item, known) in warm.iter().enumerate().take(items.rows()) {
         let row = items.row_mut(item);
