@@ -75,7 +75,7 @@ impl Engine {
         drop(log);
         let last = LastLoss::new(progress);
         let before = config.warm_start.then(|| self.before(&interactions, &config)).flatten();
-        let warm = before.as_ref().map(|(items, enough)| Warm { items, enough: *enough });
+        let warm = before.as_ref().map(|before| Warm { items: &before.items, enough: before.enough });
         let data =
             TrainingData { matrix: &interactions.matrix, validation: &validation, ratings: ratings.as_ref(), warm };
         let (model, settled) = train::train(&data, &config, &last)?;
@@ -86,13 +86,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The active snapshot's factors of the items that are to be learned, and what the last epoch of its training gained, if
-    /// that was as long as the one to come.
-    fn before(
-        &self,
-        interactions: &Interactions,
-        config: &TrainConfig,
-    ) -> Option<(Vec<Option<Vec<f32>>>, Option<f64>)> {
+    /// What the active snapshot leaves to a training of `interactions` under these settings.
+    fn before(&self, interactions: &Interactions, config: &TrainConfig) -> Option<Before> {
         let live = self.inner.live.load_full()?;
         let snapshot = &live.snapshot;
         let fold_in = snapshot.fold_in();
@@ -107,7 +102,7 @@ impl Engine {
         let items = interactions.items.iter().map(|item| snapshot.row(*item).map(factors)).collect();
         let Manifest { train, last_gain, .. } = snapshot.manifest();
         let is_alike = train.model == config.model && train.epochs >= config.epochs;
-        Some((items, last_gain.filter(|_| is_alike)))
+        Some(Before { items, enough: last_gain.filter(|_| is_alike) })
     }
 
     fn offline_metrics(
@@ -122,6 +117,14 @@ impl Engine {
         let evaluation = evaluation::measure(evaluation::parts(log, evaluate.split, &own)?, &own, &evaluate, progress)?;
         Ok((offline_metrics(&evaluation.report), evaluation.trained.train))
     }
+}
+
+/// Where a warm start begins and how far it goes.
+struct Before {
+    /// The factors of the items that are to be learned.
+    items: Vec<Option<Vec<f32>>>,
+    /// What the last epoch gained, if that training was as long as the one to come.
+    enough: Option<f64>,
 }
 
 /// Passes every step on and keeps the last two losses.

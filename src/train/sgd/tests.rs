@@ -267,7 +267,11 @@ fn skewed() -> Csr {
     let even = pairs();
     let row = |user: usize| {
         let (ids, _) = even.row(user);
-        ids.iter().copied().chain((0..8).filter(|item| (user + *item as usize) % 3 > 0)).map(|id| (id, 1.0)).collect()
+        ids.iter()
+            .copied()
+            .chain((0..8).filter(|item| !(user + *item as usize).is_multiple_of(3)))
+            .map(|id| (id, 1.0))
+            .collect()
     };
     Csr::from_rows(192, (0..120).map(row).collect())
 }
