@@ -91,7 +91,9 @@ impl Engine {
         let live = self.inner.live.load_full()?;
         let snapshot = &live.snapshot;
         let fold_in = snapshot.fold_in();
-        if fold_in.mix().ratings.is_some() {
+        let Manifest { train, last_gain, .. } = snapshot.manifest();
+        // Those of other models are neither on this scale nor in principal axes.
+        if ![ModelKind::Blend, ModelKind::Ials].contains(&train.model) {
             return None;
         }
         let factors = |row: u32| {
@@ -100,7 +102,6 @@ impl Engine {
             columns.map(|value| value / scale).collect()
         };
         let items = interactions.items.iter().map(|item| snapshot.row(*item).map(factors)).collect();
-        let Manifest { train, last_gain, .. } = snapshot.manifest();
         let is_alike = train.model == config.model && train.epochs >= config.epochs;
         Some(Before { items, enough: last_gain.filter(|_| is_alike) })
     }

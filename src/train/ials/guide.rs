@@ -5,8 +5,8 @@ use crate::linalg::Matrix;
 /// Where to begin: at the factors of an earlier model for instance.
 #[derive(Clone, Copy, Debug)]
 pub struct Warm<'a> {
-    /// Of the items, `[n_items]`; an item that is not known, or has a factor of another length, begins as if there were
-    /// nothing. Users need none: they are solved first.
+    /// Of the items, `[n_items]`, in principal axes, the longest first: a longer one is cut off, a shorter one goes on at random.
+    /// An item that is not known begins as if there were nothing. Users need none: they are solved first.
     pub items: &'a [Option<Vec<f32>>],
     /// An epoch that changes the loss by no more than this part of it is the last, if most items are known: what the last
     /// epoch of a cold training gained is not worth more here.

@@ -231,6 +231,24 @@ fn a_warm_start_ends_when_it_gains_as_little_as_the_last_cold_epoch_did() {
     assert_eq!(recorder.losses().len(), 12);
 }
 
+#[test]
+fn a_warm_start_may_be_longer_or_shorter_than_what_there_was() {
+    let matrix = pairs(300, 200, 8);
+    let config = TrainConfig { solver: Solver::Auto, dimension: 16, epochs: 12, ..config() };
+    let cold = Recorder::new(usize::MAX);
+    ials(&matrix, &config, &cold).unwrap();
+    let cold = cold.losses();
+    for dimension in [12, 20] {
+        let old = ials(&matrix, &TrainConfig { dimension, ..config.clone() }, &Silent).unwrap();
+        let items: Vec<Option<Vec<f32>>> = (0..200).map(|item| Some(old.items.row(item).to_vec())).collect();
+        let recorder = Recorder::new(usize::MAX);
+        let guide = Guide { warm: Some(Warm { items: &items, enough: None }), observer: None };
+        guided(&matrix, &config, guide, &recorder).unwrap();
+        let warm = recorder.losses();
+        assert!(warm[4] < cold[5] && warm[11] < 1.005 * cold[11], "{warm:?} for {cold:?}, from {dimension}");
+    }
+}
+
 fn entries((ids, weights): (&[u32], &[f32])) -> Vec<(u32, f32)> {
     ids.iter().copied().zip(weights.iter().copied()).collect()
 }
