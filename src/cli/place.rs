@@ -7,7 +7,8 @@ use super::args::Narrow;
 use super::context::Place;
 use super::failure::Failure;
 use super::remote::segment;
-use crate::engine::{Merged, Page, Stats};
+use crate::engine::{Merged, Page, SnapshotComparison, Stats};
+use crate::progress::Progress;
 use crate::record::{
     Answer, Event, Item, ListKind, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, SnapshotId, User,
 };
@@ -192,6 +193,19 @@ impl Place {
         match self {
             Self::Here(engine) => Ok(engine.snapshot(id)?),
             Self::There(remote) => remote.get(&format!("/v1/snapshots/{id}")),
+        }
+    }
+
+    /// Holds two snapshots side by side on events that neither has seen.
+    pub fn compare(
+        &self,
+        a: SnapshotId,
+        b: SnapshotId,
+        progress: &dyn Progress,
+    ) -> Result<SnapshotComparison, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.compare_snapshots(a, b, progress)?),
+            Self::There(remote) => remote.get(&format!("/v1/snapshots/{a}/compare/{b}")),
         }
     }
 

@@ -86,7 +86,7 @@ impl World {
 
     fn snapshot(&self, model: &Model) -> Snapshot {
         let mut draft = Draft::begin(&self.store, "test", &train()).unwrap();
-        draft.trained(train(), None);
+        draft.trained(train(), None, None);
         let manifest = snapshot::write(
             &self.store,
             self.dir.path(),
