@@ -16,8 +16,9 @@
 //! ```
 //!
 //! All numbers are little-endian. Section kinds: 1 plan (JSON), 2 vectors (f32 `[n, dim]`), 3 norms (f32 `[n]`), 4 order (u32
-//! `[n]`, inner product only); and where there is a graph 5 shape (u32 `[4]`), 6 links (u32 `[n, degree]`), 7 rows, 8 below
-//! and 9 links of the upper layers (see `graph`).
+//! `[n]`, inner product only); and where there is a graph 5 shape (u32 `[4]`), 6 links (u32 `[n, degree]`), 7 places,
+//! 8 below and 9 links of the upper layers, 10 rows by place (u32 `[n]`), 11 coded vectors (`[n, stride]` bytes, see `codes`)
+//! and 12 their mean (f32 `[dim]`, squared distance only).
 
 #![allow(unsafe_code)] // The file is mapped into memory.
 
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::codes::{Codes, LONGEST, stride};
 use super::graph::Graph;
 use super::plan::IndexPlan;
 use super::section::{Number, Section};
@@ -48,9 +50,12 @@ const NORMS: u32 = 3;
 const ORDER: u32 = 4;
 const SHAPE: u32 = 5;
 const LINKS: u32 = 6;
-const UPPER_ROWS: u32 = 7;
+const UPPER_PLACES: u32 = 7;
 const UPPER_BELOW: u32 = 8;
 const UPPER_LINKS: u32 = 9;
+const PLACED: u32 = 10;
+const CODES: u32 = 11;
+const CENTRE: u32 = 12;
 
 /// Writes an index to `path`; whatever was there is replaced at once, or not at all.
 pub(super) fn write(path: &Path, space: &Space, graph: Option<&Graph>, plan: &IndexPlan) -> Result<()> {
@@ -65,9 +70,12 @@ pub(super) fn write(path: &Path, space: &Space, graph: Option<&Graph>, plan: &In
         sections.extend([
             (SHAPE, graph.shape.as_bytes()),
             (LINKS, graph.links.as_bytes()),
-            (UPPER_ROWS, graph.upper_rows.as_bytes()),
+            (UPPER_PLACES, graph.upper_places.as_bytes()),
             (UPPER_BELOW, graph.upper_below.as_bytes()),
             (UPPER_LINKS, graph.upper_links.as_bytes()),
+            (PLACED, graph.rows.as_bytes()),
+            (CODES, graph.codes.records.as_bytes()),
+            (CENTRE, graph.codes.centre.as_bytes()),
         ]);
     }
 
@@ -220,7 +228,7 @@ impl<'a> Opened<'a> {
         let rows = usize_at(map, 24).ok_or_else(short)?;
         let space = opened.space(metric, dim, rows)?;
         let graph = match opened.find(SHAPE) {
-            Some(_) => Some(opened.graph(rows)?),
+            Some(_) => Some(opened.graph(rows, dim, metric)?),
             None => None,
         };
         let (offset, length) = opened.find(PLAN).ok_or("its plan is missing")?;
@@ -256,15 +264,23 @@ impl<'a> Opened<'a> {
         Ok(space)
     }
 
-    fn graph(&self, rows: usize) -> std::result::Result<Graph, String> {
+    fn graph(&self, rows: usize, dim: usize, metric: Metric) -> std::result::Result<Graph, String> {
         let shape: Section<u32> = self.section(SHAPE, 4)?;
         let (degree, upper_degree) = (shape.as_slice()[0] as usize, shape.as_slice()[1] as usize);
-        let (_, upper_bytes) = self.find(UPPER_ROWS).ok_or("section 7 is missing")?;
+        let (_, upper_bytes) = self.find(UPPER_PLACES).ok_or("section 7 is missing")?;
         let slots = upper_bytes / size_of::<u32>();
+        let bytes =
+            stride(dim).checked_mul(rows).filter(|_| dim < LONGEST).ok_or("its vectors are too long for a graph")?;
         let graph = Graph {
             shape,
+            rows: self.section(PLACED, rows)?,
+            codes: Codes {
+                dim,
+                records: self.section(CODES, bytes)?,
+                centre: self.section(CENTRE, if metric == Metric::L2 { dim } else { 0 })?,
+            },
             links: self.section(LINKS, rows.checked_mul(degree).ok_or("its graph is too large")?)?,
-            upper_rows: self.section(UPPER_ROWS, slots)?,
+            upper_places: self.section(UPPER_PLACES, slots)?,
             upper_below: self.section(UPPER_BELOW, slots)?,
             upper_links: self.section(UPPER_LINKS, slots.checked_mul(upper_degree).ok_or("its graph is too large")?)?,
         };

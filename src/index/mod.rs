@@ -6,12 +6,16 @@
 //! Scores are exact f32 whatever found them, larger is better under every metric, and equal scores stand in the order of
 //! their rows.
 
+mod codes;
 mod file;
+mod freeze;
+mod frontier;
 mod graph;
 mod grow;
 mod kernel;
 mod link;
 mod plan;
+mod refine;
 mod scan;
 mod section;
 mod space;
@@ -85,6 +89,16 @@ impl VectorIndex {
         self.walk(query, k, allow).unwrap_or_else(|| scan::scan(&self.space, query, k, allow).hits)
     }
 
+    /// The `k` nearest rows found by a walk through the graph that keeps `ef` candidates, at least `k`, whatever the plan says;
+    /// `None` if there is no graph or it leads to fewer. Nothing for a query that [`check`](Self::check) refuses.
+    pub fn search_graph(&self, query: &[f32], k: usize, ef: usize) -> Option<Vec<Hit>> {
+        self.check(query).ok()?;
+        let breadth = Breadth { k, ef: ef.max(k), budget: usize::MAX, usual: 0 };
+        let probe = self.space.probe(query);
+        let walked = self.visited.with(|walker| self.graph.as_ref()?.walk(&probe, breadth, walker, &|_| true));
+        walked.map(|walked| walked.hits)
+    }
+
     /// By the graph, if there is one and it is the better way.
     fn walk(&self, query: &[f32], k: usize, allow: &dyn Fn(u32) -> bool) -> Option<Vec<Hit>> {
         let graph = self.graph.as_ref()?;
@@ -97,7 +111,7 @@ impl VectorIndex {
         let budget = ((self.plan.scanned / plan::STEP_COST) as usize).max(3 * usual);
         let breadth = Breadth { k, ef, budget, usual };
         let probe = self.space.probe(query);
-        let walked = self.visited.with(|visited| graph.walk(&probe, breadth, visited, allow));
+        let walked = self.visited.with(|walker| graph.walk(&probe, breadth, walker, allow));
         walked.map(|walked| walked.hits)
     }
 

@@ -6,6 +6,8 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::codes::LONGEST;
+use super::frontier::PLACES;
 use super::graph::{Breadth, Graph};
 use super::grow::{Meter, grow};
 use super::scan::scan;
@@ -128,6 +130,9 @@ pub(super) fn choose(
         IndexChoice::Auto if rows < config.graph_from => {
             Some(format!("{rows} vectors are fewer than index.graph_from = {}", config.graph_from))
         }
+        _ if rows >= PLACES || space.dim >= LONGEST => {
+            Some(format!("{rows} vectors of {} values are too many or too long for a graph", space.dim))
+        }
         _ if rows < FEWEST => Some(format!("{rows} vectors are too few for a graph to save anything")),
         _ => None,
     };
@@ -240,7 +245,7 @@ impl<'a> Sample<'a> {
                 .par_iter()
                 .zip(&self.truths)
                 .map(|(query, truth)| {
-                    let walked = pool.with(|visited| graph.walk(&space.probe(query), breadth, visited, &|_| true));
+                    let walked = pool.with(|walker| graph.walk(&space.probe(query), breadth, walker, &|_| true));
                     walked.map_or((0.0, space.len() as f64), |walked| {
                         (recall(&walked.hits, truth), walked.visited as f64)
                     })

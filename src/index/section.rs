@@ -17,10 +17,12 @@ mod sealed {
     pub trait Sealed {}
     impl Sealed for f32 {}
     impl Sealed for u32 {}
+    impl Sealed for u8 {}
 }
 
 impl Number for f32 {}
 impl Number for u32 {}
+impl Number for u8 {}
 
 /// A run of numbers.
 pub(super) struct Section<T: Number>(Source<T>);
@@ -56,7 +58,7 @@ impl<T: Number> Section<T> {
                 let bytes = &map[*offset..offset + length];
                 // SAFETY: `mapped` found the bytes aligned for T and their number a multiple of T's size; the map neither
                 // moves nor changes its length while it lives, and it lives as long as the slice. Every bit pattern is a
-                // valid T (f32 or u32). The file is replaced by rename and never written in place.
+                // valid T (f32, u32 or u8). The file is replaced by rename and never written in place.
                 unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast::<T>(), length / size_of::<T>()) }
             }
         }
@@ -65,7 +67,7 @@ impl<T: Number> Section<T> {
     /// The numbers as the bytes of the file: little-endian, in order.
     pub fn as_bytes(&self) -> &[u8] {
         let numbers = self.as_slice();
-        // SAFETY: f32 and u32 have no padding, so each of their bytes is initialised; u8 needs no alignment; the length is
+        // SAFETY: f32, u32 and u8 have no padding, so each of their bytes is initialised; u8 needs no alignment; the length is
         // the size of the slice in bytes.
         unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast::<u8>(), size_of_val(numbers)) }
     }

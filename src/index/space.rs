@@ -100,6 +100,16 @@ impl<'a> Probe<'a> {
         &self.vectors[start..start + self.dim]
     }
 
+    /// The query, of unit length for the cosine.
+    pub fn query(&self) -> &[f32] {
+        &self.query
+    }
+
+    /// How vectors are compared.
+    pub fn metric(&self) -> Metric {
+        self.metric
+    }
+
     /// A row with its score. The cosine of a zero vector is 0 with every other.
     #[inline]
     pub fn hit(&self, row: u32) -> Hit {
