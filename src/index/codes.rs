@@ -249,3 +249,54 @@ fn mean(vectors: &[f32], dim: usize) -> Vec<f32> {
     let count = (vectors.len() / dim).max(1) as f64;
     sums.into_iter().map(|sum| (sum / count) as f32).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::linalg::Rows;
+
+    /// Magnitudes that differ by powers of ten within a vector and between them, and zeros.
+    fn vectors() -> impl Strategy<Value = (usize, Vec<f32>)> {
+        let value = prop_oneof![(-2i8..3).prop_map(f32::from), (-3.0f32..3.0), (-6i32..6).prop_map(|e| 10f32.powi(e))];
+        (1usize..80).prop_flat_map(move |dim| {
+            prop::collection::vec(prop::collection::vec(value.clone(), dim), 2..12)
+                .prop_map(move |rows| (dim, rows.concat()))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_score_lies_beyond_the_bound_of_its_codes((dim, data) in vectors(), metric in 0usize..2) {
+            let metric = [Metric::Dot, Metric::Cosine][metric];
+            let space = Space::new(Rows::new(dim, &data).unwrap(), metric).unwrap();
+            let codes = Codes::of(&space);
+            let probe = space.probe(&data[..dim]);
+            let query = codes.query(metric, probe.query());
+            let (mut products, mut scores) = (Vec::new(), Vec::new());
+            let places: Vec<u32> = (0..space.len() as u32).collect();
+            codes.score(&query, &places, &mut products, &mut scores);
+            for (place, score) in places.iter().zip(scores) {
+                let bound = codes.finished(&query, score + codes.error(&query, *place));
+                let exact = probe.hit(*place).score;
+                prop_assert!(exact <= bound, "{} > {}", exact, bound);
+            }
+        }
+    }
+
+    #[test]
+    fn far_from_the_origin_the_squared_distance_still_tells_vectors_apart() {
+        let data: Vec<f32> = (0..64).map(|at| 1000.0 + (at % 8) as f32 + (at / 8) as f32 * 0.1).collect();
+        let space = Space::new(Rows::new(2, &data).unwrap(), Metric::L2).unwrap();
+        let codes = Codes::of(&space);
+        for at in 0..space.len() as u32 {
+            let query = codes.query(Metric::L2, space.rows().unwrap().row(at as usize));
+            let (mut products, mut scores) = (Vec::new(), Vec::new());
+            let places: Vec<u32> = (0..space.len() as u32).collect();
+            codes.score(&query, &places, &mut products, &mut scores);
+            let best = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            assert!(scores[at as usize] >= best - 0.05, "{at}: {scores:?}");
+        }
+    }
+}

@@ -62,9 +62,12 @@ impl Frontier {
         }
         self.answers += 1;
         if self.answers > self.ef {
-            // What lies behind the last answer that counts will never be needed.
+            // The last entry was the last answer.
             self.entries.pop();
             self.answers -= 1;
+        }
+        if self.answers == self.ef {
+            // What lies behind the last answer will never be needed.
             while self.entries.last().is_some_and(|last| !last.is_answer()) {
                 self.entries.pop();
             }

@@ -254,6 +254,46 @@ mod tests {
         }
     }
 
+    /// Records of one to three lines, and a query that is zero where records have their last eight bytes.
+    fn records() -> impl Strategy<Value = (Vec<i8>, Vec<u8>)> {
+        (1usize..4).prop_flat_map(|lines| {
+            let query = prop::collection::vec(-127i8..=127, lines * 64 - TRAILER);
+            let records = prop::collection::vec(any::<u8>(), lines * 64 * 7);
+            (query.prop_map(|query| [query, vec![0; TRAILER]].concat()), records)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn products_of_codes_are_those_of_the_naive_sum(
+            (query, records) in records(), places in prop::collection::vec(0u32..7, 0..11),
+        ) {
+            let naive = |place: &u32| {
+                let record = &records[*place as usize * query.len()..][..query.len()];
+                record.iter().zip(&query).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum::<i32>()
+            };
+            let due: Vec<i32> = places.iter().map(naive).collect();
+            let mut out = vec![0; places.len()];
+            code_products(&query, &records, &places, &mut out);
+            prop_assert_eq!(&out, &due);
+            code_products_portable(&query, &records, &places, &mut out);
+            prop_assert_eq!(&out, &due);
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx2") {
+                // SAFETY: the processor has AVX2.
+                unsafe { code_products_avx2(&query, &records, &places, &mut out) };
+                prop_assert_eq!(&out, &due);
+            }
+        }
+
+        #[test]
+        fn the_product_of_two_records_is_that_of_the_portable_twin((query, records) in records()) {
+            let mut records = records.chunks_exact(query.len());
+            let (a, b) = (records.next().unwrap(), records.next().unwrap());
+            prop_assert_eq!(code_product(a, b), code_product_portable(a, b));
+        }
+    }
+
     #[test]
     fn of_two_lengths_the_shorter_counts() {
         assert_eq!(squared_distance(&[1.0; 40], &[0.0; 37]), 37.0);

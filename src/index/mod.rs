@@ -29,12 +29,12 @@ use space::{Probe, Space};
 use visited::Pool;
 
 pub use crate::config::Metric;
+pub use crate::linalg::Rows;
 pub use plan::{GraphForm, IndexKind, IndexPlan, Sampled, Trial};
 pub use top::Hit;
 
 use crate::config::IndexConfig;
 use crate::error::Result;
-use crate::linalg::Rows;
 use crate::progress::Progress;
 
 /// An immutable index over vectors of one length. `Send + Sync`; searches run side by side.

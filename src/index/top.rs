@@ -49,10 +49,6 @@ impl Top {
         Self { k, heap: BinaryHeap::with_capacity(k.min(expected) + 1) }
     }
 
-    pub fn len(&self) -> usize {
-        self.heap.len()
-    }
-
     /// The score that a further hit must reach, once there are `k`.
     pub fn threshold(&self) -> Option<f32> {
         if self.heap.len() < self.k { None } else { self.heap.peek().map(|Reverse(worst)| worst.0.score) }
