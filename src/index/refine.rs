@@ -38,6 +38,7 @@ pub(super) fn refine(
         meter.halves(done + (first + CHUNK).min(old.len() / degree))?;
     }
 
+    let raw = metric == Metric::Dot && form == GraphForm::Raw;
     let choosers = choosers(&chosen, degree);
     let mut links = vec![NONE; old.len()];
     links.par_chunks_mut(degree).enumerate().for_each(|(place, list)| {
@@ -49,7 +50,13 @@ pub(super) fn refine(
                 candidates.push(*chooser);
             }
         }
-        pool.with(|walker| chooser.choose(place as u32, &mut candidates, list, walker));
+        // Under a raw inner product the rule would leave next to nothing: a long vector is nearer to all than they are to
+        // each other. So there it decides only where not all have room.
+        if raw && candidates.len() <= degree {
+            list.iter_mut().zip(candidates).for_each(|(to, candidate)| *to = candidate);
+        } else {
+            pool.with(|walker| chooser.choose(place as u32, &mut candidates, list, walker));
+        }
     });
     Ok(links)
 }
