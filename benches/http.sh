@@ -21,16 +21,12 @@ done
 
 source "$(dirname "${BASH_SOURCE[0]}")/../tools/setup.sh"
 build_savor
-if [ -z "$films" ]; then
-    films="$CACHE/ml-100k"
-    "$REPO/tools/fetch-movielens.sh" "$films" >&2
-fi
-[ -f "$films/ml-100k.inter" ] || die "$films holds no ml-100k.inter: expected the MovieLens-100K files of RecBole"
+find_films "$films"
 
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 for kind in items:item users:user events:inter; do
-    "$SAVOR" import "${kind%:*}" "$films/ml-100k.${kind#*:}" --mapping "$REPO/tools/movielens.toml" --data "$work/data" >&2
+    "$SAVOR" import "${kind%:*}" "$FILMS/ml-100k.${kind#*:}" --mapping "$REPO/tools/movielens.toml" --data "$work/data" >&2
 done
 "$SAVOR" train --data "$work/data" >&2
 cargo bench --quiet --manifest-path "$REPO/Cargo.toml" --bench http -- --data "$work/data" "$@"

@@ -21,17 +21,13 @@ done
 
 source "$(dirname "${BASH_SOURCE[0]}")/../tools/setup.sh"
 build_savor
-if [ -z "$films" ]; then
-    films="$CACHE/ml-100k"
-    "$REPO/tools/fetch-movielens.sh" "$films"
-fi
-[ -f "$films/ml-100k.inter" ] || die "$films holds no ml-100k.inter: expected the MovieLens-100K files of RecBole"
+find_films "$films"
 
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 export SAVOR_DATA="$work/data"
 for kind in items:item users:user events:inter; do
-    "$SAVOR" import "${kind%:*}" "$films/ml-100k.${kind#*:}" --mapping "$REPO/tools/movielens.toml" >&2
+    "$SAVOR" import "${kind%:*}" "$FILMS/ml-100k.${kind#*:}" --mapping "$REPO/tools/movielens.toml" >&2
 done
 if [ -n "$tuned" ]; then
     "$SAVOR" tune --inside-split time:0.8 --trials 60 --metric ndcg@10 >&2

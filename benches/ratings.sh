@@ -21,15 +21,11 @@ done
 
 source "$(dirname "${BASH_SOURCE[0]}")/../tools/setup.sh"
 build_savor
-if [ -z "$films" ]; then
-    films="$CACHE/ml-100k"
-    "$REPO/tools/fetch-movielens.sh" "$films"
-fi
-[ -f "$films/ml-100k.inter" ] || die "$films holds no ml-100k.inter: expected the MovieLens-100K files of RecBole"
+find_films "$films"
 
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 export SAVOR_DATA="$work/data"
-"$SAVOR" import events "$films/ml-100k.inter" --mapping "$REPO/tools/movielens.toml" >&2
+"$SAVOR" import events "$FILMS/ml-100k.inter" --mapping "$REPO/tools/movielens.toml" >&2
 python3 "$REPO/benches/evaluate.py" ratings rmse mae mean_rmse bias_rmse bias_mae train_s -- \
     "$SAVOR" evaluate --model ratings --split folds:5 --format json "$@"

@@ -1,4 +1,4 @@
-//! The process is killed at random moments of event writing, import, training and swapping. Whatever was acknowledged
+//! The process is killed at random moments of writing events and items, import, training and swapping. Whatever was acknowledged
 //! must be there afterwards, the engine must open, and it must serve a good snapshot.
 //!
 //! The victim is this very test binary, started again with a directory in its environment. It says on standard output
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use savor::ingest::{ImportOptions, Kind, Source};
-use savor::{Durability, Engine, Event, ModelKind, Query, Silent, TrainConfig, TrainOptions};
+use savor::{Durability, Engine, Event, Item, ModelKind, Query, Silent, TrainConfig, TrainOptions};
 use support::{Random, config, item, time};
 
 const KILLS: usize = 50;
@@ -90,6 +90,7 @@ fn victim_that_writes_until_it_is_killed() {
             let engine = &engine;
             scope.spawn(move || write_events(engine, thread));
         }
+        scope.spawn(|| change_items(&engine));
         scope.spawn(|| import_again_and_again(&engine, dir));
         scope.spawn(|| {
             // What takes no measuring trains within the life of a victim.
@@ -113,6 +114,21 @@ fn write_events(engine: &Engine, thread: usize) {
         let id = event.id.clone().unwrap();
         engine.append_events_with(&[event], Durability::Sync).unwrap();
         say(&format!("stored {id}"));
+    }
+}
+
+/// Leaves more to the item index each time, and takes more away.
+fn change_items(engine: &Engine) {
+    for number in 0.. {
+        let changed = (0..4).map(|group| {
+            let mut changed = Item::new(item(group, number % 20));
+            changed.categories = vec![format!("round{number}")];
+            changed.attributes.insert("stock".into(), (number as f64).into());
+            changed
+        });
+        engine.put_items(&changed.collect::<Vec<_>>()).unwrap();
+        engine.delete_item(&format!("short-lived{number}")).unwrap();
+        engine.put_items(&[Item::new(format!("short-lived{}", number + 1))]).unwrap();
     }
 }
 

@@ -2,29 +2,20 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+#[path = "support/command.rs"]
+mod command;
 #[allow(dead_code)] // Only its world is asked for.
 mod support;
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
+use command::savor;
 use savor::{Silent, TrainOptions};
 use support::world;
 
-fn savor(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_savor"))
-        .args(args)
-        .env_remove("RUST_LOG")
-        .env("SAVOR_DATA", dir.join("data"))
-        .current_dir(dir)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
 /// A command that fails by the file that it names, with nothing to show.
 fn refused(dir: &Path, args: &[&str], file: &str) {
-    let output = savor(dir, args);
+    let output = savor(dir, args).output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{args:?}: {message}");
     assert!(message.contains(file) && output.stdout.is_empty(), "{args:?}: {message}");
@@ -41,7 +32,7 @@ fn a_search_is_not_begun_when_its_files_cannot_be_written() {
     {
         refused(dir, &[&search[..], &[option, file]].concat(), file);
     }
-    let done = savor(dir, &[&search[..], &["--plot", "page.html", "--write", "other.toml"]].concat());
+    let done = savor(dir, &[&search[..], &["--plot", "page.html", "--write", "other.toml"]].concat()).output().unwrap();
     let done: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
     assert_eq!(done["resumed"], 0, "nothing was measured before");
     assert_eq!((&done["written"], &done["train"]["model"]), (&"other.toml".into(), &"popularity".into()));
@@ -62,7 +53,7 @@ fn the_command_that_trains_with_what_was_written_is_named() {
         (&[], "`savor train` takes"),
         (&["--config", "other.toml"], "`savor train --config other.toml` takes"),
     ] {
-        let output = savor(dir, &[&search[..], written].concat());
+        let output = savor(dir, &[&search[..], written].concat()).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.contains(command), "{written:?}: {text}");
     }

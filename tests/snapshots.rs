@@ -7,8 +7,8 @@ mod support;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use savor::{Engine, Event, Gate, ModelKind, Query, SnapshotState, TrainConfig, TrainOptions};
-use support::{config, item, world};
+use savor::{Engine, Event, Gate, ModelKind, Progress, Query, SnapshotState, Step, TrainConfig, TrainOptions};
+use support::{config, item, time, world};
 
 fn train_with_seed(engine: &Engine, seed: u64) -> savor::SnapshotId {
     let train = TrainConfig { seed, ..config().train };
@@ -52,6 +52,39 @@ fn a_hundred_swaps_under_load_never_fail_and_never_mix() {
         }
         stop.store(true, Ordering::Relaxed);
     });
+}
+
+#[test]
+fn a_warm_start_saves_epochs_and_hands_on_what_is_enough() {
+    #[derive(Default)]
+    struct Epochs(AtomicUsize);
+    impl Progress for Epochs {
+        fn report(&self, step: &Step) {
+            if let Step::Epoch { epoch, .. } = step {
+                self.0.store(*epoch, Ordering::Relaxed);
+            }
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = world(dir.path());
+    let train = |epochs, warm_start| {
+        let train = TrainConfig { model: ModelKind::Ials, epochs, warm_start, ..config().train };
+        let gone_through = Epochs::default();
+        let options = TrainOptions { train: Some(train), measure: false, ..TrainOptions::default() };
+        let id = engine.train_with(&options, &gone_through).unwrap();
+        engine.activate(id).unwrap();
+        (gone_through.0.into_inner(), engine.snapshot(id).unwrap().last_gain)
+    };
+    let (cold, enough) = train(8, true);
+    assert!(cold == 8 && enough.is_some(), "there was nothing to begin from");
+    for event in 0..5 {
+        engine.append_events(&[Event::new(format!("u{event}"), item(0, event), "click").at(time(10_000))]).unwrap();
+        let (warm, handed_on) = train(8, true);
+        assert!((2..8).contains(&warm), "{warm}");
+        assert_eq!(handed_on, enough);
+    }
+    assert_eq!(train(30, true).0, 30, "the one before was not trained as long as is asked for now");
+    assert_eq!(train(8, false).0, 8);
 }
 
 #[test]

@@ -4,12 +4,15 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+#[path = "support/command.rs"]
+mod command;
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
+use command::savor;
 use savor::{Engine, Error, ModelKind, Progress, Silent, Step, TuneOptions, Tuned};
 use serde_json::Value;
 use support::{config, world};
@@ -169,19 +172,8 @@ fn a_model_of_ratings_is_not_left_for_one_that_ranks_unless_these_are_named() {
     assert_eq!((tuned.train.model, tuned.trials.len()), (ModelKind::Popularity, 1));
 }
 
-fn savor(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_savor"))
-        .args(args)
-        .env_remove("RUST_LOG")
-        .env("SAVOR_DATA", dir.join("data"))
-        .current_dir(dir)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
 fn json(dir: &Path, args: &[&str]) -> Value {
-    let output = savor(dir, &[args, &["--format", "json"]].concat());
+    let output = savor(dir, &[args, &["--format", "json"]].concat()).output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -217,7 +209,7 @@ fn what_a_search_writes_is_what_training_uses() {
     }
     assert_eq!(trained, tuned["train"]);
 
-    let table = savor(dir, &[&search[..], &["--write", "other.toml"]].concat());
+    let table = savor(dir, &[&search[..], &["--write", "other.toml"]].concat()).output().unwrap();
     let table = String::from_utf8(table.stdout).unwrap();
     assert!(table.contains("chosen: trial") && table.contains("other.toml"), "{table}");
     assert_eq!(json(dir, &["config", "show", "--config", "other.toml"])["train"], tuned["train"]);
@@ -229,7 +221,7 @@ fn a_configuration_that_cannot_be_written_to_is_refused_before_the_search() {
     let data = place.path().join("data");
     drop(world(&data));
     std::fs::write(data.join("savor.toml"), "train = { epochs = 3 }\n").unwrap();
-    let output = savor(place.path(), &["tune", "--trials", "1000"]);
+    let output = savor(place.path(), &["tune", "--trials", "1000"]).output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.code() == Some(1) && message.contains("--write"), "{message}");
 }

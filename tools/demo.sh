@@ -18,17 +18,16 @@ done
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 build_savor
 
-films="$CACHE/ml-100k"
 mapping="$REPO/tools/movielens.toml"
 export SAVOR_DATA="${SAVOR_DATA:-$CACHE/demo}"
 
 say "fetching MovieLens-100K"
-"$REPO/tools/fetch-movielens.sh" "$films"
+find_films ""
 
 say "importing into $SAVOR_DATA"
-"$SAVOR" import items "$films/ml-100k.item" --mapping "$mapping"
-"$SAVOR" import users "$films/ml-100k.user" --mapping "$mapping"
-"$SAVOR" import events "$films/ml-100k.inter" --mapping "$mapping"
+"$SAVOR" import items "$FILMS/ml-100k.item" --mapping "$mapping"
+"$SAVOR" import users "$FILMS/ml-100k.user" --mapping "$mapping"
+"$SAVOR" import events "$FILMS/ml-100k.inter" --mapping "$mapping"
 
 say "evaluating: trained on the first 80 % of the ratings, measured on the rest"
 "$SAVOR" evaluate

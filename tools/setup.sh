@@ -53,5 +53,12 @@ build_savor() {
     SAVOR="$CARGO_TARGET_DIR/release/savor"
 }
 
+# The folder of MovieLens-100K is in FILMS afterwards: the one given, or one in the cache folder, filled if need be.
+find_films() {
+    FILMS="${1:-$CACHE/ml-100k}"
+    [ -n "${1:-}" ] || "$REPO/tools/fetch-movielens.sh" "$FILMS" >&2
+    [ -f "$FILMS/ml-100k.inter" ] || die "$FILMS holds no ml-100k.inter: expected the MovieLens-100K files of RecBole"
+}
+
 install_missing_packages
 find_cargo

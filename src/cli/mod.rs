@@ -10,6 +10,7 @@ mod context;
 mod failure;
 mod files;
 mod liked;
+mod lines;
 mod logs;
 mod output;
 mod patch;

@@ -7,7 +7,8 @@ use super::args::Narrow;
 use super::context::Place;
 use super::failure::Failure;
 use super::remote::segment;
-use crate::engine::{Merged, Page, Stats};
+use crate::engine::{Merged, Page, SnapshotComparison, Stats};
+use crate::progress::Progress;
 use crate::record::{
     Answer, Event, Item, ListKind, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, SnapshotId, User,
 };
@@ -23,12 +24,32 @@ pub struct Active {
     pub active: SnapshotId,
 }
 
+#[derive(Serialize)]
+struct Queries {
+    queries: Vec<Query>,
+}
+
+#[derive(Deserialize)]
+struct Answers {
+    answers: Vec<Answer>,
+}
+
 impl Place {
     /// What should this user see next?
     pub fn recommend(&self, query: &Query) -> Result<Answer, Failure> {
         match self {
             Self::Here(engine) => Ok(engine.recommend(query)?),
             Self::There(remote) => remote.post("/v1/recommendations", query),
+        }
+    }
+
+    /// The same for many, in their order: up to [`LARGEST_PAGE`] at once.
+    pub fn recommend_many(&self, queries: Vec<Query>) -> Result<Vec<Answer>, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.recommend_many(&queries)?),
+            Self::There(remote) => {
+                Ok(remote.post::<_, Answers>("/v1/recommendations:batch", &Queries { queries })?.answers)
+            }
         }
     }
 
@@ -175,6 +196,19 @@ impl Place {
         }
     }
 
+    /// Holds two snapshots side by side on events that neither has seen.
+    pub fn compare(
+        &self,
+        a: SnapshotId,
+        b: SnapshotId,
+        progress: &dyn Progress,
+    ) -> Result<SnapshotComparison, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.compare_snapshots(a, b, progress)?),
+            Self::There(remote) => remote.get(&format!("/v1/snapshots/{a}/compare/{b}")),
+        }
+    }
+
     /// Puts a snapshot live.
     pub fn activate(&self, id: SnapshotId) -> Result<(), Failure> {
         match self {
@@ -196,6 +230,22 @@ impl Place {
         match self {
             Self::Here(engine) => Ok(engine.stats()?),
             Self::There(remote) => remote.get("/v1/stats"),
+        }
+    }
+}
+
+/// Every entry of a listing, page by page.
+pub fn each<T>(
+    page: impl Fn(Option<&str>) -> Result<Page<T>, Failure>,
+    mut entry: impl FnMut(&T) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut cursor: Option<String> = None;
+    loop {
+        let page = page(cursor.as_deref())?;
+        page.entries.iter().try_for_each(&mut entry)?;
+        match page.cursor {
+            Some(next) => cursor = Some(next),
+            None => return Ok(()),
         }
     }
 }

@@ -178,11 +178,13 @@ pub struct RecommendConfig {
     /// How many of a user's latest events shape a fold-in. All of them count as seen, and all shape the answer of a user
     /// whose events the snapshot has seen.
     pub history: usize,
+    /// Memory for the parts of filters that have been asked for, in MiB.
+    pub filter_cache_mib: usize,
 }
 
 impl Default for RecommendConfig {
     fn default() -> Self {
-        Self { popular_half_life: Span::days(30), history: 1_000 }
+        Self { popular_half_life: Span::days(30), history: 1_000, filter_cache_mib: 64 }
     }
 }
 

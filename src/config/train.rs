@@ -36,13 +36,14 @@ pub struct TrainConfig {
     pub solver: Solver,
     /// Steps in each pass of the solver `cg`; the others, `auto` among them, do not look at it.
     pub cg_steps: usize,
-    /// Epochs without a better metric on the validation part before factors count as learned; 0 goes through all epochs.
+    /// Epochs without a better metric on the validation part before factors count as learned, those of `bpr` and `softmax`
+    /// too; 0 goes through all epochs.
     pub patience: usize,
-    /// Whether factors begin from those of the active snapshot, which needs fewer epochs; the model then depends on
-    /// the one before it.
+    /// Whether factors begin from those of the active snapshot. They are then done when an epoch gains as little as the last
+    /// one of a training from the beginning, often after half of the epochs; the model then depends on the one before it.
     pub warm_start: bool,
-    /// γ of the loss: a pair weighs (users of its item / their mean)^−γ times its confidence; 0 leaves it as it is,
-    /// larger values give rare items more to say.
+    /// γ of the loss of factors: a pair weighs (users of its item / their mean)^−γ times its confidence; 0 leaves it as it
+    /// is, larger values give rare items more to say.
     pub item_frequency_exponent: f64,
     /// δ of the score: it is multiplied by (users of the item / their mean)^−δ; 0 leaves it as it is, larger values
     /// recommend rarer items.

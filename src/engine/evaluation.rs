@@ -222,7 +222,7 @@ pub(super) fn measure(
             }
             match trained.get_mut(place) {
                 Some(earlier) => earlier.train_seconds += train_seconds,
-                None => trained.push(Trained { name: name.clone(), train: settled, train_seconds, loss: last.get() }),
+                None => trained.push(Trained { name: name.clone(), train: settled, train_seconds, loss: last.loss() }),
             }
         }
     }

@@ -10,8 +10,8 @@ use crate::eval::Report;
 use crate::features::{Interactions, Log};
 use crate::progress::{Progress, Silent, Step};
 use crate::record::{SnapshotId, Timestamp};
-use crate::snapshot::{self, Draft, OfflineMetric};
-use crate::train::{self, TrainingData};
+use crate::snapshot::{self, Draft, Manifest, OfflineMetric};
+use crate::train::{self, TrainingData, Warm};
 
 impl Engine {
     /// Trains a snapshot and leaves it `validated`; [`Engine::activate_if`] lets it answer. Serving goes on meanwhile.
@@ -59,6 +59,7 @@ impl Engine {
                     // What was left to the data and took measuring is not measured again.
                     config.blend = settled.blend;
                     config.epochs = settled.epochs;
+                    (config.sgd.epochs, config.sgd.decay_epochs) = (settled.sgd.epochs, settled.sgd.decay_epochs);
                     config.patience = settled.patience;
                 }
                 Err(Error::NoData { missing, .. }) => {
@@ -73,27 +74,26 @@ impl Engine {
         let ratings = log.ratings().matrix(&interactions);
         drop(log);
         let last = LastLoss::new(progress);
-        let warm = config.warm_start.then(|| self.warm(&interactions)).flatten();
-        let data = TrainingData {
-            matrix: &interactions.matrix,
-            validation: &validation,
-            ratings: ratings.as_ref(),
-            warm: warm.as_deref(),
-        };
+        let before = config.warm_start.then(|| self.before(&interactions, &config)).flatten();
+        let warm = before.as_ref().map(|before| Warm { items: &before.items, enough: before.enough });
+        let data =
+            TrainingData { matrix: &interactions.matrix, validation: &validation, ratings: ratings.as_ref(), warm };
         let (model, settled) = train::train(&data, &config, &last)?;
-        draft.trained(settled, last.get());
+        draft.trained(settled, last.loss(), warm.and_then(|warm| warm.enough).or(last.gain()));
         let id = draft.id();
         snapshot::write(&inner.store, &inner.dir, draft, &interactions, &model, &inner.config.index, progress)?;
         inner.jobs.note_seen(id, seen);
         Ok(())
     }
 
-    /// The active snapshot's factors of the items that are to be learned.
-    fn warm(&self, interactions: &Interactions) -> Option<Vec<Option<Vec<f32>>>> {
+    /// What the active snapshot leaves to a training of `interactions` under these settings.
+    fn before(&self, interactions: &Interactions, config: &TrainConfig) -> Option<Before> {
         let live = self.inner.live.load_full()?;
         let snapshot = &live.snapshot;
         let fold_in = snapshot.fold_in();
-        if fold_in.mix().ratings.is_some() {
+        let Manifest { train, last_gain, .. } = snapshot.manifest();
+        // Those of other models are neither on this scale nor in principal axes.
+        if ![ModelKind::Blend, ModelKind::Ials].contains(&train.model) {
             return None;
         }
         let factors = |row: u32| {
@@ -101,7 +101,9 @@ impl Engine {
             let columns = snapshot.vectors().row(row as usize).iter().take(fold_in.mix().factors);
             columns.map(|value| value / scale).collect()
         };
-        Some(interactions.items.iter().map(|item| snapshot.row(*item).map(factors)).collect())
+        let items = interactions.items.iter().map(|item| snapshot.row(*item).map(factors)).collect();
+        let is_alike = train.model == config.model && train.epochs >= config.epochs;
+        Some(Before { items, enough: last_gain.filter(|_| is_alike) })
     }
 
     fn offline_metrics(
@@ -118,26 +120,42 @@ impl Engine {
     }
 }
 
-/// Passes every step on and keeps the last loss.
+/// Where a warm start begins and how far it goes.
+struct Before {
+    /// The factors of the items that are to be learned.
+    items: Vec<Option<Vec<f32>>>,
+    /// What the last epoch gained, if that training was as long as the one to come.
+    enough: Option<f64>,
+}
+
+/// Passes every step on and keeps the last two losses.
 pub(super) struct LastLoss<'a> {
     progress: &'a dyn Progress,
-    loss: Mutex<Option<f64>>,
+    losses: Mutex<(Option<f64>, Option<f64>)>,
 }
 
 impl<'a> LastLoss<'a> {
     pub(super) fn new(progress: &'a dyn Progress) -> Self {
-        Self { progress, loss: Mutex::new(None) }
+        Self { progress, losses: Mutex::default() }
     }
 
-    pub(super) fn get(&self) -> Option<f64> {
-        *lock(&self.loss)
+    /// After the last epoch.
+    pub(super) fn loss(&self) -> Option<f64> {
+        lock(&self.losses).1
+    }
+
+    /// The part of the loss by which the last epoch changed it, where there was one before.
+    fn gain(&self) -> Option<f64> {
+        let (before, last) = *lock(&self.losses);
+        before.zip(last).map(|(before, last)| (before - last).abs() / last).filter(|gain| gain.is_finite())
     }
 }
 
 impl Progress for LastLoss<'_> {
     fn report(&self, step: &Step) {
-        if let Step::Epoch { loss, .. } = step {
-            *lock(&self.loss) = Some(*loss);
+        if let Step::Epoch { epoch, loss, .. } = step {
+            let mut losses = lock(&self.losses);
+            *losses = (losses.1.filter(|_| *epoch > 1), Some(*loss));
         }
         self.progress.report(step);
     }

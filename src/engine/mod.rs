@@ -11,6 +11,7 @@ mod operations;
 mod options;
 mod questions;
 mod snapshots;
+mod spaces;
 mod tuned;
 mod tuning;
 mod writes;
@@ -65,6 +66,8 @@ struct Inner {
     catalog: RwLock<Catalog>,
     popular: RwLock<Popular>,
     spaces: RwLock<Spaces>,
+    /// Held while a space is read.
+    loading: Mutex<()>,
     freshness: Freshness,
     /// Held while snapshots are switched, exported, imported, removed or backed up.
     switching: Mutex<()>,
@@ -95,7 +98,7 @@ impl Engine {
         let weights = EventWeights::new(&config.events);
         let jobs = Jobs::open(&store)?;
         let view = store.view();
-        let catalog = Catalog::load(&view)?;
+        let catalog = Catalog::load(&view, &config.recommend)?;
         let popular = Popular::load(&view, &config, &weights)?;
         drop(view);
         let engine = Self {
@@ -108,6 +111,7 @@ impl Engine {
                 catalog: RwLock::new(catalog),
                 popular: RwLock::new(popular),
                 spaces: RwLock::new(Spaces::default()),
+                loading: Mutex::new(()),
                 freshness: Freshness::default(),
                 switching: Mutex::new(()),
                 training: Mutex::new(()),

@@ -44,7 +44,7 @@ impl Engine {
 
     /// Looks at everything that can be looked at without changing it: what `savor doctor` prints.
     pub fn check(&self) -> Result<Vec<Finding>> {
-        let mut findings = vec![self.check_counts()?];
+        let mut findings = vec![self.check_counts()?, self.check_item_index()?];
         let whole = |manifest: &Manifest| manifest.state != SnapshotState::Building;
         for manifest in self.snapshots()?.into_iter().filter(whole) {
             let check = format!("snapshot {}", manifest.id);
@@ -65,6 +65,19 @@ impl Engine {
             }
         });
         Ok(findings)
+    }
+
+    /// Reads every byte of every snapshot's index and compares the checksums; what a large one is spared when it is opened.
+    pub fn verify(&self) -> Result<Vec<Finding>> {
+        let whole = self.snapshots()?.into_iter().filter(|manifest| manifest.state != SnapshotState::Building);
+        let verify = |manifest: Manifest| {
+            let check = format!("checksums of snapshot {}", manifest.id);
+            match Snapshot::load(self.path(), manifest).and_then(|snapshot| snapshot.index().verify()) {
+                Ok(()) => Finding { check, ok: true, detail: "as they were written".into() },
+                Err(error) => Finding { check, ok: false, detail: format!("{error}; train again or roll back") },
+            }
+        };
+        Ok(whole.map(verify).collect())
     }
 
     /// Writes a consistent copy of everything, while reading and writing go on. `to` must not exist yet; it appears when
@@ -94,6 +107,16 @@ impl Engine {
         })?;
         let listed = snapshot.fold_in().parts().lists.nnz();
         Ok(format!("{items} items, {listed} entries in their lists, every checksum fits"))
+    }
+
+    /// Reads all items and compares them with the index that filters are answered from.
+    fn check_item_index(&self) -> Result<Finding> {
+        let (entries, ok) = self.inner.store.view().check_item_index()?;
+        let detail = match ok {
+            true => format!("{entries} entries, as the items say"),
+            false => format!("{entries} entries, not those of the items; restore a backup"),
+        };
+        Ok(Finding { check: "item index".into(), ok, detail })
     }
 
     /// Reads the whole log and compares it with the counters.

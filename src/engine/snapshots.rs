@@ -96,28 +96,58 @@ impl Engine {
     /// Loads what answered when the directory was last open, or the newest good one before it.
     pub(super) fn load_active(&self) -> Result<()> {
         let Some(active) = self.inner.store.active_snapshot()? else { return Ok(()) };
-        let candidates = self
-            .snapshots()?
-            .into_iter()
-            .filter(|manifest| manifest.id == active || (manifest.id < active && manifest.activated.is_some()));
+        self.load_from(|manifest| manifest.id == active || (manifest.id < active && manifest.activated.is_some()))?;
+        Ok(())
+    }
+
+    /// Loads the newest good one of these, if there is one.
+    fn load_from(&self, is_candidate: impl Fn(&Manifest) -> bool) -> Result<bool> {
+        let candidates = self.snapshots()?.into_iter().filter(is_candidate);
         for manifest in candidates {
             let id = manifest.id;
             match Snapshot::load(&self.inner.dir, manifest) {
                 Ok(snapshot) => {
                     let seen = self.seen_at_open(snapshot.manifest())?;
-                    self.inner.live.store(Some(Arc::new(Live { snapshot, seen })));
-                    return Ok(());
+                    self.go_live(Live { snapshot, seen });
+                    return Ok(true);
                 }
                 Err(error) => {
                     tracing::error!(snapshot = id.0, %error, "cannot load the snapshot, trying the one before")
                 }
             }
         }
-        tracing::error!(
-            snapshot = active.0,
-            "no snapshot can be loaded; answers are popular items until the next training"
-        );
-        Ok(())
+        tracing::error!("no snapshot can be loaded; answers are popular items until the next training");
+        Ok(false)
+    }
+
+    /// Answers come from this one from now on. What is too large to be verified beforehand is verified meanwhile; if it turns
+    /// out to be damaged, the newest good one before it takes over.
+    fn go_live(&self, live: Live) {
+        let live = Arc::new(live);
+        self.inner.live.store(Some(Arc::clone(&live)));
+        if live.snapshot.index().is_verified() {
+            return;
+        }
+        let inner = Arc::downgrade(&self.inner);
+        let verify = move || {
+            let Err(error) = live.snapshot.index().verify() else { return };
+            let id = live.snapshot.manifest().id;
+            tracing::error!(snapshot = id.0, %error, "the snapshot that answers is damaged, trying the one before");
+            let Some(inner) = inner.upgrade() else { return };
+            let engine = Engine { inner };
+            let _switching = lock(&engine.inner.switching);
+            let is_still_live = engine.inner.live.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, &live));
+            if is_still_live {
+                match engine.load_from(|manifest| manifest.id < id && manifest.activated.is_some()) {
+                    Ok(true) => {}
+                    Ok(false) => engine.inner.live.store(None),
+                    Err(error) => tracing::error!(%error, "the snapshots cannot be read"),
+                }
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("savor-verify".into()).spawn(verify) {
+            tracing::warn!(%error, "the snapshot that answers is not verified; run `savor doctor --verify`");
+        }
     }
 
     /// The switch itself: load and check first, make it durable, then swap one pointer.
@@ -135,7 +165,7 @@ impl Engine {
         manifests.extend(active.map(|m| (m.id.0, Manifest { state: SnapshotState::Retired, ..m })));
         self.inner.store.set_active_snapshot(id, &manifests)?;
         let seen = self.inner.jobs.seen(id).map_or(Seen::Nothing, Seen::Until);
-        self.inner.live.store(Some(Arc::new(Live { snapshot, seen })));
+        self.go_live(Live { snapshot, seen });
         tracing::info!(snapshot = id.0, "snapshot active");
         self.retain()
     }

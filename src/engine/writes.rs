@@ -95,6 +95,7 @@ impl Engine {
         if let Some(id) = deleted {
             write(&self.inner.catalog).remove(id);
             write(&self.inner.spaces).remove(id);
+            self.tend_spaces();
         }
         Ok(deleted.is_some())
     }
@@ -192,12 +193,13 @@ impl Engine {
                 }
             }
         }
+        self.tend_spaces();
         Ok(())
     }
 
     pub(super) fn reload_catalog(&self) -> Result<()> {
         let mut catalog = write(&self.inner.catalog);
-        *catalog = Catalog::load(&self.inner.store.view())?;
+        *catalog = Catalog::load(&self.inner.store.view(), &self.inner.config.recommend)?;
         Ok(())
     }
 }

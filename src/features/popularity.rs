@@ -52,15 +52,31 @@ impl Popularity {
     /// The most popular items for which `allows` holds, the best first, ties by dense id. `allows` is asked only about
     /// items that would enter the list. One pass over all items.
     pub fn top(&self, limit: usize, now: Timestamp, allows: impl Fn(ItemId) -> bool) -> Vec<(ItemId, f64)> {
+        self.best(limit, now, (0..self.scores.len() as u32).map(ItemId::new), allows)
+    }
+
+    /// The most popular of these items, the best first, ties by dense id.
+    pub fn top_of(&self, limit: usize, now: Timestamp, items: impl Iterator<Item = ItemId>) -> Vec<(ItemId, f64)> {
+        self.best(limit, now, items, |_| true)
+    }
+
+    fn best(
+        &self,
+        limit: usize,
+        now: Timestamp,
+        items: impl Iterator<Item = ItemId>,
+        allows: impl Fn(ItemId) -> bool,
+    ) -> Vec<(ItemId, f64)> {
         if limit == 0 {
             return Vec::new();
         }
         let mut best: BinaryHeap<Reverse<(Ordered, Reverse<u32>)>> = BinaryHeap::with_capacity(limit + 1);
-        for (id, score) in self.scores.iter().enumerate().filter(|(_, score)| **score > 0.0) {
-            let id = id as u32;
-            let entry = Reverse((Ordered(*score), Reverse(id)));
+        for item in items {
+            let score = self.scores.get(item.index()).copied().unwrap_or(0.0);
+            let entry = Reverse((Ordered(score), Reverse(item.get())));
             let is_full = best.len() == limit;
-            if (is_full && best.peek().is_some_and(|worst| *worst <= entry)) || !allows(ItemId::new(id)) {
+            let is_beaten = is_full && best.peek().is_some_and(|worst| *worst <= entry);
+            if score <= 0.0 || is_beaten || !allows(item) {
                 continue;
             }
             if is_full {

@@ -1,5 +1,6 @@
-//! An index as one file: written beside its place, synced, then renamed into it; at open mapped, and verified once, whole,
-//! so that search may trust every offset and row number in it. No byte of the file is outside a checksum.
+//! An index as one file: written beside its place, synced, then renamed into it; at open mapped, and checked, so that search
+//! may trust every offset and row number in it. No byte of the file is outside a checksum. Those of a large file are compared
+//! later: a wrong number in its vectors or codes makes a wrong answer and nothing worse, and reading all of it takes time.
 //!
 //! ```text
 //! 0   magic "SAVORIX\0"            8 bytes
@@ -16,30 +17,36 @@
 //! ```
 //!
 //! All numbers are little-endian. Section kinds: 1 plan (JSON), 2 vectors (f32 `[n, dim]`), 3 norms (f32 `[n]`), 4 order (u32
-//! `[n]`, inner product only); and where there is a graph 5 shape (u32 `[4]`), 6 links (u32 `[n, degree]`), 7 places,
-//! 8 below and 9 links of the upper layers, 10 rows by place (u32 `[n]`), 11 coded vectors (`[n, stride]` bytes, see `codes`)
-//! and 12 their mean (f32 `[dim]`, squared distance only).
+//! `[n]`, inner product only); of the sieve 10 shape (u32 `[3]`), 11 axes (f32), 12 lead (u8), 13 bounds (f32), 14 codes (u8), 15
+//! bounds of the codes (f32), 16 shift (f32) (see `sieve`); and where there is a graph 5 shape (u32 `[4]`), 6 links (u32
+//! `[n, degree]`), 7 places, 8 below and 9 links of the upper layers, 17 rows by place (u32 `[n]`), 18 coded vectors
+//! (`[n, stride]` bytes, see `codes`) and 19 their mean (f32 `[dim]`, squared distance only). Version 1 had no sieve and a graph
+//! of another form: a sieve is made when such a file is opened, and answers.
 
 #![allow(unsafe_code)] // The file is mapped into memory.
 
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memmap2::Mmap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codes::{Codes, LONGEST, stride};
 use super::graph::Graph;
-use super::plan::IndexPlan;
+use super::plan::{IndexKind, IndexPlan};
 use super::section::{Number, Section};
+use super::sieve::{PANEL, Sieve, Working};
 use super::space::Space;
 use crate::config::Metric;
 use crate::error::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"SAVORIX\0";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// From this version on a file has a sieve.
+const SIEVED: u32 = 2;
 const ALIGNMENT: usize = 64;
 const FIXED: usize = 48;
 const ENTRY: usize = 32;
@@ -53,18 +60,32 @@ const LINKS: u32 = 6;
 const UPPER_PLACES: u32 = 7;
 const UPPER_BELOW: u32 = 8;
 const UPPER_LINKS: u32 = 9;
-const PLACED: u32 = 10;
-const CODES: u32 = 11;
-const CENTRE: u32 = 12;
+const SIEVE: u32 = 10;
+const AXES: u32 = 11;
+const LEAD: u32 = 12;
+const BOUNDS: u32 = 13;
+const CODES: u32 = 14;
+const CODE_BOUNDS: u32 = 15;
+const SHIFT: u32 = 16;
+const PLACED: u32 = 17;
+const RECORDS: u32 = 18;
+const CENTRE: u32 = 19;
 
 /// Writes an index to `path`; whatever was there is replaced at once, or not at all.
-pub(super) fn write(path: &Path, space: &Space, graph: Option<&Graph>, plan: &IndexPlan) -> Result<()> {
+pub(super) fn write(path: &Path, space: &Space, sieve: &Sieve, graph: Option<&Graph>, plan: &IndexPlan) -> Result<()> {
     let plan = serde_json::to_vec(plan).map_err(|error| Error::corrupt("the plan of an index", error.to_string()))?;
     let mut sections: Vec<(u32, &[u8])> = vec![
         (PLAN, &plan),
         (VECTORS, space.vectors.as_bytes()),
         (NORMS, space.norms.as_bytes()),
-        (ORDER, space.order.as_bytes()),
+        (ORDER, sieve.order.as_bytes()),
+        (SIEVE, sieve.shape.as_bytes()),
+        (AXES, sieve.axes.as_bytes()),
+        (LEAD, sieve.lead.as_bytes()),
+        (BOUNDS, sieve.bounds.as_bytes()),
+        (CODES, sieve.codes.as_bytes()),
+        (CODE_BOUNDS, sieve.code_bounds.as_bytes()),
+        (SHIFT, sieve.shift.as_bytes()),
     ];
     if let Some(graph) = graph {
         sections.extend([
@@ -74,7 +95,7 @@ pub(super) fn write(path: &Path, space: &Space, graph: Option<&Graph>, plan: &In
             (UPPER_BELOW, graph.upper_below.as_bytes()),
             (UPPER_LINKS, graph.upper_links.as_bytes()),
             (PLACED, graph.rows.as_bytes()),
-            (CODES, graph.codes.records.as_bytes()),
+            (RECORDS, graph.codes.records.as_bytes()),
             (CENTRE, graph.codes.centre.as_bytes()),
         ]);
     }
@@ -145,14 +166,63 @@ fn aligned(at: usize) -> usize {
     at.next_multiple_of(ALIGNMENT)
 }
 
-/// Maps and verifies the index at `path`. The file must not be written to while it is open; [`write`] never does.
-pub(super) fn open(path: &Path) -> Result<(Space, Option<Graph>, IndexPlan)> {
+/// What is in a file.
+pub(super) struct Contents {
+    pub space: Space,
+    pub sieve: Sieve,
+    pub graph: Option<Graph>,
+    pub plan: IndexPlan,
+    pub sums: Sums,
+}
+
+/// The checksums of an open file.
+pub(super) struct Sums {
+    path: PathBuf,
+    map: Arc<Mmap>,
+    sections: Vec<Entry>,
+    /// Whether all have been compared.
+    pub are_right: AtomicBool,
+}
+
+/// Where a section lies, and its checksum.
+#[derive(Clone, Copy)]
+struct Entry {
+    kind: u32,
+    offset: usize,
+    length: usize,
+    sum: u64,
+}
+
+impl Sums {
+    /// Compares them all. Error: `Corrupt`, with the file and the section.
+    pub fn verify(&self) -> Result<()> {
+        self.sections
+            .iter()
+            .try_for_each(|entry| entry.verify(&self.map))
+            .map_err(|reason| damaged(&self.path, &reason))?;
+        self.are_right.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Entry {
+    fn verify(&self, map: &[u8]) -> std::result::Result<(), String> {
+        let bytes = map.get(self.offset..self.offset + self.length).unwrap_or_default();
+        if xxh3_64(bytes) == self.sum { Ok(()) } else { Err(format!("the checksum of section {} is wrong", self.kind)) }
+    }
+}
+
+fn damaged(path: &Path, reason: &str) -> Error {
+    let what = format!("index file {}", path.display());
+    Error::corrupt(what, format!("{reason}; build the index again or restore the file"))
+}
+
+/// Maps and checks the index at `path`; its checksums too, unless the file is larger than `most` bytes. The file must not be
+/// written to while it is open; [`write`] never does.
+pub(super) fn open(path: &Path, most: u64) -> Result<Contents> {
     let file = File::open(path).map_err(Error::io(path))?;
     let length = file.metadata().map_err(Error::io(path))?.len();
-    let damaged = |reason: String| {
-        let what = format!("index file {}", path.display());
-        Error::corrupt(what, format!("{reason}; build the index again or restore the file"))
-    };
+    let damaged = |reason: String| damaged(path, &reason);
     if length < (FIXED + 8) as u64 {
         return Err(damaged(format!("it has {length} bytes, which is too short for its header")));
     }
@@ -166,21 +236,32 @@ pub(super) fn open(path: &Path) -> Result<(Space, Option<Graph>, IndexPlan)> {
     if version > VERSION {
         return Err(Error::NewerFormat { path: path.to_path_buf(), found: version, supported: VERSION });
     }
-    Opened::read(&map).map_err(damaged)
+    let (opened, version) = Opened::read(&map).map_err(damaged)?;
+    if length <= most {
+        opened.sections.iter().try_for_each(|entry| entry.verify(&map)).map_err(damaged)?;
+    }
+    let (space, graph, plan) = opened.contents(version).map_err(damaged)?;
+    let sieve = match version {
+        SIEVED.. => opened.sieve(&space).map_err(damaged)?,
+        _ => Sieve::new(&space, None)?,
+    };
+    let sections = opened.sections;
+    let sums = Sums { path: path.to_path_buf(), map, sections, are_right: AtomicBool::new(length <= most) };
+    Ok(Contents { space, sieve, graph, plan, sums })
 }
 
-/// The verified header: where each section lies.
-struct Opened<'a> {
-    map: &'a Arc<Mmap>,
-    sections: Vec<(u32, usize, usize)>,
+/// A file whose header is right: where each section lies.
+struct Opened {
+    map: Arc<Mmap>,
+    sections: Vec<Entry>,
 }
 
-impl<'a> Opened<'a> {
-    fn read(map: &'a Arc<Mmap>) -> std::result::Result<(Space, Option<Graph>, IndexPlan), String> {
+impl Opened {
+    /// The file, and its format version.
+    fn read(map: &Arc<Mmap>) -> std::result::Result<(Self, u32), String> {
         let short = || "it ends within its header".to_string();
-        if u32_at(map, 8) != Some(VERSION) {
-            return Err("its format version is 0, which never was".into());
-        }
+        let version =
+            u32_at(map, 8).filter(|version| *version > 0).ok_or("its format version is 0, which never was")?;
         let count = u32_at(map, 40).ok_or_else(short)? as usize;
         let header = u32_at(map, 12).ok_or_else(short)? as usize;
         if count > 64 || header != header_length(count) {
@@ -207,17 +288,19 @@ impl<'a> Opened<'a> {
             if map[at..offset].iter().any(|byte| *byte != 0) {
                 return Err(format!("there is something between its sections, before section {kind}"));
             }
-            if u64_at(map, entry + 24) != Some(xxh3_64(&map[offset..end])) {
-                return Err(format!("the checksum of section {kind} is wrong"));
-            }
-            sections.push((kind, offset, length));
+            let sum = u64_at(map, entry + 24).ok_or_else(short)?;
+            sections.push(Entry { kind, offset, length, sum });
             at = end;
         }
         if at != map.len() {
             return Err("there is something after its last section".into());
         }
+        Ok((Self { map: Arc::clone(map), sections }, version))
+    }
 
-        let opened = Self { map, sections };
+    fn contents(&self, version: u32) -> std::result::Result<(Space, Option<Graph>, IndexPlan), String> {
+        let map = &self.map;
+        let short = || "it ends within its header".to_string();
         let metric = match u32_at(map, 16) {
             Some(0) => Metric::Dot,
             Some(1) => Metric::Cosine,
@@ -226,14 +309,19 @@ impl<'a> Opened<'a> {
         };
         let dim = u32_at(map, 20).ok_or_else(short)? as usize;
         let rows = usize_at(map, 24).ok_or_else(short)?;
-        let space = opened.space(metric, dim, rows)?;
-        let graph = match opened.find(SHAPE) {
-            Some(_) => Some(opened.graph(rows, dim, metric)?),
+        let space = self.space(metric, dim, rows)?;
+        let graph = match self.find(SHAPE).filter(|_| version >= SIEVED) {
+            Some(_) => Some(self.graph(rows, dim, metric)?),
             None => None,
         };
-        let (offset, length) = opened.find(PLAN).ok_or("its plan is missing")?;
-        let plan =
-            serde_json::from_slice(&map[offset..offset + length]).map_err(|error| format!("its plan: {error}"))?;
+        let plan = self.find(PLAN).ok_or("its plan is missing")?;
+        plan.verify(map)?;
+        let bytes = &map[plan.offset..plan.offset + plan.length];
+        let mut plan: IndexPlan = serde_json::from_slice(bytes).map_err(|error| format!("its plan: {error}"))?;
+        if graph.is_none() && plan.kind == IndexKind::Hnsw {
+            plan.kind = IndexKind::Exact;
+            plan.why = "the graph is of an older form; the next build makes a new one".into();
+        }
         Ok((space, graph, plan))
     }
 
@@ -242,33 +330,41 @@ impl<'a> Opened<'a> {
             return Err(format!("it claims {rows} vectors of {dim} values"));
         }
         let values = rows.checked_mul(dim).ok_or("it claims more vectors than memory has addresses")?;
-        let space = Space {
-            metric,
-            dim,
-            vectors: self.section(VECTORS, values)?,
-            norms: self.section(NORMS, rows)?,
-            order: self.section(ORDER, if metric == Metric::Dot { rows } else { 0 })?,
-        };
+        let space = Space { metric, dim, vectors: self.section(VECTORS, values)?, norms: self.section(NORMS, rows)? };
         let norms = space.norms.as_slice();
         if norms.iter().any(|norm| !norm.is_finite() || *norm < 0.0) {
             return Err("a norm is not one".into());
         }
-        let order = space.order.as_slice();
-        let mut seen = fixedbitset::FixedBitSet::with_capacity(rows);
-        if order.iter().any(|row| *row as usize >= rows || seen.put(*row as usize)) {
-            return Err("its order does not name every row once".into());
-        }
-        if order.windows(2).any(|pair| norms[pair[0] as usize] < norms[pair[1] as usize]) {
-            return Err("its order is not that of the norms".into());
-        }
         Ok(space)
+    }
+
+    fn sieve(&self, space: &Space) -> std::result::Result<Sieve, String> {
+        let (rows, dim) = (space.len(), space.dim);
+        let shape: Section<u32> = self.section(SIEVE, 3)?;
+        let lead = shape.as_slice()[0] as usize;
+        let turned = self.find(AXES).is_some_and(|entry| entry.length > 0);
+        let places = rows.div_ceil(PANEL) * PANEL;
+        let many =
+            |count: usize, each: usize| count.checked_mul(each).ok_or("it claims more than memory has addresses");
+        let sieve = Sieve {
+            shape,
+            order: self.section(ORDER, if space.metric == Metric::Dot { rows } else { 0 })?,
+            axes: self.section(AXES, if turned { many(lead, dim)? } else { 0 })?,
+            lead: self.section(LEAD, many(places, lead)?)?,
+            bounds: self.section(BOUNDS, many(places, 4)?)?,
+            codes: self.section(CODES, if turned { many(rows, dim)? } else { 0 })?,
+            code_bounds: self.section(CODE_BOUNDS, if turned { many(rows, 2)? } else { 0 })?,
+            shift: self.section(SHIFT, if space.metric == Metric::L2 { places } else { 0 })?,
+            working: Working::default(),
+        };
+        sieve.check(space)?;
+        Ok(sieve)
     }
 
     fn graph(&self, rows: usize, dim: usize, metric: Metric) -> std::result::Result<Graph, String> {
         let shape: Section<u32> = self.section(SHAPE, 4)?;
         let (degree, upper_degree) = (shape.as_slice()[0] as usize, shape.as_slice()[1] as usize);
-        let (_, upper_bytes) = self.find(UPPER_PLACES).ok_or("section 7 is missing")?;
-        let slots = upper_bytes / size_of::<u32>();
+        let slots = self.find(UPPER_PLACES).ok_or("section 7 is missing")?.length / size_of::<u32>();
         let bytes =
             stride(dim).checked_mul(rows).filter(|_| dim < LONGEST).ok_or("its vectors are too long for a graph")?;
         let graph = Graph {
@@ -276,7 +372,7 @@ impl<'a> Opened<'a> {
             rows: self.section(PLACED, rows)?,
             codes: Codes {
                 dim,
-                records: self.section(CODES, bytes)?,
+                records: self.section(RECORDS, bytes)?,
                 centre: self.section(CENTRE, if metric == Metric::L2 { dim } else { 0 })?,
             },
             links: self.section(LINKS, rows.checked_mul(degree).ok_or("its graph is too large")?)?,
@@ -288,17 +384,17 @@ impl<'a> Opened<'a> {
         Ok(graph)
     }
 
-    fn find(&self, kind: u32) -> Option<(usize, usize)> {
-        self.sections.iter().find(|section| section.0 == kind).map(|(_, offset, length)| (*offset, *length))
+    fn find(&self, kind: u32) -> Option<Entry> {
+        self.sections.iter().find(|entry| entry.kind == kind).copied()
     }
 
     /// The section of this kind, which must hold `count` numbers.
     fn section<T: Number>(&self, kind: u32, count: usize) -> std::result::Result<Section<T>, String> {
-        let (offset, length) = self.find(kind).ok_or_else(|| format!("section {kind} is missing"))?;
+        let Entry { offset, length, .. } = self.find(kind).ok_or_else(|| format!("section {kind} is missing"))?;
         if count.checked_mul(size_of::<T>()) != Some(length) {
             return Err(format!("section {kind} has {length} bytes where {count} numbers are due"));
         }
-        Section::mapped(self.map, offset, length).ok_or_else(|| format!("section {kind} is out of place"))
+        Section::mapped(&self.map, offset, length).ok_or_else(|| format!("section {kind} is out of place"))
     }
 }
 

@@ -6,6 +6,7 @@
 //! Scores are exact f32 whatever found them, larger is better under every metric, and equal scores stand in the order of
 //! their rows.
 
+mod ask;
 mod codes;
 mod file;
 mod freeze;
@@ -14,23 +15,31 @@ mod graph;
 mod grow;
 mod kernel;
 mod link;
+mod listed;
 mod plan;
 mod refine;
-mod scan;
 mod section;
+mod segments;
+mod sieve;
 mod space;
 mod top;
 mod visited;
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use rayon::prelude::*;
 
 use graph::{Breadth, Graph};
-use space::{Probe, Space};
+use sieve::Sieve;
+use space::Space;
 use visited::Pool;
 
 pub use crate::config::Metric;
 pub use crate::linalg::Rows;
+pub use ask::{Allow, Ask, Listed};
 pub use plan::{GraphForm, IndexKind, IndexPlan, Sampled, Trial};
+pub use segments::{Copied, Frozen, Segments};
 pub use top::Hit;
 
 use crate::config::IndexConfig;
@@ -40,9 +49,12 @@ use crate::progress::Progress;
 /// An immutable index over vectors of one length. `Send + Sync`; searches run side by side.
 pub struct VectorIndex {
     space: Space,
+    sieve: Sieve,
     graph: Option<Graph>,
     plan: IndexPlan,
     visited: Pool,
+    /// Of the file that it was opened from.
+    sums: Option<file::Sums>,
 }
 
 impl VectorIndex {
@@ -59,34 +71,57 @@ impl VectorIndex {
         progress: &dyn Progress,
     ) -> Result<Self> {
         let space = Space::new(rows, metric)?;
-        let (graph, plan) = plan::choose(&space, config, queries, progress)?;
-        Ok(Self { space, graph, plan, visited: Pool::default() })
+        let sieve = Sieve::new(&space, queries)?;
+        let (graph, plan) = plan::choose(&space, &sieve, config, queries, progress)?;
+        Ok(Self { space, sieve, graph, plan, visited: Pool::default(), sums: None })
     }
 
     /// Writes the index to `path`, all or nothing: beside it first, synced, then renamed.
     pub fn write(&self, path: &Path) -> Result<()> {
-        file::write(path, &self.space, self.graph.as_ref(), &self.plan)
+        file::write(path, &self.space, &self.sieve, self.graph.as_ref(), &self.plan)
     }
 
-    /// Maps the index at `path` and verifies it whole. Errors: `Corrupt` for a file that is damaged, cut short or no index,
-    /// `NewerFormat`, `Io`; each names the file.
+    /// Maps the index at `path` and checks it, all of it up to 256 MiB. Of a larger file the structure is checked, as far as
+    /// search relies on it, and the checksums of its vectors and codes are left to [`verify`](Self::verify).
+    ///
+    /// Errors: `Corrupt` for a file that is damaged, cut short or no index, `NewerFormat`, `Io`; each names the file.
     pub fn open(path: &Path) -> Result<Self> {
-        let (space, graph, plan) = file::open(path)?;
-        Ok(Self { space, graph, plan, visited: Pool::default() })
+        let file::Contents { space, sieve, graph, plan, sums } = file::open(path, LARGE)?;
+        Ok(Self { space, sieve, graph, plan, visited: Pool::default(), sums: Some(sums) })
     }
 
-    /// The `k` rows nearest to `query` among those that `allow` lets through, best first, equal scores by row; fewer if there
-    /// are not as many. `allow` is asked lazily, only about rows that would enter the list (of candidates, for a graph).
+    /// Compares all checksums of the file that this index was opened from. Reads all of it. Error: `Corrupt`, with the file.
+    pub fn verify(&self) -> Result<()> {
+        self.sums.as_ref().map_or(Ok(()), file::Sums::verify)
+    }
+
+    /// Whether all of the file has been verified; an index in memory needs no more.
+    pub fn is_verified(&self) -> bool {
+        self.sums.as_ref().is_none_or(|sums| sums.are_right.load(Ordering::Relaxed))
+    }
+
+    /// The `k` rows nearest to `query` among those that `allow` lets through: [`answer`](Self::answer), with nothing else.
+    pub fn search(&self, query: &[f32], k: usize, allow: &dyn Allow) -> Vec<Hit> {
+        self.answer(query, Ask::best(k).allow(allow))
+    }
+
+    /// The rows nearest to `query` that `ask` wants, best first, equal scores by row; fewer if there are not as many.
     ///
     /// A query that [`check`](Self::check) refuses finds nothing. Under the cosine a zero vector scores 0 with every other.
     ///
-    /// Costs one pass over the vectors at most, or a walk through the graph; a walk that a narrow filter makes long is given
-    /// up for the pass, so that narrow filters lose no recall.
-    pub fn search(&self, query: &[f32], k: usize, allow: &dyn Fn(u32) -> bool) -> Vec<Hit> {
-        if k == 0 || self.check(query).is_err() {
+    /// Costs one pass over the codes of the vectors at most, or a walk through the graph; a walk that a narrow filter makes
+    /// long is given up for the pass, so that narrow filters lose no recall.
+    pub fn answer(&self, query: &[f32], ask: Ask<'_>) -> Vec<Hit> {
+        if ask.k == 0 || ask.within.is_some_and(|rows| rows.is_empty()) || self.check(query).is_err() {
             return Vec::new();
         }
-        self.walk(query, k, allow).unwrap_or_else(|| scan::scan(&self.space, query, k, allow).hits)
+        match (&self.graph, ask.listed) {
+            (Some(graph), None) => self.walk_or_scan(graph, query, ask),
+            (Some(graph), Some(listed)) => {
+                listed::answer(&self.space.probe(query), ask, listed, |ask| self.walk_or_scan(graph, query, ask))
+            }
+            (None, _) => self.sieve.search(&self.space, query, ask).hits,
+        }
     }
 
     /// The `k` nearest rows found by a walk through the graph that keeps `ef` candidates, at least `k`, whatever the plan says;
@@ -99,26 +134,50 @@ impl VectorIndex {
         walked.map(|walked| walked.hits)
     }
 
-    /// By the graph, if there is one and it is the better way.
-    fn walk(&self, query: &[f32], k: usize, allow: &dyn Fn(u32) -> bool) -> Option<Vec<Hit>> {
-        let graph = self.graph.as_ref()?;
+    /// The answers to many queries, `[n, dim]`, in their order: those that are scanned for share the way through the
+    /// vectors, and all processors take part. `ask` says what is wanted of each.
+    pub fn answer_many<'a>(&self, queries: Rows<'_>, ask: impl Fn(usize) -> Ask<'a> + Sync) -> Vec<Vec<Hit>> {
+        // Each query with scores from elsewhere has a number for every row.
+        let most = (SHARED_MEMORY / (4 * self.space.len().max(1))).clamp(1, TOGETHER);
+        let together = |first: usize| -> Vec<Vec<Hit>> {
+            let each = first..queries.len().min(first + most);
+            if self.graph.is_some() {
+                return each.map(|at| self.answer(queries.row(at), ask(at))).collect();
+            }
+            let asked: Vec<(&[f32], Ask<'_>)> = each.map(|at| (queries.row(at), ask(at))).collect();
+            self.sieve.search_many(&self.space, &asked).into_iter().map(|scanned| scanned.hits).collect()
+        };
+        let firsts: Vec<usize> = (0..queries.len()).step_by(most).collect();
+        let answers: Vec<Vec<Vec<Hit>>> = firsts.into_par_iter().map(together).collect();
+        answers.into_iter().flatten().collect()
+    }
+
+    fn walk_or_scan(&self, graph: &Graph, query: &[f32], ask: Ask<'_>) -> Vec<Hit> {
+        self.walk(graph, query, ask).unwrap_or_else(|| self.sieve.search(&self.space, query, ask).hits)
+    }
+
+    /// By the graph, if it is the better way.
+    fn walk(&self, graph: &Graph, query: &[f32], ask: Ask<'_>) -> Option<Vec<Hit>> {
+        let k = ask.k;
         let ef = self.plan.ef.max(k.saturating_mul(2));
-        if ef as f64 * plan::STEP_COST >= self.plan.scanned {
+        let mut worth = self.plan.steps_of_a_scan();
+        if let Some(rows) = ask.within {
+            // Matches can be looked at one by one, and a walk takes longer the fewer of what it meets are matches.
+            worth = worth.min(rows.len() as f64);
+            if self.plan.visited * self.space.len() as f64 > worth * rows.len() as f64 {
+                return None;
+            }
+        }
+        if ef as f64 >= worth {
             return None;
         }
         // As long as a walk costs less than the scan it may replace; and well beyond what walks without a filter took.
         let usual = self.plan.visited as usize;
-        let budget = ((self.plan.scanned / plan::STEP_COST) as usize).max(3 * usual);
-        let breadth = Breadth { k, ef, budget, usual };
+        let breadth = Breadth { k, ef, budget: (worth as usize).max(3 * usual), usual };
         let probe = self.space.probe(query);
-        let walked = self.visited.with(|walker| graph.walk(&probe, breadth, walker, allow));
+        let allow = |row: u32| ask.allows(row);
+        let walked = self.visited.with(|walker| graph.walk(&probe, breadth, walker, &allow));
         walked.map(|walked| walked.hits)
-    }
-
-    /// Scores of single rows for one query, the same as [`search`](Self::search) gives; `None` for a query that
-    /// [`check`](Self::check) refuses.
-    pub fn scorer(&self, query: &[f32]) -> Option<Scorer<'_>> {
-        self.check(query).ok().map(|()| Scorer { probe: self.space.probe(query), rows: self.space.len() as u32 })
     }
 
     /// Checks that a query may be asked: as many values as the vectors have, all finite, not beyond 9·10¹⁸ in length.
@@ -148,24 +207,12 @@ impl VectorIndex {
     }
 }
 
-/// One query against the rows of an index.
-pub struct Scorer<'a> {
-    probe: Probe<'a>,
-    rows: u32,
-}
-
-impl Scorer<'_> {
-    /// The score of a row; `None` past the end.
-    pub fn score(&self, row: u32) -> Option<f32> {
-        (row < self.rows).then(|| self.probe.hit(row).score)
-    }
-
-    /// No row with a score above this one, found by the lengths of the vectors and without reading them (inner product
-    /// only; infinite under other metrics and past the end).
-    pub fn bound(&self, row: u32) -> f32 {
-        if row < self.rows { self.probe.bound_of(row) } else { f32::INFINITY }
-    }
-}
+/// Bytes of a file that is verified whole when it is opened: some 30 ms.
+const LARGE: u64 = 256 << 20;
+/// Queries that share a pass: their thresholds and codes stay in the cache beside a few panels.
+const TOGETHER: usize = 32;
+/// Bytes that they may take beside that.
+const SHARED_MEMORY: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests;

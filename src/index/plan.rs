@@ -2,15 +2,18 @@
 //! keeps the one that reaches the wanted recall at least cost, and writes down what it saw. Where none does, or none is
 //! worth it, the exact scan serves.
 
+use std::time::{Duration, Instant};
+
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ask::Ask;
 use super::codes::LONGEST;
 use super::frontier::PLACES;
 use super::graph::{Breadth, Graph};
 use super::grow::{Meter, grow};
-use super::scan::scan;
+use super::sieve::Sieve;
 use super::space::Space;
 use super::top::Hit;
 use super::visited::Pool;
@@ -32,10 +35,22 @@ pub struct IndexPlan {
     pub recall: f64,
     /// The recall that was wanted.
     pub wanted: f64,
-    /// Vectors that the answer to one query scores, on average over the sample; for the exact scan without a sample, all.
+    /// Vectors that the answer to one query looks at, on average over the sample; for the exact scan without a sample, all.
     pub visited: f64,
     /// The same for the exact scan, which stops early where norms differ.
     pub scanned: f64,
+    /// Of those, vectors that the exact scan had to score in f32, as their codes did not rule them out.
+    #[serde(default)]
+    pub scored: f64,
+    /// Leading dimensions by which the exact scan looks at a vector first.
+    #[serde(default)]
+    pub lead: usize,
+    /// Microseconds that the exact scan takes for a query, on one thread; none if it was not measured.
+    #[serde(default)]
+    pub scan_us: Option<f64>,
+    /// Microseconds to score one vector out of turn; none if it was not measured.
+    #[serde(default)]
+    pub score_us: Option<f64>,
     /// Queries measured; 0 if there was nothing to choose.
     pub sample: usize,
     /// What the queries were.
@@ -44,6 +59,18 @@ pub struct IndexPlan {
     pub trials: Vec<Trial>,
     /// The reason for the choice, for a human reader.
     pub why: String,
+}
+
+impl IndexPlan {
+    /// Vectors that a walk scores in the time of a scan.
+    pub(super) fn steps_of_a_scan(&self) -> f64 {
+        let chosen = self.trials.iter().find(|trial| Some(trial.form) == self.form);
+        match (self.scan_us, chosen) {
+            (Some(scan_us), Some(trial)) if trial.us > 0.0 => scan_us / trial.us * trial.visited,
+            // Of an index built before times were taken: a step cost some six vectors of a scan then.
+            _ => self.scanned / 6.0,
+        }
+    }
 }
 
 /// The structure that answers.
@@ -87,13 +114,12 @@ pub struct Trial {
     pub recall: f64,
     /// Vectors scored for a query, on average.
     pub visited: f64,
+    /// Microseconds for a query, on one thread.
+    #[serde(default)]
+    pub us: f64,
     /// Rows that no path led to and that were linked afterwards.
     pub linked: usize,
 }
-
-/// A step of a walk reads a vector from just anywhere and keeps heaps and marks, where a scan reads on: measured at 4 to 9
-/// times the cost of a vector, at 64 and 100 dimensions. Rough, as it has to be for machines that we do not know.
-pub(super) const STEP_COST: f64 = 6.0;
 
 /// Hits asked for when measuring.
 const K: usize = 10;
@@ -104,9 +130,17 @@ const FEWEST: usize = 256;
 /// How far the breadth of search is doubled beyond the configured one, to reach the wanted recall.
 const WIDEST: usize = 16;
 
+/// A walk scores at least so many vectors for each candidate that it keeps.
+const STEPS: usize = 4;
+/// Rounds in which times are taken; the quickest counts, as anything else that runs only adds to a time.
+const ROUNDS: usize = 3;
+/// A round ends after so long, whatever is left of the sample.
+const ROUND_TIME: Duration = Duration::from_millis(300);
+
 /// Chooses; the graph is there if it serves.
 pub(super) fn choose(
     space: &Space,
+    sieve: &Sieve,
     config: &IndexConfig,
     queries: Option<Rows<'_>>,
     progress: &dyn Progress,
@@ -120,38 +154,46 @@ pub(super) fn choose(
         wanted: config.recall,
         visited: rows as f64,
         scanned: rows as f64,
+        scored: rows as f64,
+        lead: sieve.lead(),
+        scan_us: None,
+        score_us: None,
         sample: 0,
         sampled: if queries.is_some() { Sampled::Queries } else { Sampled::Rows },
         trials: Vec::new(),
         why: String::new(),
     };
-    let reason = match config.kind {
-        IndexChoice::Exact => Some("the configuration asks for the exact scan".into()),
-        IndexChoice::Auto if rows < config.graph_from => {
-            Some(format!("{rows} vectors are fewer than index.graph_from = {}", config.graph_from))
-        }
-        _ if rows >= PLACES || space.dim >= LONGEST => {
-            Some(format!("{rows} vectors of {} values are too many or too long for a graph", space.dim))
-        }
-        _ if rows < FEWEST => Some(format!("{rows} vectors are too few for a graph to save anything")),
-        _ => None,
-    };
-    if let Some(why) = reason {
-        plan.why = why;
+    if rows < FEWEST {
+        plan.why = format!("{rows} vectors are too few for a graph to save anything");
         return Ok((None, plan));
     }
-
-    let sample = Sample::take(space, queries)?;
+    let sample = Sample::take(space, sieve, queries)?;
     plan.sample = sample.queries.len();
     if plan.sample == 0 {
         plan.why = "every query of the sample is a zero vector, to which all vectors are alike".into();
         return Ok((None, plan));
     }
-    plan.scanned = sample.scanned;
-    plan.visited = sample.scanned;
+    (plan.scanned, plan.visited, plan.scored) = (sample.sifted, sample.sifted, sample.scored);
+    let scan_us = sample.time(|query| drop(sieve.search(space, query, Ask::best(K))));
+    plan.scan_us = Some(scan_us);
     let auto = config.kind == IndexChoice::Auto;
-    if auto && sample.scanned <= STEP_COST * config.ef_search as f64 {
-        plan.why = format!("the exact scan stops after {:.0} vectors on average: no graph does better", sample.scanned);
+    let score_us = sample.score_us(space);
+    plan.score_us = Some(score_us);
+    let narrowest = score_us * (STEPS * config.ef_search) as f64;
+    plan.why = match config.kind {
+        IndexChoice::Exact => "the configuration asks for the exact scan".into(),
+        _ if rows >= PLACES || space.dim >= LONGEST => {
+            format!("{rows} vectors of {} values are too many or too long for a graph", space.dim)
+        }
+        IndexChoice::Auto if rows < config.graph_from => {
+            format!("{rows} vectors are fewer than index.graph_from = {}", config.graph_from)
+        }
+        IndexChoice::Auto if sample.sifted <= (STEPS * config.ef_search) as f64 || scan_us <= narrowest => {
+            format!("the exact scan looks at {:.0} vectors in {scan_us:.1} µs: no walk does better", sample.sifted)
+        }
+        _ => String::new(),
+    };
+    if !plan.why.is_empty() {
         return Ok((None, plan));
     }
 
@@ -165,7 +207,7 @@ pub(super) fn choose(
         let (graph, linked) = grow(space, *form, config, &meter)?;
         let trial = sample.measure(space, &graph, *form, linked, config, progress)?;
         plan.trials.push(trial.clone());
-        if trial.recall >= config.recall && best.as_ref().is_none_or(|(_, best)| trial.visited < best.visited) {
+        if trial.recall >= config.recall && best.as_ref().is_none_or(|(_, best)| trial.us < best.us) {
             best = Some((graph, trial));
         }
     }
@@ -173,11 +215,8 @@ pub(super) fn choose(
         plan.why = format!("no graph reached a recall of {}; the exact scan always does", config.recall);
         return Ok((None, plan));
     };
-    if auto && trial.visited * STEP_COST >= sample.scanned {
-        plan.why = format!(
-            "the graph scores {:.0} vectors for a query, which costs more than the {:.0} of the exact scan",
-            trial.visited, sample.scanned
-        );
+    if auto && trial.us >= scan_us {
+        plan.why = format!("a query takes {:.0} µs by the graph, {scan_us:.0} µs by the exact scan", trial.us);
         return Ok((None, plan));
     }
     plan.kind = IndexKind::Hnsw;
@@ -186,8 +225,8 @@ pub(super) fn choose(
     plan.recall = trial.recall;
     plan.visited = trial.visited;
     plan.why = format!(
-        "of the graphs that reach a recall of {} this one scores the fewest vectors: {:.0} for a query, {:.0} by the exact scan",
-        config.recall, trial.visited, sample.scanned
+        "of the graphs that reach a recall of {} this one is the quickest: {:.0} µs for a query, {scan_us:.0} µs by the exact scan",
+        config.recall, trial.us
     );
     Ok((Some(graph), plan))
 }
@@ -200,12 +239,14 @@ fn is_zero(vector: &[f32]) -> bool {
 struct Sample<'a> {
     queries: Vec<&'a [f32]>,
     truths: Vec<Vec<Hit>>,
-    scanned: f64,
+    /// Vectors that the exact scan looked at and scored, on average.
+    sifted: f64,
+    scored: f64,
 }
 
 impl<'a> Sample<'a> {
     /// Evenly spread over the queries there are, else over the rows of the space; without those that say nothing.
-    fn take(space: &'a Space, queries: Option<Rows<'a>>) -> Result<Self> {
+    fn take(space: &'a Space, sieve: &Sieve, queries: Option<Rows<'a>>) -> Result<Self> {
         let rows = match queries {
             Some(queries) if !queries.is_empty() => queries,
             _ => space.rows()?,
@@ -218,9 +259,41 @@ impl<'a> Sample<'a> {
         for query in &queries {
             space.check(query).map_err(|error| error.within("queries"))?;
         }
-        let answers: Vec<_> = queries.par_iter().map(|query| scan(space, query, K, &|_| true)).collect();
-        let scanned = mean(answers.iter().map(|answer| answer.touched as f64));
-        Ok(Self { queries, truths: answers.into_iter().map(|answer| answer.hits).collect(), scanned })
+        let answers: Vec<_> = queries.par_iter().map(|query| sieve.search(space, query, Ask::best(K))).collect();
+        let sifted = mean(answers.iter().map(|answer| answer.sifted as f64));
+        let scored = mean(answers.iter().map(|answer| answer.scored as f64));
+        Ok(Self { queries, truths: answers.into_iter().map(|answer| answer.hits).collect(), sifted, scored })
+    }
+
+    /// Microseconds that `answer` takes for a query, on this thread.
+    fn time(&self, answer: impl Fn(&[f32])) -> f64 {
+        let mut best = f64::INFINITY;
+        for _ in 0..ROUNDS {
+            let begun = Instant::now();
+            let mut answered = 0;
+            for query in self.queries.iter().take_while(|_| begun.elapsed() < ROUND_TIME) {
+                answer(query);
+                answered += 1;
+            }
+            best = best.min(begun.elapsed().as_secs_f64() * 1e6 / f64::from(answered.max(1)));
+        }
+        best
+    }
+
+    /// Microseconds that it takes to score a vector out of turn.
+    fn score_us(&self, space: &Space) -> f64 {
+        let each = space.len() as u32 / SAMPLE as u32;
+        let probes: Vec<_> = self.queries.iter().map(|query| space.probe(query)).collect();
+        let begun = Instant::now();
+        let mut sum = 0.0;
+        for (turn, probe) in (1u32..).zip(&probes) {
+            // Steps of a large prime end just anywhere.
+            sum += (0..SAMPLE as u32)
+                .map(|at| probe.hit((turn * each + at * 7919) % space.len() as u32).score)
+                .sum::<f32>();
+        }
+        std::hint::black_box(sum);
+        begun.elapsed().as_secs_f64() * 1e6 / (probes.len() * SAMPLE) as f64
     }
 
     /// Widens the search until the recall is reached, or the walk costs more than a scan, or enough is enough.
@@ -251,15 +324,18 @@ impl<'a> Sample<'a> {
                     })
                 })
                 .collect();
+            let us = self.time(|query| {
+                pool.with(|visited| drop(graph.walk(&space.probe(query), breadth, visited, &|_| true)));
+            });
             let trial = Trial {
                 form,
                 ef,
                 recall: mean(measured.iter().map(|(recall, _)| *recall)),
                 visited: mean(measured.iter().map(|(_, visited)| *visited)),
+                us,
                 linked,
             };
-            let wide = ef >= WIDEST * config.ef_search || trial.visited * STEP_COST > space.len() as f64;
-            if trial.recall >= config.recall || wide {
+            if trial.recall >= config.recall || ef >= WIDEST * config.ef_search || ef >= space.len() {
                 return Ok(trial);
             }
             ef *= 2;

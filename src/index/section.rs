@@ -67,7 +67,7 @@ impl<T: Number> Section<T> {
     /// The numbers as the bytes of the file: little-endian, in order.
     pub fn as_bytes(&self) -> &[u8] {
         let numbers = self.as_slice();
-        // SAFETY: f32, u32 and u8 have no padding, so each of their bytes is initialised; u8 needs no alignment; the length is
+        // SAFETY: numbers have no padding, so each of their bytes is initialised; u8 needs no alignment; the length is
         // the size of the slice in bytes.
         unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast::<u8>(), size_of_val(numbers)) }
     }

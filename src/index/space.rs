@@ -16,8 +16,6 @@ pub(super) struct Space {
     pub vectors: Section<f32>,
     /// `[n]`: Euclidean norms.
     pub norms: Section<f32>,
-    /// `[n]`: rows by falling norm, equal norms by row. Empty for other metrics than the inner product.
-    pub order: Section<u32>,
 }
 
 impl Space {
@@ -28,18 +26,29 @@ impl Space {
         if u32::try_from(count).map_or(true, |count| count == u32::MAX) {
             return Err(Error::invalid("vectors", format!("are {count}, an index holds up to {}", u32::MAX - 1)));
         }
+        if rows.dim() > WIDEST {
+            let reason = format!("have {} values, an index holds vectors of up to {WIDEST}", rows.dim());
+            return Err(Error::invalid("vectors", reason));
+        }
         let mut norms = Vec::with_capacity(count);
         for row in 0..count {
             norms.push(norm(rows.row(row)).map_err(|error| error.within(&format!("vectors[{row}]")))?);
         }
-        let order = if metric == Metric::Dot { by_falling_norm(&norms) } else { Vec::new() };
         Ok(Self {
             metric,
             dim: rows.dim(),
             vectors: Section::owned(rows.data().to_vec()),
             norms: Section::owned(norms),
-            order: Section::owned(order),
         })
+    }
+
+    /// Appends the vector of a row as inner products see it: of unit length for the cosine, where zero stays zero.
+    pub fn extend_point(&self, to: &mut Vec<f32>, row: usize) {
+        let vector = &self.vectors.as_slice()[row * self.dim..(row + 1) * self.dim];
+        match (self.metric, self.norms.as_slice()[row]) {
+            (Metric::Cosine, norm) if norm > 0.0 => to.extend(vector.iter().map(|value| value / norm)),
+            _ => to.extend_from_slice(vector),
+        }
     }
 
     /// How many vectors there are.
@@ -62,37 +71,87 @@ impl Space {
 
     /// Readies a query that [`check`](Self::check) accepts.
     pub fn probe<'a>(&'a self, query: &[f32]) -> Probe<'a> {
-        let length = norm(query).unwrap_or(0.0);
-        let query = match self.metric {
-            Metric::Cosine if length > 0.0 => query.iter().map(|value| value / length).collect(),
-            _ => query.to_vec(),
-        };
         // An inner product of d terms in f32 is off by at most about d · 2⁻²⁴ · ‖q‖ ‖y‖ (Higham, Accuracy and Stability of
         // Numerical Algorithms, section 3.1); twice that covers the rounding of the two norms as well.
         let slack = 1.0 + (self.dim + 8) as f32 * f32::EPSILON;
+        let scorer = Scorer::new(self.metric, query);
         Probe {
-            metric: self.metric,
             dim: self.dim,
             vectors: self.vectors.as_slice(),
             norms: self.norms.as_slice(),
-            query,
-            reach: length * slack,
+            reach: scorer.length * slack,
+            scorer,
         }
+    }
+}
+
+/// One query, and how vectors score by it.
+pub(super) struct Scorer {
+    metric: Metric,
+    /// Of unit length for the cosine.
+    query: Vec<f32>,
+    /// Of the query as it was given.
+    length: f32,
+}
+
+impl Scorer {
+    /// For a query without values that are not finite.
+    pub fn new(metric: Metric, query: &[f32]) -> Self {
+        let length = norm(query).unwrap_or(0.0);
+        let query = match metric {
+            Metric::Cosine if length > 0.0 => query.iter().map(|value| value / length).collect(),
+            _ => query.to_vec(),
+        };
+        Self { metric, query, length }
+    }
+
+    /// The score of a vector, whose norm need not be found out if it is known. The cosine of a zero vector is 0 with every
+    /// other.
+    #[inline]
+    pub fn score(&self, vector: &[f32], known: Option<f32>) -> f32 {
+        let score = match self.metric {
+            Metric::Dot => dot(&self.query, vector),
+            Metric::Cosine => match known.unwrap_or_else(|| euclidean(vector) as f32) {
+                norm if norm > 0.0 => (dot(&self.query, vector) / norm).clamp(-1.0, 1.0),
+                _ => 0.0,
+            },
+            Metric::L2 => -squared_distance(&self.query, vector),
+        };
+        // Adding 0 turns −0 into +0: they are equal, so their rows decide, and not their signs.
+        score + 0.0
     }
 }
 
 /// One query against a space. Rows must be below [`Space::len`].
 pub(super) struct Probe<'a> {
-    metric: Metric,
     dim: usize,
     vectors: &'a [f32],
     norms: &'a [f32],
-    /// Of unit length for the cosine.
-    query: Vec<f32>,
+    scorer: Scorer,
     reach: f32,
 }
 
 impl<'a> Probe<'a> {
+    /// The query as vectors are scored with it: of unit length for the cosine.
+    pub fn query(&self) -> &[f32] {
+        &self.scorer.query
+    }
+
+    /// How they are scored.
+    pub fn metric(&self) -> Metric {
+        self.scorer.metric
+    }
+
+    /// How many vectors there are.
+    pub fn rows(&self) -> usize {
+        self.norms.len()
+    }
+
+    /// Values of a vector.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
     /// The vector of a row.
     #[inline]
     pub fn vector(&self, row: u32) -> &'a [f32] {
@@ -100,30 +159,10 @@ impl<'a> Probe<'a> {
         &self.vectors[start..start + self.dim]
     }
 
-    /// The query, of unit length for the cosine.
-    pub fn query(&self) -> &[f32] {
-        &self.query
-    }
-
-    /// How vectors are compared.
-    pub fn metric(&self) -> Metric {
-        self.metric
-    }
-
-    /// A row with its score. The cosine of a zero vector is 0 with every other.
+    /// A row with its score.
     #[inline]
     pub fn hit(&self, row: u32) -> Hit {
-        let vector = self.vector(row);
-        let score = match self.metric {
-            Metric::Dot => dot(&self.query, vector),
-            Metric::Cosine => match self.norms[row as usize] {
-                norm if norm > 0.0 => (dot(&self.query, vector) / norm).clamp(-1.0, 1.0),
-                _ => 0.0,
-            },
-            Metric::L2 => -squared_distance(&self.query, vector),
-        };
-        // Adding 0 turns −0 into +0: they are equal, so their rows decide, and not their signs.
-        Hit { row, score: score + 0.0 }
+        Hit { row, score: self.scorer.score(self.vector(row), Some(self.norms[row as usize])) }
     }
 
     /// A bound of the inner product with any vector of this norm, rounding included (Cauchy–Schwarz).
@@ -134,7 +173,7 @@ impl<'a> Probe<'a> {
 
     /// A bound of the score of a row, without a look at its vector; infinite under other metrics.
     pub fn bound_of(&self, row: u32) -> f32 {
-        if self.metric == Metric::Dot { self.bound(self.norms[row as usize]) } else { f32::INFINITY }
+        if self.metric() == Metric::Dot { self.bound(self.norms[row as usize]) } else { f32::INFINITY }
     }
 }
 
@@ -145,17 +184,33 @@ pub(super) fn by_falling_norm(norms: &[f32]) -> Vec<u32> {
     order
 }
 
+/// The Euclidean norm, summed in f64.
+pub(super) fn euclidean(vector: &[f32]) -> f64 {
+    let (chunks, rest) = vector.as_chunks::<8>();
+    let mut sums = [0.0f64; 8];
+    for chunk in chunks {
+        sums.iter_mut().zip(chunk).for_each(|(sum, value)| *sum += f64::from(*value) * f64::from(*value));
+    }
+    let rest: f64 = rest.iter().map(|value| f64::from(*value) * f64::from(*value)).sum();
+    (sums.iter().sum::<f64>() + rest).sqrt()
+}
+
 /// The Euclidean norm. Values up to 10¹⁸ or so: then no inner product or squared distance of two vectors leaves f32.
 fn norm(vector: &[f32]) -> Result<f32> {
-    if let Some(at) = vector.iter().position(|value| !value.is_finite()) {
+    // Without a branch for each, so that many are looked at at once.
+    if !vector.iter().fold(true, |all, value| all & value.is_finite()) {
+        let at = vector.iter().position(|value| !value.is_finite()).unwrap_or(0);
         return Err(Error::invalid("", format!("value {at} is {}, expected finite numbers", vector[at])));
     }
-    let norm = vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+    let norm = euclidean(vector);
     if norm > LONGEST {
         return Err(Error::invalid("", format!("has the length {norm:.1e}, expected at most {LONGEST:e}")));
     }
     Ok(norm as f32)
 }
+
+/// Sums of products of 8-bit codes stay within 32 bits.
+const WIDEST: usize = 32_768;
 
 /// (2 · LONGEST)² is still an f32.
 const LONGEST: f64 = 9e18;

@@ -47,7 +47,7 @@ fn rows_of(hits: &[Hit]) -> BTreeSet<u32> {
 }
 
 /// Recall@10 over all queries, and whether every answer keeps order and scores of the exact one.
-fn recall(index: &VectorIndex, exact: &VectorIndex, queries: Rows<'_>, allow: &dyn Fn(u32) -> bool) -> f64 {
+fn recall(index: &VectorIndex, exact: &VectorIndex, queries: Rows<'_>, allow: &dyn Allow) -> f64 {
     let mut found = 0;
     let mut due = 0;
     for at in 0..queries.len() {
@@ -58,7 +58,7 @@ fn recall(index: &VectorIndex, exact: &VectorIndex, queries: Rows<'_>, allow: &d
                 .all(|pair| pair[0].score > pair[1].score
                     || (pair[0].score == pair[1].score && pair[0].row < pair[1].row))
         );
-        assert!(hits.iter().all(|hit| allow(hit.row)));
+        assert!(hits.iter().all(|hit| allow.allows(hit.row)));
         found += rows_of(&hits).intersection(&rows_of(&truth)).count();
         due += truth.len();
     }

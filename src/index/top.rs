@@ -49,9 +49,14 @@ impl Top {
         Self { k, heap: BinaryHeap::with_capacity(k.min(expected) + 1) }
     }
 
+    /// The last of the best, once there are `k`: what a further hit must beat.
+    pub fn worst(&self) -> Option<Hit> {
+        if self.heap.len() < self.k { None } else { self.heap.peek().map(|Reverse(worst)| worst.0) }
+    }
+
     /// The score that a further hit must reach, once there are `k`.
     pub fn threshold(&self) -> Option<f32> {
-        if self.heap.len() < self.k { None } else { self.heap.peek().map(|Reverse(worst)| worst.0.score) }
+        self.worst().map(|worst| worst.score)
     }
 
     /// Whether `hit` belongs to the best `k` of those offered so far.

@@ -50,6 +50,11 @@ impl Matrix {
         &self.data
     }
 
+    /// All numbers, row after row, without the shape.
+    pub fn into_data(self) -> Vec<f32> {
+        self.data
+    }
+
     /// All numbers, row after row, to be changed.
     pub fn data_mut(&mut self) -> &mut [f32] {
         &mut self.data

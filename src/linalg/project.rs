@@ -34,6 +34,27 @@ pub fn project(rows: Rows<'_>, basis: &[f32]) -> Matrix {
     out
 }
 
+/// The inner product of every row, `[n, k]`, with every one of `others`, `[m, k]`: `[n, m]`. For few rows and many others,
+/// which are read once. As for [`project`], an entry depends on its two rows alone.
+pub fn inner_products(rows: Rows<'_>, others: Rows<'_>) -> Matrix {
+    let (n, m) = (rows.len(), others.len());
+    let mut out = Matrix::zeros(n, m);
+    if n == 0 || m == 0 {
+        return out;
+    }
+    let by_other = project(others, rows.data());
+    // Turned round by as many columns as a line of the cache has.
+    out.data_mut().par_chunks_mut(TILE_COLUMNS * m).enumerate().for_each(|(tile, out)| {
+        let mut rows: Vec<_> = out.chunks_exact_mut(m).map(|row| row.iter_mut()).collect();
+        for other in by_other.data().chunks_exact(n) {
+            for (row, value) in rows.iter_mut().zip(&other[tile * TILE_COLUMNS..]) {
+                row.next().into_iter().for_each(|to| *to = *value);
+            }
+        }
+    });
+    out
+}
+
 /// Replaces each row of `rows`, `[n, k]`, by its projection on `basis`, `[k, k]`: as [`project`], in place.
 pub fn rotate(rows: &mut Matrix, basis: &[f32]) {
     let k = rows.dim();
@@ -146,6 +167,24 @@ mod tests {
                 let naive: f64 = row.iter().zip(axis).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
                 prop_assert!((f64::from(*wide) - naive).abs() < 1e-5);
                 prop_assert!((f64::from(*portable) - naive).abs() < 1e-5);
+            }
+        }
+
+        #[test]
+        fn inner_products_are_those_of_all_pairs_whoever_else_is_there(
+            n in 0usize..40, k in 1usize..40, m in 0usize..220, seed in 0u32..1000
+        ) {
+            let (rows, others) = (numbers(n * k, seed), numbers(m * k, seed + 7));
+            let (rows, others) = (Rows::new(k, &rows).unwrap(), Rows::new(k, &others).unwrap());
+            let all = inner_products(rows, others);
+            prop_assert_eq!(all.data().len(), n * m);
+            for (place, row) in rows.data().chunks(k).enumerate() {
+                let alone = inner_products(Rows::new(k, row).unwrap(), others);
+                prop_assert_eq!(alone.data(), &all.data()[place * m..][..m]);
+                for (other, found) in alone.data().iter().enumerate() {
+                    let naive: f64 = row.iter().zip(others.row(other)).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                    prop_assert!((f64::from(*found) - naive).abs() < 1e-5);
+                }
             }
         }
 

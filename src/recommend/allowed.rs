@@ -1,29 +1,35 @@
 //! Which items may be in an answer: not deleted, not hidden, not seen, not excluded, and passing the filter.
 
+use roaring::RoaringBitmap;
 use rustc_hash::FxHashSet;
 
 use super::Context;
+use super::expression::Expression;
+use super::matches::Matches;
 use crate::error::Result;
+use crate::index::Allow;
 use crate::record::{Filter, ItemId};
+use crate::snapshot::Snapshot;
 
-/// The policy of one question. Cheap tests come first; the filter reads the item's metadata.
+/// The policy of one question. The filter is made a bitmap once.
 pub struct Allowed<'a> {
     context: &'a Context<'a>,
     excluded: FxHashSet<u32>,
-    category: Option<&'a str>,
-    filter: Option<&'a Filter>,
+    /// Items that may be shown and pass the filter.
+    matches: Matches,
+    is_filtered: bool,
 }
 
 impl<'a> Allowed<'a> {
-    /// All items that are neither deleted nor hidden and pass the filter.
-    pub fn new(context: &'a Context<'a>, filter: Option<&'a Filter>) -> Self {
-        Self { context, excluded: FxHashSet::default(), category: None, filter: filter.filter(|f| !f.is_empty()) }
-    }
-
-    /// Only items of a category.
-    pub fn in_category(mut self, category: Option<&'a str>) -> Self {
-        self.category = category;
-        self
+    /// All items that are neither deleted nor hidden, pass the filter and belong to the category.
+    pub fn new(context: &'a Context<'a>, filter: Option<&Filter>, category: Option<&str>) -> Result<Self> {
+        let (filters, rows) = (context.catalog.filters(), context.snapshot.map(Snapshot::rows));
+        let expression = Expression::of(filter, category);
+        let matches = match &expression {
+            Some(expression) => filters.evaluate(context.store, expression, rows)?,
+            None => filters.shown(rows),
+        };
+        Ok(Self { context, excluded: FxHashSet::default(), matches, is_filtered: expression.is_some() })
     }
 
     /// Not these items.
@@ -41,19 +47,31 @@ impl<'a> Allowed<'a> {
     }
 
     /// Whether this item may be in the answer.
-    pub fn allows(&self, item: ItemId) -> bool {
-        if self.excluded.contains(&item.get()) {
-            return false;
-        }
-        let Some(item) = self.context.catalog.get(item) else { return false };
-        !item.hidden
-            && self.category.is_none_or(|wanted| item.categories.iter().any(|category| category == wanted))
-            && self.filter.is_none_or(|filter| filter.matches(item))
+    pub fn allows_item(&self, item: ItemId) -> bool {
+        self.matches.ids.contains(item.get()) && !self.excluded.contains(&item.get())
     }
 
-    /// Whether the item of this row of the snapshot may be in the answer.
-    pub fn allows_row(&self, row: u32) -> bool {
+    /// Where there is a filter: the items that may be in the answer.
+    pub fn items(&self) -> Option<impl Iterator<Item = ItemId>> {
+        let allowed = self.matches.ids.iter().filter(|id| !self.excluded.contains(id));
+        self.is_filtered.then(|| allowed.map(ItemId::new))
+    }
+
+    /// Where there is a filter: the items that pass it, excluded ones among them.
+    pub fn matching_items(&self) -> Option<&RoaringBitmap> {
+        self.is_filtered.then_some(&*self.matches.ids)
+    }
+
+    /// The same by the rows of the snapshot.
+    pub fn matching_rows(&self) -> Option<&RoaringBitmap> {
+        self.is_filtered.then_some(&*self.matches.rows)
+    }
+}
+
+/// By the rows of the snapshot.
+impl Allow for Allowed<'_> {
+    fn allows(&self, row: u32) -> bool {
         let item = self.context.snapshot.and_then(|snapshot| snapshot.item(row));
-        item.is_some_and(|item| self.allows(item))
+        self.matches.rows.contains(row) && item.is_some_and(|item| !self.excluded.contains(&item.get()))
     }
 }

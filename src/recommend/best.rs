@@ -1,74 +1,48 @@
-//! The best items of a model that is one inner product plus one sparse list: candidates from the dense index and from the
-//! lists, each scored exactly.
-//!
-//! The answer is the true one whenever the index is exact, by the argument of the threshold algorithm (Fagin, Lotem & Naor
-//! 2001). Let δ be the last score of the index's best k. An item outside them has an inner product of at most δ (and of at
-//! most the product of both lengths), so its score is at most that plus what the lists say for it: only touched items
-//! whose bound reaches the answer need their inner product.
-//! Untouched items outside are worth at most δ. If that could still enter the answer, because lists speak against items
-//! that the index found, the best k of the untouched ones are asked for, and no more: none beyond them can enter.
-//!
-//! An item that an approximate index misses may be missing here too; those that are found have exact scores and order.
-
-use rustc_hash::FxHashSet;
+//! The best items of a model that is one inner product plus one sparse list. The index adds the lists' scores to its own,
+//! so the answer is the true one whenever the index is exact.
 
 use super::listed::ListScores;
 use super::nearest::Nearest;
-use crate::index::VectorIndex;
+use crate::index::{Ask, Hit, VectorIndex};
+use crate::linalg::Rows;
 
-/// The `k` best rows that `allow` lets through, by inner product with `vector` plus list score; equal scores by row. With
-/// a zero vector only the lists speak: items that none of them speaks for are left out.
-///
-/// Costs one search of the index, or two; an addition for each touched row, and an inner product for the few that may be
-/// among the best. `allow` is asked only about rows that would enter the answer.
-pub fn best(
-    index: &VectorIndex,
-    vector: &[f32],
-    lists: &ListScores,
-    k: usize,
-    allow: &dyn Fn(u32) -> bool,
-) -> Vec<(u32, f32)> {
-    let mut best = Nearest::new(k);
-    if vector.iter().all(|value| *value == 0.0) {
-        let favoured = lists.touched().iter().filter(|row| lists.get(**row) > 0.0);
-        favoured.for_each(|row| best.offer(*row, lists.get(*row), allow));
-        return best.finish();
-    }
+/// The best rows that `ask` wants, by inner product with `vector` plus list score; equal scores by row. With a zero vector
+/// only the lists speak: items that none of them speaks for are left out.
+pub fn best(index: &VectorIndex, vector: &[f32], lists: &ListScores, ask: Ask<'_>) -> Vec<(u32, f32)> {
+    if is_zero(vector) { by_lists(lists, ask) } else { pairs(index.answer(vector, ask.listed(lists.listed()))) }
+}
 
-    let found = index.search(vector, k, allow);
-    for hit in &found {
-        best.offer(hit.row, score(hit.score, lists.get(hit.row)), |_| true);
-    }
-    let Some(last) = found.last().filter(|_| found.len() == k && !lists.touched().is_empty()) else {
-        return best.finish();
-    };
+fn is_zero(vector: &[f32]) -> bool {
+    vector.iter().all(|value| *value == 0.0)
+}
 
-    let found: FxHashSet<u32> = found.iter().map(|hit| hit.row).collect();
-    let Some(scorer) = index.scorer(vector) else { return best.finish() };
-    let mut touched = lists.touched().to_vec();
-    if touched.len() > k {
-        // Those that the lists favour most come first: they raise what the others have to beat.
-        touched.select_nth_unstable_by(k, |a, b| lists.get(*b).total_cmp(&lists.get(*a)));
-    }
-    for row in touched {
-        let listed = lists.get(row);
-        let bound = score(last.score.min(scorer.bound(row)), listed);
-        if best.worst().is_none_or(|(_, worst)| bound >= worst)
-            && !found.contains(&row)
-            && let Some(product) = scorer.score(row)
-        {
-            best.offer(row, score(product, listed), allow);
-        }
-    }
-
-    let is_settled = |(row, worst): (u32, f32)| last.score < worst || (last.score == worst && last.row >= row);
-    if !best.worst().is_some_and(is_settled) {
-        let untouched = index.search(vector, k, &|row| !lists.touches(row) && allow(row));
-        for hit in untouched.iter().filter(|hit| !found.contains(&hit.row)) {
-            best.offer(hit.row, hit.score, |_| true);
-        }
-    }
+fn by_lists(lists: &ListScores, ask: Ask<'_>) -> Vec<(u32, f32)> {
+    let mut best = Nearest::new(ask.k);
+    let favoured = lists.touched().iter().filter(|row| lists.get(**row) > 0.0);
+    favoured.for_each(|row| best.offer(*row, lists.get(*row), |row| ask.allows(row)));
     best.finish()
+}
+
+fn pairs(hits: Vec<Hit>) -> Vec<(u32, f32)> {
+    hits.into_iter().map(|hit| (hit.row, hit.score)).collect()
+}
+
+/// The same for many vectors, `[n, dim]`, which share their way through the index. `asked` has the lists of each, and what
+/// is wanted of it.
+pub fn best_of_many<'a>(
+    index: &VectorIndex,
+    vectors: Rows<'_>,
+    asked: impl Fn(usize) -> (&'a ListScores, Ask<'a>) + Sync,
+) -> Vec<Vec<(u32, f32)>> {
+    let hits = index.answer_many(vectors, |at| {
+        let (lists, ask) = asked(at);
+        ask.listed(lists.listed())
+    });
+    let scored = |(at, hits): (usize, Vec<Hit>)| {
+        let (lists, ask) = asked(at);
+        if is_zero(vectors.row(at)) { by_lists(lists, ask) } else { pairs(hits) }
+    };
+    hits.into_iter().enumerate().map(scored).collect()
 }
 
 /// The score of an item from both parts. Adding 0 turns −0 into +0: they are equal, so rows decide.
@@ -128,7 +102,7 @@ mod tests {
             prop_assume!(vector.iter().any(|value| *value != 0.0));
             let lists = ListScores::sum(index.vectors().len(), parts.into_iter());
             let allow = |row: u32| row.is_multiple_of(every);
-            prop_assert_eq!(best(&index, vector, &lists, k, &allow), by_force(&index, vector, &lists, k, &allow));
+            prop_assert_eq!(best(&index, vector, &lists, Ask::best(k).allow(&allow)), by_force(&index, vector, &lists, k, &allow));
         }
     }
 
@@ -136,22 +110,22 @@ mod tests {
     fn an_item_of_the_lists_alone_wins_over_what_the_index_found() {
         let index = index(1, &[3.0, 2.0, 1.0, -9.0]);
         let lists = ListScores::sum(4, [(3, 12.5)].into_iter());
-        assert_eq!(best(&index, &[1.0], &lists, 2, &|_| true), [(3, 3.5), (0, 3.0)]);
-        assert_eq!(best(&index, &[1.0], &lists, 2, &|row| row != 3), [(0, 3.0), (1, 2.0)]);
+        assert_eq!(best(&index, &[1.0], &lists, Ask::best(2)), [(3, 3.5), (0, 3.0)]);
+        assert_eq!(best(&index, &[1.0], &lists, Ask::best(2).allow(&|row| row != 3)), [(0, 3.0), (1, 2.0)]);
     }
 
     #[test]
     fn items_that_the_lists_speak_against_make_room_for_others() {
         let index = index(1, &[5.0, 4.0, 3.0, 2.0, 1.0]);
         let lists = ListScores::sum(5, [(0, -9.0), (1, -9.0), (2, -2.5)].into_iter());
-        assert_eq!(best(&index, &[1.0], &lists, 2, &|_| true), [(3, 2.0), (4, 1.0)]);
+        assert_eq!(best(&index, &[1.0], &lists, Ask::best(2)), [(3, 2.0), (4, 1.0)]);
     }
 
     #[test]
     fn a_vector_that_says_nothing_leaves_the_word_to_the_lists() {
         let index = index(1, &[1.0, 2.0, 3.0, 4.0]);
         let lists = ListScores::sum(4, [(1, 0.5), (2, -0.5), (3, 0.75)].into_iter());
-        assert_eq!(best(&index, &[0.0], &lists, 4, &|_| true), [(3, 0.75), (1, 0.5)]);
+        assert_eq!(best(&index, &[0.0], &lists, Ask::best(4)), [(3, 0.75), (1, 0.5)]);
     }
 
     #[test]
@@ -160,10 +134,12 @@ mod tests {
         let index = index(1, &data);
         let lists = ListScores::sum(1000, (500..1000).map(|row| (row, 1.0)));
         let asked = Cell::new(0);
-        best(&index, &[1.0], &lists, 3, &|_| {
+        let allow = |_| {
             asked.set(asked.get() + 1);
             true
-        });
-        assert_eq!(asked.get(), 3);
+        };
+        best(&index, &[1.0], &lists, Ask::best(3).allow(&allow));
+        // Three of those that the lists favour most, and the three of the answer.
+        assert!(asked.get() <= 6, "{}", asked.get());
     }
 }

@@ -1,5 +1,7 @@
 //! What the item-item lists say for one history: the scores of the items that they touch, out of all items.
 
+use crate::index::Listed;
+
 /// List scores by row; 0 for rows that no list touches.
 ///
 /// Costs one addition for each entry of the history's lists. The memory is 4 bytes an item, but of zeroed pages: only
@@ -37,9 +39,9 @@ impl ListScores {
         self.scores.get(row as usize).copied().unwrap_or(0.0)
     }
 
-    /// Whether any part was for this row.
-    pub fn touches(&self, row: u32) -> bool {
-        !is_untouched(self.get(row))
+    /// As the index adds them to its own.
+    pub fn listed(&self) -> Listed<'_> {
+        Listed { scores: &self.scores, rows: &self.touched }
     }
 
     /// The rows that parts were for, each once, in no order.
@@ -62,6 +64,5 @@ mod tests {
         let sum = ListScores::sum(6, parts.into_iter());
         assert_eq!(sum.touched(), [4, 1, 2]);
         assert_eq!([0, 1, 2, 4, 9].map(|row| sum.get(row)), [0.0, 1.25, -2.0, 0.0, 0.0]);
-        assert!(sum.touches(4) && !sum.touches(0) && !sum.touches(9));
     }
 }

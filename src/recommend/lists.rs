@@ -10,7 +10,7 @@ use crate::record::{Answer, ListKind, ListQuery, RecommendedItem, Source};
 /// Answers with the first items of a list.
 pub fn list(context: &Context<'_>, query: &ListQuery) -> Result<Answer> {
     query.validate()?;
-    let allowed = Allowed::new(context, query.filter.as_ref());
+    let allowed = Allowed::new(context, query.filter.as_ref(), None)?;
     let items = match query.list {
         ListKind::Latest => latest(context, query.limit, &allowed),
         ListKind::Popular => context
@@ -28,12 +28,14 @@ pub fn latest(context: &Context<'_>, limit: usize, allowed: &Allowed<'_>) -> Vec
     if limit == 0 {
         return Vec::new();
     }
-    let mut newest: Vec<_> = context
-        .catalog
-        .iter()
-        .map(|(id, item)| Reverse((item.time, id)))
-        .filter(|Reverse((_, id))| allowed.allows(*id))
-        .collect();
+    let catalog = context.catalog;
+    let mut newest: Vec<_> = match allowed.items() {
+        Some(items) => items.filter_map(|id| Some(Reverse((catalog.get(id)?.time, id)))).collect(),
+        None => {
+            let allowed = catalog.iter().filter(|(id, _)| allowed.allows_item(*id));
+            allowed.map(|(id, item)| Reverse((item.time, id))).collect()
+        }
+    };
     if newest.len() > limit {
         newest.select_nth_unstable(limit - 1);
         newest.truncate(limit);

@@ -5,8 +5,11 @@
 mod allowed;
 mod best;
 mod catalog;
+mod expression;
+mod filters;
 mod listed;
 mod lists;
+mod matches;
 mod nearest;
 mod personal;
 mod popular;
@@ -20,8 +23,9 @@ mod visitor;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use catalog::Catalog;
+pub use expression::Expression;
 pub use lists::list;
-pub use personal::recommend;
+pub use personal::{recommend, recommend_many};
 pub use popular::Popular;
 pub use rank::rank;
 pub use similar::{similar_items, similar_users};
@@ -45,7 +49,7 @@ pub struct Context<'a> {
     /// The snapshot that answers; none before the first training.
     pub snapshot: Option<&'a Snapshot>,
     /// Whether the snapshot has not seen all of this user's events.
-    pub is_stale: &'a dyn Fn(UserId) -> bool,
+    pub is_stale: &'a (dyn Fn(UserId) -> bool + Sync),
     /// The metadata of all items.
     pub catalog: &'a Catalog,
     /// The running popularity of all items.

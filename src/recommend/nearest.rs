@@ -28,12 +28,6 @@ impl Nearest {
         self.heap.push(entry);
     }
 
-    /// The last of the best, which a further candidate must beat; none until there are as many as are kept.
-    pub fn worst(&self) -> Option<(u32, f32)> {
-        let worst = self.heap.peek().filter(|_| self.heap.len() >= self.limit);
-        worst.map(|Reverse((Score(score), Reverse(id)))| (*id, *score))
-    }
-
     /// The ids and scores, the best first.
     pub fn finish(self) -> Vec<(u32, f32)> {
         self.heap.into_sorted_vec().into_iter().map(|Reverse((Score(score), Reverse(id)))| (id, score)).collect()
@@ -65,7 +59,6 @@ mod tests {
         for (id, score) in [(5, 0.5), (1, 0.9), (4, 0.5), (2, 0.1), (3, 0.5), (6, 1.0)] {
             best.offer(id, score, |id| id != 6);
         }
-        assert_eq!(best.worst(), Some((4, 0.5)));
         assert_eq!(best.finish(), [(1, 0.9), (3, 0.5), (4, 0.5)]);
     }
 }

@@ -3,13 +3,16 @@
 //! read of the history, one point read of the vector (or one d × d solve), an addition for each entry of the lists, one
 //! index search or two.
 
+use rayon::prelude::*;
+
 use super::Context;
 use super::allowed::Allowed;
 use super::best;
 use super::listed::ListScores;
 use super::visitor::Visitor;
 use crate::error::Result;
-use crate::linalg::dot;
+use crate::index::Ask;
+use crate::linalg::{Matrix, dot};
 use crate::record::{Answer, Because, Degraded, Query, RecommendedItem, Source};
 use crate::snapshot::Snapshot;
 use crate::store::Side;
@@ -17,22 +20,73 @@ use crate::store::Side;
 /// Answers with the visitor's best items. Never fails for want of a model, of history or of a known id: it falls back to
 /// popular items and says why.
 pub fn recommend(context: &Context<'_>, query: &Query) -> Result<Answer> {
-    query.validate()?;
-    let user = query.user.as_deref();
-    let visitor = Visitor::gather(context, user, &query.session, &query.exclude_seen, query.explain)?;
-    let allowed = Allowed::new(context, query.filter.as_ref())
-        .in_category(query.category.as_deref())
-        .without(visitor.seen.iter().copied())
-        .without_named(&query.exclude_items)?;
-    let (mut items, mut degraded) = match Taste::of(context, &visitor)? {
-        Ok(taste) => (taste.best(context, &visitor, query, &allowed)?, None),
-        Err(reason) => (Vec::new(), Some(reason)),
+    let asked = Asked::new(context, query)?;
+    let best = match &asked.taste {
+        Ok(taste) => best::best(taste.snapshot.index(), &taste.vector, &taste.lists, asked.ask()),
+        Err(_) => Vec::new(),
     };
-    if items.len() < query.limit {
-        degraded = degraded.or(Some(Degraded::FewCandidates));
-        fill(context, query, allowed, &mut items)?;
+    asked.answer(best)
+}
+
+/// Answers many questions, in their order, each as [`recommend`] would. All processors take part, and the questions share
+/// their way through the index.
+pub fn recommend_many(context: &Context<'_>, queries: &[Query]) -> Result<Vec<Answer>> {
+    let asked = queries.par_iter().map(|query| Asked::new(context, query)).collect::<Result<Vec<_>>>()?;
+    let tastes: Vec<_> = asked.iter().filter_map(|asked| Some((asked, asked.taste.as_ref().ok()?))).collect();
+    let best = match context.snapshot {
+        Some(snapshot) => {
+            let mut vectors = Matrix::zeros(tastes.len(), snapshot.vectors().dim());
+            for (at, (_, taste)) in tastes.iter().enumerate() {
+                vectors.row_mut(at).copy_from_slice(&taste.vector);
+            }
+            let of = |at: usize| (&tastes[at].1.lists, tastes[at].0.ask());
+            best::best_of_many(snapshot.index(), vectors.as_rows(), of)
+        }
+        None => Vec::new(),
+    };
+    let mut best = best.into_iter();
+    let best: Vec<_> = asked.iter().map(|asked| asked.taste.as_ref().ok().and_then(|_| best.next())).collect();
+    asked.into_par_iter().zip(best).map(|(asked, best)| asked.answer(best.unwrap_or_default())).collect()
+}
+
+/// A question, with all that is known before the index is searched.
+struct Asked<'a> {
+    context: &'a Context<'a>,
+    query: &'a Query,
+    visitor: Visitor,
+    allowed: Allowed<'a>,
+    taste: std::result::Result<Taste<'a>, Degraded>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(context: &'a Context<'a>, query: &'a Query) -> Result<Self> {
+        query.validate()?;
+        let user = query.user.as_deref();
+        let visitor = Visitor::gather(context, user, &query.session, &query.exclude_seen, query.explain)?;
+        let allowed = Allowed::new(context, query.filter.as_ref(), query.category.as_deref())?
+            .without(visitor.seen.iter().copied())
+            .without_named(&query.exclude_items)?;
+        let taste = Taste::of(context, &visitor)?;
+        Ok(Self { context, query, visitor, allowed, taste })
     }
-    Ok(context.answer(items, degraded))
+
+    fn ask(&self) -> Ask<'_> {
+        Ask::best(self.query.limit).allow(&self.allowed).within(self.allowed.matching_rows())
+    }
+
+    /// The answer with the best rows, filled up with what is popular.
+    fn answer(self, best: Vec<(u32, f32)>) -> Result<Answer> {
+        let Self { context, query, visitor, allowed, taste } = self;
+        let (mut items, mut degraded) = match taste {
+            Ok(taste) => (taste.items(context, &visitor, query.explain, best)?, None),
+            Err(reason) => (Vec::new(), Some(reason)),
+        };
+        if items.len() < query.limit {
+            degraded = degraded.or(Some(Degraded::FewCandidates));
+            fill(context, query, allowed, &mut items)?;
+        }
+        Ok(context.answer(items, degraded))
+    }
 }
 
 /// Appends popular items, and after them the latest, that are not in the answer yet.
@@ -106,20 +160,19 @@ impl<'a> Taste<'a> {
         Ok(because)
     }
 
-    fn best(
+    /// The entries of these rows.
+    fn items(
         &self,
         context: &Context<'_>,
         visitor: &Visitor,
-        query: &Query,
-        allowed: &Allowed<'_>,
+        explain: bool,
+        best: Vec<(u32, f32)>,
     ) -> Result<Vec<RecommendedItem>> {
-        let allow = |row| allowed.allows_row(row);
-        let best = best::best(self.snapshot.index(), &self.vector, &self.lists, query.limit, &allow);
-        let mut items = Vec::with_capacity(query.limit);
+        let mut items = Vec::with_capacity(best.len());
         for (row, score) in best {
             let item = self.snapshot.item(row).and_then(|item| context.entry(item, f64::from(score), self.source));
             let Some(mut item) = item else { continue };
-            if query.explain {
+            if explain {
                 item.because = Some(self.because(context, visitor, row)?);
             }
             items.push(item);

@@ -6,6 +6,7 @@ use super::Context;
 use super::allowed::Allowed;
 use super::nearest::Nearest;
 use crate::error::{Error, Result};
+use crate::index::Allow;
 use crate::linalg::dot;
 use crate::record::{Answer, Condition, Degraded, Filter, Neighbour, SimilarQuery, Source, UserId};
 use crate::snapshot::Snapshot;
@@ -16,7 +17,7 @@ use crate::store::{Side, Store};
 pub fn similar_items(context: &Context<'_>, query: &SimilarQuery) -> Result<Answer> {
     query.validate()?;
     let (item, row) = context.resolve(&query.id)?.ok_or_else(|| Error::not_found("item", &query.id))?;
-    let allowed = Allowed::new(context, query.filter.as_ref()).without([item]);
+    let allowed = Allowed::new(context, query.filter.as_ref(), None)?.without([item]);
     let known = context.snapshot.zip(row);
     let near = known.and_then(|(snapshot, row)| Some((snapshot, nearest(snapshot, row, query.limit, &allowed)?)));
     let Some((snapshot, near)) = near else {
@@ -27,7 +28,7 @@ pub fn similar_items(context: &Context<'_>, query: &SimilarQuery) -> Result<Answ
             ..Filter::default()
         };
         shared.must.extend(query.filter.clone().map(Condition::Nested));
-        let narrow = Allowed::new(context, Some(&shared)).without([item]);
+        let narrow = Allowed::new(context, Some(&shared), None)?.without([item]);
         let popular = context.popular.top(query.limit, context.now, &narrow);
         let items = popular.into_iter().filter_map(|(item, score)| context.entry(item, score, Source::Popular));
         return Ok(context.answer(items.collect(), Some(degraded)));
@@ -41,9 +42,12 @@ pub fn similar_items(context: &Context<'_>, query: &SimilarQuery) -> Result<Answ
 /// The rows nearest to a given one, with how near they are; `None` when the model cannot tell.
 fn nearest(snapshot: &Snapshot, row: u32, limit: usize, allowed: &Allowed<'_>) -> Option<Vec<(u32, f32)>> {
     let mut best = Nearest::new(limit);
-    let allows = |row| allowed.allows_row(row);
+    let allows = |row| allowed.allows(row);
     if snapshot.fold_in().mix().traits() > 0 {
-        by_cosine(snapshot, row, &mut best, &allows);
+        match allowed.matching_rows() {
+            Some(rows) => by_cosine(snapshot, row, rows.iter(), &mut best, allows),
+            None => by_cosine(snapshot, row, 0..snapshot.vectors().len() as u32, &mut best, allows),
+        }
         return Some(best.finish());
     }
     let (listed, values) = snapshot.fold_in().parts().lists.row(row as usize);
@@ -52,15 +56,21 @@ fn nearest(snapshot: &Snapshot, row: u32, limit: usize, allowed: &Allowed<'_>) -
     (!listed.is_empty()).then(|| best.finish())
 }
 
-/// One pass over the item vectors.
-fn by_cosine(snapshot: &Snapshot, row: u32, best: &mut Nearest, allows: &dyn Fn(u32) -> bool) {
+/// One pass over the vectors of the candidates.
+fn by_cosine(
+    snapshot: &Snapshot,
+    row: u32,
+    candidates: impl Iterator<Item = u32>,
+    best: &mut Nearest,
+    allows: impl Fn(u32) -> bool,
+) {
     let vectors = snapshot.vectors();
     let traits = |row: u32| snapshot.traits(vectors.row(row as usize));
     let (query, query_norm) = (traits(row), snapshot.norm(row));
-    for candidate in 0..vectors.len() as u32 {
+    for candidate in candidates {
         let scale = query_norm * snapshot.norm(candidate);
         let cosine = if scale > 0.0 { dot(query, traits(candidate)) / scale } else { 0.0 };
-        best.offer(candidate, cosine, allows);
+        best.offer(candidate, cosine, &allows);
     }
 }
 

@@ -1,144 +1,109 @@
-//! Vectors that the user brought, by space, in memory and searched exactly. A space is read at its first question and
-//! kept current by every write after that.
+//! Vectors that the user brought, by space: read at the first question, kept current by every write after that, frozen into
+//! an index that searches them.
 
 use rustc_hash::FxHashMap;
 
 use super::Context;
 use super::allowed::Allowed;
-use super::nearest::Nearest;
 use crate::config::Metric;
 use crate::error::{Error, Result};
-use crate::linalg::dot;
+use crate::index::{Ask, Copied, Frozen, Segments};
 use crate::record::{Answer, Item, ItemId, Source, VectorQuery};
-use crate::store::Store;
 
 /// The spaces that have been asked for.
 #[derive(Default)]
 pub struct Spaces {
-    loaded: FxHashMap<String, Space>,
+    loaded: FxHashMap<String, Segments>,
+    /// Those that are being read: they follow changes, but are not searched yet.
+    awaited: FxHashMap<String, Segments>,
 }
 
 impl Spaces {
-    /// Whether a space is in memory.
-    pub fn has(&self, space: &str) -> bool {
-        self.loaded.contains_key(space)
+    /// A space that is in memory.
+    pub fn get(&self, space: &str) -> Option<&Segments> {
+        self.loaded.get(space)
     }
 
-    /// Reads a space from the store. Errors: [`Error::NotFound`] when no item has a vector in it.
-    pub fn load(&mut self, store: &Store, name: &str, metric: Metric) -> Result<()> {
-        let dimension = store.spaces()?.into_iter().find(|(space, _)| space == name).map(|(_, dimension)| dimension);
-        let dimension = dimension.ok_or_else(|| Error::not_found("space", name))?;
-        let mut space = Space { metric, dimension, ids: Vec::new(), rows: FxHashMap::default(), data: Vec::new() };
-        store.for_each_vector(name, &mut |item, vector| {
-            space.set(item, vector);
-            Ok(())
-        })?;
-        self.loaded.insert(name.to_owned(), space);
+    /// From now on changes of this space are followed: what is read afterwards, and these, is all there is.
+    pub fn await_space(&mut self, space: &str, metric: Metric, dimension: usize) -> Result<()> {
+        let mut segments = Segments::new(metric, dimension)?;
+        segments.expect();
+        self.awaited.insert(space.to_owned(), segments);
         Ok(())
+    }
+
+    /// Whether an awaited space takes such a vector.
+    pub fn takes(&self, space: &str, vector: &[f32]) -> bool {
+        self.awaited.get(space).is_some_and(|segments| segments.takes(vector))
+    }
+
+    /// An awaited space has been read, or a loaded one frozen anew.
+    pub fn replace(&mut self, space: &str, frozen: Frozen) {
+        if let Some(awaited) = self.awaited.remove(space) {
+            self.loaded.insert(space.to_owned(), awaited);
+        }
+        if let Some(segments) = self.loaded.get_mut(space) {
+            segments.replace(frozen);
+        }
+    }
+
+    /// An awaited space could not be read, or a loaded one not be frozen.
+    pub fn give_up(&mut self, space: &str) {
+        self.awaited.remove(space);
+        if let Some(segments) = self.loaded.get_mut(space) {
+            segments.give_up();
+        }
+    }
+
+    /// Whether enough of some space has changed for it to be frozen anew.
+    pub fn are_due(&self) -> bool {
+        self.loaded.values().any(Segments::is_due)
+    }
+
+    /// A copy of each space of which enough has changed.
+    pub fn copy_due(&mut self) -> Vec<(String, Copied)> {
+        let due = self.loaded.iter_mut().filter(|(_, segments)| segments.is_due());
+        due.map(|(name, segments)| (name.clone(), segments.copy())).collect()
+    }
+
+    /// A copy of a space that nobody is freezing.
+    pub fn copy(&mut self, space: &str) -> Option<Copied> {
+        self.loaded.get_mut(space).filter(|segments| !segments.is_copied()).map(Segments::copy)
     }
 
     /// Follows a change of an item.
     pub fn set(&mut self, id: ItemId, item: &Item) {
-        for (name, space) in &mut self.loaded {
-            match item.vectors.get(name) {
-                Some(vector) => space.set(id, vector),
-                None => space.remove(id),
+        for (name, segments) in self.loaded.iter_mut().chain(&mut self.awaited) {
+            match item.vectors.get(name).map(|vector| segments.set(id.get(), vector)) {
+                Some(Ok(())) => {}
+                // What cannot be compared is not found.
+                Some(Err(_)) | None => segments.remove(id.get()),
             }
         }
     }
 
     /// Follows the deletion of an item.
     pub fn remove(&mut self, id: ItemId) {
-        self.loaded.values_mut().for_each(|space| space.remove(id));
+        self.loaded.values_mut().chain(self.awaited.values_mut()).for_each(|segments| segments.remove(id.get()));
     }
 }
 
-/// The nearest items to a raw vector: one pass over the space. Errors: [`Error::NotFound`] for a space that is not
-/// loaded, [`Error::Invalid`] for a vector of another length or a zero vector where angles are compared.
+/// The nearest items to a raw vector. Errors: [`Error::NotFound`] for a space that is not loaded, [`Error::Invalid`] for a
+/// vector of another length or a zero vector where angles are compared.
 pub fn search_vectors(context: &Context<'_>, spaces: &Spaces, query: &VectorQuery) -> Result<Answer> {
     query.validate()?;
-    let space = spaces.loaded.get(&query.space).ok_or_else(|| Error::not_found("space", &query.space))?;
-    if query.vector.len() != space.dimension {
-        let reason = format!("has {} numbers, space \"{}\" has {}", query.vector.len(), query.space, space.dimension);
+    let segments = spaces.get(&query.space).ok_or_else(|| Error::not_found("space", &query.space))?;
+    if query.vector.len() != segments.dim() {
+        let reason = format!("has {} numbers, space \"{}\" has {}", query.vector.len(), query.space, segments.dim());
         return Err(Error::invalid("vector", reason));
     }
-    let length = dot(&query.vector, &query.vector).sqrt();
-    if space.metric == Metric::Cosine && length == 0.0 {
+    segments.index().check(&query.vector)?;
+    if segments.metric() == Metric::Cosine && query.vector.iter().all(|value| *value == 0.0) {
         return Err(Error::invalid("vector", "is all zeros and has no direction"));
     }
-    let allowed = Allowed::new(context, query.filter.as_ref());
-    let mut best = Nearest::new(query.limit);
-    for (id, vector) in space.ids.iter().zip(space.data.chunks_exact(space.dimension)) {
-        let score = space.score(&query.vector, length, vector);
-        best.offer(id.get(), score, |id| allowed.allows(ItemId::new(id)));
-    }
-    let items = best
-        .finish()
-        .into_iter()
-        .filter_map(|(id, score)| context.entry(ItemId::new(id), f64::from(score), Source::Vector));
-    Ok(context.answer(items.collect(), None))
-}
-
-/// The vectors of one space, `[items, dimension]`, in no order.
-struct Space {
-    metric: Metric,
-    dimension: usize,
-    ids: Vec<ItemId>,
-    rows: FxHashMap<u32, usize>,
-    data: Vec<f32>,
-}
-
-impl Space {
-    /// Inserts or replaces; under the cosine metric the vector is kept at length 1.
-    fn set(&mut self, id: ItemId, vector: &[f32]) {
-        let row = *self.rows.entry(id.get()).or_insert(self.ids.len());
-        if row == self.ids.len() {
-            self.ids.push(id);
-            self.data.extend_from_slice(vector);
-        }
-        let length = dot(vector, vector).sqrt();
-        let scale = if self.metric == Metric::Cosine && length > 0.0 { 1.0 / length } else { 1.0 };
-        let place = self.data.chunks_exact_mut(self.dimension).nth(row).into_iter().flatten();
-        place.zip(vector).for_each(|(kept, number)| *kept = number * scale);
-    }
-
-    /// Removes by moving the last vector into the gap.
-    fn remove(&mut self, id: ItemId) {
-        let Some(row) = self.rows.remove(&id.get()) else { return };
-        let last = self.ids.len() - 1;
-        self.ids.swap_remove(row);
-        if let Some(moved) = self.ids.get(row) {
-            self.rows.insert(moved.get(), row);
-        }
-        self.data.copy_within(last * self.dimension.., row * self.dimension);
-        self.data.truncate(last * self.dimension);
-    }
-
-    fn score(&self, query: &[f32], length: f32, vector: &[f32]) -> f32 {
-        match self.metric {
-            Metric::Dot => dot(query, vector),
-            Metric::Cosine => dot(query, vector) / length,
-            Metric::L2 => -query.iter().zip(vector).map(|(a, b)| (a - b) * (a - b)).sum::<f32>(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_removed_vector_leaves_the_others_in_place() {
-        let mut space =
-            Space { metric: Metric::Dot, dimension: 2, ids: vec![], rows: FxHashMap::default(), data: vec![] };
-        for id in 0..4 {
-            space.set(ItemId::new(id), &[id as f32, 1.0]);
-        }
-        space.remove(ItemId::new(1));
-        space.remove(ItemId::new(3));
-        space.set(ItemId::new(2), &[9.0, 9.0]);
-        let mut found: Vec<_> = space.ids.iter().map(|id| id.get()).zip(space.data.chunks(2)).collect();
-        found.sort_by_key(|(id, _)| *id);
-        assert_eq!(found, [(0, &[0.0, 1.0][..]), (2, &[9.0, 9.0][..])]);
-    }
+    let allowed = Allowed::new(context, query.filter.as_ref(), None)?;
+    let allow = |id: u32| allowed.allows_item(ItemId::new(id));
+    let hits = segments.search(&query.vector, Ask::best(query.limit).allow(&allow).within(allowed.matching_items()));
+    let entry = |id: u32, score: f32| context.entry(ItemId::new(id), f64::from(score), Source::Vector);
+    Ok(context.answer(hits.into_iter().filter_map(|hit| entry(hit.row, hit.score)).collect(), None))
 }

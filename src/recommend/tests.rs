@@ -2,13 +2,15 @@
 
 use tempfile::TempDir;
 
+use super::allowed::Allowed;
 use super::*;
 use crate::config::{Durability, IndexConfig, TrainConfig};
 use crate::eval::Scorer;
 use crate::features::{Csr, Interactions, Log};
+use crate::index::Allow;
 use crate::linalg::{Matrix, gramian};
 use crate::progress::Silent;
-use crate::record::{Event, ExcludeSeen, Item, Query, RankQuery, SimilarQuery};
+use crate::record::{Event, ExcludeSeen, Filter, Item, Query, RankQuery, SimilarQuery};
 use crate::snapshot::{self, Draft};
 use crate::train::{FoldIn, ItemParts, Mix, Model, ModelScorer};
 
@@ -44,7 +46,7 @@ impl World {
         let view = store.view();
         let log = Log::read(&view, &weights, &Silent).unwrap();
         let interactions = log.interactions(log.newest());
-        let catalog = Catalog::load(&view).unwrap();
+        let catalog = Catalog::load(&view, &config.recommend).unwrap();
         let popular = Popular::load(&view, &config, &weights).unwrap();
         drop(view);
         Self { dir, store, config, weights, interactions, catalog, popular }
@@ -84,7 +86,7 @@ impl World {
 
     fn snapshot(&self, model: &Model) -> Snapshot {
         let mut draft = Draft::begin(&self.store, "test", &train()).unwrap();
-        draft.trained(train(), None);
+        draft.trained(train(), None, None);
         let manifest = snapshot::write(
             &self.store,
             self.dir.path(),
@@ -301,4 +303,32 @@ fn a_blend_is_the_same_after_a_journey_in_a_bundle() {
         let [a, b] = answers.map(|answer| answer.unwrap().items);
         assert_eq!(a, b);
     }
+}
+
+#[test]
+fn the_rows_of_a_filter_are_those_that_it_allows() {
+    let mut world = World::new();
+    for place in (0..ITEMS).step_by(3) {
+        let item = Item { categories: vec!["third".into()], hidden: place % 2 == 0, ..Item::new(format!("i{place}")) };
+        world.store.put_items(std::slice::from_ref(&item), Durability::Async).unwrap();
+        world.catalog.set(world.store.item_id(&item.id).unwrap().unwrap(), item);
+    }
+    let snapshot = world.snapshot(&world.model(blend(), true));
+    let context = world.context(&snapshot);
+    let allowed = Allowed::new(&context, None, Some("third")).unwrap();
+    let allowed = allowed.without_named(&["i9".into(), "i1".into(), "none".into()]).unwrap();
+    let rows = allowed.matching_rows().unwrap();
+    assert!(!rows.is_empty());
+    let names = |row: u32| world.store.item_name(snapshot.item(row).unwrap()).unwrap().unwrap();
+    for row in 0..snapshot.items().len() as u32 {
+        let place: usize = names(row)[1..].parse().unwrap();
+        let expected = [3, 15, 21, 27, 33, 39].contains(&place);
+        assert_eq!(allowed.allows(row), expected, "i{place}");
+        assert_eq!(rows.contains(row), expected || place == 9, "i{place}");
+        assert_eq!(allowed.allows_item(snapshot.item(row).unwrap()), expected, "i{place}");
+    }
+    assert!(
+        Allowed::new(&context, Some(&Filter::default()), None).unwrap().matching_rows().is_none(),
+        "nothing is asked for"
+    );
 }

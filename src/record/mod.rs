@@ -2,6 +2,7 @@
 //! (answers). Plain data with serde, JSON Schema and validation; no room of the engine is needed to make one.
 
 mod answer;
+mod condition;
 mod event;
 mod filter;
 mod id;
@@ -12,10 +13,13 @@ mod user;
 mod value;
 
 pub use answer::{Answer, Because, Degraded, ListKind, Neighbour, RecommendedItem, Source};
-pub use event::Event;
-pub use filter::{
-    Condition, Filter, HasIdCondition, IsEmptyCondition, KeyName, Match, MatchCondition, Range, RangeCondition,
+pub use condition::{
+    Bound, Condition, CountRange, HasIdCondition, IsEmptyCondition, KeyName, Match, MatchCondition, Range,
+    RangeCondition, ValuesCountCondition,
 };
+pub(crate) use condition::{CATEGORIES, TIME};
+pub use event::Event;
+pub use filter::Filter;
 pub use id::{DenseId, ItemId, MAX_ID_BYTES, SnapshotId, UserId, validate_id};
 pub use item::{Item, ItemPatch};
 pub use query::{ExcludeSeen, ListQuery, Query, RankQuery, SeenPolicy, SessionItem, SimilarQuery, VectorQuery};

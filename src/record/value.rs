@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Timestamp;
 use crate::error::{Error, Result};
 
 /// Named attributes, in the order of their names.
@@ -15,6 +16,7 @@ const MAX_ATTRIBUTES: usize = 256;
 const MAX_NAME_BYTES: usize = 128;
 const MAX_TEXT_BYTES: usize = 64 << 10;
 const MAX_LIST: usize = 1024;
+const MAX_TIME_BYTES: usize = 64;
 
 /// One attribute value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +47,14 @@ impl Value {
             Self::Number(number) => Some(*number),
             _ => None,
         }
+    }
+
+    /// The time of a text that is an RFC 3339 time or a date.
+    pub fn as_time(&self) -> Option<Timestamp> {
+        let text = self.as_text()?;
+        // Most texts are none: they are told apart before they are parsed.
+        let may_be = text.len() <= MAX_TIME_BYTES && text.starts_with(|c: char| c.is_ascii_digit());
+        may_be.then(|| text.parse().ok()).flatten()
     }
 
     /// The value itself, or each value of a list.

@@ -1,5 +1,6 @@
 //! What every handler is given: the engine, the metrics and whether the server is stopping.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::metrics::Metrics;
@@ -12,13 +13,15 @@ pub struct Context {
     pub engine: Engine,
     /// Counts.
     pub metrics: Metrics,
+    /// Held by the one comparison of snapshots that may be in work: it reads the whole log.
+    pub comparing: Mutex<()>,
     stopping: AtomicBool,
 }
 
 impl Context {
     /// A context for a running server.
     pub fn new(engine: Engine) -> Self {
-        Self { engine, metrics: Metrics::new(), stopping: AtomicBool::new(false) }
+        Self { engine, metrics: Metrics::new(), comparing: Mutex::default(), stopping: AtomicBool::new(false) }
     }
 
     /// From now on the server is not ready.

@@ -42,6 +42,7 @@ impl Draft {
             newest_event: None,
             train: train.clone(),
             loss: None,
+            last_gain: None,
             index: None,
             seconds: 0.0,
             metrics: Vec::new(),
@@ -74,10 +75,12 @@ impl Draft {
         self.manifest.note = note;
     }
 
-    /// Notes the settings that made the model, none left to the data, and the objective after the last epoch.
-    pub fn trained(&mut self, settled: TrainConfig, loss: Option<f64>) {
+    /// Notes the settings that made the model, none left to the data, the objective after the last epoch, and what that epoch
+    /// of a training from the beginning gained.
+    pub fn trained(&mut self, settled: TrainConfig, loss: Option<f64>, last_gain: Option<f64>) {
         self.manifest.train = settled;
         self.manifest.loss = loss;
+        self.manifest.last_gain = last_gain;
     }
 }
 

@@ -70,6 +70,7 @@ pub fn write_vectors(
         newest_event: None,
         train: TrainConfig { model: ModelKind::Ials, dimension: vectors.dim(), ..train.clone() },
         loss: None,
+        last_gain: None,
         index: Some(index.plan().clone()),
         seconds: 0.0,
         metrics: Vec::new(),
@@ -125,6 +126,7 @@ impl Content {
         let mut index = std::fs::File::create(&index_file).map_err(Error::io(&index_file))?;
         io::copy(&mut file.reader("index")?, &mut index).and_then(|_| index.flush()).map_err(Error::io(&index_file))?;
         let index = VectorIndex::open(&index_file)?;
+        index.verify()?;
         let names = |section| -> Result<Vec<String>> {
             let names = read_texts(&file.bytes(section)?);
             let names = names.ok_or_else(|| file.damaged(format!("the ids in section \"{section}\" make no sense")))?;

@@ -1,6 +1,7 @@
 //! A loaded snapshot: what a question needs, immutable, shared by all readers.
 
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use super::files::{index_path, parts_path};
 use super::sections::SectionFile;
@@ -18,8 +19,9 @@ pub struct Snapshot {
     manifest: Manifest,
     index: VectorIndex,
     items: Vec<ItemId>,
-    rows: Vec<u32>,
-    norms: Vec<f32>,
+    rows: RowMap,
+    /// Lengths of the vectors' traits, from the first question that needs them.
+    norms: OnceLock<Vec<f32>>,
     fold_in: FoldIn,
 }
 
@@ -41,20 +43,9 @@ impl Snapshot {
                 vectors.len()
             )));
         }
-        let mut rows =
-            vec![NO_ROW; items.iter().filter(|id| **id != Self::NO_ITEM).map(|id| id.index() + 1).max().unwrap_or(0)];
-        for (row, item) in items.iter().enumerate() {
-            if let Some(slot) = rows.get_mut(item.index()) {
-                *slot = row as u32;
-            }
-        }
         let fold_in = learned::read(&parts, items.len(), vectors.dim(), &manifest.train)?;
-        let length = |row| {
-            let traits = traits(vectors.row(row), &fold_in);
-            dot(traits, traits).sqrt()
-        };
-        let norms = (0..vectors.len()).map(length).collect();
-        Ok(Self { manifest, index, items, rows, norms, fold_in })
+        let rows = RowMap::of(&items);
+        Ok(Self { manifest, index, items, rows, norms: OnceLock::new(), fold_in })
     }
 
     /// What is known of it.
@@ -89,7 +80,12 @@ impl Snapshot {
 
     /// The row of an item; none if the model has not seen it.
     pub fn row(&self, item: ItemId) -> Option<u32> {
-        self.rows.get(item.index()).copied().filter(|row| *row != NO_ROW)
+        self.rows.get(item)
+    }
+
+    /// The rows of all items.
+    pub fn rows(&self) -> &RowMap {
+        &self.rows
     }
 
     /// The part of a user's or an item's vector that says what kind it is: all columns but popularity. Empty for a model
@@ -100,7 +96,42 @@ impl Snapshot {
 
     /// Length of the traits of a row.
     pub fn norm(&self, row: u32) -> f32 {
-        self.norms.get(row as usize).copied().unwrap_or(0.0)
+        let vectors = self.index.vectors();
+        let length = |row| {
+            let traits = self.traits(vectors.row(row));
+            dot(traits, traits).sqrt()
+        };
+        let norms = self.norms.get_or_init(|| (0..vectors.len()).map(length).collect());
+        norms.get(row as usize).copied().unwrap_or(0.0)
+    }
+}
+
+/// Dense ids of items to rows of one loaded snapshot; a cheap clone, equal to its clones alone.
+#[derive(Clone, Debug)]
+pub struct RowMap(Arc<[u32]>);
+
+impl RowMap {
+    /// The row of each item is its place.
+    pub fn of(items: &[ItemId]) -> Self {
+        let known = || items.iter().zip(0..).filter(|(item, _)| **item != Snapshot::NO_ITEM);
+        let mut rows = vec![NO_ROW; known().map(|(item, _)| item.index() + 1).max().unwrap_or(0)];
+        for (item, row) in known() {
+            if let Some(slot) = rows.get_mut(item.index()) {
+                *slot = row;
+            }
+        }
+        Self(rows.into())
+    }
+
+    /// The row of an item; none if the model has not seen it.
+    pub fn get(&self, item: ItemId) -> Option<u32> {
+        self.0.get(item.index()).copied().filter(|row| *row != NO_ROW)
+    }
+}
+
+impl PartialEq for RowMap {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 

@@ -70,6 +70,10 @@ pub struct Manifest {
     pub train: TrainConfig,
     /// The training objective after the last epoch.
     pub loss: Option<f64>,
+    /// The part of the objective by which the last epoch of a training from the beginning changed it: a warm start that
+    /// changes it no more has done enough. It is handed on from one warm start to the next.
+    #[serde(default)]
+    pub last_gain: Option<f64>,
     /// How its items are searched, and the recall that was measured; absent while it is built.
     pub index: Option<IndexPlan>,
     /// Seconds from the first event read to the last byte written.

@@ -1,9 +1,11 @@
 //! A snapshot as something that can be measured: every user is folded in from a given history, as serving does.
 
+use rayon::prelude::*;
+
 use super::Snapshot;
 use crate::eval::{PopularityScorer, Scorer};
 use crate::features::{Csr, Interactions};
-use crate::linalg::dot;
+use crate::linalg::{Matrix, inner_products};
 
 /// Scores users from their `history` by a snapshot.
 pub struct SnapshotScorer<'a> {
@@ -30,21 +32,11 @@ impl<'a> SnapshotScorer<'a> {
         }
     }
 
-    /// The scores of the snapshot's own rows; `None` for a user none of whose items it knows.
-    fn own_scores(&self, user_row: usize) -> Option<Vec<f32>> {
+    /// What the snapshot knows of a user's history; empty for a user none of whose items it knows.
+    fn known(&self, user_row: usize) -> Vec<(u32, f32)> {
         let (columns, weights) = self.past.row(user_row);
         let row = |column: u32| self.rows.get(column as usize).copied().flatten();
-        let known = columns.iter().zip(weights).filter_map(|(column, weight)| Some((row(*column)?, *weight)));
-        let known: Vec<(u32, f32)> = known.collect();
-        if known.is_empty() {
-            return None;
-        }
-        let vectors = self.snapshot.vectors();
-        let mut factor = vec![0.0; vectors.dim()];
-        self.snapshot.fold_in().solve(vectors, &known, &mut factor).ok()?;
-        let mut scores: Vec<f32> = (0..vectors.len()).map(|row| dot(&factor, vectors.row(row))).collect();
-        self.snapshot.fold_in().add_lists(&known, &mut scores);
-        Some(scores)
+        columns.iter().zip(weights).filter_map(|(column, weight)| Some((row(*column)?, *weight))).collect()
     }
 }
 
@@ -56,10 +48,29 @@ impl Scorer for SnapshotScorer<'_> {
     /// Items that the snapshot does not know come last. Who has no item that it knows gets what is popular, as when
     /// serving.
     fn score(&self, user_row: usize, out: &mut [f32]) {
-        let Some(scores) = self.own_scores(user_row) else { return self.popularity.score(user_row, out) };
-        for (slot, row) in out.iter_mut().zip(&self.rows) {
-            let score = row.and_then(|row| scores.get(row as usize));
-            *slot = score.copied().unwrap_or(f32::NEG_INFINITY);
-        }
+        self.score_all(&[user_row as u32], out);
+    }
+
+    fn score_all(&self, user_rows: &[u32], out: &mut [f32]) {
+        let (vectors, fold_in) = (self.snapshot.vectors(), self.snapshot.fold_in());
+        let (dim, columns) = (vectors.dim().max(1), self.rows.len().max(1));
+        let mut factors = Matrix::zeros(user_rows.len(), dim);
+        let solve = |(factor, row): (&mut [f32], &u32)| {
+            let known = self.known(*row as usize);
+            let is_known = !known.is_empty() && fold_in.solve(vectors, &known, factor).is_ok();
+            is_known.then_some(known)
+        };
+        let known: Vec<Option<Vec<(u32, f32)>>> =
+            factors.data_mut().par_chunks_exact_mut(dim).zip(user_rows).map(solve).collect();
+        let mut scores = inner_products(factors.as_rows(), vectors);
+        let of_users = scores.data_mut().par_chunks_exact_mut(vectors.len().max(1)).zip(&known).zip(user_rows);
+        out.par_chunks_exact_mut(columns).zip(of_users).for_each(|(out, ((scores, known), row))| {
+            let Some(known) = known else { return self.popularity.score(*row as usize, out) };
+            fold_in.add_lists(known, scores);
+            for (slot, row) in out.iter_mut().zip(&self.rows) {
+                let score = row.and_then(|row| scores.get(row as usize));
+                *slot = score.copied().unwrap_or(f32::NEG_INFINITY);
+            }
+        });
     }
 }

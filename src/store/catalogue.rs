@@ -4,7 +4,9 @@ use rocksdb::{Direction, IteratorMode};
 
 use super::commit::Turn;
 use super::families::Family;
+use super::item_index::terms_in;
 use super::stored::{StoredItem, StoredUser};
+use super::term::Terms;
 use super::{Store, codec, key, storage};
 use crate::config::Durability;
 use crate::error::{Error, Result};
@@ -166,8 +168,14 @@ impl Turn<'_> {
         let is_new = self.ids.item(&item.id).is_none();
         let dense = self.item(&item.id)?;
         let record = codec::encode(&StoredItem::new(dense, item))?;
-        let mut is_changed = is_new || self.get(Family::Items, &item.id)?.as_deref() != Some(&record[..]);
-        self.put(Family::Items, &item.id, record)?;
+        let before = self.get(Family::Items, &item.id)?;
+        let is_other = before.as_deref() != Some(&record[..]);
+        if is_other {
+            let before = terms_in(&item.id, before.as_deref())?;
+            self.index_item(dense, &before, &Terms::of(item))?;
+            self.put(Family::Items, &item.id, record)?;
+        }
+        let mut is_changed = is_new || is_other;
         for (space, vector) in &item.vectors {
             self.check_space(space, vector.len())?;
             let (key, bytes) = (key::vector(space, ItemId::new(dense)), codec::encode_floats(vector));

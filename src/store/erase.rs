@@ -3,7 +3,9 @@
 use super::commit::Turn;
 use super::events::for_each_of_user;
 use super::families::Family;
+use super::item_index::terms_in;
 use super::key::{self, EventKey};
+use super::term::Terms;
 use super::{Store, storage};
 use crate::config::Durability;
 use crate::error::{Error, Result};
@@ -31,6 +33,8 @@ impl Store {
     pub fn delete_item(&self, name: &str) -> Result<Option<ItemId>> {
         self.commit(Durability::Sync, |turn| {
             let Some(id) = turn.ids.item(name) else { return Ok(None) };
+            let terms = terms_in(name, turn.get(Family::Items, name)?.as_deref())?;
+            turn.index_item(id, &terms, &Terms::default())?;
             turn.ids.set_item(name, None);
             turn.counters.items -= 1;
             turn.delete(Family::Items, name)?;

@@ -28,10 +28,11 @@ pub enum Family {
     Exposures,
     Jobs,
     Trials,
+    ItemIndex,
 }
 
 /// All of them.
-pub const ALL: [Family; 15] = [
+pub const ALL: [Family; 16] = [
     Family::Meta,
     Family::Users,
     Family::Items,
@@ -47,6 +48,7 @@ pub const ALL: [Family; 15] = [
     Family::Exposures,
     Family::Jobs,
     Family::Trials,
+    Family::ItemIndex,
 ];
 
 impl Family {
@@ -68,6 +70,7 @@ impl Family {
             Self::Exposures => "exposures",
             Self::Jobs => "jobs",
             Self::Trials => "trials",
+            Self::ItemIndex => "item_index",
         }
     }
 
@@ -87,7 +90,10 @@ impl Family {
     fn options(self, cache: &Cache) -> Options {
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(cache);
-        table.set_bloom_filter(10.0, false);
+        // The item index is only ever read by ranges.
+        if self != Self::ItemIndex {
+            table.set_bloom_filter(10.0, false);
+        }
         table.set_cache_index_and_filter_blocks(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
         table.set_format_version(5);

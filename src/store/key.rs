@@ -8,6 +8,7 @@
 //! user_ids, item_ids           dense id u32
 //! snapshots, jobs, trials      number u64
 //! users, items                 the external id
+//! item_index    term (see `term`) | item u32
 //! ```
 
 use crate::record::{ItemId, SnapshotId, Timestamp, UserId};

@@ -1,10 +1,12 @@
-//! Directories of older formats, brought to the one that this build writes. A migration is one write batch that ends
-//! with the new format's number: it happens whole or not at all, and a crash leaves the old format to be migrated again.
+//! Directories of older formats, brought to the one that this build writes. A migration ends with one write batch that
+//! has the new format's number and all changed records in it: it happens whole or not at all, and a crash leaves the old
+//! format to be migrated again. What is only added, the item index, is written before it.
 //!
 //! | format | what is different |
 //! | --- | --- |
 //! | 1 | manifests and jobs are bincode, read by position; a model is factors alone |
-//! | 2 | manifests and jobs are JSON, read by name |
+//! | 2 | manifests and jobs are JSON, read by name; there is no item index |
+//! | 3 | the item index |
 //!
 //! The records of format 1 are written down here as they were, whatever becomes of the types that they came from. Model
 //! files are not rewritten: what an older one lacks is known where it is read.
@@ -15,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::families::Family;
 use super::format::{FORMAT, FORMAT_KEY};
-use super::{codec, storage};
+use super::{codec, item_index, storage};
 use crate::error::Result;
 use crate::record::Timestamp;
 
@@ -26,13 +28,17 @@ pub fn migrate(db: &DB, found: u32) -> Result<()> {
         return Ok(());
     }
     let mut batch = WriteBatch::default();
-    let rewritten = rewrite::<Manifest>(db, Family::Snapshots, "a snapshot's manifest", &mut batch)?
-        + rewrite::<Job>(db, Family::Jobs, "a job", &mut batch)?;
+    let mut rewritten = 0;
+    if found < 2 {
+        rewritten += rewrite::<Manifest>(db, Family::Snapshots, "a snapshot's manifest", &mut batch)?;
+        rewritten += rewrite::<Job>(db, Family::Jobs, "a job", &mut batch)?;
+    }
+    let indexed = item_index::build(db)?;
     batch.put_cf(Family::Meta.of(db)?, FORMAT_KEY, codec::encode(&FORMAT)?);
     let mut options = WriteOptions::default();
     options.set_sync(true);
     db.write_opt(batch, &options).map_err(storage("migrate"))?;
-    tracing::info!(from = found, to = FORMAT, records = rewritten, "the data directory has a new format");
+    tracing::info!(from = found, to = FORMAT, records = rewritten, indexed, "the data directory has a new format");
     Ok(())
 }
 

@@ -17,10 +17,12 @@ mod events;
 mod factors;
 mod families;
 mod format;
+mod item_index;
 mod key;
 mod migrate;
 mod records;
 mod stored;
+mod term;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -32,7 +34,9 @@ use rocksdb::DB;
 
 pub use factors::Side;
 pub use format::{Holder, holder};
+pub use item_index::bitmap;
 pub use records::Records;
+pub use term::{TermRange, Terms, kind as term_kind};
 pub use view::View;
 
 use crate::config::StoreConfig;

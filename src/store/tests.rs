@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use proptest::prelude::*;
+use rocksdb::IteratorMode;
 
-use super::Store;
+use super::families::Family;
+use super::{Store, Terms};
 use crate::config::{Durability, StoreConfig};
 use crate::record::{Event, Item, Timestamp, User, Value};
 
@@ -94,7 +96,23 @@ fn item_of((n, shape): (u8, u8)) -> Item {
         item.vectors.insert("s".into(), vec![f32::from(shape), 0.0]);
     }
     item.hidden = shape == 1;
+    if shape > 0 {
+        item.attributes.insert("a".into(), Value::List(vec!["x".into(), Value::from(f64::from(shape))]));
+        item.attributes.insert(format!("only{shape}"), "2024-01-01".into());
+        item.categories.push(format!("c{}", shape % 2));
+    }
     item
+}
+
+/// What the item index should hold.
+fn index(store: &Store, model: &Model) -> Vec<Vec<u8>> {
+    let terms_of = |item: &Item| {
+        let id = store.item_id(&item.id).unwrap().unwrap().get();
+        Terms::of(item).iter().map(|term| [term, &id.to_be_bytes()].concat()).collect::<Vec<_>>()
+    };
+    let mut entries: Vec<_> = model.items.values().flat_map(terms_of).collect();
+    entries.sort_unstable();
+    entries
 }
 
 fn check(store: &Store, model: &mut Model) {
@@ -133,6 +151,9 @@ fn check(store: &Store, model: &mut Model) {
         })
         .unwrap();
     assert_eq!(logged, stored);
+    let family = Family::ItemIndex.of(&store.db).unwrap();
+    let entries = store.db.iterator_cf(family, IteratorMode::Start).map(|entry| entry.unwrap().0.into_vec());
+    assert_eq!(entries.collect::<Vec<_>>(), index(store, model));
     let vectors = model.items.values().filter(|item| !item.vectors.is_empty()).count();
     let mut seen = 0;
     store

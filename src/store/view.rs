@@ -1,11 +1,13 @@
 //! A consistent view at a point in time: training reads from it while writes go on.
 
 use rocksdb::{DB, Direction, IteratorMode, ReadOptions, SnapshotWithThreadMode};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::families::Family;
 use super::key::{self, EventKey};
 use super::stored::{Counters, StoredEvent, StoredItem};
-use super::{Store, codec, records, storage};
+use super::term::Terms;
+use super::{Store, codec, item_index, records, storage};
 use crate::error::{Error, Result};
 use crate::record::{Event, Item, ItemId, Timestamp, UserId};
 
@@ -98,6 +100,24 @@ impl View<'_> {
         Ok(())
     }
 
+    /// How many entries the item index has, and whether they are those that the items should have: counted, and with
+    /// their hashes added up, in whatever order.
+    pub fn check_item_index(&self) -> Result<(u64, bool)> {
+        let mut expected = Tally::default();
+        self.for_each_item(&mut |id, item| {
+            Terms::of(&item).iter().for_each(|term| expected.add(&item_index::entry(term, id.get())));
+            Ok(())
+        })?;
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        let mut found = Tally::default();
+        let family = Family::ItemIndex.of(self.db)?;
+        for entry in self.snapshot.iterator_cf_opt(family, options, IteratorMode::Start) {
+            found.add(&entry.map_err(storage("read the item index"))?.0);
+        }
+        Ok((found.entries, found == expected))
+    }
+
     /// The external id of a user.
     pub fn user_name(&self, id: UserId) -> Result<Option<String>> {
         self.name(Family::UserIds, id.get())
@@ -147,5 +167,19 @@ impl View<'_> {
     fn dense(&self, family: Family, name: &str) -> Result<Option<u32>> {
         let bytes = self.snapshot.get_cf(family.of(self.db)?, name).map_err(storage("read an id"))?;
         bytes.map(|bytes| codec::decode_first(family.name(), &bytes)).transpose()
+    }
+}
+
+/// A set of byte strings, summed up.
+#[derive(PartialEq, Default)]
+struct Tally {
+    entries: u64,
+    hashes: u128,
+}
+
+impl Tally {
+    fn add(&mut self, entry: &[u8]) {
+        self.entries += 1;
+        self.hashes = self.hashes.wrapping_add(xxh3_128(entry));
     }
 }

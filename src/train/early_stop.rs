@@ -32,17 +32,24 @@ impl<'a> EarlyStop<'a> {
         self.best_epoch
     }
 
-    fn ndcg(&self, users: &Matrix, items: &Matrix) -> f64 {
+    /// The rows of the users that are ranked, ascending.
+    pub fn rows(&self) -> Vec<usize> {
+        self.sampled().map(|(row, _)| *row as usize).collect()
+    }
+
+    fn sampled(&self) -> impl Iterator<Item = &'a (u32, Vec<u32>)> {
         let tested = &self.holdout.test;
-        let step = tested.len().div_ceil(USERS).max(1);
+        tested.iter().step_by(tested.len().div_ceil(USERS).max(1))
+    }
+
+    fn ndcg(&self, users: &Matrix, items: &Matrix) -> f64 {
         let of_user = |order: &mut Vec<u32>, (row, held): &(u32, Vec<u32>)| {
             let user = users.row(*row as usize);
             let scores: Vec<f32> = (0..items.rows()).map(|item| dot(user, items.row(item))).collect();
             let seen = self.holdout.train.matrix.row(*row as usize).0;
             Ndcg.value(&unseen(&scores, seen, CUTOFF, order), held, CUTOFF)
         };
-        let sampled: Vec<_> = tested.iter().step_by(step).collect();
-        let each: Vec<f64> = sampled.into_par_iter().map_init(Vec::new, of_user).collect();
+        let each: Vec<f64> = self.sampled().collect::<Vec<_>>().into_par_iter().map_init(Vec::new, of_user).collect();
         each.iter().sum::<f64>() / each.len().max(1) as f64
     }
 }

@@ -21,6 +21,7 @@ mod trainer;
 pub mod tune;
 
 pub use fold_in::{FoldIn, ItemParts, Mix};
+pub use ials::Warm;
 pub use model::{Model, ModelScorer, TrainingData};
 pub use ratings::ModelPredictor;
 pub use trainer::{is_measured, train, trainer};

@@ -1,12 +1,14 @@
 //! What training takes and gives, whatever the method.
 
+use rayon::prelude::*;
+
 use super::fold_in::FoldIn;
 use super::ials::{Guide, Warm};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::eval::Scorer;
 use crate::features::{Csr, Holdout};
-use crate::linalg::{Matrix, dot};
+use crate::linalg::{Matrix, inner_products};
 use crate::progress::Progress;
 
 /// What a model is learned from.
@@ -19,7 +21,7 @@ pub struct TrainingData<'a> {
     pub validation: &'a [Holdout],
     /// The last explicit rating of each pair, `[n_users, n_items]`, for models of ratings.
     pub ratings: Option<&'a Csr>,
-    /// Factors of an earlier model to begin with, by item, `[n_items]`; none for an item that it did not know.
+    /// Factors of an earlier model to begin with.
     pub warm: Option<Warm<'a>>,
 }
 
@@ -90,11 +92,22 @@ impl Scorer for ModelScorer<'_> {
     }
 
     fn score(&self, user_row: usize, out: &mut [f32]) {
-        let user = self.model.users.row(user_row);
-        let items = self.model.items.as_rows();
-        out.iter_mut().enumerate().for_each(|(column, score)| *score = dot(user, items.row(column)));
-        let (ids, weights) = self.matrix.row(user_row);
-        let history: Vec<(u32, f32)> = ids.iter().copied().zip(weights.iter().copied()).collect();
-        self.model.fold_in.add_lists(&history, out);
+        self.score_all(&[user_row as u32], out);
+    }
+
+    fn score_all(&self, user_rows: &[u32], out: &mut [f32]) {
+        let Model { users, items, fold_in } = self.model;
+        let mut vectors = Matrix::zeros(user_rows.len(), users.dim());
+        let by_user = vectors.data_mut().chunks_exact_mut(users.dim()).zip(user_rows);
+        by_user.for_each(|(to, row)| to.copy_from_slice(users.row(*row as usize)));
+        let scores = inner_products(vectors.as_rows(), items.as_rows());
+        let columns = items.rows().max(1);
+        let each = out.par_chunks_exact_mut(columns).zip(scores.data().par_chunks_exact(columns)).zip(user_rows);
+        each.for_each(|((out, scores), row)| {
+            out.copy_from_slice(scores);
+            let (ids, weights) = self.matrix.row(*row as usize);
+            let history: Vec<(u32, f32)> = ids.iter().copied().zip(weights.iter().copied()).collect();
+            fold_in.add_lists(&history, out);
+        });
     }
 }

@@ -7,7 +7,7 @@ use super::model::{Model, Trainer, TrainingData, check};
 use super::pool::in_pool;
 use super::ratings::Ratings;
 use super::settle::settle;
-use super::sgd::{Bpr, Softmax};
+use super::sgd::{self, Bpr, Softmax};
 use crate::config::{BlendConfig, ModelKind, TrainConfig};
 use crate::error::Result;
 use crate::features::{Csr, Holdout};
@@ -83,7 +83,12 @@ pub fn is_measured(config: &TrainConfig) -> bool {
 }
 
 fn stops_early(config: &TrainConfig) -> bool {
-    config.patience > 0 && [ModelKind::Blend, ModelKind::Ials].contains(&config.model)
+    config.patience > 0 && (is_descended(config) || [ModelKind::Blend, ModelKind::Ials].contains(&config.model))
+}
+
+/// Whether it is learned by gradient descent.
+fn is_descended(config: &TrainConfig) -> bool {
+    [ModelKind::Bpr, ModelKind::Softmax].contains(&config.model)
 }
 
 /// A blend of these parts under weights for scores on one scale; what else is configured of a blend stays.
@@ -105,6 +110,9 @@ fn settle_by_measuring(settled: &mut TrainConfig, data: &TrainingData<'_>, progr
     }
     let usable = data.validation.iter().filter(|holdout| check(&holdout.train.matrix).is_ok());
     let usable: Vec<&Holdout> = usable.take(if is_open { usize::MAX } else { 1 }).collect();
+    if is_descended(settled) {
+        return usable.first().map_or(Ok(()), |validation| stop_descent(settled, validation, progress));
+    }
     let factors = BlendConfig { ials: 1.0, ..BlendConfig::default() };
     let wanted = if is_open { &PRIOR } else { &factors };
     let mut weighing = Weighing::default();
@@ -125,6 +133,19 @@ fn settle_by_measuring(settled: &mut TrainConfig, data: &TrainingData<'_>, progr
         let weights = weighing.weigh(None);
         settled.blend = BlendConfig { mass_exponent: settled.blend.mass_exponent, ..weights };
     }
+    Ok(())
+}
+
+/// Settles the epochs of gradient descent on a validation part. The step size falls as it would have over all of them: what
+/// is then trained goes the way that was judged, to its best place.
+fn stop_descent(settled: &mut TrainConfig, validation: &Holdout, progress: &dyn Progress) -> Result<()> {
+    let mut early_stop = EarlyStop::new(validation, settled.patience);
+    sgd::watch(&validation.train.matrix, settled, &mut early_stop, progress)?;
+    if settled.sgd.decay_epochs == 0 {
+        settled.sgd.decay_epochs = settled.sgd.epochs;
+    }
+    settled.sgd.epochs = early_stop.best_epoch().max(1);
+    settled.patience = 0;
     Ok(())
 }
 

@@ -61,6 +61,14 @@ pub struct ExportArgs {
     pub output: Option<PathBuf>,
 }
 
+/// `savor doctor`.
+#[derive(Debug, clap::Args)]
+pub struct DoctorArgs {
+    /// Read every byte of every index, large ones too, and compare the checksums
+    #[arg(long)]
+    pub verify: bool,
+}
+
 /// `savor user …`.
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {

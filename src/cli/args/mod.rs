@@ -14,7 +14,7 @@ mod learn;
 mod query;
 mod tune;
 
-pub use data::{ExportArgs, ImportArgs, ItemCommand, RecordKind, UserCommand};
+pub use data::{DoctorArgs, ExportArgs, ImportArgs, ItemCommand, RecordKind, UserCommand};
 pub use learn::{EvaluateArgs, SnapshotCommand, TrainArgs, WhenActive};
 pub use query::{ExplainArgs, ListArgs, Narrow, RecommendArgs, SimilarArgs};
 pub use tune::TuneArgs;
@@ -164,7 +164,7 @@ pub enum Command {
     /// How much there is, and what serves
     Stats,
     /// Check the data directory; fails when something is not as it should be
-    Doctor,
+    Doctor(DoctorArgs),
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -1,5 +1,7 @@
 //! The words of the commands that ask: `recommend`, `similar`, `list`, `explain`.
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
 
 use crate::cli::render::answer::PARTS;
@@ -22,15 +24,8 @@ pub struct Narrow {
 impl Narrow {
     /// Filter and category as one filter.
     pub fn into_filter(self) -> Option<Filter> {
-        match (self.filter, self.category) {
-            (filter, None) => filter,
-            (None, Some(category)) => Some(Filter::category(category)),
-            (Some(filter), Some(category)) => {
-                let mut both = Filter::category(category);
-                both.must.push(crate::record::Condition::Nested(filter));
-                Some(both)
-            }
-        }
+        let is_given = self.filter.is_some() || self.category.is_some();
+        is_given.then(|| self.filter.unwrap_or_default().in_category(self.category.as_deref()))
     }
 }
 
@@ -38,8 +33,14 @@ impl Narrow {
 #[derive(Debug, clap::Args)]
 pub struct RecommendArgs {
     /// Ids of users; each gets an answer, unknown ones too
-    #[arg(value_name = "USER", required_unless_present = "session")]
+    #[arg(value_name = "USER", required_unless_present_any = ["session", "all"])]
     pub users: Vec<String>,
+    /// Every user that is known: JSON Lines, one for each, in the order of their ids
+    #[arg(long, conflicts_with_all = ["users", "session", "liked"])]
+    pub all: bool,
+    /// The file for --all; standard output if absent
+    #[arg(long, short, value_name = "FILE", requires = "all")]
+    pub output: Option<PathBuf>,
     /// Items an anonymous visitor has just looked at (or the one user given); repeatable
     #[arg(long, value_name = "ITEM")]
     pub session: Vec<String>,

@@ -1,11 +1,16 @@
 //! `savor doctor`: checks the data directory; the exit code tells whether all is well.
 
+use crate::cli::args::DoctorArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::render::table;
 
-pub fn run(context: &Context) -> Result<(), Failure> {
-    let findings = context.open()?.check()?;
+pub fn run(context: &Context, args: &DoctorArgs) -> Result<(), Failure> {
+    let engine = context.open()?;
+    let mut findings = engine.check()?;
+    if args.verify {
+        findings.extend(engine.verify()?);
+    }
     context.output.show(&findings, |findings| {
         let mut table = table(&["check", "", "seen"], &[]);
         for finding in findings {

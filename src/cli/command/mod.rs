@@ -46,7 +46,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Command::Backup(args) => backup::run(&context, args),
         Command::Restore(args) => restore::run(&context, args),
         Command::Stats => stats::run(&context),
-        Command::Doctor => doctor::run(&context),
+        Command::Doctor(args) => doctor::run(&context, &args),
         Command::Config(command) => config::run(&context, command),
     }
 }

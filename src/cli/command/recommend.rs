@@ -1,9 +1,14 @@
-//! `savor recommend USER…`: an answer for each user, or for an anonymous visitor by session items.
+//! `savor recommend USER…`: an answer for each user, or for an anonymous visitor by session items; or, with `--all`, for all
+//! users there are.
+
+use serde::Serialize;
 
 use crate::cli::args::RecommendArgs;
 use crate::cli::context::{Context, Place};
 use crate::cli::failure::Failure;
 use crate::cli::liked::liked;
+use crate::cli::lines::Lines;
+use crate::cli::place::LARGEST_PAGE;
 use crate::cli::render::answer;
 use crate::cli::titles::Titles;
 use crate::record::{Answer, ExcludeSeen, Query};
@@ -13,6 +18,9 @@ pub fn run(context: &Context, mut args: RecommendArgs) -> Result<(), Failure> {
         return Err(Failure::Usage("a session belongs to one user; several were given".into()));
     }
     let place = context.place()?;
+    if args.all {
+        return all(&place, args);
+    }
     let users = std::mem::take(&mut args.users);
     let beside = args.liked && context.output.is_table();
     let query = query(args);
@@ -25,6 +33,33 @@ pub fn run(context: &Context, mut args: RecommendArgs) -> Result<(), Failure> {
         show(context, &place, query.user.as_deref(), &place.recommend(&query)?, beside, &mut titles)?;
     }
     Ok(())
+}
+
+/// A line for each user.
+fn all(place: &Place, mut args: RecommendArgs) -> Result<(), Failure> {
+    let mut lines = Lines::new(args.output.take())?;
+    let query = query(args);
+    let mut cursor: Option<String> = None;
+    loop {
+        let page = place.users(cursor.as_deref(), LARGEST_PAGE)?;
+        let users: Vec<String> = page.entries.into_iter().map(|user| user.id).collect();
+        let of = |user: &String| Query { user: Some(user.clone()), ..query.clone() };
+        if !users.is_empty() {
+            let answers = place.recommend_many(users.iter().map(of).collect())?;
+            users.iter().zip(&answers).try_for_each(|(user, answer)| lines.write(&Line { user, answer }))?;
+        }
+        cursor = page.cursor;
+        if cursor.is_none() {
+            return lines.finish("answers");
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    user: &'a str,
+    #[serde(flatten)]
+    answer: &'a Answer,
 }
 
 fn query(args: RecommendArgs) -> Query {

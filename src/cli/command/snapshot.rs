@@ -28,10 +28,10 @@ pub fn run(context: &Context, command: SnapshotCommand) -> Result<(), Failure> {
         SnapshotCommand::Activate { id, gate } => activate(context, SnapshotId(id), gate),
         SnapshotCommand::Rollback => live(context, context.place()?.rollback()?),
         SnapshotCommand::Compare { a, b, report: shown } => {
-            let engine = context.open()?;
+            let place = context.place()?;
             shown.report.as_deref().map(try_page).transpose()?;
             let bars = Bars::new(Stop::on_signal()?);
-            let comparison = engine.compare_snapshots(SnapshotId(a), SnapshotId(b), &bars)?;
+            let comparison = place.compare(SnapshotId(a), SnapshotId(b), &bars)?;
             bars.finish();
             let table = context.output.show(&comparison, |comparison| report::comparison(comparison, shown.slices));
             if let Some(file) = &shown.report {

@@ -1,6 +1,7 @@
 //! Round trips, and what happens to files that are not what was written.
 
 use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -90,9 +91,9 @@ fn foreign_and_newer_files_are_named_with_a_remedy() {
     assert!(message.contains("/index is damaged: it does not begin like an index of Savor; build the index again"));
 
     let mut newer = FILE.clone();
-    newer[8] = 2;
+    newer[8] = 3;
     let error = open_bytes(&newer).err().unwrap();
-    assert!(matches!(error, Error::NewerFormat { found: 2, supported: 1, .. }), "{error}");
+    assert!(matches!(error, Error::NewerFormat { found: 3, supported: 2, .. }), "{error}");
 
     assert!(open_bytes(&[]).err().unwrap().to_string().contains("it has 0 bytes"));
     let missing = VectorIndex::open(std::path::Path::new("no/such/index")).err().unwrap();
@@ -115,6 +116,86 @@ fn numbers_that_a_right_checksum_covers_are_checked_still() {
     assert!(error.contains("links to nowhere"), "{error}");
 }
 
+#[test]
+fn a_file_of_version_1_answers_as_one_of_today() {
+    let (directory, data) = (TempDir::new().unwrap(), clustered(1500, 8, 1.0, 4));
+    let path = directory.path().join("index");
+    for kind in [IndexChoice::Exact, IndexChoice::Hnsw] {
+        let built = build(&data, 8, Metric::Dot, kind);
+        built.write(&path).unwrap();
+        let old = open_bytes(&as_version_1(&std::fs::read(&path).unwrap())).unwrap();
+        assert_eq!(old.plan().kind, IndexKind::Exact);
+        let exact = build(&data, 8, Metric::Dot, IndexChoice::Exact);
+        for query in data.chunks(8).step_by(50) {
+            assert_eq!(old.search(query, 7, &|row| row % 3 > 0), exact.search(query, 7, &|row| row % 3 > 0));
+        }
+    }
+}
+
+/// The file without what version 1 did not know.
+fn as_version_1(bytes: &[u8]) -> Vec<u8> {
+    let entries = super::u32_at(bytes, 40).unwrap() as usize;
+    let entries = (0..entries).map(|at| super::FIXED + at * super::ENTRY);
+    let kept: Vec<(u32, &[u8])> = entries
+        .map(|entry| {
+            let offset = super::usize_at(bytes, entry + 8).unwrap();
+            (super::u32_at(bytes, entry).unwrap(), &bytes[offset..offset + super::usize_at(bytes, entry + 16).unwrap()])
+        })
+        .filter(|(kind, _)| *kind < super::SIEVE)
+        .collect();
+    let length = super::header_length(kept.len());
+    let (mut table, mut body) = (Vec::new(), Vec::new());
+    for (kind, section) in &kept {
+        body.resize(super::aligned(length + body.len()) - length, 0);
+        table.extend([kind.to_le_bytes(), [0; 4]].concat());
+        for number in [(length + body.len()) as u64, section.len() as u64, super::xxh3_64(section)] {
+            table.extend(number.to_le_bytes());
+        }
+        body.extend_from_slice(section);
+    }
+    let mut file = bytes[..super::FIXED].to_vec();
+    file[8..12].copy_from_slice(&1u32.to_le_bytes());
+    file[12..16].copy_from_slice(&(length as u32).to_le_bytes());
+    file[32..40].copy_from_slice(&((length + body.len()) as u64).to_le_bytes());
+    file[40..44].copy_from_slice(&(kept.len() as u32).to_le_bytes());
+    file.extend(table);
+    file.extend(super::xxh3_64(&file).to_le_bytes());
+    file.extend(body);
+    file
+}
+
+#[test]
+fn what_a_large_file_is_spared_at_open_is_found_later() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("index");
+    let opened = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        super::open(&path, 0)
+    };
+    let whole = opened(&FILE).unwrap();
+    assert!(!whole.sums.are_right.load(Ordering::Relaxed));
+    whole.sums.verify().unwrap();
+    assert!(whole.sums.are_right.load(Ordering::Relaxed));
+    drop(whole);
+    for entry in (0..super::u32_at(&FILE, 40).unwrap() as usize).map(|at| super::FIXED + at * super::ENTRY) {
+        let (offset, length) =
+            (super::usize_at(&FILE, entry + 8).unwrap(), super::usize_at(&FILE, entry + 16).unwrap());
+        if length == 0 {
+            continue;
+        }
+        let mut bytes = FILE.clone();
+        bytes[offset + length / 2] ^= 4;
+        // Either search relies on it, or a checksum tells.
+        match opened(&bytes) {
+            Err(error) => assert!(matches!(error, Error::Corrupt { .. }), "{error}"),
+            Ok(contents) => {
+                let error = contents.sums.verify().unwrap_err().to_string();
+                assert!(error.contains("/index is damaged: the checksum of section"), "{error}");
+            }
+        }
+    }
+}
+
 /// A whole file with every section in it.
 static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let directory = TempDir::new().unwrap();
@@ -127,7 +208,7 @@ static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| {
 
 #[test]
 fn every_flipped_byte_of_the_header_is_found() {
-    for at in 0..super::header_length(9) {
+    for at in 0..super::header_length(19) {
         for flip in [1, 0x80, 0xff] {
             let mut bytes = FILE.clone();
             bytes[at] ^= flip;

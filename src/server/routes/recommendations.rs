@@ -90,9 +90,8 @@ fn batch(context: &Context, call: &Call) -> Result<Reply, Problem> {
     for (index, query) in batch.queries.iter().enumerate() {
         query.validate().map_err(|error| error.within(&format!("queries[{index}]")))?;
     }
-    let answer = |query| Ok(context.note(context.engine.recommend(query)?));
-    let answers = batch.queries.iter().map(answer).collect::<Result<_, Problem>>()?;
-    Reply::json(&Answers { answers })
+    let answers = context.engine.recommend_many(&batch.queries)?;
+    Reply::json(&Answers { answers: answers.into_iter().map(|answer| context.note(answer)).collect() })
 }
 
 fn rank(context: &Context, call: &Call) -> Result<Reply, Problem> {

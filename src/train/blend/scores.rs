@@ -6,7 +6,7 @@ use super::parts::{Part, Parts};
 use crate::config::BlendConfig;
 use crate::error::Result;
 use crate::features::Csr;
-use crate::linalg::{Matrix, axpy, project};
+use crate::linalg::{Matrix, axpy, inner_products};
 
 /// Users scored together at most: each item vector that is read serves all of them.
 const MOST_USERS: usize = 64;
@@ -42,8 +42,9 @@ impl Parts {
         let mut all = Vec::new();
         if let Some(model) = &self.ials {
             let rows = users.iter().flat_map(|user| model.users.row(*user as usize)).copied().collect();
-            let rows = across(&model.items, rows)?;
-            all.push(PartScores { part: Part::Ials, rows, n_items });
+            let rows = Matrix::new(model.items.dim(), rows)?;
+            let rows = inner_products(rows.as_rows(), model.items.as_rows());
+            all.push(PartScores { part: Part::Ials, rows: rows.into_data(), n_items });
         }
         if let Some(low_pass) = &self.low_pass {
             let mut vectors = Matrix::zeros(users.len(), low_pass.items.dim());
@@ -54,8 +55,8 @@ impl Parts {
                     axpy(weight / self.unit * degree, low_pass.items.row(id as usize), vectors.row_mut(place));
                 }
             }
-            let rows = across(&low_pass.items, vectors.data().to_vec())?;
-            all.push(PartScores { part: Part::LowPass, rows, n_items });
+            let rows = inner_products(vectors.as_rows(), low_pass.items.as_rows());
+            all.push(PartScores { part: Part::LowPass, rows: rows.into_data(), n_items });
         }
         for (part, lists) in [(Part::Filter, &self.filter), (Part::Linear, &self.linear)] {
             let Some(lists) = lists else { continue };
@@ -113,15 +114,4 @@ fn deviation(values: &[f32]) -> f64 {
     let n = values.len().max(1) as f64;
     let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / n;
     (values.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>() / n).sqrt()
-}
-
-/// Inner products of all `items` with the rows of `users`, `[users, n_items]`.
-fn across(items: &Matrix, users: Vec<f32>) -> Result<Vec<f32>> {
-    let by_item = project(items.as_rows(), &users);
-    let n_users = by_item.dim();
-    let mut rows = vec![0.0; n_users * items.rows()];
-    rows.par_chunks_mut(items.rows().max(1)).enumerate().for_each(|(user, out)| {
-        out.iter_mut().enumerate().for_each(|(item, score)| *score = by_item.row(item)[user]);
-    });
-    Ok(rows)
 }

@@ -3,7 +3,7 @@
 use super::Model;
 use super::axes::{align, align_by};
 use super::equations::Equations;
-use super::guide::{Observer, Verdict};
+use super::guide::{Observer, Verdict, Warm};
 use super::loss::{everywhere, penalty};
 use super::pass::{Against, Method, Side};
 use super::start::item_scales;
@@ -28,7 +28,8 @@ const RELAXATION: f32 = 1.5;
 /// Epochs in which it rises from 1: far from the end, a row's solution is not worth overshooting.
 const RELAXATION_RISES: usize = 4;
 
-/// Learns from `start` on. The epochs of a start that is warm overshoot from the first on.
+/// Learns from `start` on. The epochs of a start that is `warm` overshoot from the first on, and end when they gain no more
+/// than what it calls enough.
 ///
 /// # Errors
 /// [`Error::Invalid`] when factors run out of range, [`Error::Cancelled`].
@@ -36,7 +37,7 @@ pub fn alternate(
     matrix: &Csr,
     config: &TrainConfig,
     start: Model,
-    is_warm: bool,
+    warm: Option<Warm<'_>>,
     mut observer: Option<&mut dyn Observer>,
     progress: &dyn Progress,
 ) -> Result<Model> {
@@ -46,7 +47,8 @@ pub fn alternate(
     let (n_users, n_items) = (matrix.n_rows(), matrix.n_cols());
     let method = method(config);
     let Model { mut users, mut items } = start;
-    let mut best = None;
+    let (mut best, mut last) = (None, f64::INFINITY);
+    let enough = warm.and_then(|warm| warm.enough);
 
     let mut of_items = align(&mut items, Some(&mut users))?;
     for epoch in 1..=config.epochs {
@@ -54,7 +56,7 @@ pub fn alternate(
             let reason = format!("ran out of range in epoch {epoch}; raise regularization or lower the weights");
             Error::invalid("factors", reason)
         };
-        let relaxation = relaxation(if is_warm { RELAXATION_RISES + epoch } else { epoch });
+        let relaxation = relaxation(if warm.is_some() { RELAXATION_RISES + epoch } else { epoch });
         let equations = Equations::along(&of_items, n_items, config);
         let against = Against { other: items.as_rows(), equations: &equations };
         // Users that nothing is known of must not overshoot from zero.
@@ -83,6 +85,10 @@ pub fn alternate(
                 break;
             }
         }
+        if enough.is_some_and(|enough| (last - loss).abs() <= enough * loss) {
+            break;
+        }
+        last = loss;
     }
     if let Some(best) = best {
         return Ok(best);

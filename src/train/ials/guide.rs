@@ -2,9 +2,16 @@
 
 use crate::linalg::Matrix;
 
-/// Item factors to begin with, `[n_items]`, those of an earlier model for instance; an item that is not known, or has a
-/// factor of another length, begins as if there were nothing. Users need none: they are solved first.
-pub type Warm<'a> = &'a [Option<Vec<f32>>];
+/// Where to begin: at the factors of an earlier model for instance.
+#[derive(Clone, Copy, Debug)]
+pub struct Warm<'a> {
+    /// Of the items, `[n_items]`, in principal axes, the longest first: a longer one is cut off, a shorter one goes on at random.
+    /// An item that is not known begins as if there were nothing. Users need none: they are solved first.
+    pub items: &'a [Option<Vec<f32>>],
+    /// An epoch that changes the loss by no more than this part of it is the last, if most items are known: what the last
+    /// epoch of a cold training gained is not worth more here.
+    pub enough: Option<f64>,
+}
 
 /// What an observer thinks of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

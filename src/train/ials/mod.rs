@@ -40,7 +40,7 @@ pub struct Model {
 /// Rendle, Krichene, Zhang & Koren, "Revisiting the Performance of iALS on Item Recommendation Benchmarks" (2021). After
 /// the epochs the users are solved once more, so that they are what fold-in finds for the final items, and the axes are
 /// the items' principal ones, the longest first. Settings that are 0 are chosen as [`settle`] says. Training
-/// begins where `guide` says and goes on as long as it says; with an observer, the model is the best one it saw. Reports
+/// begins where `guide` says and goes on as long as it says, at most through all epochs; with an observer, the model is the best one it saw. Reports
 /// [`crate::progress::Step::Epoch`] with the exact loss after each epoch. The factors depend on the arguments alone, not on
 /// the threads.
 ///
@@ -54,12 +54,12 @@ pub fn guided(matrix: &Csr, config: &TrainConfig, guide: Guide<'_>, progress: &d
     let users = Matrix::zeros(matrix.n_rows(), config.dimension);
     let (items, known) = initial_items(matrix.n_cols(), config, guide.warm)?;
     // A start that is mostly random must not overshoot as one that is near the end may.
-    let is_warm = 2 * known > matrix.n_cols();
+    let warm = guide.warm.filter(|_| 2 * known > matrix.n_cols());
     if guide.warm.is_some() {
-        tracing::info!(known, items = matrix.n_cols(), is_warm, "factors of the earlier model");
+        tracing::info!(known, items = matrix.n_cols(), is_warm = warm.is_some(), "factors of the earlier model");
     }
     let (start, observer) = (Model { users, items }, guide.observer);
-    in_pool(config.threads, || alternate(matrix, config, start, is_warm, observer, progress))?
+    in_pool(config.threads, || alternate(matrix, config, start, warm, observer, progress))?
 }
 
 /// Whether there is anything to learn from. Errors: [`Error::NoData`] and [`Error::Invalid`] as for [`ials`].

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::features::Csr;
 use crate::linalg::Matrix;
 
-/// `[n_items, dim]`: the rows that are known, if they are as long; for the others normal numbers with standard deviation
+/// `[n_items, dim]`: the rows that are known, as far as they go; for all else normal numbers with standard deviation
 /// init_stddev / √dim. Beside it, how many are known.
 ///
 /// # Errors
@@ -21,17 +21,16 @@ pub fn initial_items(n: usize, config: &TrainConfig, warm: Option<Warm<'_>>) -> 
     let random = ChaCha8Rng::seed_from_u64(config.seed);
     let data = normal.sample_iter(random).take(n * config.dimension).map(|value| value as f32).collect();
     let mut items = Matrix::new(config.dimension, data)?;
-    let known = warm.map_or(0, |warm| overwrite(&mut items, warm));
+    let known = warm.map_or(0, |warm| overwrite(&mut items, warm.items));
     Ok((items, known))
 }
 
-fn overwrite(items: &mut Matrix, warm: Warm<'_>) -> usize {
+fn overwrite(items: &mut Matrix, warm: &[Option<Vec<f32>>]) -> usize {
     let mut count = 0;
     for (item, known) in warm.iter().enumerate().take(items.rows()) {
-        let row = items.row_mut(item);
-        let fits = |known: &&Vec<f32>| known.len() == row.len() && known.iter().all(|value| value.is_finite());
-        if let Some(known) = known.as_ref().filter(fits) {
-            row.copy_from_slice(known);
+        let is_sound = |known: &&Vec<f32>| !known.is_empty() && known.iter().all(|value| value.is_finite());
+        if let Some(known) = known.as_ref().filter(is_sound) {
+            items.row_mut(item).iter_mut().zip(known).for_each(|(to, from)| *to = *from);
             count += 1;
         }
     }

@@ -191,9 +191,66 @@ fn a_warm_start_goes_on_where_the_last_training_ended() {
     (warm[0], warm[1]) = (None, Some(vec![1.0]));
     let recorder = Recorder::new(usize::MAX);
     let short = TrainConfig { epochs: 2, ..config };
-    guided(&matrix, &short, Guide { warm: Some(&warm), observer: None }, &recorder).unwrap();
+    guided(&matrix, &short, Guide { warm: Some(Warm { items: &warm, enough: None }), observer: None }, &recorder)
+        .unwrap();
     let (warm, cold) = (recorder.losses(), cold.losses());
     assert!(warm[1] < cold[9], "{warm:?} after {cold:?}");
+}
+
+#[test]
+fn a_warm_start_ends_when_it_gains_as_little_as_the_last_cold_epoch_did() {
+    let matrix = pairs(300, 200, 8);
+    let config = TrainConfig { solver: Solver::Auto, dimension: 16, epochs: 12, ..config() };
+    // What was there before the last two users came.
+    let before = Csr::from_rows(200, (0..298).map(|user| matrix.row(user)).map(entries).collect());
+    let cold = Recorder::new(usize::MAX);
+    let old = ials(&before, &config, &cold).unwrap();
+    let items: Vec<Option<Vec<f32>>> = (0..200).map(|item| Some(old.items.row(item).to_vec())).collect();
+    let gain = |losses: &[f64]| losses.windows(2).map(|pair| (pair[0] - pair[1]).abs() / pair[1]).collect::<Vec<_>>();
+    let enough = gain(&cold.losses()).last().copied();
+    let with = |threads, enough| {
+        let recorder = Recorder::new(usize::MAX);
+        let guide = Guide { warm: Some(Warm { items: &items, enough }), observer: None };
+        let model = guided(&matrix, &TrainConfig { threads, ..config.clone() }, guide, &recorder).unwrap();
+        (model, recorder.losses())
+    };
+    let (model, losses) = with(1, enough);
+    assert!((2..8).contains(&losses.len()), "{losses:?}");
+    let gains = gain(&losses);
+    let (last, earlier) = gains.split_last().unwrap();
+    assert!(*last <= enough.unwrap() && earlier.iter().all(|gain| *gain > enough.unwrap()), "{gains:?}");
+    for threads in [2, 4] {
+        assert_eq!(with(threads, enough), (model.clone(), losses.clone()));
+    }
+    assert_eq!(with(1, None).1.len(), 12);
+    // Mostly unknown items are no warm start: every epoch is needed.
+    let few: Vec<_> = items.iter().enumerate().map(|(at, item)| item.clone().filter(|_| at < 60)).collect();
+    let recorder = Recorder::new(usize::MAX);
+    let guide = Guide { warm: Some(Warm { items: &few, enough: Some(1.0) }), observer: None };
+    guided(&matrix, &config, guide, &recorder).unwrap();
+    assert_eq!(recorder.losses().len(), 12);
+}
+
+#[test]
+fn a_warm_start_may_be_longer_or_shorter_than_what_there_was() {
+    let matrix = pairs(300, 200, 8);
+    let config = TrainConfig { solver: Solver::Auto, dimension: 16, epochs: 12, ..config() };
+    let cold = Recorder::new(usize::MAX);
+    ials(&matrix, &config, &cold).unwrap();
+    let cold = cold.losses();
+    for dimension in [12, 20] {
+        let old = ials(&matrix, &TrainConfig { dimension, ..config.clone() }, &Silent).unwrap();
+        let items: Vec<Option<Vec<f32>>> = (0..200).map(|item| Some(old.items.row(item).to_vec())).collect();
+        let recorder = Recorder::new(usize::MAX);
+        let guide = Guide { warm: Some(Warm { items: &items, enough: None }), observer: None };
+        guided(&matrix, &config, guide, &recorder).unwrap();
+        let warm = recorder.losses();
+        assert!(warm[4] < cold[5] && warm[11] < 1.005 * cold[11], "{warm:?} for {cold:?}, from {dimension}");
+    }
+}
+
+fn entries((ids, weights): (&[u32], &[f32])) -> Vec<(u32, f32)> {
+    ids.iter().copied().zip(weights.iter().copied()).collect()
 }
 
 /// Finds the epochs better in the order of its list, and stops at its end.

@@ -13,10 +13,11 @@ mod tests;
 use rand_distr::{Distribution, Normal};
 use rayon::prelude::*;
 
-use super::ials;
+use super::early_stop::EarlyStop;
+use super::ials::{self, Observer, Verdict, item_scales};
 use super::model::{Model, Trainer, TrainingData};
 use super::pool::in_pool;
-use crate::config::TrainConfig;
+use crate::config::{ModelKind, TrainConfig};
 use crate::error::{Error, Result};
 use crate::features::Csr;
 use crate::linalg::Matrix;
@@ -53,7 +54,28 @@ impl Trainer for Softmax {
 }
 
 fn train(matrix: &Csr, loss: &dyn Loss, config: &TrainConfig, progress: &dyn Progress) -> Result<Model> {
-    in_pool(config.threads, || serve::model(factorise(matrix, loss, config, progress)?.items, matrix, config))?
+    in_pool(config.threads, || serve::model(factorise(matrix, loss, config, None, progress)?.items, matrix, config))?
+}
+
+/// Learns from the training part of a hold-out for as long as `early_stop` says, and leaves nothing but what that saw: after
+/// each epoch, its users solved from their histories, as they are served.
+///
+/// # Errors
+/// Those of [`factorise`].
+pub fn watch(
+    matrix: &Csr,
+    config: &TrainConfig,
+    early_stop: &mut EarlyStop<'_>,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let softmax = SoftmaxLoss { log_q: config.sgd.log_q };
+    let loss: &dyn Loss = if config.model == ModelKind::Bpr { &BprLoss } else { &softmax };
+    let rows = early_stop.rows();
+    let mut judge = |epoch: usize, items: Matrix| {
+        let (users, items) = serve::users(items, matrix, &rows, config)?;
+        Ok(early_stop.epoch(epoch, &users, &items))
+    };
+    in_pool(config.threads, || factorise(matrix, loss, config, Some(&mut judge), progress).map(drop))?
 }
 
 /// What gradient descent gives: the inner product of a user's and an item's row is the item's score for the user.
@@ -65,15 +87,29 @@ pub struct Factors {
     pub items: Matrix,
 }
 
-/// Learns from `matrix`, `[n_users, n_items]`, whose values are the pairs' confidences. Reports [`Step::Epoch`] with the
-/// mean loss of the epoch's pairs, as it was when each was seen.
+/// Is given the items, `[n_items, dimension + 1]`, after each epoch, which counts from 1.
+type Judge<'a> = &'a mut (dyn FnMut(usize, Matrix) -> Result<Verdict> + Send);
+
+/// Learns from `matrix`, `[n_users, n_items]`, whose values are the pairs' confidences; `item_frequency_exponent` weighs
+/// them. Goes through all epochs, or until `judge` says stop. Reports [`Step::Epoch`] with the mean loss of the epoch's
+/// pairs, as it was when each was seen.
 ///
 /// # Errors
 /// [`Error::NoData`] when there are no pairs, or fewer than two users or items; [`Error::Invalid`] for a confidence
 /// that is not a positive number, or when numbers run out of range; [`Error::Cancelled`].
-pub fn factorise(matrix: &Csr, loss: &dyn Loss, config: &TrainConfig, progress: &dyn Progress) -> Result<Factors> {
+pub fn factorise(
+    matrix: &Csr,
+    loss: &dyn Loss,
+    config: &TrainConfig,
+    mut judge: Option<Judge<'_>>,
+    progress: &dyn Progress,
+) -> Result<Factors> {
     ials::check(matrix)?;
+    let scales = item_scales(matrix, config.item_frequency_exponent);
+    let weighed = (!scales.is_empty()).then(|| matrix.scaled(&vec![1.0; matrix.n_rows()], &scales));
+    let matrix = weighed.as_ref().unwrap_or(matrix);
     let settings = &config.sgd;
+    let falling = if settings.decay_epochs == 0 { settings.epochs } else { settings.decay_epochs };
     let (users, items) = initial(matrix, config)?;
     let count = block_count(matrix.n_rows(), matrix.n_cols());
     let mut dealer = random(config.seed, DEALER);
@@ -81,7 +117,7 @@ pub fn factorise(matrix: &Csr, loss: &dyn Loss, config: &TrainConfig, progress: 
     let mut items = Side::new(&items, count, &mut dealer);
     let (counts, mean_weight) = summed(matrix);
     for epoch in 1..=settings.epochs {
-        let done = (epoch - 1) as f64 / settings.epochs as f64;
+        let done = ((epoch - 1) as f64 / falling as f64).min(1.0);
         let rate = settings.learning_rate * (1.0 - (1.0 - LAST_RATE) * done);
         items.deal(count, &mut dealer);
         let samplers = items.blocks.iter().map(|block| {
@@ -120,6 +156,11 @@ pub fn factorise(matrix: &Csr, loss: &dyn Loss, config: &TrainConfig, progress: 
             return Err(Error::invalid("train.sgd", reason));
         }
         progress.report(&Step::Epoch { epoch, epochs: settings.epochs, loss });
+        if let Some(judge) = &mut judge
+            && judge(epoch, items.collect())? == Verdict::Stop
+        {
+            break;
+        }
     }
     Ok(Factors { users: users.collect(), items: items.collect() })
 }

@@ -6,12 +6,13 @@
 
 use rayon::prelude::*;
 
-use crate::config::TrainConfig;
+use crate::config::{BlendConfig, TrainConfig};
 use crate::error::Result;
 use crate::features::Csr;
-use crate::linalg::{Matrix, dot};
-use crate::train::fold_in::FoldIn;
-use crate::train::ials::Equations;
+use crate::linalg::{Matrix, dot, gramian};
+use crate::train::blend::{Parts, assemble};
+use crate::train::fold_in::{FoldIn, ItemParts, Mix};
+use crate::train::ials::{self, Equations, item_scales};
 use crate::train::model::Model;
 
 /// Rounds in which the length of the items settles; each leaves about the square root of the error.
@@ -19,21 +20,42 @@ const ROUNDS: usize = 8;
 /// Users that are solved in each round.
 const SAMPLE: usize = 1_000;
 
-/// A model of these items, `[n_items, dim]`, for the users of `matrix`, under a settled configuration.
+/// A model of these items, `[n_items, dim]`, for the users of `matrix`, under a settled configuration. The knobs of popularity
+/// are those of alternating least squares: one in the equations of fold-in, one in the length of the items.
 ///
 /// # Errors
 /// Those of [`FoldIn::solve`].
-pub fn model(mut items: Matrix, matrix: &Csr, config: &TrainConfig) -> Result<Model> {
+pub fn model(items: Matrix, matrix: &Csr, config: &TrainConfig) -> Result<Model> {
+    let all: Vec<usize> = (0..matrix.n_rows()).collect();
+    let (users, items) = users(items, matrix, &all, config)?;
+    let parts = Parts { ials: Some(ials::Model { users, items }), ..Parts::none(matrix) };
+    assemble(parts, &BlendConfig { ials: 1.0, ..BlendConfig::default() }, matrix, config)
+}
+
+/// The fold-in solutions of `rows` of `matrix`, `[n_users, dim]` where all other rows are zero, and the items at the length
+/// that they are solved against, `[n_items, dim]`.
+///
+/// # Errors
+/// Those of [`FoldIn::solve`].
+pub fn users(mut items: Matrix, matrix: &Csr, rows: &[usize], config: &TrainConfig) -> Result<(Matrix, Matrix)> {
+    let confidences = item_scales(matrix, config.item_frequency_exponent);
     let sample: Vec<usize> = (0..matrix.n_rows()).step_by(matrix.n_rows().div_ceil(SAMPLE).max(1)).collect();
     for _ in 0..ROUNDS {
-        let fold_in = FoldIn::from_factors(items.as_rows(), config)?;
+        let fold_in = fold_in(&items, &confidences, config)?;
         let factor = better_length(&fold_in, &items, matrix, &sample, config)?;
         items.data_mut().iter_mut().for_each(|value| *value *= factor);
     }
-    let fold_in = FoldIn::from_factors(items.as_rows(), config)?;
-    let all: Vec<usize> = (0..matrix.n_rows()).collect();
-    let users = solve(&fold_in, &items, matrix, &all)?;
-    Ok(Model { users, items, fold_in })
+    let solved = solve(&fold_in(&items, &confidences, config)?, &items, matrix, rows)?;
+    let mut users = Matrix::zeros(matrix.n_rows(), items.dim());
+    rows.iter().enumerate().for_each(|(place, row)| users.row_mut(*row).copy_from_slice(solved.row(place)));
+    Ok((users, items))
+}
+
+fn fold_in(items: &Matrix, confidences: &[f32], config: &TrainConfig) -> Result<FoldIn> {
+    let mix = Mix { factors: items.dim(), ials: 1.0, unit: 1.0, ..Mix::default() };
+    let (scales, confidences) = (vec![1.0; items.rows()], confidences.to_vec());
+    let parts = ItemParts { scales, confidences, ..ItemParts::default() };
+    FoldIn::new(mix, gramian(items.as_rows()), parts, config)
 }
 
 /// By what to multiply the items. Their ranking is learned, their length is arbitrary, yet the penalty of fold-in is on the

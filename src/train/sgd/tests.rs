@@ -9,8 +9,10 @@ use super::blocks::{Pair, random};
 use super::step::{Known, gradient};
 use super::*;
 use crate::config::SgdConfig;
+use crate::features::{Holdout, Interactions};
 use crate::linalg::dot;
 use crate::progress::Silent;
+use crate::record::{ItemId, UserId};
 use crate::train::settle::settle;
 
 const LOSSES: [&dyn Loss; 3] = [&BprLoss, &SoftmaxLoss { log_q: true }, &SoftmaxLoss { log_q: false }];
@@ -203,7 +205,7 @@ fn the_model_is_the_same_whatever_the_threads() {
 #[test]
 fn another_seed_gives_another_model() {
     let matrix = pairs();
-    let with = |seed| factorise(&matrix, &BprLoss, &TrainConfig { seed, ..config() }, &Silent).unwrap();
+    let with = |seed| factorise(&matrix, &BprLoss, &TrainConfig { seed, ..config() }, None, &Silent).unwrap();
     assert_ne!(with(1), with(2));
 }
 
@@ -257,6 +259,104 @@ fn steps_that_are_far_too_long_end_with_an_error_or_numbers() {
         if let Ok(model) = train(&matrix, loss, &config, &Silent) {
             assert!(model.users.data().iter().chain(model.items.data()).all(|value| value.is_finite()));
         }
+    }
+}
+
+/// [`pairs`], and two in three of all users have each of the first eight items: the popular ones.
+fn skewed() -> Csr {
+    let even = pairs();
+    let row = |user: usize| {
+        let (ids, _) = even.row(user);
+        ids.iter()
+            .copied()
+            .chain((0..8).filter(|item| !(user + *item as usize).is_multiple_of(3)))
+            .map(|id| (id, 1.0))
+            .collect()
+    };
+    Csr::from_rows(192, (0..120).map(row).collect())
+}
+
+/// How many popular items are among the best twenty of all users.
+fn popular(model: &Model) -> usize {
+    let mut found = 0;
+    for user in 0..120 {
+        let scores: Vec<f32> = (0..192).map(|item| dot(model.users.row(user), model.items.row(item))).collect();
+        let best = crate::eval::unseen(&scores, &[], 20, &mut Vec::new());
+        found += best.iter().filter(|item| **item < 8).count();
+    }
+    found
+}
+
+#[test]
+fn both_knobs_turn_popular_items_down() {
+    let matrix = skewed();
+    for loss in &LOSSES[..2] {
+        let with = |item_frequency_exponent, debias| {
+            let config = TrainConfig { item_frequency_exponent, debias, ..config() };
+            popular(&train(&matrix, *loss, &settle(&config, &matrix), &Silent).unwrap())
+        };
+        let plain = with(0.0, 0.0);
+        let (in_loss, in_score) = (with(1.0, 0.0), with(0.0, 1.0));
+        assert!(in_loss < plain && in_score < plain, "{in_loss} and {in_score} for {plain}");
+    }
+}
+
+#[test]
+fn under_both_knobs_a_user_has_the_row_that_fold_in_finds() {
+    let matrix = skewed();
+    let config = TrainConfig { item_frequency_exponent: 0.5, debias: 0.3, ..config() };
+    let model = train(&matrix, &BprLoss, &settle(&config, &matrix), &Silent).unwrap();
+    for user in 0..120 {
+        let (ids, weights) = matrix.row(user);
+        let history: Vec<_> = ids.iter().copied().zip(weights.iter().copied()).collect();
+        let mut folded = vec![0.0; model.items.dim()];
+        model.fold_in.solve(model.items.as_rows(), &history, &mut folded).unwrap();
+        for (folded, trained) in folded.iter().zip(model.users.row(user)) {
+            assert!((folded - trained).abs() < 1e-4, "{folded} for {trained}");
+        }
+    }
+}
+
+#[test]
+fn a_judge_sees_every_epoch_and_ends_it_where_that_many_epochs_end() {
+    let matrix = pairs();
+    let config = TrainConfig { sgd: SgdConfig { decay_epochs: 6, ..config().sgd }, ..config() };
+    let mut seen = Vec::new();
+    let mut judge = |epoch, items| {
+        seen.push(items);
+        Ok(if epoch == 4 { Verdict::Stop } else { Verdict::GoOn })
+    };
+    let stopped = factorise(&matrix, &BprLoss, &config, Some(&mut judge), &Silent).unwrap();
+    assert_eq!(seen.len(), 4);
+    assert_eq!(seen.last(), Some(&stopped.items));
+    let sgd = SgdConfig { epochs: 4, ..config.sgd.clone() };
+    assert_eq!(factorise(&matrix, &BprLoss, &TrainConfig { sgd, ..config }, None, &Silent).unwrap(), stopped);
+}
+
+#[test]
+fn patience_finds_the_epochs_on_the_validation_part_and_trains_those() {
+    let matrix = pairs();
+    // Every third pair of a user is held out.
+    let held = |user: usize, kept: bool| -> Vec<(u32, f32)> {
+        let (ids, _) = matrix.row(user);
+        ids.iter().enumerate().filter(|(place, _)| (place % 3 > 0) == kept).map(|(_, id)| (*id, 1.0)).collect()
+    };
+    let train = Interactions {
+        users: (0..120).map(UserId::new).collect(),
+        items: (0..192).map(ItemId::new).collect(),
+        matrix: Csr::from_rows(192, (0..120).map(|user| held(user, true)).collect()),
+    };
+    let test = (0..120u32).map(|user| (user, held(user as usize, false).into_iter().map(|(id, _)| id).collect()));
+    let validation = [Holdout { train, test: test.collect(), dropped: 0, split: String::new() }];
+    let data = TrainingData { matrix: &matrix, validation: &validation, ratings: None, warm: None };
+    for model in [ModelKind::Bpr, ModelKind::Softmax] {
+        let sgd = SgdConfig { epochs: 60, ..config().sgd };
+        let config = TrainConfig { model, patience: 2, sgd, ..config() };
+        let (trained, settled) = crate::train::train(&data, &config, &Silent).unwrap();
+        assert!((1..60).contains(&settled.sgd.epochs), "{}", settled.sgd.epochs);
+        assert_eq!((settled.sgd.decay_epochs, settled.patience), (60, 0));
+        let (again, _) = crate::train::train(&data, &settled, &Silent).unwrap();
+        assert_eq!((trained.users.data(), trained.items.data()), (again.users.data(), again.items.data()));
     }
 }
 

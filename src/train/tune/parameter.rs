@@ -96,6 +96,11 @@ fn between(low: f64, high: f64, at: f64) -> f64 {
 }
 
 const IALS: &[ModelKind] = &[ModelKind::Ials, ModelKind::Blend];
+/// Models with factors of their own.
+const FACTORS: &[ModelKind] = &[ModelKind::Ials, ModelKind::Blend, ModelKind::Softmax, ModelKind::Bpr];
+/// All that score some items higher than others for reasons of the user's.
+const PERSONAL: &[ModelKind] =
+    &[ModelKind::Ials, ModelKind::Blend, ModelKind::Filter, ModelKind::Linear, ModelKind::Softmax, ModelKind::Bpr];
 const FILTER: &[ModelKind] = &[ModelKind::Filter, ModelKind::Blend];
 const FILTER_ALONE: &[ModelKind] = &[ModelKind::Filter];
 const LINEAR: &[ModelKind] = &[ModelKind::Linear, ModelKind::Blend];
@@ -147,14 +152,14 @@ pub const ALL: &[Parameter] = &[
     },
     Parameter {
         name: "item_frequency_exponent",
-        models: IALS,
+        models: FACTORS,
         scale: Scale::Even { low: -0.25, high: 0.75 },
         get: |config| config.item_frequency_exponent,
         set: |config, value| config.item_frequency_exponent = value,
     },
     Parameter {
         name: "debias",
-        models: IALS,
+        models: PERSONAL,
         scale: Scale::Even { low: -0.25, high: 0.5 },
         get: |config| config.debias,
         set: |config, value| config.debias = value,

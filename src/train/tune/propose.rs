@@ -99,9 +99,10 @@ fn axes(space: &Space, part: ModelKind) -> impl Iterator<Item = usize> {
     own.filter(move |(_, (parameter, _))| parameter.models.first() == Some(&part)).map(|(axis, _)| axis)
 }
 
-/// A blend with the settings of a part in place of its own.
+/// A blend with the settings of a part in place of its own; what belongs to another part stays.
 fn with_part(space: &Space, mut blend: Candidate, part: &Candidate) -> Candidate {
-    for ((parameter, _), to) in space.of(ModelKind::Blend).zip(&mut blend.values) {
+    let of_blend = space.of(ModelKind::Blend).zip(&mut blend.values);
+    for ((parameter, _), to) in of_blend.filter(|((own, _), _)| own.models.first() == Some(&part.model)) {
         let own = space.of(part.model).zip(&part.values).find(|((of_part, _), _)| of_part.name == parameter.name);
         if let Some((_, value)) = own {
             *to = *value;

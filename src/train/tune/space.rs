@@ -135,6 +135,11 @@ mod tests {
             assert!(has(ModelKind::Blend, name), "{name}");
         }
         assert!(!has(ModelKind::Ials, "linear.ridge"));
+        for model in MODELS.into_iter().filter(|model| *model != ModelKind::Popularity) {
+            assert!(has(model, "debias"), "{model:?}");
+            let has_factors = ![ModelKind::Filter, ModelKind::Linear].contains(&model);
+            assert_eq!(has(model, "item_frequency_exponent"), has_factors, "{model:?}");
+        }
         assert_eq!(space.dims(ModelKind::Popularity), 0);
     }
 

@@ -1,0 +1,308 @@
+//! One query's way through the sieve.
+
+use std::sync::{Mutex, PoisonError};
+
+use roaring::RoaringBitmap;
+
+use super::Sieve;
+use super::kernel::{Form, PANEL, Panel};
+use super::probe::Probe;
+use crate::index::ask::{Ask, Listed};
+use crate::index::kernel::prefetch;
+use crate::index::space::Space;
+use crate::index::top::{Hit, Top};
+
+/// An answer and what it took.
+pub struct Scanned {
+    pub hits: Vec<Hit>,
+    /// Vectors whose lead was looked at.
+    pub sifted: usize,
+    /// Vectors whose exact score was needed.
+    pub scored: usize,
+}
+
+/// Nothing to add.
+const NOTHING: [f32; PANEL] = [0.0; PANEL];
+
+impl Sieve {
+    /// The rows that `ask` wants, best first, equal scores by row: all of them and no others.
+    pub fn search(&self, space: &Space, query: &[f32], ask: Ask<'_>) -> Scanned {
+        let mut pass = Pass::new(self, space, query, ask);
+        pass.advance(0..self.panels());
+        pass.finish()
+    }
+
+    /// The answers to many queries, in their order: they share the way through the vectors.
+    pub fn search_many(&self, space: &Space, asks: &[(&[f32], Ask<'_>)]) -> Vec<Scanned> {
+        let mut passes: Vec<Pass<'_>> = asks.iter().map(|(query, ask)| Pass::new(self, space, query, *ask)).collect();
+        let mut going: Vec<usize> = (0..passes.len()).collect();
+        for first in (0..self.panels()).step_by(SHARED) {
+            going.retain(|at| passes[*at].advance(first..self.panels().min(first + SHARED)));
+            if going.is_empty() {
+                break;
+            }
+        }
+        passes.into_iter().map(Pass::finish).collect()
+    }
+
+    pub fn panels(&self) -> usize {
+        self.bounds.as_slice().len() / (4 * PANEL)
+    }
+
+    /// The places of some rows, one bit each.
+    fn places_of(&self, rows: &RoaringBitmap) -> Vec<u64> {
+        let places = self.places();
+        let mut bits = vec![0u64; self.panels()];
+        for row in rows {
+            let Some(place) = places.get(row as usize).map(|place| *place as usize) else { break };
+            if let Some(word) = bits.get_mut(place / PANEL) {
+                *word |= 1 << (place % PANEL);
+            }
+        }
+        bits
+    }
+}
+
+/// Where more than one row in so many matches a filter, it is asked about rows that would enter the answer. Where fewer do,
+/// their places are found first and all others passed over.
+const LAZY: usize = 8;
+/// For each row that is wanted, so many that gain most by scores from elsewhere are asked about first.
+const SEEDS: usize = 8;
+/// Matches of a panel that are not worth sifting all of it.
+const FEW: u32 = 6;
+/// Panels that queries of a batch go through one after the other, so that they find them in the cache.
+const SHARED: usize = 4;
+
+/// Where a query stands.
+struct Pass<'a> {
+    sieve: &'a Sieve,
+    probe: Probe<'a>,
+    rows: usize,
+    ask: Ask<'a>,
+    form: Form,
+    top: Top,
+    /// Which places match the filter, one bit each; none where all do, or where it is asked row by row.
+    matches: Option<Vec<u64>>,
+    /// `[panels, 64]`: what is added to each bound, where scores come from elsewhere. What was scored before anything else
+    /// has negative infinity there: it is not scored again.
+    extra: Option<Vec<f32>>,
+    /// The place from which on inner products alone cannot help.
+    end: usize,
+    sifted: usize,
+    scored: usize,
+}
+
+impl<'a> Pass<'a> {
+    fn new(sieve: &'a Sieve, space: &'a Space, query: &[f32], ask: Ask<'a>) -> Self {
+        let few = ask.within.filter(|rows| rows.len() < (space.len() / LAZY) as u64);
+        let ask = if few.is_some() { Ask { within: None, ..ask } } else { ask };
+        let mut pass = Self {
+            matches: few.map(|rows| sieve.places_of(rows)),
+            sieve,
+            probe: Probe::new(sieve, space.probe(query)),
+            rows: space.len(),
+            ask,
+            form: Form::of_this_processor(),
+            top: Top::new(ask.k, space.len()),
+            extra: None,
+            end: usize::MAX,
+            sifted: 0,
+            scored: 0,
+        };
+        if let Some(listed) = ask.listed {
+            pass.add(listed);
+        }
+        pass
+    }
+
+    /// Goes through some panels. False once no vector from there on can enter the answer by its inner product alone.
+    fn advance(&mut self, panels: std::ops::Range<usize>) -> bool {
+        let lead = self.sieve.lead();
+        let (bounds, _) = self.sieve.bounds.as_slice().as_chunks::<PANEL>();
+        let (bounds, _) = bounds.as_chunks::<4>();
+        let codes = self.sieve.lead.as_slice();
+        let falls = !self.sieve.order.as_slice().is_empty();
+        for at in panels {
+            let threshold = self.top.threshold();
+            let (Some(bounds), Some(codes)) = (bounds.get(at), codes.get(at * lead * PANEL..(at + 1) * lead * PANEL))
+            else {
+                return false;
+            };
+            // An equal score could still win by its row, so only a smaller bound ends the scan.
+            if falls && threshold.is_some_and(|threshold| self.probe.exact.bound(bounds[1][0]) < threshold) {
+                self.end = at * PANEL;
+                return false;
+            }
+            let first = at * PANEL;
+            let matches = self.matches.as_ref().map_or(u64::MAX, |matches| matches.get(at).copied().unwrap_or(0));
+            if matches == 0 {
+                continue;
+            }
+            let extra = *self.extra(at);
+            // Until there are k, all but those that were scored before.
+            let least = threshold.map_or(f32::MIN, |threshold| self.probe.threshold(threshold));
+            let here = matches & u64::MAX >> (PANEL - (self.rows - first).min(PANEL));
+            let mut passed = here;
+            // A few are sooner looked at one by one.
+            if here.count_ones() > FEW {
+                passed &= self.form.sift(Panel { codes, bounds, extra: &extra }, &self.probe.lead, least);
+            }
+            self.sifted += here.count_ones() as usize;
+            self.weigh(first, passed, bounds, &extra);
+        }
+        true
+    }
+
+    /// What is added to the bounds of a panel.
+    fn extra(&self, panel: usize) -> &[f32; PANEL] {
+        let numbers = self.extra.as_deref().unwrap_or(self.sieve.shift.as_slice());
+        numbers.as_chunks::<PANEL>().0.get(panel).unwrap_or(&NOTHING)
+    }
+
+    /// Scores the vectors of a panel whose bits are set, unless the codes of all their dimensions rule them out.
+    fn weigh(&mut self, first: usize, passed: u64, bounds: &[[f32; PANEL]; 4], extra: &[f32; PANEL]) {
+        let mut left = [0u8; PANEL];
+        let mut count = 0;
+        let threshold = self.top.threshold();
+        // Until there are k, all but those that were scored before.
+        let least = threshold.map_or(f32::MIN, |threshold| self.probe.threshold(threshold));
+        for item in bits(passed) {
+            let place = first + item;
+            let bound = if threshold.is_some() { self.full_bound(place, bounds[1][item]) } else { f32::INFINITY };
+            // Infinity and its opposite make no number: what was scored before stays out.
+            if bound + extra[item] >= least {
+                prefetch(self.probe.exact.vector(self.sieve.row(place)));
+                left[count] = item as u8;
+                count += 1;
+            }
+        }
+        for item in &left[..count] {
+            self.score(first + usize::from(*item), false);
+        }
+    }
+
+    fn is_match(&self, place: usize) -> bool {
+        let word = self.matches.as_ref().map_or(u64::MAX, |matches| matches.get(place / PANEL).copied().unwrap_or(0));
+        word >> (place % PANEL) & 1 == 1
+    }
+
+    /// Scores the vector at a place, and takes it if it is among the best and allowed, which may be known already.
+    fn score(&mut self, place: usize, is_allowed: bool) {
+        let row = self.sieve.row(place);
+        self.scored += 1;
+        let mut hit = self.probe.exact.hit(row);
+        if let Some(listed) = self.ask.listed {
+            hit.score = hit.score + listed.score(row) + 0.0;
+        }
+        if self.top.accepts(hit) && (is_allowed || self.ask.allows(row)) {
+            self.top.push(hit);
+        }
+    }
+
+    /// A bound of the inner product by the codes of all dimensions; infinite where there are none.
+    #[inline]
+    fn full_bound(&self, place: usize, norm: f32) -> f32 {
+        let (full, dim) = (&self.probe.full, self.probe.exact.dim());
+        let (code_bounds, _) = self.sieve.code_bounds.as_slice().as_chunks::<2>();
+        let Some([worth, error]) = code_bounds.get(place) else { return f32::INFINITY };
+        let Some(codes) = self.sieve.codes.as_slice().get(place * dim..(place + 1) * dim) else { return f32::INFINITY };
+        let sum = (self.form.product(codes, &full.codes) - full.excess) as f32;
+        full.scale * worth * sum + full.per_norm * norm + full.per_error * error
+    }
+
+    /// Adds scores from elsewhere to the bounds. Those that these favour most are scored at once: they raise what all others
+    /// have to beat.
+    fn add(&mut self, listed: Listed<'_>) {
+        let places = self.sieve.places();
+        let place = |row: &u32| places.get(*row as usize).map(|place| *place as usize);
+        let mut extra = self.sieve.working.scratch.take(self.sieve);
+        for row in listed.rows {
+            if let Some(slot) = place(row).and_then(|place| extra.get_mut(place)) {
+                *slot += listed.score(*row);
+            }
+        }
+        // Some of them are what the user has seen: as many as are wanted are to be left.
+        let mut favoured = listed.rows.to_vec();
+        let most = self.ask.k.saturating_mul(SEEDS);
+        let falling = |a: &u32, b: &u32| listed.score(*b).total_cmp(&listed.score(*a));
+        if most < favoured.len() {
+            favoured.select_nth_unstable_by(most, falling);
+            favoured.truncate(most);
+        }
+        favoured.sort_unstable_by(falling);
+        let (ask, mut left) = (self.ask, self.ask.k);
+        for row in favoured.into_iter().filter(|row| ask.allows(*row)) {
+            let Some(place) = place(&row).filter(|place| self.is_match(*place)) else { continue };
+            self.score(place, true);
+            extra[place] = f32::NEG_INFINITY;
+            left -= 1;
+            if left == 0 {
+                break;
+            }
+        }
+        self.extra = Some(extra);
+    }
+
+    /// The answer. Beyond the place where the scan ended only what is added to a score can still bring a row into it.
+    fn finish(mut self) -> Scanned {
+        if let (Some(listed), Some(mut extra)) = (self.ask.listed, self.extra.take()) {
+            let places = self.sieve.places();
+            let (bounds, _) = self.sieve.bounds.as_slice().as_chunks::<PANEL>();
+            for row in listed.rows {
+                let Some(place) = places.get(*row as usize).map(|place| *place as usize) else { continue };
+                let (Some(norms), Some(added)) = (bounds.get(place / PANEL * 4 + 1), extra.get(place).copied()) else {
+                    continue;
+                };
+                let (norm, threshold) = (norms[place % PANEL], self.top.threshold().unwrap_or(f32::MIN));
+                if place >= self.end
+                    && self.is_match(place)
+                    && self.probe.exact.bound(norm) + added >= threshold
+                    && self.full_bound(place, norm) + added >= self.probe.threshold(threshold)
+                {
+                    self.score(place, false);
+                }
+                extra[place] = self.sieve.shift.as_slice().get(place).copied().unwrap_or(0.0);
+            }
+            self.sieve.working.scratch.give(extra);
+        }
+        Scanned { hits: self.top.into_hits(), sifted: self.sifted, scored: self.scored }
+    }
+}
+
+/// The places of the bits that are set, the lowest first.
+fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (set != 0).then(|| set.trailing_zeros() as usize);
+        set &= set.wrapping_sub(1);
+        bit
+    })
+}
+
+/// Arrays of what is added to each bound, `[panels, 64]`, kept between queries: each is given back as it was taken.
+#[derive(Default)]
+pub struct Scratch(Mutex<Vec<Vec<f32>>>);
+
+/// As many are kept; more searches at a time allocate their own.
+const KEPT: usize = 32;
+
+impl Scratch {
+    fn take(&self, sieve: &Sieve) -> Vec<f32> {
+        let kept = self.lock().pop();
+        kept.unwrap_or_else(|| match sieve.shift.as_slice() {
+            [] => vec![0.0; sieve.panels() * PANEL],
+            shift => shift.to_vec(),
+        })
+    }
+
+    fn give(&self, extra: Vec<f32>) {
+        let mut kept = self.lock();
+        if kept.len() < KEPT {
+            kept.push(extra);
+        }
+    }
+
+    /// The list is whole at every moment, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<f32>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

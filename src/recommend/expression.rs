@@ -1,0 +1,147 @@
+//! A filter as set algebra over ranges of terms: what is read from the item index, and what is made of it.
+
+use std::collections::BTreeSet;
+
+use super::matches::Matches;
+use crate::error::Result;
+use crate::record::{
+    CATEGORIES, Condition, CountRange, Filter, IsEmptyCondition, Match, MatchCondition, RangeCondition, Value,
+    ValuesCountCondition,
+};
+use crate::store::TermRange;
+
+/// Sets of items.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expression<'a> {
+    /// Every item that there is.
+    All,
+    /// The items that have a term in a range.
+    Terms(TermRange),
+    /// The items with these external ids.
+    Ids(&'a BTreeSet<String>),
+    /// The items of all these sets; of none of them if there are none.
+    Both(Vec<Expression<'a>>),
+    /// The items of any of these sets.
+    Either(Vec<Expression<'a>>),
+    /// The items of the first set that are not in the second.
+    Except(Box<Expression<'a>>, Box<Expression<'a>>),
+}
+
+impl<'a> Expression<'a> {
+    /// The items that pass a filter and belong to a category; `None` where neither says anything.
+    pub fn of(filter: Option<&'a Filter>, category: Option<&str>) -> Option<Self> {
+        let filter = filter.filter(|filter| !filter.is_empty()).map(of_filter);
+        let category = category.map(|name| any(CATEGORIES, &[Value::from(name)]));
+        match (filter, category) {
+            (Some(filter), Some(category)) => Some(Self::Both(vec![category, filter])),
+            (filter, category) => filter.or(category),
+        }
+    }
+
+    /// Its value, when those of its leaves are known. Costs the set algebra: some microseconds a million items.
+    pub fn evaluate(&self, all: &Matches, leaf: &mut dyn FnMut(Leaf<'_>) -> Result<Matches>) -> Result<Matches> {
+        match self {
+            Self::All => Ok(all.clone()),
+            Self::Terms(range) => leaf(Leaf::Terms(range)),
+            Self::Ids(ids) => leaf(Leaf::Ids(ids)),
+            Self::Both(sets) => {
+                let mut both: Option<Matches> = None;
+                for set in sets {
+                    let set = set.evaluate(all, leaf)?;
+                    both = Some(both.map_or_else(|| set.clone(), |both| both.and(&set)));
+                }
+                Ok(both.unwrap_or_default())
+            }
+            Self::Either(sets) => {
+                let mut either = Matches::default();
+                for set in sets {
+                    either = either.or(&set.evaluate(all, leaf)?);
+                }
+                Ok(either)
+            }
+            Self::Except(set, other) => Ok(set.evaluate(all, leaf)?.minus(&other.evaluate(all, leaf)?)),
+        }
+    }
+
+    /// The ranges of terms in it.
+    pub fn for_each_range(&self, f: &mut dyn FnMut(&TermRange) -> Result<()>) -> Result<()> {
+        match self {
+            Self::All | Self::Ids(_) => Ok(()),
+            Self::Terms(range) => f(range),
+            Self::Both(sets) | Self::Either(sets) => sets.iter().try_for_each(|set| set.for_each_range(f)),
+            Self::Except(set, other) => set.for_each_range(f).and_then(|()| other.for_each_range(f)),
+        }
+    }
+
+    fn none() -> Self {
+        Self::Either(Vec::new())
+    }
+
+    fn all_but(other: Self) -> Self {
+        Self::Except(Box::new(Self::All), Box::new(other))
+    }
+}
+
+/// What an expression does not know itself.
+pub enum Leaf<'a> {
+    /// The items that have a term in a range.
+    Terms(&'a TermRange),
+    /// The items with these external ids.
+    Ids(&'a BTreeSet<String>),
+}
+
+fn of_filter(filter: &Filter) -> Expression<'_> {
+    let mut sets: Vec<_> = filter.must.iter().map(of_condition).collect();
+    if !filter.should.is_empty() {
+        sets.push(Expression::Either(filter.should.iter().map(of_condition).collect()));
+    }
+    let passing = match sets.len() {
+        0 => Expression::All,
+        1 => sets.remove(0),
+        _ => Expression::Both(sets),
+    };
+    if filter.must_not.is_empty() {
+        return passing;
+    }
+    let unwanted = Expression::Either(filter.must_not.iter().map(of_condition).collect());
+    Expression::Except(Box::new(passing), Box::new(unwanted))
+}
+
+fn of_condition(condition: &Condition) -> Expression<'_> {
+    match condition {
+        Condition::Nested(filter) => of_filter(filter),
+        Condition::HasId(ids) => Expression::Ids(&ids.has_id),
+        Condition::IsEmpty(IsEmptyCondition { is_empty }) => {
+            counted(&is_empty.key, &CountRange { lte: Some(0), ..CountRange::default() })
+        }
+        Condition::ValuesCount(ValuesCountCondition { key, values_count }) => counted(key, values_count),
+        Condition::Match(MatchCondition { key, matches }) => match matches {
+            Match::Value(value) => any(key, std::slice::from_ref(value)),
+            Match::Any(values) => any(key, values),
+            Match::Except(values) => {
+                let present = TermRange::counted(key, 0..=u32::MAX).map_or_else(Expression::none, Expression::Terms);
+                Expression::Except(Box::new(present), Box::new(any(key, values)))
+            }
+        },
+        Condition::Range(RangeCondition { key, range }) => {
+            TermRange::between(key, range).map_or_else(Expression::none, Expression::Terms)
+        }
+    }
+}
+
+fn any<'a>(key: &str, values: &[Value]) -> Expression<'a> {
+    let mut sets: Vec<_> =
+        values.iter().filter_map(|value| TermRange::equal(key, value)).map(Expression::Terms).collect();
+    if sets.len() == 1 { sets.remove(0) } else { Expression::Either(sets) }
+}
+
+/// The index knows nothing of an item without the key, whose count is 0: it is found as what has no greater count.
+fn counted<'a>(key: &str, counts: &CountRange) -> Expression<'a> {
+    let Some(counts) = counts.inclusive() else { return Expression::none() };
+    let terms = |counts| TermRange::counted(key, counts).map_or_else(Expression::none, Expression::Terms);
+    match (*counts.start(), counts.end().checked_add(1)) {
+        (0, None) => Expression::All,
+        (0, Some(more)) => Expression::all_but(terms(more..=u32::MAX)),
+        _ => terms(counts),
+    }
+}

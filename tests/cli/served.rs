@@ -1,0 +1,48 @@
+//! The same commands through a server.
+
+use std::path::Path;
+
+use crate::place::{Place, Server};
+
+#[test]
+fn a_directory_that_is_served_says_where() {
+    let place = Place::trained();
+    let server = Server::start(&place);
+    let (code, message) = place.fails(&["stats"]);
+    assert_eq!(code, 1);
+    assert!(message.contains("in use") && message.contains(&server.url) && message.contains("--url"), "{message}");
+    assert_eq!(server.stop("-TERM"), 0);
+    assert_eq!(place.json(&["stats"])["users"], 40);
+}
+
+#[test]
+fn a_server_takes_the_same_commands() {
+    let place = Place::trained();
+    let here = place.json(&["recommend", "u1"])["items"].clone();
+    let server = Server::start(&place);
+    let there = |args: &[&str]| place.json(&[args, &["--url", &server.url]].concat());
+    assert_eq!(there(&["recommend", "u1"])["items"], here);
+    assert_eq!(there(&["similar", "f1"])["items"].as_array().unwrap().len(), 10);
+    assert_eq!(there(&["list", "latest", "--category", "Drama", "-n", "2"])["items"].as_array().unwrap().len(), 2);
+    assert!(there(&["explain", "u1"])["items"][0]["because"].is_array());
+    place.file("more.jsonl", "{\"user\":\"new/one\",\"item\":\"f1\",\"type\":\"view\",\"time\":1700000000000}\n");
+    assert_eq!(there(&["import", "events", "more.jsonl"])["stored"], 1);
+    assert_eq!(there(&["import", "events", "more.jsonl"])["known"], 1);
+    assert_eq!(there(&["user", "show", "new/one"])["events"].as_array().unwrap().len(), 1);
+    assert_eq!(there(&["user", "delete", "new/one"])["deleted"], true);
+    assert_eq!(there(&["train", "--activate", "always"])["state"], "active");
+    assert_eq!(there(&["snapshot", "list"]).as_array().unwrap().len(), 2);
+    assert_eq!(there(&["snapshot", "rollback"])["active"], 1);
+    assert_eq!(there(&["snapshot", "activate", "2"])["active"], 2);
+    assert_eq!(there(&["stats"])["events"], 400);
+    assert!(Path::new(there(&["backup", "monday"])["path"].as_str().unwrap()).is_dir());
+    let titles = place.ok(&["recommend", "u1", "--url", &server.url]);
+    assert!(titles.contains("Comedy 5"), "{titles}");
+    let (code, message) = place.fails(&["snapshot", "show", "99", "--url", &server.url]);
+    assert_eq!((code, message.trim()), (1, "savor: no snapshot \"99\""));
+    let (code, message) = place.fails(&["train", "--epochs", "3", "--url", &server.url]);
+    assert_eq!(code, 2, "{message}");
+    assert_eq!(server.stop("-INT"), 0);
+    let (code, message) = place.fails(&["stats", "--url", "http://127.0.0.1:1"]);
+    assert!(code == 1 && message.contains("savor serve"), "{message}");
+}
