@@ -18,8 +18,10 @@
 //!
 //! All numbers are little-endian. Section kinds: 1 plan (JSON), 2 vectors (f32 `[n, dim]`), 3 norms (f32 `[n]`), 4 order (u32
 //! `[n]`, inner product only); of the sieve 10 shape (u32 `[3]`), 11 axes (f32), 12 lead (u8), 13 bounds (f32), 14 codes (u8), 15
-//! bounds of the codes (f32), 16 shift (f32) (see `sieve`); and where there is a graph 5 shape (u32 `[4]`), 6 links (u32 `[n, degree]`), 7 rows, 8 below
-//! and 9 links of the upper layers (see `graph`). Version 1 had no sieve: one is made when such a file is opened.
+//! bounds of the codes (f32), 16 shift (f32) (see `sieve`); and where there is a graph 5 shape (u32 `[4]`), 6 links (u32
+//! `[n, degree]`), 7 places, 8 below and 9 links of the upper layers, 17 rows by place (u32 `[n]`), 18 coded vectors
+//! (`[n, stride]` bytes, see `codes`) and 19 their mean (f32 `[dim]`, squared distance only). Version 1 had no sieve and a graph
+//! of another form: a sieve is made when such a file is opened, and answers.
 
 #![allow(unsafe_code)] // The file is mapped into memory.
 
@@ -32,8 +34,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use memmap2::Mmap;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::codes::{Codes, LONGEST, stride};
 use super::graph::Graph;
-use super::plan::IndexPlan;
+use super::plan::{IndexKind, IndexPlan};
 use super::section::{Number, Section};
 use super::sieve::{PANEL, Sieve, Working};
 use super::space::Space;
@@ -54,7 +57,7 @@ const NORMS: u32 = 3;
 const ORDER: u32 = 4;
 const SHAPE: u32 = 5;
 const LINKS: u32 = 6;
-const UPPER_ROWS: u32 = 7;
+const UPPER_PLACES: u32 = 7;
 const UPPER_BELOW: u32 = 8;
 const UPPER_LINKS: u32 = 9;
 const SIEVE: u32 = 10;
@@ -64,6 +67,9 @@ const BOUNDS: u32 = 13;
 const CODES: u32 = 14;
 const CODE_BOUNDS: u32 = 15;
 const SHIFT: u32 = 16;
+const PLACED: u32 = 17;
+const RECORDS: u32 = 18;
+const CENTRE: u32 = 19;
 
 /// Writes an index to `path`; whatever was there is replaced at once, or not at all.
 pub(super) fn write(path: &Path, space: &Space, sieve: &Sieve, graph: Option<&Graph>, plan: &IndexPlan) -> Result<()> {
@@ -85,9 +91,12 @@ pub(super) fn write(path: &Path, space: &Space, sieve: &Sieve, graph: Option<&Gr
         sections.extend([
             (SHAPE, graph.shape.as_bytes()),
             (LINKS, graph.links.as_bytes()),
-            (UPPER_ROWS, graph.upper_rows.as_bytes()),
+            (UPPER_PLACES, graph.upper_places.as_bytes()),
             (UPPER_BELOW, graph.upper_below.as_bytes()),
             (UPPER_LINKS, graph.upper_links.as_bytes()),
+            (PLACED, graph.rows.as_bytes()),
+            (RECORDS, graph.codes.records.as_bytes()),
+            (CENTRE, graph.codes.centre.as_bytes()),
         ]);
     }
 
@@ -231,7 +240,7 @@ pub(super) fn open(path: &Path, most: u64) -> Result<Contents> {
     if length <= most {
         opened.sections.iter().try_for_each(|entry| entry.verify(&map)).map_err(damaged)?;
     }
-    let (space, graph, plan) = opened.contents().map_err(damaged)?;
+    let (space, graph, plan) = opened.contents(version).map_err(damaged)?;
     let sieve = match version {
         SIEVED.. => opened.sieve(&space).map_err(damaged)?,
         _ => Sieve::new(&space, None)?,
@@ -289,7 +298,7 @@ impl Opened {
         Ok((Self { map: Arc::clone(map), sections }, version))
     }
 
-    fn contents(&self) -> std::result::Result<(Space, Option<Graph>, IndexPlan), String> {
+    fn contents(&self, version: u32) -> std::result::Result<(Space, Option<Graph>, IndexPlan), String> {
         let map = &self.map;
         let short = || "it ends within its header".to_string();
         let metric = match u32_at(map, 16) {
@@ -301,14 +310,18 @@ impl Opened {
         let dim = u32_at(map, 20).ok_or_else(short)? as usize;
         let rows = usize_at(map, 24).ok_or_else(short)?;
         let space = self.space(metric, dim, rows)?;
-        let graph = match self.find(SHAPE) {
-            Some(_) => Some(self.graph(rows)?),
+        let graph = match self.find(SHAPE).filter(|_| version >= SIEVED) {
+            Some(_) => Some(self.graph(rows, dim, metric)?),
             None => None,
         };
         let plan = self.find(PLAN).ok_or("its plan is missing")?;
         plan.verify(map)?;
         let bytes = &map[plan.offset..plan.offset + plan.length];
-        let plan = serde_json::from_slice(bytes).map_err(|error| format!("its plan: {error}"))?;
+        let mut plan: IndexPlan = serde_json::from_slice(bytes).map_err(|error| format!("its plan: {error}"))?;
+        if graph.is_none() && plan.kind == IndexKind::Hnsw {
+            plan.kind = IndexKind::Exact;
+            plan.why = "the graph is of an older form; the next build makes a new one".into();
+        }
         Ok((space, graph, plan))
     }
 
@@ -348,14 +361,22 @@ impl Opened {
         Ok(sieve)
     }
 
-    fn graph(&self, rows: usize) -> std::result::Result<Graph, String> {
+    fn graph(&self, rows: usize, dim: usize, metric: Metric) -> std::result::Result<Graph, String> {
         let shape: Section<u32> = self.section(SHAPE, 4)?;
         let (degree, upper_degree) = (shape.as_slice()[0] as usize, shape.as_slice()[1] as usize);
-        let slots = self.find(UPPER_ROWS).ok_or("section 7 is missing")?.length / size_of::<u32>();
+        let slots = self.find(UPPER_PLACES).ok_or("section 7 is missing")?.length / size_of::<u32>();
+        let bytes =
+            stride(dim).checked_mul(rows).filter(|_| dim < LONGEST).ok_or("its vectors are too long for a graph")?;
         let graph = Graph {
             shape,
+            rows: self.section(PLACED, rows)?,
+            codes: Codes {
+                dim,
+                records: self.section(RECORDS, bytes)?,
+                centre: self.section(CENTRE, if metric == Metric::L2 { dim } else { 0 })?,
+            },
             links: self.section(LINKS, rows.checked_mul(degree).ok_or("its graph is too large")?)?,
-            upper_rows: self.section(UPPER_ROWS, slots)?,
+            upper_places: self.section(UPPER_PLACES, slots)?,
             upper_below: self.section(UPPER_BELOW, slots)?,
             upper_links: self.section(UPPER_LINKS, slots.checked_mul(upper_degree).ok_or("its graph is too large")?)?,
         };

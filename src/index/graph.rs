@@ -1,29 +1,36 @@
-//! HNSW (Malkov & Yashunin 2018) as search wants it: read-only, flat, the same in memory and in the file. The lowest layer
-//! is a table of neighbour lists of one length; the few nodes of the upper layers are slots in three more tables. Search is
-//! ours: greedy descent, then best-first over the lowest layer with exact f32 scores. `grow` makes graphs, `link` makes every
-//! row reachable.
+//! HNSW (Malkov & Yashunin 2018) as search wants it: read-only, flat, the same in memory and in the file. The rows have
+//! places, near ones side by side; by place there are a table of neighbour lists of one length (the lowest layer) and one of
+//! coded vectors; the few nodes of the upper layers are slots in three more tables. Search is ours: greedy descent, then
+//! best-first over the lowest layer by codes, and exact f32 scores for those of the found that can be among the answer.
+//! `grow` makes graphs, `link` makes every row reachable.
 
-use std::collections::BinaryHeap;
+use std::cell::Cell;
 
+use super::codes::{CodedQuery, Codes, stride, trailer};
+use super::frontier::{Frontier, PLACES};
 use super::kernel::prefetch;
 use super::section::Section;
 use super::space::Probe;
-use super::top::{Hit, Ranked, Top};
-use super::visited::Visited;
+use super::top::{Hit, Top};
+use super::visited::Walker;
 
-/// Fills a neighbour list to its length; no row and no slot.
+/// Fills a neighbour list to its length; no place and no slot.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// The frozen graph over rows `0..n`.
+/// The frozen graph over places `0..n`.
 pub(super) struct Graph {
     /// `[4]`: neighbours in a list of the lowest layer, the same of the upper layers, the slot where a search begins (or
-    /// [`NONE`], if there is one layer only), and the row where it begins on the lowest layer whatever the descent found.
+    /// [`NONE`], if there is one layer only), and the place where it begins on the lowest layer whatever the descent found.
     pub shape: Section<u32>,
-    /// `[n, degree]`: rows, nearest first, then [`NONE`].
+    /// `[n]`: the row of a place.
+    pub rows: Section<u32>,
+    /// By place.
+    pub codes: Codes,
+    /// `[n, degree]`: places, nearest first, then [`NONE`].
     pub links: Section<u32>,
-    /// `[slots]`: the row of a slot. Slots of lower layers come first.
-    pub upper_rows: Section<u32>,
-    /// `[slots]`: the slot of the same row one layer below; [`NONE`] where that is the lowest layer.
+    /// `[slots]`: the place of a slot. Slots of lower layers come first.
+    pub upper_places: Section<u32>,
+    /// `[slots]`: the slot of the same place one layer below; [`NONE`] where that is the lowest layer.
     pub upper_below: Section<u32>,
     /// `[slots, upper degree]`: slots of the same layer, then [`NONE`].
     pub upper_links: Section<u32>,
@@ -63,94 +70,128 @@ impl Graph {
         &self,
         probe: &Probe<'_>,
         breadth: Breadth,
-        visited: &mut Visited,
+        walker: &mut Walker,
         allow: &dyn Fn(u32) -> bool,
     ) -> Option<Walked> {
-        let Breadth { k, ef, budget, usual } = breadth;
+        let query = self.codes.query(probe.metric(), probe.query());
+        let rows = self.rows.as_slice();
+        let (asked, allowed) = (Cell::new(0usize), Cell::new(0usize));
+        let Breadth { k, usual, budget, .. } = breadth;
+        let admit = |place: u32| {
+            let admitted = allow(rows[place as usize]);
+            asked.set(asked.get() + 1);
+            allowed.set(allowed.get() + usize::from(admitted));
+            admitted
+        };
+        let hopeless =
+            || asked.get() >= ENOUGH && usual.saturating_mul(asked.get()) > budget.saturating_mul(allowed.get());
+        let visited = self.explore(&query, breadth.ef, budget, walker, admit, hopeless)?;
+        let hits = self.finish(probe, &query, k, &walker.frontier);
+        (hits.len() >= k).then_some(Walked { hits, visited })
+    }
+
+    /// Fills the walker's frontier with the best `ef` that `admit` lets through, by codes. Returns how many vectors were
+    /// scored; `None` if that would have been more than `budget`, or once `hopeless` says so.
+    pub fn explore(
+        &self,
+        query: &CodedQuery,
+        ef: usize,
+        budget: usize,
+        walker: &mut Walker,
+        mut admit: impl FnMut(u32) -> bool,
+        hopeless: impl Fn() -> bool,
+    ) -> Option<usize> {
         let (degree, root) = (self.shape.as_slice()[0] as usize, self.shape.as_slice()[3]);
         let links = self.links.as_slice();
         let mut scored = 0;
-        let mut candidates = BinaryHeap::with_capacity(2 * ef);
-        let mut top = Top::new(ef, ef);
-        let (mut asked, mut allowed) = (0usize, 0usize);
-        let mut admit = |row: u32| {
-            let admitted = allow(row);
-            (asked, allowed) = (asked + 1, allowed + usize::from(admitted));
-            (admitted, asked >= ENOUGH && usual.saturating_mul(asked) > budget.saturating_mul(allowed))
-        };
-
+        let descent = self.descend(query, walker, &mut scored);
+        let Walker { visited, frontier, fresh, products, scores } = walker;
         visited.next_walk(links.len() / degree.max(1));
-        let descent = self.descend(probe, &mut scored);
-        for row in [descent, root] {
-            if visited.enter(row) {
-                scored += 1;
-                let hit = probe.hit(row);
-                candidates.push(Ranked(hit));
-                if top.accepts(hit) && admit(row).0 {
-                    top.push(hit);
-                }
-            }
-        }
-
-        let mut fresh = Vec::with_capacity(degree);
-        while let Some(Ranked(candidate)) = candidates.pop() {
-            if top.threshold().is_some_and(|threshold| candidate.score < threshold) {
-                break;
-            }
-            let start = candidate.row as usize * degree;
-            fresh.clear();
-            for row in links[start..start + degree].iter().take_while(|row| **row != NONE) {
-                if visited.enter(*row) {
-                    prefetch(probe.vector(*row));
-                    fresh.push(*row);
-                }
-            }
+        frontier.begin(ef);
+        fresh.clear();
+        fresh.extend([descent, root].into_iter().filter(|place| visited.enter(*place)));
+        loop {
             scored += fresh.len();
             if scored > budget {
                 return None;
             }
-            for row in &fresh {
-                let hit = probe.hit(*row);
-                if top.accepts(hit) {
-                    candidates.push(Ranked(hit));
-                    let (admitted, hopeless) = admit(*row);
-                    if hopeless {
-                        return None;
-                    }
-                    if admitted {
-                        top.push(hit);
-                    }
+            self.codes.score(query, fresh, products, scores);
+            for (place, score) in fresh.iter().zip(&*scores) {
+                if frontier.accepts(*score) {
+                    frontier.insert(*place, *score, admit(*place));
+                }
+            }
+            if hopeless() {
+                return None;
+            }
+            let Some(place) = frontier.expand() else { return Some(scored) };
+            // The list that is likely read next.
+            if let Some(next) = frontier.peek() {
+                prefetch(&links[next as usize * degree..(next as usize + 1) * degree]);
+            }
+            fresh.clear();
+            for place in &links[place as usize * degree..(place as usize + 1) * degree] {
+                if *place == NONE {
+                    break;
+                }
+                if visited.enter(*place) {
+                    prefetch(self.codes.record(*place));
+                    fresh.push(*place);
                 }
             }
         }
-        if top.len() < k {
-            return None;
-        }
-        let mut hits = top.into_hits();
-        hits.truncate(k);
-        Some(Walked { hits, visited: scored })
     }
 
-    /// Greedily down the upper layers: the row from which the lowest one is entered.
-    fn descend(&self, probe: &Probe<'_>, scored: &mut usize) -> u32 {
+    /// The best `k` of what was found, by exact scores. Those whose codes show that they cannot be among them are not read.
+    fn finish(&self, probe: &Probe<'_>, query: &CodedQuery, k: usize, frontier: &Frontier) -> Vec<Hit> {
+        let rows = self.rows.as_slice();
+        for entry in frontier.answers().take(k) {
+            prefetch(probe.vector(rows[entry.place() as usize]));
+        }
+        let mut top = Top::new(k, k.min(rows.len()));
+        for entry in frontier.answers() {
+            let place = entry.place();
+            let bound = self.codes.finished(query, entry.score + self.codes.error(query, place));
+            if top.threshold().is_some_and(|threshold| bound < threshold) {
+                continue;
+            }
+            let hit = probe.hit(rows[place as usize]);
+            if top.accepts(hit) {
+                top.push(hit);
+            }
+        }
+        top.into_hits()
+    }
+
+    /// Greedily down the upper layers: the place where the lowest one is entered.
+    fn descend(&self, query: &CodedQuery, walker: &mut Walker, scored: &mut usize) -> u32 {
         let shape = self.shape.as_slice();
         let (degree, mut slot, root) = (shape[1] as usize, shape[2], shape[3]);
-        let (rows, below, links) =
-            (self.upper_rows.as_slice(), self.upper_below.as_slice(), self.upper_links.as_slice());
+        let (places, below, links) =
+            (self.upper_places.as_slice(), self.upper_below.as_slice(), self.upper_links.as_slice());
         if slot == NONE {
             return root;
         }
-        let mut best = probe.hit(rows[slot as usize]);
+        let Walker { fresh, products, scores, .. } = walker;
+        self.codes.score(query, &[places[slot as usize]], products, scores);
+        let mut best = scores[0];
         *scored += 1;
         loop {
-            let start = slot as usize * degree;
+            let list = &links[slot as usize * degree..(slot as usize + 1) * degree];
+            let list = list.split(|neighbour| *neighbour == NONE).next().unwrap_or_default();
+            fresh.clear();
+            for neighbour in list {
+                let place = places[*neighbour as usize];
+                prefetch(self.codes.record(place));
+                fresh.push(place);
+            }
+            self.codes.score(query, fresh, products, scores);
+            *scored += fresh.len();
             let mut next = slot;
-            for neighbour in links[start..start + degree].iter().take_while(|neighbour| **neighbour != NONE) {
-                let hit = probe.hit(rows[*neighbour as usize]);
-                *scored += 1;
-                // Ranked scores only rise, so the descent ends.
-                if !hit.score.is_nan() && Ranked(hit) > Ranked(best) {
-                    (best, next) = (hit, *neighbour);
+            for (neighbour, score) in list.iter().zip(&*scores) {
+                // Scores only rise, so the descent ends.
+                if *score > best {
+                    (best, next) = (*score, *neighbour);
                 }
             }
             if next != slot {
@@ -158,17 +199,17 @@ impl Graph {
             } else if below[slot as usize] != NONE {
                 slot = below[slot as usize];
             } else {
-                return rows[slot as usize];
+                return places[slot as usize];
             }
         }
     }
 
-    /// Checks a graph that comes from a file: every number in it is a row or slot that exists, and descents end.
+    /// Checks a graph that comes from a file: every number in it is a place or slot that exists, and descents end.
     pub fn check(&self, rows: usize) -> Result<(), &'static str> {
         let &[degree, upper_degree, entry, root] = self.shape.as_slice() else {
             return Err("the shape of its graph is not four numbers");
         };
-        let slots = self.upper_rows.as_slice().len();
+        let slots = self.upper_places.as_slice().len();
         let within =
             |numbers: &[u32], end: usize| numbers.iter().all(|number| *number == NONE || (*number as usize) < end);
         if degree == 0 || upper_degree == 0 {
@@ -180,8 +221,19 @@ impl Graph {
         if !within(self.links.as_slice(), rows) || !within(self.upper_links.as_slice(), slots) {
             return Err("its graph links to nowhere");
         }
-        if self.upper_rows.as_slice().iter().any(|row| *row as usize >= rows) {
+        if self.upper_places.as_slice().iter().any(|place| *place as usize >= rows) {
             return Err("an upper layer of its graph names a row that is none");
+        }
+        let mut seen = fixedbitset::FixedBitSet::with_capacity(rows);
+        if self.rows.as_slice().iter().any(|row| *row as usize >= rows || seen.put(*row as usize)) {
+            return Err("its graph does not name every row once");
+        }
+        let mut trailers = self.codes.records.as_slice().chunks_exact(stride(self.codes.dim)).map(trailer);
+        if rows > PLACES || !trailers.all(|(scale, length)| scale.is_finite() && length.is_finite()) {
+            return Err("its graph has coded vectors that are none");
+        }
+        if self.codes.centre.as_slice().iter().any(|value| !value.is_finite()) {
+            return Err("the mean of its vectors is not finite");
         }
         let mut below = self.upper_below.as_slice().iter().enumerate();
         if below.any(|(slot, below)| *below != NONE && *below as usize >= slot) {

@@ -7,13 +7,17 @@
 //! their rows.
 
 mod ask;
+mod codes;
 mod file;
+mod freeze;
+mod frontier;
 mod graph;
 mod grow;
 mod kernel;
 mod link;
 mod listed;
 mod plan;
+mod refine;
 mod section;
 mod segments;
 mod sieve;
@@ -32,6 +36,7 @@ use space::Space;
 use visited::Pool;
 
 pub use crate::config::Metric;
+pub use crate::linalg::Rows;
 pub use ask::{Allow, Ask, Listed};
 pub use plan::{GraphForm, IndexKind, IndexPlan, Sampled, Trial};
 pub use segments::{Copied, Frozen, Segments};
@@ -39,7 +44,6 @@ pub use top::Hit;
 
 use crate::config::IndexConfig;
 use crate::error::Result;
-use crate::linalg::Rows;
 use crate::progress::Progress;
 
 /// An immutable index over vectors of one length. `Send + Sync`; searches run side by side.
@@ -120,6 +124,16 @@ impl VectorIndex {
         }
     }
 
+    /// The `k` nearest rows found by a walk through the graph that keeps `ef` candidates, at least `k`, whatever the plan says;
+    /// `None` if there is no graph or it leads to fewer. Nothing for a query that [`check`](Self::check) refuses.
+    pub fn search_graph(&self, query: &[f32], k: usize, ef: usize) -> Option<Vec<Hit>> {
+        self.check(query).ok()?;
+        let breadth = Breadth { k, ef: ef.max(k), budget: usize::MAX, usual: 0 };
+        let probe = self.space.probe(query);
+        let walked = self.visited.with(|walker| self.graph.as_ref()?.walk(&probe, breadth, walker, &|_| true));
+        walked.map(|walked| walked.hits)
+    }
+
     /// The answers to many queries, `[n, dim]`, in their order: those that are scanned for share the way through the
     /// vectors, and all processors take part. `ask` says what is wanted of each.
     pub fn answer_many<'a>(&self, queries: Rows<'_>, ask: impl Fn(usize) -> Ask<'a> + Sync) -> Vec<Vec<Hit>> {
@@ -162,7 +176,7 @@ impl VectorIndex {
         let breadth = Breadth { k, ef, budget: (worth as usize).max(3 * usual), usual };
         let probe = self.space.probe(query);
         let allow = |row: u32| ask.allows(row);
-        let walked = self.visited.with(|visited| graph.walk(&probe, breadth, visited, &allow));
+        let walked = self.visited.with(|walker| graph.walk(&probe, breadth, walker, &allow));
         walked.map(|walked| walked.hits)
     }
 

@@ -9,6 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ask::Ask;
+use super::codes::LONGEST;
+use super::frontier::PLACES;
 use super::graph::{Breadth, Graph};
 use super::grow::{Meter, grow};
 use super::sieve::Sieve;
@@ -180,6 +182,9 @@ pub(super) fn choose(
     let narrowest = score_us * (STEPS * config.ef_search) as f64;
     plan.why = match config.kind {
         IndexChoice::Exact => "the configuration asks for the exact scan".into(),
+        _ if rows >= PLACES || space.dim >= LONGEST => {
+            format!("{rows} vectors of {} values are too many or too long for a graph", space.dim)
+        }
         IndexChoice::Auto if rows < config.graph_from => {
             format!("{rows} vectors are fewer than index.graph_from = {}", config.graph_from)
         }
@@ -313,7 +318,7 @@ impl<'a> Sample<'a> {
                 .par_iter()
                 .zip(&self.truths)
                 .map(|(query, truth)| {
-                    let walked = pool.with(|visited| graph.walk(&space.probe(query), breadth, visited, &|_| true));
+                    let walked = pool.with(|walker| graph.walk(&space.probe(query), breadth, walker, &|_| true));
                     walked.map_or((0.0, space.len() as f64), |walked| {
                         (recall(&walked.hits, truth), walked.visited as f64)
                     })

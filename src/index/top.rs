@@ -49,10 +49,6 @@ impl Top {
         Self { k, heap: BinaryHeap::with_capacity(k.min(expected) + 1) }
     }
 
-    pub fn len(&self) -> usize {
-        self.heap.len()
-    }
-
     /// The last of the best, once there are `k`: what a further hit must beat.
     pub fn worst(&self) -> Option<Hit> {
         if self.heap.len() < self.k { None } else { self.heap.peek().map(|Reverse(worst)| worst.0) }

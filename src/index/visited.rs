@@ -1,9 +1,23 @@
-//! Which rows a walk has been to, without clearing a bit between walks: each walk has a number, and a row is visited when it
-//! bears it. A few of these arrays wait in a pool, one for each search under way.
+//! What a walk works with, so that no search allocates it anew; and which places it has been to, without clearing a bit
+//! between walks: each walk has a number, and a place is visited when it bears it. A few of these wait in a pool, one for
+//! each search under way.
 
 use std::sync::{Mutex, PoisonError};
 
-/// Two bytes a row.
+use super::frontier::Frontier;
+
+/// The belongings of one walk.
+#[derive(Default)]
+pub(super) struct Walker {
+    pub visited: Visited,
+    pub frontier: Frontier,
+    /// Places that are to be scored next, their products and their scores.
+    pub fresh: Vec<u32>,
+    pub products: Vec<i32>,
+    pub scores: Vec<f32>,
+}
+
+/// Two bytes a place.
 #[derive(Default)]
 pub(super) struct Visited {
     walk: u16,
@@ -11,49 +25,49 @@ pub(super) struct Visited {
 }
 
 impl Visited {
-    /// Begins a walk over `rows` rows, none of them visited.
-    pub fn next_walk(&mut self, rows: usize) {
+    /// Begins a walk over `places` places, none of them visited.
+    pub fn next_walk(&mut self, places: usize) {
         match self.walk.checked_add(1) {
-            Some(walk) if self.stamps.len() == rows => self.walk = walk,
+            Some(walk) if self.stamps.len() == places => self.walk = walk,
             _ => {
                 self.stamps.clear();
-                self.stamps.resize(rows, 0);
+                self.stamps.resize(places, 0);
                 self.walk = 1;
             }
         }
     }
 
-    /// Marks a row; whether that is news.
+    /// Marks a place; whether that is news.
     #[inline]
-    pub fn enter(&mut self, row: u32) -> bool {
-        let stamp = &mut self.stamps[row as usize];
+    pub fn enter(&mut self, place: u32) -> bool {
+        let stamp = &mut self.stamps[place as usize];
         let fresh = *stamp != self.walk;
         *stamp = self.walk;
         fresh
     }
 }
 
-/// Arrays that no walk uses now.
+/// Walkers that no search uses now.
 #[derive(Default)]
-pub(super) struct Pool(Mutex<Vec<Visited>>);
+pub(super) struct Pool(Mutex<Vec<Walker>>);
 
-/// As many arrays are kept; searches beyond that allocate their own.
+/// As many are kept; searches beyond that allocate their own.
 const KEPT: usize = 64;
 
 impl Pool {
-    /// Lends an array for the time of `walk`.
-    pub fn with<T>(&self, walk: impl FnOnce(&mut Visited) -> T) -> T {
-        let mut visited = self.lock().pop().unwrap_or_default();
-        let answer = walk(&mut visited);
+    /// Lends one for the time of `walk`.
+    pub fn with<T>(&self, walk: impl FnOnce(&mut Walker) -> T) -> T {
+        let mut walker = self.lock().pop().unwrap_or_default();
+        let answer = walk(&mut walker);
         let mut kept = self.lock();
         if kept.len() < KEPT {
-            kept.push(visited);
+            kept.push(walker);
         }
         answer
     }
 
     /// The list is whole at every moment, so a panic elsewhere does not spoil it.
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Visited>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Walker>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
