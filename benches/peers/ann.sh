@@ -65,4 +65,5 @@ say "building the bench"
 cargo bench --quiet --locked --no-run --manifest-path "$REPO/Cargo.toml" --bench ann
 bench=(cargo bench --quiet --locked --manifest-path "$REPO/Cargo.toml" --bench ann --)
 svg="${svg:-$CACHE}"
+mkdir -p "$svg"
 WORDS="${words:-}" "$venv/bin/python" "$REPO/benches/peers/ann.py" "$work" "$svg" "$runs" "$peers" "${sets[@]}" -- "${bench[@]}"
