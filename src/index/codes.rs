@@ -9,7 +9,7 @@
 use super::kernel::{code_product, code_products};
 use super::plan::GraphForm;
 use super::section::Section;
-use super::space::Space;
+use super::space::{Space, euclidean};
 use crate::config::Metric;
 
 /// Scale and length at the end of a record.
@@ -237,8 +237,7 @@ fn shift(codes: &[i8]) -> i32 {
 
 /// The Euclidean length, rounded up.
 fn length_above(values: &[f32]) -> f32 {
-    let length = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-    (length as f32) * (1.0 + f32::EPSILON) + f32::MIN_POSITIVE
+    (euclidean(values) as f32) * (1.0 + f32::EPSILON) + f32::MIN_POSITIVE
 }
 
 fn mean(vectors: &[f32], dim: usize) -> Vec<f32> {
