@@ -2,7 +2,7 @@
 //! beside an index and the whole of an exported bundle.
 //!
 //! ```text
-//! magic "SAVORSEC" | version u32 | section bytes … | table | table length u64 | xxh3 of the table u64 | magic
+//! magic "SAVORSEC" | version u32 | section bytes … | table | table length u64 | xxh3 of head and table u64 | magic
 //! table entry: name length u8, name, offset u64, length u64, xxh3 u64          (numbers little-endian)
 //! ```
 
@@ -16,8 +16,9 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use crate::error::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"SAVORSEC";
-/// 1 held factors alone; readers of 1 do not know what else there may be.
-const VERSION: u32 = 2;
+/// 1 held factors alone; readers of 1 do not know what else there may be. Up to 2 the version was under no checksum.
+const VERSION: u32 = 3;
+const HEAD: usize = 8 + 4;
 const TRAILER: u64 = 8 + 8 + 8;
 const MAX_TABLE: u64 = 1 << 16;
 
@@ -42,8 +43,8 @@ impl SectionWriter {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let file = NamedTempFile::new_in(parent).map_err(Error::io(parent))?;
         let mut file = BufWriter::with_capacity(1 << 20, file);
-        file.write_all(MAGIC).and_then(|()| file.write_all(&VERSION.to_le_bytes())).map_err(Error::io(path))?;
-        Ok(Self { path: path.to_path_buf(), file, offset: MAGIC.len() as u64 + 4, table: Vec::new() })
+        file.write_all(&head(VERSION)).map_err(Error::io(path))?;
+        Ok(Self { path: path.to_path_buf(), file, offset: HEAD as u64, table: Vec::new() })
     }
 
     /// Writes one section by a function that is given a place to write to.
@@ -66,7 +67,9 @@ impl SectionWriter {
                 table.extend_from_slice(&number.to_le_bytes());
             }
         }
-        let trailer = [&table[..], &(table.len() as u64).to_le_bytes(), &xxh3_64(&table).to_le_bytes(), MAGIC].concat();
+        let trailer =
+            [&table[..], &(table.len() as u64).to_le_bytes(), &table_hash(VERSION, &table).to_le_bytes(), MAGIC]
+                .concat();
         let path = self.path;
         self.file.write_all(&trailer).map_err(Error::io(&path))?;
         let file = self.file.into_inner().map_err(|error| Error::io(&path)(error.into_error()))?;
@@ -110,7 +113,7 @@ impl SectionFile {
         let damaged =
             |reason: &str| Error::corrupt(path.display().to_string(), format!("{reason}; copy or export it again"));
         let size = file.seek(SeekFrom::End(0)).map_err(Error::io(path))?;
-        let mut head = [0; 12];
+        let mut head = [0; HEAD];
         if size < head.len() as u64 + TRAILER {
             return Err(damaged("the file is too short"));
         }
@@ -120,6 +123,9 @@ impl SectionFile {
             return Err(damaged("it does not begin like a Savor file"));
         }
         let version = version.try_into().map_or(0, u32::from_le_bytes);
+        if version == 0 {
+            return Err(damaged("it states no version"));
+        }
         if version > VERSION {
             return Err(Error::NewerFormat { path: path.to_path_buf(), found: version, supported: VERSION });
         }
@@ -129,18 +135,18 @@ impl SectionFile {
             .map_err(Error::io(path))?;
         let mut trailer = &trailer[..];
         let table_length = read_u64(&mut trailer).unwrap_or(u64::MAX);
-        let table_hash = read_u64(&mut trailer);
-        if trailer != MAGIC || table_length > MAX_TABLE || table_length + TRAILER + 12 > size {
+        let stated_hash = read_u64(&mut trailer);
+        if trailer != MAGIC || table_length > MAX_TABLE || table_length + TRAILER + HEAD as u64 > size {
             return Err(damaged("the end is missing"));
         }
         let end = size - TRAILER - table_length;
         let mut table = vec![0; table_length as usize];
         file.seek(SeekFrom::Start(end)).and_then(|_| file.read_exact(&mut table)).map_err(Error::io(path))?;
-        if Some(xxh3_64(&table)) != table_hash {
+        if Some(table_hash(version, &table)) != stated_hash {
             return Err(damaged("the table of sections does not fit its checksum"));
         }
         let table = parse_table(&table, end).ok_or_else(|| damaged("the table of sections makes no sense"))?;
-        file.seek(SeekFrom::Start(12)).map_err(Error::io(path))?;
+        file.seek(SeekFrom::Start(HEAD as u64)).map_err(Error::io(path))?;
         for section in &table {
             if hash_next(&mut file, section.length).map_err(Error::io(path))? != section.hash {
                 return Err(damaged(&format!("section \"{}\" does not fit its checksum", section.name)));
@@ -185,10 +191,22 @@ impl SectionFile {
     }
 }
 
+fn head(version: u32) -> [u8; HEAD] {
+    let mut head = [0; HEAD];
+    let (magic, number) = head.split_at_mut(MAGIC.len());
+    magic.copy_from_slice(MAGIC);
+    number.copy_from_slice(&version.to_le_bytes());
+    head
+}
+
+fn table_hash(version: u32, table: &[u8]) -> u64 {
+    if version < 3 { xxh3_64(table) } else { xxh3_64(&[&head(version)[..], table].concat()) }
+}
+
 /// Sections must follow one another without a gap, so that every byte of the file is under a checksum.
 fn parse_table(mut table: &[u8], end: u64) -> Option<Vec<Section>> {
     let mut sections = Vec::new();
-    let mut next = 12;
+    let mut next = HEAD as u64;
     while let Some((&name_length, rest)) = table.split_first() {
         let (name, rest) = rest.split_at_checked(name_length.into())?;
         table = rest;
@@ -279,6 +297,29 @@ mod tests {
         writer.section("a", |out| out.write_all(b"one")).unwrap();
         drop(writer);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn no_other_version_is_believed_of_a_file_and_older_files_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        written(&path, &[("a", b"some bytes")]);
+        let bytes = std::fs::read(&path).unwrap();
+        for version in (0..VERSION).chain([VERSION + 1]) {
+            let mut other = bytes.clone();
+            other[8..HEAD].copy_from_slice(&version.to_le_bytes());
+            std::fs::write(&path, &other).unwrap();
+            assert!(SectionFile::open(&path).is_err(), "version {version}");
+        }
+        for version in [1u32, 2] {
+            let mut older = bytes.clone();
+            older[8..HEAD].copy_from_slice(&version.to_le_bytes());
+            let (table, hash) = (HEAD + 10..bytes.len() - 24, bytes.len() - 16..bytes.len() - 8);
+            let stated = xxh3_64(&older[table]).to_le_bytes();
+            older[hash].copy_from_slice(&stated);
+            std::fs::write(&path, &older).unwrap();
+            assert_eq!(SectionFile::open(&path).unwrap().bytes("a").unwrap(), b"some bytes", "version {version}");
+        }
     }
 
     proptest! {
