@@ -3,7 +3,7 @@
 //!
 //!     ann serve DIM dot|cosine BASE QUERIES SAMPLE    little-endian f32 files; SAMPLE (or `-`) is what the planner measures on
 //!         build NAME exact|auto|hnsw RECALL           → {"seconds", "bytes", "kind", "ef", "why"}
-//!         search NAME plan|EF OUT                     → {"seconds"}; OUT gets the rows found, u32 `[queries, 10]`
+//!         search NAME plan|batch|EF OUT               → {"seconds"}; OUT gets the rows found, u32 `[queries, 10]`
 //!     ann vectors INDEX OUT                           the vectors of an index file, f32
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use savor::index::VectorIndex;
+use savor::index::{Ask, Hit, VectorIndex};
 use savor::{IndexChoice, IndexConfig, Metric, Silent};
 use serde_json::json;
 
@@ -103,17 +103,21 @@ impl Served {
 
     fn search(&self, name: &str, way: &str, out: &str) -> Outcome<serde_json::Value> {
         let index = self.built.get(name).ok_or("search before build")?;
-        let ef = if way == "plan" { None } else { Some(way.parse::<usize>()?) };
-        let mut found = Vec::with_capacity(self.queries.len() / self.dim * K);
+        let queries = savor::index::Rows::new(self.dim, &self.queries)?;
+        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
         let began = Instant::now();
-        for query in self.queries.chunks_exact(self.dim) {
-            let hits = match ef {
-                None => index.search(query, K, &|_| true),
-                Some(ef) => index.search_graph(query, K, ef).ok_or("the index has no graph")?,
-            };
-            found.extend(hits.iter().map(|hit| hit.row).chain(std::iter::repeat(u32::MAX)).take(K));
-        }
+        let answers: Vec<Vec<Hit>> = match way {
+            "plan" => (0..queries.len()).map(|at| index.search(queries.row(at), K, &|_| true)).collect(),
+            "batch" => one.install(|| index.answer_many(queries, |_| Ask::best(K))),
+            ef => {
+                let ef = ef.parse()?;
+                let found = (0..queries.len()).map(|at| index.search_graph(queries.row(at), K, ef));
+                found.collect::<Option<_>>().ok_or("the index has no graph")?
+            }
+        };
         let seconds = began.elapsed().as_secs_f64();
+        let rows = |hits: Vec<Hit>| hits.into_iter().map(|hit| hit.row).chain(std::iter::repeat(u32::MAX)).take(K);
+        let found: Vec<u32> = answers.into_iter().flat_map(rows).collect();
         write_numbers(out, found.iter().map(|row| row.to_le_bytes()))?;
         Ok(json!({ "seconds": seconds }))
     }

@@ -8,8 +8,11 @@
 #
 # --data DIR holds train.txt.gz of Gowalla, lines `user item item …`, ../shared/data/gowalla beside the repository if
 # absent. --svg DIR gets the curves, one drawing for each set; the cache folder if absent. The last line has these keys, of
-# the sets that were measured; an `exact` is Savor's, `flat` is faiss flat, `graph95` the peers' best graph at recall .95:
-#   ann d64_exact_vs_flat=… d64_exact_vs_graph95=… d256_exact_vs_flat=… d256_plan95_vs_graph95=… blend_exact_vs_flat=…
+# the sets that were measured; an `exact` is Savor's, `flat` is faiss flat, both query by query (`_batch`: all queries at
+# once), `graph95` the peers' best graph at recall .95. An engine that does not reach a recall has no key there. The planner
+# is told to try graphs on catalogues of any size (`index.graph_from` = 0):
+#   ann d64_exact_vs_flat=… d64_exact_vs_flat_batch=… d64_exact_vs_graph95=… d64_plan95_vs_graph95=… d64_exact_vs_graph985=…
+#       d256_… the same, blend_… the same
 #       glove_vs_hnswlib_r90=… glove_vs_hnswlib_r95=… glove_vs_hnswlib_r975=… glove_build_vs_hnswlib=… glove_exact_vs_flat=…
 set -euo pipefail
 

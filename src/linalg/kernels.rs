@@ -19,6 +19,12 @@ kernel! {
 }
 
 kernel! {
+    /// `out = Σ wᵢ xᵢ`: the rows `xᵢ` of `rows`, `[n, m]` with m the length of `out`, weighted by as many `weights` as there
+    /// are of both. A product of a vector with a matrix, without the sums across lanes that inner products end with.
+    pub fn combine(weights: &[f32], rows: &[f32], out: &mut [f32]) = combine_body
+}
+
+kernel! {
     /// `a += Σ wᵢ yᵢ yᵢᵀ` over the rows `yᵢ` of `rows` that `ids` names: the rank-k update of normal equations. `a` is
     /// `[dim, dim]`; its lower triangle with the diagonal is updated, what becomes of the rest is not defined.
     pub fn add_outer(a: &mut [f32], rows: Rows<'_>, ids: &[u32], weights: &[f32]) = add_outer_body
@@ -104,6 +110,45 @@ fn axpy4_body<const FMA: bool>(alphas: [f32; 4], xs: [&[f32]; 4], y: &mut [f32])
         let first = fma::<FMA>(alphas[1], *x1, fma::<FMA>(alphas[0], *x0, *y));
         *y = fma::<FMA>(alphas[3], *x3, fma::<FMA>(alphas[2], *x2, first));
     }
+}
+
+#[inline(always)]
+fn combine_body<const FMA: bool>(weights: &[f32], rows: &[f32], out: &mut [f32]) {
+    let m = out.len();
+    let mut first = 0;
+    while first < m {
+        let width = match m - first {
+            64.. => 64,
+            8.. => 8,
+            _ => 1,
+        };
+        match width {
+            64 => combine_columns::<FMA, 64>(weights, rows, m, first, out),
+            8 => combine_columns::<FMA, 8>(weights, rows, m, first, out),
+            _ => combine_columns::<FMA, 1>(weights, rows, m, first, out),
+        }
+        first += width;
+    }
+}
+
+/// Some columns of the result, which stay in registers over all rows.
+#[inline(always)]
+fn combine_columns<const FMA: bool, const WIDTH: usize>(
+    weights: &[f32],
+    rows: &[f32],
+    m: usize,
+    first: usize,
+    out: &mut [f32],
+) {
+    let mut sums = [0.0; WIDTH];
+    for (weight, row) in weights.iter().zip(rows.chunks_exact(m)) {
+        if let Some(row) = row[first..].first_chunk::<WIDTH>() {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum = fma::<FMA>(*weight, *value, *sum);
+            }
+        }
+    }
+    out[first..first + WIDTH].copy_from_slice(&sums);
 }
 
 #[inline(always)]
@@ -194,6 +239,20 @@ mod tests {
             axpy_body::<false>(alpha, &x, &mut portable);
             prop_assert!(near(&wide, &expected, 40.0));
             prop_assert!(near(&portable, &expected, 40.0));
+        }
+
+        #[test]
+        fn a_combination_of_rows_agrees_with_the_naive(
+            m in 0usize..150, data in prop::collection::vec(-2f32..2.0, 150 * 9), weights in prop::collection::vec(-3f32..3.0, 0..9),
+        ) {
+            let rows = &data[..9 * m];
+            let expected: Vec<f32> =
+                (0..m).map(|j| weights.iter().enumerate().map(|(i, weight)| weight * rows[i * m + j]).sum()).collect();
+            let (mut wide, mut portable) = (vec![7.0; m], vec![7.0; m]);
+            combine(&weights, rows, &mut wide);
+            combine_body::<false>(&weights, rows, &mut portable);
+            prop_assert!(near(&wide, &expected, 60.0));
+            prop_assert!(near(&portable, &expected, 60.0));
         }
 
         #[test]

@@ -14,7 +14,7 @@ mod updated;
 
 pub use eigen::symmetric_eigen;
 pub use gramian::{gramian, gramian_f64};
-pub use kernels::{add_outer, axpy, dot};
+pub use kernels::{add_outer, axpy, combine, dot};
 pub use matrix::{Matrix, Rows};
 pub use project::{inner_products, project, rotate};
 pub use solve::{solve_factored, solve_spd};

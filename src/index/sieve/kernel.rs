@@ -62,23 +62,23 @@ impl Form {
         Self::Portable
     }
 
-    /// Which of the 64 vectors have a bound of at least `threshold`, one bit each; the first is the lowest bit.
+    /// Writes the bounds of the 64 vectors, and says which are at least `threshold`: one bit each, the first is the lowest.
     ///
     /// # Panics
     /// When the panel has not 64 codes for each of the query's.
     #[inline]
-    pub fn sift(self, panel: Panel<'_>, query: &Coded, threshold: f32) -> u64 {
+    pub fn sift(self, panel: Panel<'_>, query: &Coded, threshold: f32, bounds: &mut [f32; PANEL]) -> u64 {
         assert_eq!(panel.codes.len(), query.codes.len() * PANEL);
         assert!(query.codes.len().is_multiple_of(GROUP));
         match self {
             // SAFETY: this form is made only where the processor was seen to have AVX-512 F, BW and VNNI (or by a test
             // that saw it), and the lengths are as the function asks: checked just above.
             #[cfg(target_arch = "x86_64")]
-            Self::Vnni => unsafe { x86::sift_vnni(panel, query, threshold) },
+            Self::Vnni => unsafe { x86::sift_vnni(panel, query, threshold, bounds) },
             // SAFETY: as above, with AVX2 and FMA.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { x86::sift_avx2(panel, query, threshold) },
-            Self::Portable => sift_portable(panel, query, threshold),
+            Self::Avx2 => unsafe { x86::sift_avx2(panel, query, threshold, bounds) },
+            Self::Portable => sift_portable(panel, query, threshold, bounds),
         }
     }
 
@@ -97,7 +97,7 @@ impl Form {
     }
 }
 
-fn sift_portable(panel: Panel<'_>, query: &Coded, threshold: f32) -> u64 {
+fn sift_portable(panel: Panel<'_>, query: &Coded, threshold: f32, bounds: &mut [f32; PANEL]) -> u64 {
     let mut sums = [0i32; PANEL];
     let (groups, _) = panel.codes.as_chunks::<{ PANEL * GROUP }>();
     let (weights, _) = query.codes.as_chunks::<GROUP>();
@@ -114,8 +114,10 @@ fn sift_portable(panel: Panel<'_>, query: &Coded, threshold: f32) -> u64 {
         let bound = query.scale * worth[item] * sum
             + query.per_norm * norm[item]
             + query.per_error * error[item]
-            + query.per_rest * rest[item];
-        passed |= u64::from(bound + panel.extra[item] >= threshold) << item;
+            + query.per_rest * rest[item]
+            + panel.extra[item];
+        bounds[item] = bound;
+        passed |= u64::from(bound >= threshold) << item;
     }
     passed
 }
@@ -133,19 +135,22 @@ mod x86 {
     /// # Safety
     /// `panel.codes` must hold 64 bytes for each of `query.codes`, of which there are a multiple of four.
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    pub unsafe fn sift_vnni(panel: Panel<'_>, query: &Coded, threshold: f32) -> u64 {
-        let mut sums = [_mm512_setzero_si512(); 4];
-        for group in 0..query.codes.len() / GROUP {
-            // SAFETY: group · 4 + 4 ≤ the number of codes, so the four bytes read lie inside; unaligned reads are allowed.
-            let weights = unsafe { query.codes.as_ptr().add(group * GROUP).cast::<i32>().read_unaligned() };
-            let weights = _mm512_set1_epi32(weights);
-            for (part, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: the panel holds 256 bytes for each group, and part < 4 takes 64 of them.
-                let codes =
-                    unsafe { _mm512_loadu_si512(panel.codes.as_ptr().add(group * PANEL * GROUP + part * 64).cast()) };
-                *sum = _mm512_dpbusd_epi32(*sum, codes, weights);
+    pub unsafe fn sift_vnni(panel: Panel<'_>, query: &Coded, threshold: f32, bounds: &mut [f32; PANEL]) -> u64 {
+        let groups = query.codes.len() / GROUP;
+        // Two sums for each vector, so that no product waits for the one before.
+        let (mut even, mut odd) = ([_mm512_setzero_si512(); 4], [_mm512_setzero_si512(); 4]);
+        for pair in 0..groups / 2 {
+            // SAFETY: both groups are among those that there are, of the codes and of the panel alike.
+            unsafe {
+                add_group(&mut even, panel.codes, &query.codes, 2 * pair);
+                add_group(&mut odd, panel.codes, &query.codes, 2 * pair + 1);
             }
         }
+        if groups % 2 == 1 {
+            // SAFETY: as above.
+            unsafe { add_group(&mut even, panel.codes, &query.codes, groups - 1) };
+        }
+        let sums: [__m512i; 4] = std::array::from_fn(|part| _mm512_add_epi32(even[part], odd[part]));
         let (scale, excess) = (_mm512_set1_ps(query.scale), _mm512_set1_epi32(query.excess));
         let [per_norm, per_error, per_rest] =
             [query.per_norm, query.per_error, query.per_rest].map(|x| _mm512_set1_ps(x));
@@ -161,15 +166,34 @@ mod x86 {
             bound = _mm512_fmadd_ps(per_error, error, bound);
             bound = _mm512_fmadd_ps(per_rest, rest, bound);
             bound = _mm512_add_ps(bound, take(panel.extra));
+            // SAFETY: room for 64 numbers, of which part < 4 takes sixteen.
+            unsafe { _mm512_storeu_ps(bounds.as_mut_ptr().add(part * 16), bound) };
             passed |= u64::from(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(bound, threshold)) << (part * 16);
         }
         passed
     }
 
+    /// Adds the products of four dimensions to the sums of 64 vectors.
+    ///
+    /// # Safety
+    /// `codes` must hold 256 bytes for each group up to this one, `weights` four.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    unsafe fn add_group(sums: &mut [__m512i; 4], codes: &[u8], weights: &[i8], group: usize) {
+        // SAFETY: four bytes for each group lie inside, says the caller; unaligned reads are allowed.
+        let weights = unsafe { weights.as_ptr().add(group * GROUP).cast::<i32>().read_unaligned() };
+        let weights = _mm512_set1_epi32(weights);
+        for (part, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: there are 256 bytes for each group, says the caller, and part < 4 takes 64 of them.
+            let codes = unsafe { _mm512_loadu_si512(codes.as_ptr().add(group * PANEL * GROUP + part * 64).cast()) };
+            *sum = _mm512_dpbusd_epi32(*sum, codes, weights);
+        }
+    }
+
     /// # Safety
     /// As for [`sift_vnni`].
     #[target_feature(enable = "avx2,fma")]
-    pub unsafe fn sift_avx2(panel: Panel<'_>, query: &Coded, threshold: f32) -> u64 {
+    pub unsafe fn sift_avx2(panel: Panel<'_>, query: &Coded, threshold: f32, bounds: &mut [f32; PANEL]) -> u64 {
         let mut sums = [_mm256_setzero_si256(); 8];
         let low_bytes = _mm256_set1_epi16(0xff);
         for group in 0..query.codes.len() / GROUP {
@@ -202,6 +226,8 @@ mod x86 {
             bound = _mm256_fmadd_ps(per_error, error, bound);
             bound = _mm256_fmadd_ps(per_rest, rest, bound);
             bound = _mm256_add_ps(bound, take(panel.extra));
+            // SAFETY: room for 64 numbers, of which part < 8 takes eight.
+            unsafe { _mm256_storeu_ps(bounds.as_mut_ptr().add(part * 8), bound) };
             let mask = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(bound, threshold));
             passed |= u64::from(mask as u32) << (part * 8);
         }
@@ -314,6 +340,7 @@ mod tests {
             let bounds: [[f32; PANEL]; 4] = std::array::from_fn(|kind| std::array::from_fn(|item| ((item * 7 + kind * 5) % 11) as f32));
             let extra: [f32; PANEL] = std::array::from_fn(|item| item as f32 - 30.0);
             let panel = Panel { codes: &codes, bounds: &bounds, extra: &extra };
+            let mut true_bounds = [0.0; PANEL];
             let truth = (0..PANEL).fold(0u64, |passed, item| {
                 let sum: i32 = (0..lead).map(|dim| {
                     let code = codes[dim / GROUP * PANEL * GROUP + item * GROUP + dim % GROUP];
@@ -321,10 +348,13 @@ mod tests {
                 }).sum();
                 let bound = bounds[0][item] as i32 * sum + 2 * bounds[1][item] as i32 + 4 * bounds[2][item] as i32
                     + 8 * bounds[3][item] as i32 + extra[item] as i32;
+                true_bounds[item] = bound as f32;
                 passed | u64::from(bound >= threshold) << item
             });
             for form in forms() {
-                prop_assert_eq!(form.sift(panel, &coded, threshold as f32), truth, "{:?}", form);
+                let mut found = [f32::NAN; PANEL];
+                prop_assert_eq!(form.sift(panel, &coded, threshold as f32, &mut found), truth, "{:?}", form);
+                prop_assert_eq!(found, true_bounds, "{:?}", form);
             }
         }
     }

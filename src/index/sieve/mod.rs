@@ -34,6 +34,7 @@
 
 mod axes;
 mod code;
+mod head;
 mod kernel;
 mod pass;
 mod probe;
@@ -77,6 +78,9 @@ pub(super) struct Sieve {
 pub(super) struct Working {
     /// The place of each row, found out when it is first asked for.
     places: OnceLock<Vec<u32>>,
+    /// The first panels and the axes as scans want them, made when they are first asked for.
+    head: OnceLock<head::Head>,
+    columns: OnceLock<Vec<f32>>,
     scratch: pass::Scratch,
 }
 
@@ -152,6 +156,18 @@ impl Sieve {
     #[inline]
     fn row(&self, place: usize) -> u32 {
         self.order.as_slice().get(place).map_or(place as u32, |row| *row)
+    }
+
+    /// `[dim, lead]`: R, turned over.
+    fn columns(&self) -> &[f32] {
+        self.working.columns.get_or_init(|| {
+            let (axes, dim) = (self.axes.as_slice(), self.shape.as_slice()[2] as usize);
+            (0..dim).flat_map(|at| axes.iter().skip(at).step_by(dim.max(1)).copied()).collect()
+        })
+    }
+
+    fn head(&self) -> &head::Head {
+        self.working.head.get_or_init(|| head::Head::new(self))
     }
 
     /// `[n]`: the place of each row.

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use roaring::RoaringBitmap;
 
 use super::Sieve;
+use super::head::Head;
 use super::kernel::{Form, PANEL, Panel};
 use super::probe::Probe;
 use crate::index::ask::{Ask, Listed};
@@ -76,6 +77,7 @@ const SHARED: usize = 4;
 /// Where a query stands.
 struct Pass<'a> {
     sieve: &'a Sieve,
+    head: &'a Head,
     probe: Probe<'a>,
     rows: usize,
     ask: Ask<'a>,
@@ -99,6 +101,7 @@ impl<'a> Pass<'a> {
         let mut pass = Self {
             matches: few.map(|rows| sieve.places_of(rows)),
             sieve,
+            head: sieve.head(),
             probe: Probe::new(sieve, space.probe(query)),
             rows: space.len(),
             ask,
@@ -122,6 +125,7 @@ impl<'a> Pass<'a> {
         let (bounds, _) = bounds.as_chunks::<4>();
         let codes = self.sieve.lead.as_slice();
         let falls = !self.sieve.order.as_slice().is_empty();
+        let mut found = [0.0; PANEL];
         for at in panels {
             let threshold = self.top.threshold();
             let (Some(bounds), Some(codes)) = (bounds.get(at), codes.get(at * lead * PANEL..(at + 1) * lead * PANEL))
@@ -139,16 +143,37 @@ impl<'a> Pass<'a> {
                 continue;
             }
             let extra = *self.extra(at);
-            // Until there are k, all but those that were scored before.
-            let least = threshold.map_or(f32::MIN, |threshold| self.probe.threshold(threshold));
+            let least = self.least();
             let here = matches & u64::MAX >> (PANEL - (self.rows - first).min(PANEL));
-            let mut passed = here;
-            // A few are sooner looked at one by one.
-            if here.count_ones() > FEW {
-                passed &= self.form.sift(Panel { codes, bounds, extra: &extra }, &self.probe.lead, least);
-            }
             self.sifted += here.count_ones() as usize;
-            self.weigh(first, passed, bounds, &extra);
+            let head = self.head.panel(at, &extra).filter(|_| here.count_ones() > FEW);
+            let is_head = head.is_some();
+            let passed = if here.count_ones() <= FEW {
+                // A few are sooner looked at one by one. Infinity and its opposite make no number: what was scored before
+                // stays out.
+                found = extra.map(|extra| extra + f32::INFINITY);
+                here
+            } else if let Some(panel) = head {
+                here & self.form.sift(panel, &self.probe.full, least, &mut found)
+            } else {
+                here & self.form.sift(Panel { codes, bounds, extra: &extra }, self.probe.lead(), least, &mut found)
+            };
+            let mut near = Near::default();
+            for item in bits(passed) {
+                let place = first + item;
+                let closer = if is_head { found[item] } else { self.full_bound(place, bounds[1][item]) + extra[item] };
+                let bound = found[item].min(closer);
+                if bound >= least {
+                    prefetch(self.probe.exact.vector(self.sieve.row(place)));
+                    near.push(bound, item);
+                }
+            }
+            while let Some((bound, item)) = near.pop_greatest() {
+                if bound < self.least() {
+                    break;
+                }
+                self.score(first + item, false);
+            }
         }
         true
     }
@@ -159,26 +184,9 @@ impl<'a> Pass<'a> {
         numbers.as_chunks::<PANEL>().0.get(panel).unwrap_or(&NOTHING)
     }
 
-    /// Scores the vectors of a panel whose bits are set, unless the codes of all their dimensions rule them out.
-    fn weigh(&mut self, first: usize, passed: u64, bounds: &[[f32; PANEL]; 4], extra: &[f32; PANEL]) {
-        let mut left = [0u8; PANEL];
-        let mut count = 0;
-        let threshold = self.top.threshold();
-        // Until there are k, all but those that were scored before.
-        let least = threshold.map_or(f32::MIN, |threshold| self.probe.threshold(threshold));
-        for item in bits(passed) {
-            let place = first + item;
-            let bound = if threshold.is_some() { self.full_bound(place, bounds[1][item]) } else { f32::INFINITY };
-            // Infinity and its opposite make no number: what was scored before stays out.
-            if bound + extra[item] >= least {
-                prefetch(self.probe.exact.vector(self.sieve.row(place)));
-                left[count] = item as u8;
-                count += 1;
-            }
-        }
-        for item in &left[..count] {
-            self.score(first + usize::from(*item), false);
-        }
+    /// What a bound must reach. Until there are `k`, all do but those of what was scored before.
+    fn least(&self) -> f32 {
+        self.top.threshold().map_or(f32::MIN, |threshold| self.probe.threshold(threshold))
     }
 
     fn is_match(&self, place: usize) -> bool {
@@ -257,7 +265,7 @@ impl<'a> Pass<'a> {
                 if place >= self.end
                     && self.is_match(place)
                     && self.probe.exact.bound(norm) + added >= threshold
-                    && self.full_bound(place, norm) + added >= self.probe.threshold(threshold)
+                    && self.full_bound(place, norm) + added >= self.least()
                 {
                     self.score(place, false);
                 }
@@ -266,6 +274,39 @@ impl<'a> Pass<'a> {
             self.sieve.working.scratch.give(extra);
         }
         Scanned { hits: self.top.into_hits(), sifted: self.sifted, scored: self.scored }
+    }
+}
+
+/// Vectors of a panel that may enter the answer. The most promising are scored first: they raise what others have to reach.
+struct Near {
+    bounds: [(f32, u8); PANEL],
+    count: usize,
+}
+
+impl Default for Near {
+    fn default() -> Self {
+        Self { bounds: [(0.0, 0); PANEL], count: 0 }
+    }
+}
+
+impl Near {
+    fn push(&mut self, bound: f32, item: usize) {
+        self.bounds[self.count] = (bound, item as u8);
+        self.count += 1;
+    }
+
+    fn pop_greatest(&mut self) -> Option<(f32, usize)> {
+        let bounds = &mut self.bounds[..self.count];
+        let mut greatest = 0;
+        for at in 1..bounds.len() {
+            if bounds[at].0 > bounds[greatest].0 {
+                greatest = at;
+            }
+        }
+        self.count = self.count.checked_sub(1)?;
+        bounds.swap(greatest, self.count);
+        let (bound, item) = bounds[self.count];
+        Some((bound, item.into()))
     }
 }
 

@@ -1,17 +1,23 @@
 //! A query readied for the sieve: its codes, and what each bound of a vector counts for.
 
+use std::cell::OnceCell;
+
 use super::code::{encode, worth};
 use super::kernel::{Coded, GROUP, OFFSET};
 use super::{Sieve, down, rounding, up};
 use crate::config::Metric;
 use crate::index::space::{self, euclidean};
-use crate::linalg::dot;
+use crate::linalg::combine;
 
 /// One query against the sieve.
 pub struct Probe<'a> {
+    sieve: &'a Sieve,
     /// Scores exactly.
     pub exact: space::Probe<'a>,
-    pub lead: Coded,
+    /// The query, doubled under L2.
+    query: Vec<f32>,
+    length: f64,
+    lead: OnceCell<Coded>,
     /// By the codes of all dimensions; there is no `per_rest`. Empty where the lead has them all.
     pub full: Coded,
     /// ‖q‖², by which scores under L2 are less than bounds.
@@ -19,7 +25,7 @@ pub struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
-    pub fn new(sieve: &Sieve, exact: space::Probe<'a>) -> Self {
+    pub fn new(sieve: &'a Sieve, exact: space::Probe<'a>) -> Self {
         let mut query = exact.query().to_vec();
         let square = if exact.metric() == Metric::L2 {
             let square = euclidean(&query).powi(2) * (1.0 - 2.0 * rounding(query.len()));
@@ -29,20 +35,29 @@ impl<'a> Probe<'a> {
             0.0
         };
         let length = euclidean(&query);
-        let slack = rounding(query.len()) * length;
-        let axes = sieve.axes.as_slice();
-        if axes.is_empty() {
-            let lead = coded(&query, sieve.lead(), slack, length, 0.0);
-            return Self { exact, lead, full: Coded::default(), square };
-        }
-        let turned: Vec<f32> = axes.chunks_exact(query.len()).map(|axis| dot(axis, &query)).collect();
-        let (turn, skew) = (slack * (turned.len() as f64).sqrt(), f64::from(sieve.skew()));
-        let within = euclidean(&turned);
-        // The true Rq is within `turn` of the one computed.
-        let outside = length * length - (1.0 - skew) * (within - turn).max(0.0).powi(2);
-        let lead = coded(&turned, turned.len(), slack + turn, within + turn, outside.max(0.0).sqrt());
-        let full = coded(&query, query.len(), slack, length, 0.0);
-        Self { exact, lead, full, square }
+        let full = if sieve.axes.as_slice().is_empty() {
+            Coded::default()
+        } else {
+            coded(&query, query.len(), rounding(query.len()) * length, length, 0.0)
+        };
+        Self { sieve, exact, query, length, lead: OnceCell::new(), full, square }
+    }
+
+    /// By the codes of the leading dimensions. Only a scan that gets beyond its head turns the query for them.
+    pub fn lead(&self) -> &Coded {
+        self.lead.get_or_init(|| {
+            let slack = rounding(self.query.len()) * self.length;
+            if self.sieve.axes.as_slice().is_empty() {
+                return coded(&self.query, self.sieve.lead(), slack, self.length, 0.0);
+            }
+            let mut turned = vec![0.0; self.sieve.lead()];
+            combine(&self.query, self.sieve.columns(), &mut turned);
+            let (turn, skew) = (slack * (turned.len() as f64).sqrt(), f64::from(self.sieve.skew()));
+            let within = euclidean(&turned);
+            // The true Rq is within `turn` of the one computed.
+            let outside = self.length * self.length - (1.0 - skew) * (within - turn).max(0.0).powi(2);
+            coded(&turned, turned.len(), slack + turn, within + turn, outside.max(0.0).sqrt())
+        })
     }
 
     /// What a bound must reach where a score must reach `score`.
