@@ -6,6 +6,7 @@
 //! an upper bound of the length of the coded vector (f32, little-endian). A value is about scale · code. Under the cosine
 //! the coded vectors have unit length; under the squared distance they are taken from their mean, `centre`.
 
+use super::coding::{encode, worth};
 use super::kernel::{code_product, code_products};
 use super::plan::GraphForm;
 use super::section::Section;
@@ -18,8 +19,6 @@ pub(super) const TRAILER: usize = 8;
 pub(super) const LINE: usize = 64;
 /// Longer vectors are not coded: the sums of their products would leave an i32.
 pub(super) const LONGEST: usize = 1 << 16;
-/// Codes lie in ±127.
-const LARGEST: f32 = 127.0;
 
 /// Coded vectors, `[n, stride]`.
 pub(super) struct Codes {
@@ -56,7 +55,8 @@ impl Codes {
                 }
             }
             let (codes, trailer) = record.split_at_mut(stride - TRAILER);
-            let scale = encode(&values, |at, code| codes[at] = (code as u8) ^ 0x80);
+            let scale = worth(&values);
+            codes.iter_mut().zip(encode(&values, scale)).for_each(|(slot, code)| *slot = (code as u8) ^ 0x80);
             trailer[..4].copy_from_slice(&scale.to_le_bytes());
             trailer[4..].copy_from_slice(&length_above(&values).to_le_bytes());
         }
@@ -95,7 +95,8 @@ impl Codes {
             Metric::Dot | Metric::Cosine => query.to_vec(),
         };
         let mut codes = vec![0i8; stride(self.dim)];
-        let scale = encode(&centred, |at, code| codes[at] = code);
+        let scale = worth(&centred);
+        codes.iter_mut().zip(encode(&centred, scale)).for_each(|(slot, code)| *slot = code as i8);
         let errors: Vec<f32> = centred.iter().zip(&codes).map(|(v, code)| v - scale * f32::from(*code)).collect();
         let mut coded = CodedQuery {
             codes,
@@ -217,18 +218,6 @@ pub(super) fn trailer(record: &[u8]) -> (f32, f32) {
         Some([a, b, c, d, e, f, g, h]) => (f32::from_le_bytes([*a, *b, *c, *d]), f32::from_le_bytes([*e, *f, *g, *h])),
         None => (0.0, 0.0),
     }
-}
-
-/// Gives each value's code to `put` and returns the scale. A vector of zeros has the scale 0.
-fn encode(values: &[f32], mut put: impl FnMut(usize, i8)) -> f32 {
-    let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-    let scale = largest / LARGEST;
-    // So small that nothing of it is left in f32: as good as zero.
-    let inverse = if scale >= f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
-    for (at, value) in values.iter().enumerate() {
-        put(at, (value * inverse).round().clamp(-LARGEST, LARGEST) as i8);
-    }
-    scale
 }
 
 fn shift(codes: &[i8]) -> i32 {

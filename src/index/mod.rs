@@ -8,6 +8,7 @@
 
 mod ask;
 mod codes;
+mod coding;
 mod file;
 mod freeze;
 mod frontier;

@@ -2,10 +2,10 @@
 
 use std::cell::OnceCell;
 
-use super::code::{encode, worth};
 use super::kernel::{Coded, GROUP, OFFSET};
 use super::{Sieve, down, rounding, up};
 use crate::config::Metric;
+use crate::index::coding::{encode, worth};
 use crate::index::space::{self, euclidean};
 use crate::linalg::combine;
 
