@@ -1,6 +1,7 @@
 //! The one configuration: TOML, every field with a default, unknown keys refused, every value checked. Configuration is
 //! passed in, never looked up.
 
+mod cold;
 mod evaluate;
 mod sgd;
 mod train;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub use cold::ColdConfig;
 pub use evaluate::{EvaluateConfig, Split};
 pub use sgd::SgdConfig;
 pub use train::{BlendConfig, FilterConfig, LinearConfig, ModelKind, RatingsConfig, Similarity, Solver, TrainConfig};

@@ -93,8 +93,11 @@ impl Engine {
     pub fn delete_item(&self, id: &str) -> Result<bool> {
         let deleted = self.inner.store.delete_item(id)?;
         if let Some(id) = deleted {
-            write(&self.inner.catalog).remove(id);
+            let mut catalog = write(&self.inner.catalog);
+            catalog.remove(id);
             write(&self.inner.spaces).remove(id);
+            self.follow(id, None);
+            drop(catalog);
             self.tend_spaces();
         }
         Ok(deleted.is_some())
@@ -184,10 +187,12 @@ impl Engine {
                 match name.map_or(Ok(None), |name| self.inner.store.item(&name))? {
                     Some(item) => {
                         spaces.set(id, &item);
+                        self.follow(id, Some(&item));
                         catalog.set(id, item);
                     }
                     None => {
                         spaces.remove(id);
+                        self.follow(id, None);
                         catalog.remove(id);
                     }
                 }
@@ -198,8 +203,10 @@ impl Engine {
     }
 
     pub(super) fn reload_catalog(&self) -> Result<()> {
-        let mut catalog = write(&self.inner.catalog);
-        *catalog = Catalog::load(&self.inner.store.view(), &self.inner.config.recommend)?;
+        *write(&self.inner.catalog) = Catalog::load(&self.inner.store.view(), &self.inner.config.recommend)?;
+        if let Some(live) = self.inner.live.load_full() {
+            self.place_all(&live);
+        }
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The main question. The hot path: read the visitor's history, take or solve the user's vector, add up the lists of past
-//! items, find the best of both with the policy inside, fill up with what is popular. Cost for a known user: one prefix
+//! items, find the best of both with the policy inside, and among the items that are newer than the index; fill up with
+//! what is popular. Cost for a known user: one prefix
 //! read of the history, one point read of the vector (or one d × d solve), an addition for each entry of the lists, one
 //! index search or two.
 
@@ -8,12 +9,14 @@ use rayon::prelude::*;
 use super::Context;
 use super::allowed::Allowed;
 use super::best;
+use super::fresh::FreshItem;
 use super::listed::ListScores;
+use super::nearest::Nearest;
 use super::visitor::Visitor;
 use crate::error::Result;
 use crate::index::Ask;
 use crate::linalg::{Matrix, dot};
-use crate::record::{Answer, Because, Degraded, Query, RecommendedItem, Source};
+use crate::record::{Answer, Because, Degraded, ItemId, Query, RecommendedItem, Source};
 use crate::snapshot::Snapshot;
 use crate::store::Side;
 
@@ -78,7 +81,10 @@ impl<'a> Asked<'a> {
     fn answer(self, best: Vec<(u32, f32)>) -> Result<Answer> {
         let Self { context, query, visitor, allowed, taste } = self;
         let (mut items, mut degraded) = match taste {
-            Ok(taste) => (taste.items(context, &visitor, query.explain, best)?, None),
+            Ok(taste) => {
+                let best = taste.with_fresh(context, best, query.limit, &allowed);
+                (taste.items(context, &visitor, query.explain, best)?, None)
+            }
             Err(reason) => (Vec::new(), Some(reason)),
         };
         if items.len() < query.limit {
@@ -136,19 +142,58 @@ impl<'a> Taste<'a> {
         Ok(Ok(Self { snapshot, vector, lists, source }))
     }
 
-    /// The score of a row: the inner product, and what the lists say.
-    pub fn score(&self, row: u32) -> f32 {
-        best::score(dot(&self.vector, self.snapshot.vectors().row(row as usize)), self.lists.get(row))
+    /// The score of an item, the inner product and what the lists say, and where it comes from; `None` for an item that the
+    /// model cannot place.
+    pub fn score(&self, context: &Context<'_>, item: ItemId) -> Option<(f32, Source)> {
+        if let Some(fresh) = context.fresh.get(item) {
+            return Some((self.fresh_score(fresh), self.source_of(fresh)));
+        }
+        let row = self.snapshot.row(item)?;
+        let product = dot(&self.vector, self.snapshot.vectors().row(row as usize));
+        Some((best::score(product, self.lists.get(row)), self.source))
     }
 
-    /// Where the vector comes from.
-    pub fn source(&self) -> Source {
-        self.source
+    fn fresh_score(&self, fresh: FreshItem<'_>) -> f32 {
+        best::score(dot(&self.vector, fresh.vector), fresh.row.map_or(0.0, |row| self.lists.get(row)))
+    }
+
+    fn source_of(&self, fresh: FreshItem<'_>) -> Source {
+        if fresh.row.is_some() { self.source } else { Source::New }
+    }
+
+    /// The best of the index together with those of the delta segment. Costs one inner product for each item in it.
+    fn with_fresh(
+        &self,
+        context: &Context<'_>,
+        best: Vec<(u32, f32)>,
+        limit: usize,
+        allowed: &Allowed<'_>,
+    ) -> Vec<(ItemId, f32)> {
+        let indexed = best.into_iter().filter_map(|(row, score)| Some((self.snapshot.item(row)?, score)));
+        if context.fresh.is_empty() {
+            return indexed.collect();
+        }
+        let mut best = Nearest::new(limit);
+        indexed.for_each(|(item, score)| best.offer(item.get(), score, |_| true));
+        // A vector that says nothing leaves the word to the lists.
+        let is_silent = self.vector.iter().all(|value| *value == 0.0);
+        for fresh in context.fresh.iter() {
+            let score = self.fresh_score(fresh);
+            if !is_silent || score > 0.0 {
+                best.offer(fresh.item.get(), score, |_| allowed.allows_item(fresh.item));
+            }
+        }
+        best.finish().into_iter().map(|(item, score)| (ItemId::new(item), score)).collect()
     }
 
     /// The score's parts by past item, the largest first.
-    pub fn because(&self, context: &Context<'_>, visitor: &Visitor, row: u32) -> Result<Vec<Because>> {
-        let parts = self.snapshot.fold_in().explain(self.snapshot.vectors(), &visitor.history, row)?;
+    pub fn because(&self, context: &Context<'_>, visitor: &Visitor, item: ItemId) -> Result<Vec<Because>> {
+        let (fold_in, vectors) = (self.snapshot.fold_in(), self.snapshot.vectors());
+        let parts = match (context.fresh.get(item), self.snapshot.row(item)) {
+            (Some(fresh), _) => fold_in.explain_vector(vectors, &visitor.history, fresh.vector, fresh.row)?,
+            (None, Some(row)) => fold_in.explain(vectors, &visitor.history, row)?,
+            (None, None) => Vec::new(),
+        };
         let mut because: Vec<_> = parts
             .into_iter()
             .filter_map(|(row, weight)| {
@@ -160,22 +205,22 @@ impl<'a> Taste<'a> {
         Ok(because)
     }
 
-    /// The entries of these rows.
+    /// The entries of these items.
     fn items(
         &self,
         context: &Context<'_>,
         visitor: &Visitor,
         explain: bool,
-        best: Vec<(u32, f32)>,
+        best: Vec<(ItemId, f32)>,
     ) -> Result<Vec<RecommendedItem>> {
         let mut items = Vec::with_capacity(best.len());
-        for (row, score) in best {
-            let item = self.snapshot.item(row).and_then(|item| context.entry(item, f64::from(score), self.source));
-            let Some(mut item) = item else { continue };
+        for (item, score) in best {
+            let source = context.fresh.get(item).map_or(self.source, |fresh| self.source_of(fresh));
+            let Some(mut entry) = context.entry(item, f64::from(score), source) else { continue };
             if explain {
-                item.because = Some(self.because(context, visitor, row)?);
+                entry.because = Some(self.because(context, visitor, item)?);
             }
-            items.push(item);
+            items.push(entry);
         }
         Ok(items)
     }

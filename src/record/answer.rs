@@ -50,6 +50,8 @@ pub enum Source {
     Personal,
     /// The model, by a vector solved now, from events newer than the snapshot or from session items.
     FoldIn,
+    /// The model, by a vector from the item's metadata: the item is newer than the snapshot.
+    New,
     /// Near to the given item.
     Similar,
     /// Popular now.

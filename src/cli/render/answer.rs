@@ -116,6 +116,7 @@ fn source(of: Source) -> &'static str {
     match of {
         Source::Personal => "personal",
         Source::FoldIn => "fold-in",
+        Source::New => "new",
         Source::Similar => "similar",
         Source::Popular => "popular",
         Source::Latest => "latest",
