@@ -6,7 +6,10 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::{Engine, Live, read, write};
-use crate::record::{Item, ItemId};
+use crate::error::Result;
+use crate::features::Signal;
+use crate::record::{Item, ItemId, Timestamp, UserId};
+use crate::store::Side;
 
 impl Engine {
     /// An item has changed, or is gone. The caller holds the lock of the catalogue.
@@ -32,6 +35,44 @@ impl Engine {
         }
         before.keys().filter(|id| catalog.get(**id).is_none()).for_each(|id| write(&live.fresh).remove(*id));
         self.inner.live.store(Some(Arc::clone(live)));
+        drop(catalog);
+        if let Err(error) = self.hear_log(live) {
+            tracing::warn!(%error, "the first events of new items do not count before the next training");
+        }
+    }
+
+    /// New items with positive events: they move towards those who have them.
+    pub(super) fn hear(&self, live: &Live, events: impl Iterator<Item = (UserId, ItemId)>) -> Result<()> {
+        for (user, item) in events.filter(|(_, item)| live.snapshot.row(*item).is_none()) {
+            let heard = write(&live.fresh).hear(&live.snapshot, item, user);
+            let Some(heard) = heard else { continue };
+            let mut vectors = Vec::with_capacity(heard.users.len());
+            for user in &heard.users {
+                let mut vector = Vec::new();
+                if self.inner.store.factor(Side::Users, live.snapshot.manifest().id, user.get(), &mut vector)? {
+                    vectors.push(vector);
+                }
+            }
+            let shift = live.snapshot.cold().shift(&heard.mean, &vectors, heard.events)?;
+            write(&live.fresh).shift(&heard, &shift);
+        }
+        Ok(())
+    }
+
+    /// The events that came after a snapshot, those with items that it does not know.
+    fn hear_log(&self, live: &Live) -> Result<()> {
+        let Some(newest) = live.snapshot.manifest().newest_event else { return Ok(()) };
+        let mut later = Vec::new();
+        self.inner.store.view().for_each_event(Timestamp::from_millis(newest.millis() + 1).ok(), &mut |event| {
+            if matches!(self.inner.weights.signal(event.kind, event.value), Signal::Positive(_)) {
+                later.push((event.user, event.item));
+            }
+            Ok(())
+        })?;
+        let catalog = read(&self.inner.catalog);
+        later.retain(|(_, item)| catalog.get(*item).is_some());
+        drop(catalog);
+        self.hear(live, later.into_iter())
     }
 
     fn place(&self, live: &Live, id: ItemId, item: &Item) {

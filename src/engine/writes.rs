@@ -6,6 +6,7 @@ use rustc_hash::FxHashSet;
 use super::{Appended, Engine, Merged, Page, Put, read, write};
 use crate::config::Durability;
 use crate::error::{Error, Result};
+use crate::features::Signal;
 use crate::ingest::{self, ImportOptions, Kind, Sink, Source, Summary, Written};
 use crate::progress::Progress;
 use crate::recommend::Catalog;
@@ -31,6 +32,11 @@ impl Engine {
         let appended = inner.store.append_events(events, durability)?;
         inner.freshness.mark(appended.new.iter().map(|event| event.user));
         self.know_items(appended.new.iter().map(|event| event.item))?;
+        if let Some(live) = inner.live.load_full() {
+            let signal = |place: usize| events.get(place).map(|event| inner.weights.signal(&event.kind, event.value));
+            let liked = appended.new.iter().filter(|new| matches!(signal(new.place), Some(Signal::Positive(_))));
+            self.hear(&live, liked.map(|new| (new.user, new.item)))?;
+        }
         let mut popular = write(&inner.popular);
         for new in &appended.new {
             if let Some(event) = events.get(new.place) {

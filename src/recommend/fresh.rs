@@ -1,12 +1,17 @@
 //! The delta segment of a model: items that came after the snapshot, and those whose metadata has changed since. Each has
-//! a vector at once, from the snapshot's map of metadata, and is scanned exactly beside the frozen index; the next
-//! snapshot takes all of them in. Deleted and hidden items are left out by the policy of each question, as everywhere.
+//! a vector at once, from the snapshot's map of metadata and its first events, and is scanned exactly beside the frozen
+//! index; the next snapshot takes all of them in. Deleted and hidden items are left out by the policy of each question, as everywhere.
 
 use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
-use crate::record::{Item, ItemId};
+use crate::record::{Item, ItemId, UserId};
 use crate::snapshot::Snapshot;
+
+/// So many users of a new item are remembered, the first; later ones are counted.
+const MAX_USERS: usize = 64;
+/// A new item is placed anew when its events have grown by one in so many.
+const GROWTH: usize = 4;
 
 /// Vectors by item, beside one snapshot. Memory: dim floats for each item in it.
 #[derive(Default)]
@@ -21,7 +26,13 @@ struct Entry {
     item: ItemId,
     /// The item's row in the snapshot, where it has one.
     row: Option<u32>,
+    /// Where metadata put it.
+    mean: Vec<f32>,
+    /// With what events say.
     vector: Vec<f32>,
+    users: Vec<UserId>,
+    events: usize,
+    placed_at: usize,
 }
 
 /// An item of the segment.
@@ -33,6 +44,20 @@ pub struct FreshItem<'a> {
     pub row: Option<u32>,
     /// Where it is now, as long as the snapshot's vectors.
     pub vector: &'a [f32],
+    /// Events since it came.
+    pub events: usize,
+}
+
+/// What a new item's vector is made of, to be put together without holding anything.
+pub struct Heard {
+    /// Which.
+    pub item: ItemId,
+    /// Where metadata put it.
+    pub mean: Vec<f32>,
+    /// Who has it.
+    pub users: Vec<UserId>,
+    /// Events until now.
+    pub events: usize,
 }
 
 impl Fresh {
@@ -51,6 +76,34 @@ impl Fresh {
         removed.row.map(|row| self.replaced.remove(row));
         if let Some(moved) = self.entries.get(place) {
             self.places.insert(moved.item.get(), place);
+        }
+    }
+
+    /// An event of a user with an item. What is to be put together anew if that is due; `None` for items that the snapshot
+    /// knows.
+    pub fn hear(&mut self, snapshot: &Snapshot, item: ItemId, user: UserId) -> Option<Heard> {
+        let map = snapshot.cold().items.as_ref()?;
+        if !self.places.contains_key(&item.get()) && snapshot.row(item).is_none() {
+            // Nothing but its events is known of it.
+            self.put(None, item, map.vector((&Item::default()).into()));
+        }
+        let entry = self.entries.get_mut(*self.places.get(&item.get())?).filter(|entry| entry.row.is_none())?;
+        entry.events += 1;
+        if entry.users.len() < MAX_USERS && !entry.users.contains(&user) {
+            entry.users.push(user);
+        }
+        if entry.events < entry.placed_at + entry.placed_at.div_ceil(GROWTH).max(1) {
+            return None;
+        }
+        entry.placed_at = entry.events;
+        Some(Heard { item, mean: entry.mean.clone(), users: entry.users.clone(), events: entry.events })
+    }
+
+    /// Moves an item by what its events say, unless there are later ones.
+    pub fn shift(&mut self, heard: &Heard, shift: &[f32]) {
+        let entry = self.places.get(&heard.item.get()).and_then(|place| self.entries.get_mut(*place));
+        if let Some(entry) = entry.filter(|entry| entry.placed_at == heard.events && entry.mean.len() == shift.len()) {
+            entry.vector = entry.mean.iter().zip(shift).map(|(mean, shift)| mean + shift).collect();
         }
     }
 
@@ -74,17 +127,25 @@ impl Fresh {
         self.entries.iter().map(Entry::seen)
     }
 
-    fn put(&mut self, row: Option<u32>, item: ItemId, vector: Vec<f32>) {
-        self.remove(item);
+    fn put(&mut self, row: Option<u32>, item: ItemId, mean: Vec<f32>) {
+        if let Some(entry) = self.places.get(&item.get()).and_then(|place| self.entries.get_mut(*place)) {
+            // What events have said stays said.
+            for ((value, before), now) in entry.vector.iter_mut().zip(&entry.mean).zip(&mean) {
+                *value += now - before;
+            }
+            entry.mean = mean;
+            return;
+        }
         row.map(|row| self.replaced.insert(row));
         self.places.insert(item.get(), self.entries.len());
-        self.entries.push(Entry { item, row, vector });
+        let vector = mean.clone();
+        self.entries.push(Entry { item, row, mean, vector, users: Vec::new(), events: 0, placed_at: 0 });
     }
 }
 
 impl Entry {
     fn seen(&self) -> FreshItem<'_> {
-        FreshItem { item: self.item, row: self.row, vector: &self.vector }
+        FreshItem { item: self.item, row: self.row, vector: &self.vector, events: self.events }
     }
 }
 

@@ -6,6 +6,7 @@ mod allowed;
 mod best;
 mod catalog;
 mod expression;
+mod explore;
 mod filters;
 mod fresh;
 mod listed;
@@ -71,7 +72,7 @@ impl Context<'_> {
     /// One item of an answer; `None` if the item has been deleted meanwhile.
     fn entry(&self, item: ItemId, score: f64, source: Source) -> Option<RecommendedItem> {
         let item = self.catalog.get(item)?.id.clone();
-        Some(RecommendedItem { item, score, source, because: None })
+        Some(RecommendedItem { item, score, source, propensity: None, because: None })
     }
 }
 

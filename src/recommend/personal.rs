@@ -9,13 +9,14 @@ use rayon::prelude::*;
 use super::Context;
 use super::allowed::Allowed;
 use super::best;
+use super::explore::{self, Candidate, Drawn};
 use super::fresh::FreshItem;
 use super::listed::ListScores;
 use super::nearest::Nearest;
 use super::visitor::Visitor;
 use crate::error::Result;
 use crate::index::Ask;
-use crate::linalg::{Matrix, dot};
+use crate::linalg::{Matrix, axpy, dot};
 use crate::record::{Answer, Because, Degraded, ItemId, Query, RecommendedItem, Source};
 use crate::snapshot::Snapshot;
 use crate::store::Side;
@@ -83,7 +84,9 @@ impl<'a> Asked<'a> {
         let (mut items, mut degraded) = match taste {
             Ok(taste) => {
                 let best = taste.with_fresh(context, best, query.limit, &allowed);
-                (taste.items(context, &visitor, query.explain, best)?, None)
+                let drawn = taste.drawn(context, &visitor, query, &allowed);
+                let degraded = (taste.source == Source::Profile).then_some(Degraded::NoHistory);
+                (taste.items(context, &visitor, query, best, drawn)?, degraded)
             }
             Err(reason) => (Vec::new(), Some(reason)),
         };
@@ -127,13 +130,19 @@ impl<'a> Taste<'a> {
             context.store.factor(Side::Users, snapshot.manifest().id, user.get(), &mut vector)
         })?;
         if !is_there || vector.len() != vectors.dim() {
+            // Whom the snapshot knows has a vector from events alone, and keeps it when more come.
+            let prior = if visitor.is_known { None } else { snapshot.cold().user_prior(&visitor.profile) };
             if visitor.history.is_empty() {
+                if let Some(vector) = prior.filter(|_| !visitor.profile.is_empty()) {
+                    return Ok(Ok(Self { snapshot, vector, lists: ListScores::default(), source: Source::Profile }));
+                }
                 let unknown = visitor.user.is_none() && !visitor.is_fresh;
                 return Ok(Err(if unknown { Degraded::UnknownUser } else { Degraded::NoHistory }));
             }
             vector.clear();
             vector.resize(vectors.dim(), 0.0);
             fold_in.solve(vectors, &visitor.history, &mut vector)?;
+            prior.map(|prior| axpy(1.0, &prior, &mut vector));
             if visitor.is_fresh {
                 source = Source::FoldIn;
             }
@@ -194,8 +203,13 @@ impl<'a> Taste<'a> {
             (None, Some(row)) => fold_in.explain(vectors, &visitor.history, row)?,
             (None, None) => Vec::new(),
         };
+        let sum: f64 = parts.iter().map(|(_, part)| part).sum();
+        let score = self.score(context, item).map_or(sum, |(score, _)| f64::from(score));
+        // What is owed to the profile is shared alike by all past items.
+        let share = if visitor.is_known { 0.0 } else { (score - sum) / parts.len().max(1) as f64 };
         let mut because: Vec<_> = parts
             .into_iter()
+            .map(|(row, weight)| (row, weight + share))
             .filter_map(|(row, weight)| {
                 let item = context.catalog.get(self.snapshot.item(row)?)?.id.clone();
                 Some(Because { item, weight })
@@ -205,19 +219,45 @@ impl<'a> Taste<'a> {
         Ok(because)
     }
 
-    /// The entries of these items.
+    /// New items for the places that are for them.
+    fn drawn(&self, context: &Context<'_>, visitor: &Visitor, query: &Query, allowed: &Allowed<'_>) -> Vec<Drawn> {
+        let config = &context.config.recommend.explore;
+        let places = explore::places(config, query.limit);
+        if places == 0 {
+            return Vec::new();
+        }
+        let is_new = |fresh: &FreshItem<'_>| fresh.row.is_none() && fresh.events < config.events;
+        let new = context.fresh.iter().filter(|fresh| is_new(fresh) && allowed.allows_item(fresh.item));
+        let candidates = new.map(|fresh| Candidate {
+            item: fresh.item,
+            mean: self.fresh_score(fresh),
+            deviation: self.snapshot.cold().score_variance(&self.vector, fresh.events).max(0.0).sqrt(),
+        });
+        explore::draw(candidates.collect(), places, config.seed, visitor.request(query))
+    }
+
+    /// The entries of these items, the drawn ones in the last places.
     fn items(
         &self,
         context: &Context<'_>,
         visitor: &Visitor,
-        explain: bool,
-        best: Vec<(ItemId, f32)>,
+        query: &Query,
+        mut best: Vec<(ItemId, f32)>,
+        drawn: Vec<Drawn>,
     ) -> Result<Vec<RecommendedItem>> {
-        let mut items = Vec::with_capacity(best.len());
-        for (item, score) in best {
+        let is_explored = explore::places(&context.config.recommend.explore, query.limit) > 0;
+        best.retain(|(item, _)| drawn.iter().all(|drawn| drawn.item != *item));
+        best.truncate(query.limit.saturating_sub(drawn.len()));
+        let best = best.into_iter().map(|(item, score)| {
             let source = context.fresh.get(item).map_or(self.source, |fresh| self.source_of(fresh));
+            (item, score, source, is_explored.then_some(1.0))
+        });
+        let drawn = drawn.into_iter().map(|drawn| (drawn.item, drawn.score, Source::Explore, Some(drawn.propensity)));
+        let mut items = Vec::with_capacity(query.limit);
+        for (item, score, source, propensity) in best.chain(drawn) {
             let Some(mut entry) = context.entry(item, f64::from(score), source) else { continue };
-            if explain {
+            entry.propensity = propensity;
+            if query.explain {
                 entry.because = Some(self.because(context, visitor, item)?);
             }
             items.push(entry);

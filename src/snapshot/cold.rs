@@ -8,6 +8,7 @@
 //! known_items     u32, [entries]
 //! known_values    f32, [entries]
 //! evidence        f32, [n_items]: pairs of each item
+//! user_sample     f32, [sample, dim]: users of length 1 that stand for all
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -16,13 +17,15 @@ use super::sections::{SectionFile, SectionWriter, write_floats};
 use crate::error::Result;
 use crate::features::{Csr, ProfileEncoder};
 use crate::linalg::Matrix;
-use crate::train::{ColdStart, Fit, MapQuality, ProfileMap};
+use crate::train::{ColdStart, Fit, MapQuality, Moments, ProfileMap};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Described {
     items: Option<DescribedMap>,
     users: Option<DescribedMap>,
+    moments: Moments,
+    prior_pairs: f32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -43,6 +46,8 @@ pub fn write(to: &mut SectionWriter, cold: &ColdStart) -> Result<()> {
     let described = Described {
         items: cold.items.as_ref().map(DescribedMap::of),
         users: cold.users.as_ref().map(DescribedMap::of),
+        moments: cold.moments,
+        prior_pairs: cold.prior_pairs,
     };
     to.section("cold", |out| Ok(serde_json::to_writer(out, &described)?))?;
     for (name, map) in [("item_map", &cold.items), ("user_map", &cold.users)] {
@@ -54,7 +59,8 @@ pub fn write(to: &mut SectionWriter, cold: &ColdStart) -> Result<()> {
         })?;
     }
     to.rows("known", &cold.known)?;
-    to.section("evidence", |out| write_floats(out, &cold.evidence))
+    to.section("evidence", |out| write_floats(out, &cold.evidence))?;
+    to.section("user_sample", |out| write_floats(out, cold.sample.data()))
 }
 
 /// Reads them back beside `items` vectors of length `dim`. Errors: [`crate::Error::Corrupt`] when they do not fit.
@@ -62,7 +68,7 @@ pub fn read(from: &SectionFile, items: usize, dim: usize) -> Result<ColdStart> {
     if !from.has("cold") {
         return Ok(ColdStart::default());
     }
-    let Described { items: item_map, users: user_map } = serde_json::from_slice(&from.bytes("cold")?)
+    let Described { items: item_map, users: user_map, moments, prior_pairs } = serde_json::from_slice(&from.bytes("cold")?)
         .map_err(|error| from.damaged(format!("its cold-start maps: {error}")))?;
     let map = |name: &str, described: Option<DescribedMap>| -> Result<Option<ProfileMap>> {
         let Some(DescribedMap { encoder, quality }) = described else { return Ok(None) };
@@ -84,5 +90,11 @@ pub fn read(from: &SectionFile, items: usize, dim: usize) -> Result<ColdStart> {
     if (known.n_rows(), evidence.len()) != (expected, expected) {
         return Err(from.damaged(format!("it knows the metadata of {} items, expected {expected}", known.n_rows())));
     }
-    Ok(ColdStart { items: item_map, users: user_map, known, evidence })
+    let sample = from.floats("user_sample")?;
+    let numbers = [moments.seen.0, moments.seen.1, moments.all.0, moments.all.1, prior_pairs];
+    if numbers.iter().chain(&sample).chain(&evidence).any(|value| !value.is_finite()) {
+        return Err(from.damaged("its cold-start prior holds something that is not a number"));
+    }
+    let sample = Matrix::new(dim, sample).map_err(|error| from.damaged(error.to_string()))?;
+    Ok(ColdStart { items: item_map, users: user_map, known, evidence, moments, sample, prior_pairs })
 }

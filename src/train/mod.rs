@@ -21,7 +21,7 @@ mod tests;
 mod trainer;
 pub mod tune;
 
-pub use cold::{ColdStart, Fit, MapQuality, ProfileMap, Profiles};
+pub use cold::{ColdStart, Fit, MapQuality, Moments, ProfileMap, Profiles};
 pub use fold_in::{FoldIn, ItemParts, Mix};
 pub use ials::Warm;
 pub use model::{Model, ModelScorer, TrainingData};

@@ -117,6 +117,8 @@ fn source(of: Source) -> &'static str {
         Source::Personal => "personal",
         Source::FoldIn => "fold-in",
         Source::New => "new",
+        Source::Explore => "explore",
+        Source::Profile => "profile",
         Source::Similar => "similar",
         Source::Popular => "popular",
         Source::Latest => "latest",

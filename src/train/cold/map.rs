@@ -63,7 +63,7 @@ impl ProfileMap {
     pub fn learn(examples: Examples<'_>, ridge: f64, seed: u64) -> Result<Option<Self>> {
         let Examples { encoder, rows, evidence, vectors, listed, gramian, probes } = examples;
         let (n, columns, dim) = (rows.len(), encoder.columns(), vectors.dim());
-        if columns == 0 || n < LEAST_ROWS || probes.rows() == 0 {
+        if n < LEAST_ROWS || probes.rows() == 0 {
             return Ok(None);
         }
         let weights = weights(&evidence);
@@ -87,7 +87,9 @@ impl ProfileMap {
             })
             .collect();
         let mean = all.mean_target();
-        let tried: Vec<f32> = if ridge > 0.0 { vec![ridge as f32] } else { RIDGES.to_vec() };
+        let tried: Vec<f32> = if columns == 0 {
+            vec![1.0]
+        } else if ridge > 0.0 { vec![ridge as f32] } else { RIDGES.to_vec() };
         let mut best: Option<(f32, Held)> = None;
         for ridge in tried {
             let fits = trained.iter().map(|sums| sums.solve(ridge)).collect::<Result<Vec<_>>>()?;

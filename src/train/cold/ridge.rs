@@ -104,7 +104,9 @@ impl Sums {
             }
         }
         // Factorises; of what it solves nothing is needed.
-        solve_spd(&mut a, &mut vec![0.0; p], p)?;
+        if p > 0 {
+            solve_spd(&mut a, &mut vec![0.0; p], p)?;
+        }
         right.data_mut().par_chunks_exact_mut(p.max(1)).for_each(|b| solve_factored(&a, b, p));
         let mut coefficients = Matrix::zeros(p, m);
         let mut intercept = self.mean_target();

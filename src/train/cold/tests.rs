@@ -89,16 +89,42 @@ fn a_user_known_by_profile_alone_likes_what_the_like_do() {
 }
 
 #[test]
-fn without_metadata_there_is_no_map_and_without_terms_none_is_made() {
+fn without_metadata_a_map_has_the_mean_alone_and_without_terms_none_is_made() {
     let matrix = matrix();
     let data = TrainingData { matrix: &matrix, validation: &[], ratings: None, warm: None };
     let config = TrainConfig { model: ModelKind::Ials, dimension: 8, ..TrainConfig::default() };
     let model = train(&data, &config, &Silent).unwrap().0;
     let bare = Profiles { items: vec![None; ITEMS as usize], users: vec![None; USERS as usize] };
-    assert_eq!(ColdStart::learn(&model, &matrix, &bare, &ColdConfig::default(), 1).unwrap(), ColdStart::default());
+    let cold = ColdStart::learn(&model, &matrix, &bare, &ColdConfig::default(), 1).unwrap();
+    let map = cold.items.unwrap();
+    assert_eq!(map.encoder().columns(), 0);
+    assert_eq!(map.vector((&item(0)).into()), map.vector((&item(1)).into()));
     let full = Profiles { items: (0..ITEMS).map(|i| Some(item(i))).collect(), users: vec![None; USERS as usize] };
     let off = ColdConfig { terms: 0, ..ColdConfig::default() };
     assert_eq!(ColdStart::learn(&model, &matrix, &full, &off, 1).unwrap(), ColdStart::default());
+}
+
+#[test]
+fn events_move_a_new_item_from_where_its_metadata_put_it_to_its_users() {
+    let (model, cold) = learned(ModelKind::Blend);
+    let mean = cold.items.as_ref().unwrap().vector((&item(3000)).into());
+    let score = |vector: &[f32], group: u32| {
+        let of_group = (0..USERS).filter(|user| user % 3 == group);
+        of_group.map(|user| dot(model.users.row(user as usize), vector)).sum::<f32>()
+    };
+    let mut before = 0.0;
+    for n in [0usize, 1, 4, 20] {
+        // Its metadata is of kind 0, those who like it are of group 1.
+        let users: Vec<Vec<f32>> = (0..n).map(|at| model.users.row(3 * at + 1).to_vec()).collect();
+        let shift = cold.shift(&mean, &users, n).unwrap();
+        let vector: Vec<f32> = mean.iter().zip(&shift).map(|(mean, shift)| mean + shift).collect();
+        let lead = score(&vector, 1) - score(&vector, 0);
+        assert!(n == 0 || lead > before, "after {n} events {lead}, before {before}");
+        assert_eq!(n == 0, shift.iter().all(|value| *value == 0.0));
+        before = lead;
+    }
+    assert!(before > 0.0, "twenty events outweigh a category: {before}");
+    assert!(cold.score_variance(model.users.row(0), 0) > cold.score_variance(model.users.row(0), 10));
 }
 
 #[test]
