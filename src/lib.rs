@@ -53,7 +53,7 @@ pub mod cli;
 pub mod server;
 
 pub use config::{
-    BlendConfig, Config, Durability, EvaluateConfig, EventsConfig, FilterConfig, IndexChoice, IndexConfig,
+    BlendConfig, ColdConfig, Config, Durability, EvaluateConfig, EventsConfig, ExploreConfig, FilterConfig, IndexChoice, IndexConfig,
     LinearConfig, Metric, ModelKind, RatingsConfig, RecommendConfig, Repeats, ServerConfig, SgdConfig, Similarity,
     SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,
 };

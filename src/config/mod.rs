@@ -1,6 +1,7 @@
 //! The one configuration: TOML, every field with a default, unknown keys refused, every value checked. Configuration is
 //! passed in, never looked up.
 
+mod cold;
 mod evaluate;
 mod sgd;
 mod train;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub use cold::ColdConfig;
 pub use evaluate::{EvaluateConfig, Split};
 pub use sgd::SgdConfig;
 pub use train::{BlendConfig, FilterConfig, LinearConfig, ModelKind, RatingsConfig, Similarity, Solver, TrainConfig};
@@ -180,11 +182,32 @@ pub struct RecommendConfig {
     pub history: usize,
     /// Memory for the parts of filters that have been asked for, in MiB.
     pub filter_cache_mib: usize,
+    /// New items in answers, to learn who likes them.
+    pub explore: ExploreConfig,
+}
+
+/// New items in answers, to learn who likes them: they are drawn by Thompson sampling, a score from each one's distribution,
+/// the highest enter. The answer says with which probability each item would have entered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExploreConfig {
+    /// The share of an answer's places that new items are drawn for, rounded; 0 draws none.
+    pub share: f64,
+    /// Items with so many events since the snapshot are not new any more.
+    pub events: usize,
+    /// The same seed, question and knowledge give the same draw.
+    pub seed: u64,
+}
+
+impl Default for ExploreConfig {
+    fn default() -> Self {
+        Self { share: 0.0, events: 100, seed: 42 }
+    }
 }
 
 impl Default for RecommendConfig {
     fn default() -> Self {
-        Self { popular_half_life: Span::days(30), history: 1_000, filter_cache_mib: 64 }
+        Self { popular_half_life: Span::days(30), history: 1_000, filter_cache_mib: 64, explore: ExploreConfig::default() }
     }
 }
 
@@ -274,6 +297,7 @@ impl Config {
         check("snapshot.gate_tolerance", self.snapshot.gate_tolerance, 0.0..=1.0)?;
         check("recommend.history", self.recommend.history as f64, 1.0..=1e6)?;
         check("recommend.popular_half_life", self.recommend.popular_half_life.millis() as f64, 1.0..=f64::MAX)?;
+        check("recommend.explore.share", self.recommend.explore.share, 0.0..=1.0)?;
         check("server.max_concurrent_requests", self.server.max_concurrent_requests as f64, 1.0..=1e6)?;
         check("server.max_connections", self.server.max_connections as f64, 1.0..=1e6)?;
         check("server.max_body_bytes", self.server.max_body_bytes as f64, 1024.0..=f64::from(1u32 << 30))

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
+use super::cold::ColdConfig;
 use super::sgd::SgdConfig;
 use crate::error::{Error, Result};
 
@@ -62,6 +63,8 @@ pub struct TrainConfig {
     pub sgd: SgdConfig,
     /// Biased factorisation of explicit ratings, for `ratings`.
     pub ratings: RatingsConfig,
+    /// Vectors for items and users without events.
+    pub cold: ColdConfig,
 }
 
 impl Default for TrainConfig {
@@ -87,6 +90,7 @@ impl Default for TrainConfig {
             blend: BlendConfig::default(),
             sgd: SgdConfig::default(),
             ratings: RatingsConfig::default(),
+            cold: ColdConfig::default(),
         }
     }
 }
@@ -294,7 +298,8 @@ impl TrainConfig {
         self.linear.validate().map_err(|error| error.within("linear"))?;
         self.blend.validate().map_err(|error| error.within("blend"))?;
         self.sgd.validate().map_err(|error| error.within("sgd"))?;
-        self.ratings.validate().map_err(|error| error.within("ratings"))
+        self.ratings.validate().map_err(|error| error.within("ratings"))?;
+        self.cold.validate().map_err(|error| error.within("cold"))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::features::{Interactions, Log};
 use crate::progress::{Progress, Silent, Step};
 use crate::record::{SnapshotId, Timestamp};
 use crate::snapshot::{self, Draft, Manifest, OfflineMetric};
-use crate::train::{self, TrainingData, Warm};
+use crate::train::{self, ColdStart, Profiles, TrainingData, Warm};
 
 impl Engine {
     /// Trains a snapshot and leaves it `validated`; [`Engine::activate_if`] lets it answer. Serving goes on meanwhile.
@@ -79,11 +79,44 @@ impl Engine {
         let data =
             TrainingData { matrix: &interactions.matrix, validation: &validation, ratings: ratings.as_ref(), warm };
         let (model, settled) = train::train(&data, &config, &last)?;
-        draft.trained(settled, last.loss(), warm.and_then(|warm| warm.enough).or(last.gain()));
+        draft.trained(settled.clone(), last.loss(), warm.and_then(|warm| warm.enough).or(last.gain()));
         let id = draft.id();
-        snapshot::write(&inner.store, &inner.dir, draft, &interactions, &model, &inner.config.index, progress)?;
+        let profiles = self.profiles(&interactions)?;
+        let cold = ColdStart::learn(&model, &interactions.matrix, &profiles, &settled.cold, settled.seed)?;
+        drop(profiles);
+        let index = &inner.config.index;
+        snapshot::write(&inner.store, &inner.dir, draft, &interactions, &model, &cold, index, progress)?;
         inner.jobs.note_seen(id, seen);
         Ok(())
+    }
+
+    /// What is known of the items and users of a matrix beside their events.
+    fn profiles(&self, interactions: &Interactions) -> Result<Profiles> {
+        let store = &self.inner.store;
+        let mut items = vec![None; interactions.items.len()];
+        let mut users = vec![None; interactions.users.len()];
+        let view = store.view();
+        view.for_each_item(&mut |id, item| {
+            let slot = interactions.column_of(id).and_then(|column| items.get_mut(column as usize));
+            slot.map(|slot| *slot = Some(item));
+            Ok(())
+        })?;
+        view.for_each_user(&mut |id, user| {
+            let slot = interactions.row_of(id).and_then(|row| users.get_mut(row as usize));
+            slot.map(|slot| *slot = Some(user));
+            Ok(())
+        })?;
+        drop(view);
+        for (space, _) in store.spaces()? {
+            store.for_each_vector(&space, &mut |id, vector| {
+                let item = interactions.column_of(id).and_then(|column| items.get_mut(column as usize));
+                if let Some(item) = item.and_then(Option::as_mut) {
+                    item.vectors.insert(space.clone(), vector.to_vec());
+                }
+                Ok(())
+            })?;
+        }
+        Ok(Profiles { items, users })
     }
 
     /// What the active snapshot leaves to a training of `interactions` under these settings.

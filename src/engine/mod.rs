@@ -3,6 +3,7 @@
 //! runtime is needed.
 
 mod evaluation;
+mod fresh;
 mod freshness;
 mod jobs;
 mod learning;
@@ -33,7 +34,7 @@ pub use tuning::changes;
 use crate::config::Config;
 use crate::error::Result;
 use crate::features::EventWeights;
-use crate::recommend::{Catalog, Popular, Spaces};
+use crate::recommend::{Catalog, Fresh, Popular, Spaces};
 use crate::snapshot::{self, Snapshot};
 use crate::store::{Holder, Store};
 use freshness::{Freshness, Seen};
@@ -82,6 +83,8 @@ struct Inner {
 struct Live {
     snapshot: Snapshot,
     seen: Seen,
+    /// Items that it does not know as they are. Locked after everything else.
+    fresh: RwLock<Fresh>,
 }
 
 impl Engine {

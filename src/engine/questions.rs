@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Engine, read};
 use crate::error::Result;
-use crate::recommend::{self, Context, Expression};
+use crate::recommend::{self, Context, Expression, Fresh};
 use crate::record::{Answer, Filter, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, Timestamp};
 use crate::snapshot::Snapshot;
 
@@ -83,11 +83,14 @@ impl Engine {
         }
         let catalog = read(&inner.catalog);
         let popular = read(&inner.popular);
+        let none = Fresh::default();
+        let fresh = live.as_ref().map(|live| read(&live.fresh));
         question(&Context {
             store: &inner.store,
             config: &inner.config,
             weights: &inner.weights,
             snapshot,
+            fresh: fresh.as_deref().unwrap_or(&none),
             is_stale: &|user| live.as_ref().is_none_or(|live| inner.freshness.is_stale(user, live.seen)),
             catalog: &catalog,
             popular: &popular,

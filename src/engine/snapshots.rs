@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use super::freshness::Seen;
 use super::{Engine, Gate, Live, lock};
@@ -108,7 +108,7 @@ impl Engine {
             match Snapshot::load(&self.inner.dir, manifest) {
                 Ok(snapshot) => {
                     let seen = self.seen_at_open(snapshot.manifest())?;
-                    self.go_live(Live { snapshot, seen });
+                    self.go_live(snapshot, seen);
                     return Ok(true);
                 }
                 Err(error) => {
@@ -122,9 +122,9 @@ impl Engine {
 
     /// Answers come from this one from now on. What is too large to be verified beforehand is verified meanwhile; if it turns
     /// out to be damaged, the newest good one before it takes over.
-    fn go_live(&self, live: Live) {
-        let live = Arc::new(live);
-        self.inner.live.store(Some(Arc::clone(&live)));
+    fn go_live(&self, snapshot: Snapshot, seen: Seen) {
+        let live = Arc::new(Live { snapshot, seen, fresh: RwLock::default() });
+        self.place_all(&live);
         if live.snapshot.index().is_verified() {
             return;
         }
@@ -165,7 +165,7 @@ impl Engine {
         manifests.extend(active.map(|m| (m.id.0, Manifest { state: SnapshotState::Retired, ..m })));
         self.inner.store.set_active_snapshot(id, &manifests)?;
         let seen = self.inner.jobs.seen(id).map_or(Seen::Nothing, Seen::Until);
-        self.go_live(Live { snapshot, seen });
+        self.go_live(snapshot, seen);
         tracing::info!(snapshot = id.0, "snapshot active");
         self.retain()
     }

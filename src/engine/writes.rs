@@ -6,6 +6,7 @@ use rustc_hash::FxHashSet;
 use super::{Appended, Engine, Merged, Page, Put, read, write};
 use crate::config::Durability;
 use crate::error::{Error, Result};
+use crate::features::Signal;
 use crate::ingest::{self, ImportOptions, Kind, Sink, Source, Summary, Written};
 use crate::progress::Progress;
 use crate::recommend::Catalog;
@@ -31,6 +32,11 @@ impl Engine {
         let appended = inner.store.append_events(events, durability)?;
         inner.freshness.mark(appended.new.iter().map(|event| event.user));
         self.know_items(appended.new.iter().map(|event| event.item))?;
+        if let Some(live) = inner.live.load_full() {
+            let signal = |place: usize| events.get(place).map(|event| inner.weights.signal(&event.kind, event.value));
+            let liked = appended.new.iter().filter(|new| matches!(signal(new.place), Some(Signal::Positive(_))));
+            self.hear(&live, liked.map(|new| (new.user, new.item)))?;
+        }
         let mut popular = write(&inner.popular);
         for new in &appended.new {
             if let Some(event) = events.get(new.place) {
@@ -93,8 +99,11 @@ impl Engine {
     pub fn delete_item(&self, id: &str) -> Result<bool> {
         let deleted = self.inner.store.delete_item(id)?;
         if let Some(id) = deleted {
-            write(&self.inner.catalog).remove(id);
+            let mut catalog = write(&self.inner.catalog);
+            catalog.remove(id);
             write(&self.inner.spaces).remove(id);
+            self.follow(id, None);
+            drop(catalog);
             self.tend_spaces();
         }
         Ok(deleted.is_some())
@@ -184,10 +193,12 @@ impl Engine {
                 match name.map_or(Ok(None), |name| self.inner.store.item(&name))? {
                     Some(item) => {
                         spaces.set(id, &item);
+                        self.follow(id, Some(&item));
                         catalog.set(id, item);
                     }
                     None => {
                         spaces.remove(id);
+                        self.follow(id, None);
                         catalog.remove(id);
                     }
                 }
@@ -198,8 +209,10 @@ impl Engine {
     }
 
     pub(super) fn reload_catalog(&self) -> Result<()> {
-        let mut catalog = write(&self.inner.catalog);
-        *catalog = Catalog::load(&self.inner.store.view(), &self.inner.config.recommend)?;
+        *write(&self.inner.catalog) = Catalog::load(&self.inner.store.view(), &self.inner.config.recommend)?;
+        if let Some(live) = self.inner.live.load_full() {
+            self.place_all(&live);
+        }
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ mod holdout;
 mod interactions;
 mod log;
 mod popularity;
+mod profile;
 mod ratings;
 mod validation;
 mod weights;
@@ -16,6 +17,7 @@ pub use holdout::{Draw, Holdout, LeaveLastOut, PairFold, Splitter, TimePoint, Ti
 pub use interactions::Interactions;
 pub use log::Log;
 pub use popularity::Popularity;
+pub use profile::{Profile, ProfileEncoder};
 pub use ratings::RatedSplit;
 #[cfg(test)]
 pub use ratings::TestRating;

@@ -72,6 +72,7 @@ impl<'a> Allowed<'a> {
 impl Allow for Allowed<'_> {
     fn allows(&self, row: u32) -> bool {
         let item = self.context.snapshot.and_then(|snapshot| snapshot.item(row));
-        self.matches.rows.contains(row) && item.is_some_and(|item| !self.excluded.contains(&item.get()))
+        let is_current = self.matches.rows.contains(row) && !self.context.fresh.replaces(row);
+        is_current && item.is_some_and(|item| !self.excluded.contains(&item.get()))
     }
 }

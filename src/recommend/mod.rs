@@ -6,7 +6,9 @@ mod allowed;
 mod best;
 mod catalog;
 mod expression;
+mod explore;
 mod filters;
+mod fresh;
 mod listed;
 mod lists;
 mod matches;
@@ -24,6 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use catalog::Catalog;
 pub use expression::Expression;
+pub use fresh::Fresh;
 pub use lists::list;
 pub use personal::{recommend, recommend_many};
 pub use popular::Popular;
@@ -32,7 +35,6 @@ pub use similar::{similar_items, similar_users};
 pub use spaces::{Spaces, search_vectors};
 
 use crate::config::Config;
-use crate::error::Result;
 use crate::features::EventWeights;
 use crate::record::{Answer, Degraded, ItemId, RecommendedItem, Source, Timestamp, UserId};
 use crate::snapshot::Snapshot;
@@ -48,6 +50,8 @@ pub struct Context<'a> {
     pub weights: &'a EventWeights,
     /// The snapshot that answers; none before the first training.
     pub snapshot: Option<&'a Snapshot>,
+    /// Items that the snapshot does not know as they are.
+    pub fresh: &'a Fresh,
     /// Whether the snapshot has not seen all of this user's events.
     pub is_stale: &'a (dyn Fn(UserId) -> bool + Sync),
     /// The metadata of all items.
@@ -68,13 +72,7 @@ impl Context<'_> {
     /// One item of an answer; `None` if the item has been deleted meanwhile.
     fn entry(&self, item: ItemId, score: f64, source: Source) -> Option<RecommendedItem> {
         let item = self.catalog.get(item)?.id.clone();
-        Some(RecommendedItem { item, score, source, because: None })
-    }
-
-    /// The dense id of an item, and its row in the snapshot if the model knows it.
-    fn resolve(&self, item: &str) -> Result<Option<(ItemId, Option<u32>)>> {
-        let Some(id) = self.store.item_id(item)? else { return Ok(None) };
-        Ok(Some((id, self.snapshot.and_then(|snapshot| snapshot.row(id)))))
+        Some(RecommendedItem { item, score, source, propensity: None, because: None })
     }
 }
 

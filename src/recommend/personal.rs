@@ -1,5 +1,6 @@
 //! The main question. The hot path: read the visitor's history, take or solve the user's vector, add up the lists of past
-//! items, find the best of both with the policy inside, fill up with what is popular. Cost for a known user: one prefix
+//! items, find the best of both with the policy inside, and among the items that are newer than the index; fill up with
+//! what is popular. Cost for a known user: one prefix
 //! read of the history, one point read of the vector (or one d × d solve), an addition for each entry of the lists, one
 //! index search or two.
 
@@ -8,12 +9,15 @@ use rayon::prelude::*;
 use super::Context;
 use super::allowed::Allowed;
 use super::best;
+use super::explore::{self, Candidate, Drawn};
+use super::fresh::FreshItem;
 use super::listed::ListScores;
+use super::nearest::Nearest;
 use super::visitor::Visitor;
 use crate::error::Result;
 use crate::index::Ask;
-use crate::linalg::{Matrix, dot};
-use crate::record::{Answer, Because, Degraded, Query, RecommendedItem, Source};
+use crate::linalg::{Matrix, axpy, dot};
+use crate::record::{Answer, Because, Degraded, ItemId, Query, RecommendedItem, Source};
 use crate::snapshot::Snapshot;
 use crate::store::Side;
 
@@ -78,7 +82,12 @@ impl<'a> Asked<'a> {
     fn answer(self, best: Vec<(u32, f32)>) -> Result<Answer> {
         let Self { context, query, visitor, allowed, taste } = self;
         let (mut items, mut degraded) = match taste {
-            Ok(taste) => (taste.items(context, &visitor, query.explain, best)?, None),
+            Ok(taste) => {
+                let best = taste.with_fresh(context, best, query.limit, &allowed);
+                let drawn = taste.drawn(context, &visitor, query, &allowed);
+                let degraded = (taste.source == Source::Profile).then_some(Degraded::NoHistory);
+                (taste.items(context, &visitor, query, best, drawn)?, degraded)
+            }
             Err(reason) => (Vec::new(), Some(reason)),
         };
         if items.len() < query.limit {
@@ -121,13 +130,19 @@ impl<'a> Taste<'a> {
             context.store.factor(Side::Users, snapshot.manifest().id, user.get(), &mut vector)
         })?;
         if !is_there || vector.len() != vectors.dim() {
+            // Whom the snapshot knows has a vector from events alone, and keeps it when more come.
+            let prior = if visitor.is_known { None } else { snapshot.cold().user_prior(&visitor.profile) };
             if visitor.history.is_empty() {
+                if let Some(vector) = prior.filter(|_| !visitor.profile.is_empty()) {
+                    return Ok(Ok(Self { snapshot, vector, lists: ListScores::default(), source: Source::Profile }));
+                }
                 let unknown = visitor.user.is_none() && !visitor.is_fresh;
                 return Ok(Err(if unknown { Degraded::UnknownUser } else { Degraded::NoHistory }));
             }
             vector.clear();
             vector.resize(vectors.dim(), 0.0);
             fold_in.solve(vectors, &visitor.history, &mut vector)?;
+            prior.map(|prior| axpy(1.0, &prior, &mut vector));
             if visitor.is_fresh {
                 source = Source::FoldIn;
             }
@@ -136,21 +151,65 @@ impl<'a> Taste<'a> {
         Ok(Ok(Self { snapshot, vector, lists, source }))
     }
 
-    /// The score of a row: the inner product, and what the lists say.
-    pub fn score(&self, row: u32) -> f32 {
-        best::score(dot(&self.vector, self.snapshot.vectors().row(row as usize)), self.lists.get(row))
+    /// The score of an item, the inner product and what the lists say, and where it comes from; `None` for an item that the
+    /// model cannot place.
+    pub fn score(&self, context: &Context<'_>, item: ItemId) -> Option<(f32, Source)> {
+        if let Some(fresh) = context.fresh.get(item) {
+            return Some((self.fresh_score(fresh), self.source_of(fresh)));
+        }
+        let row = self.snapshot.row(item)?;
+        let product = dot(&self.vector, self.snapshot.vectors().row(row as usize));
+        Some((best::score(product, self.lists.get(row)), self.source))
     }
 
-    /// Where the vector comes from.
-    pub fn source(&self) -> Source {
-        self.source
+    fn fresh_score(&self, fresh: FreshItem<'_>) -> f32 {
+        best::score(dot(&self.vector, fresh.vector), fresh.row.map_or(0.0, |row| self.lists.get(row)))
+    }
+
+    fn source_of(&self, fresh: FreshItem<'_>) -> Source {
+        if fresh.row.is_some() { self.source } else { Source::New }
+    }
+
+    /// The best of the index together with those of the delta segment. Costs one inner product for each item in it.
+    fn with_fresh(
+        &self,
+        context: &Context<'_>,
+        best: Vec<(u32, f32)>,
+        limit: usize,
+        allowed: &Allowed<'_>,
+    ) -> Vec<(ItemId, f32)> {
+        let indexed = best.into_iter().filter_map(|(row, score)| Some((self.snapshot.item(row)?, score)));
+        if context.fresh.is_empty() {
+            return indexed.collect();
+        }
+        let mut best = Nearest::new(limit);
+        indexed.for_each(|(item, score)| best.offer(item.get(), score, |_| true));
+        // A vector that says nothing leaves the word to the lists.
+        let is_silent = self.vector.iter().all(|value| *value == 0.0);
+        for fresh in context.fresh.iter() {
+            let score = self.fresh_score(fresh);
+            if !is_silent || score > 0.0 {
+                best.offer(fresh.item.get(), score, |_| allowed.allows_item(fresh.item));
+            }
+        }
+        best.finish().into_iter().map(|(item, score)| (ItemId::new(item), score)).collect()
     }
 
     /// The score's parts by past item, the largest first.
-    pub fn because(&self, context: &Context<'_>, visitor: &Visitor, row: u32) -> Result<Vec<Because>> {
-        let parts = self.snapshot.fold_in().explain(self.snapshot.vectors(), &visitor.history, row)?;
+    pub fn because(&self, context: &Context<'_>, visitor: &Visitor, item: ItemId) -> Result<Vec<Because>> {
+        let (fold_in, vectors) = (self.snapshot.fold_in(), self.snapshot.vectors());
+        let parts = match (context.fresh.get(item), self.snapshot.row(item)) {
+            (Some(fresh), _) => fold_in.explain_vector(vectors, &visitor.history, fresh.vector, fresh.row)?,
+            (None, Some(row)) => fold_in.explain(vectors, &visitor.history, row)?,
+            (None, None) => Vec::new(),
+        };
+        let sum: f64 = parts.iter().map(|(_, part)| part).sum();
+        let score = self.score(context, item).map_or(sum, |(score, _)| f64::from(score));
+        // What is owed to the profile is shared alike by all past items.
+        let share = if visitor.is_known { 0.0 } else { (score - sum) / parts.len().max(1) as f64 };
         let mut because: Vec<_> = parts
             .into_iter()
+            .map(|(row, weight)| (row, weight + share))
             .filter_map(|(row, weight)| {
                 let item = context.catalog.get(self.snapshot.item(row)?)?.id.clone();
                 Some(Because { item, weight })
@@ -160,22 +219,48 @@ impl<'a> Taste<'a> {
         Ok(because)
     }
 
-    /// The entries of these rows.
+    /// New items for the places that are for them.
+    fn drawn(&self, context: &Context<'_>, visitor: &Visitor, query: &Query, allowed: &Allowed<'_>) -> Vec<Drawn> {
+        let config = &context.config.recommend.explore;
+        let places = explore::places(config, query.limit);
+        if places == 0 {
+            return Vec::new();
+        }
+        let is_new = |fresh: &FreshItem<'_>| fresh.row.is_none() && fresh.events < config.events;
+        let new = context.fresh.iter().filter(|fresh| is_new(fresh) && allowed.allows_item(fresh.item));
+        let candidates = new.map(|fresh| Candidate {
+            item: fresh.item,
+            mean: self.fresh_score(fresh),
+            deviation: self.snapshot.cold().score_variance(&self.vector, fresh.events).max(0.0).sqrt(),
+        });
+        explore::draw(candidates.collect(), places, config.seed, visitor.request(query))
+    }
+
+    /// The entries of these items, the drawn ones in the last places.
     fn items(
         &self,
         context: &Context<'_>,
         visitor: &Visitor,
-        explain: bool,
-        best: Vec<(u32, f32)>,
+        query: &Query,
+        mut best: Vec<(ItemId, f32)>,
+        drawn: Vec<Drawn>,
     ) -> Result<Vec<RecommendedItem>> {
-        let mut items = Vec::with_capacity(best.len());
-        for (row, score) in best {
-            let item = self.snapshot.item(row).and_then(|item| context.entry(item, f64::from(score), self.source));
-            let Some(mut item) = item else { continue };
-            if explain {
-                item.because = Some(self.because(context, visitor, row)?);
+        let is_explored = explore::places(&context.config.recommend.explore, query.limit) > 0;
+        best.retain(|(item, _)| drawn.iter().all(|drawn| drawn.item != *item));
+        best.truncate(query.limit.saturating_sub(drawn.len()));
+        let best = best.into_iter().map(|(item, score)| {
+            let source = context.fresh.get(item).map_or(self.source, |fresh| self.source_of(fresh));
+            (item, score, source, is_explored.then_some(1.0))
+        });
+        let drawn = drawn.into_iter().map(|drawn| (drawn.item, drawn.score, Source::Explore, Some(drawn.propensity)));
+        let mut items = Vec::with_capacity(query.limit);
+        for (item, score, source, propensity) in best.chain(drawn) {
+            let Some(mut entry) = context.entry(item, f64::from(score), source) else { continue };
+            entry.propensity = propensity;
+            if query.explain {
+                entry.because = Some(self.because(context, visitor, item)?);
             }
-            items.push(item);
+            items.push(entry);
         }
         Ok(items)
     }

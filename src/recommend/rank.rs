@@ -16,16 +16,17 @@ pub fn rank(context: &Context<'_>, query: &RankQuery) -> Result<Answer> {
     let mut scored = Vec::with_capacity(query.items.len());
     let mut unscored = Vec::new();
     for (place, name) in query.items.iter().enumerate() {
-        let (item, row) = context.resolve(name)?.map_or((None, None), |(item, row)| (Some(item), row));
-        let mut entry = RecommendedItem { item: name.clone(), score: 0.0, source: Source::Unscored, because: None };
-        match (&taste, row) {
-            (Ok(taste), Some(row)) => {
-                entry.score = f64::from(taste.score(row));
-                entry.source = taste.source();
+        let item = context.store.item_id(name)?;
+        let score = taste.as_ref().ok().zip(item).and_then(|(taste, item)| taste.score(context, item));
+        let mut entry = RecommendedItem { item: name.clone(), score: 0.0, source: Source::Unscored, propensity: None, because: None };
+        match (&taste, item, score) {
+            (Ok(taste), Some(item), Some((score, source))) => {
+                entry.score = f64::from(score);
+                entry.source = source;
                 if query.explain {
-                    entry.because = Some(taste.because(context, &visitor, row)?);
+                    entry.because = Some(taste.because(context, &visitor, item)?);
                 }
-                scored.push((entry, item));
+                scored.push((entry, Some(item)));
             }
             _ => {
                 let popularity = item.map_or(-1.0, |item| context.popular.score(item, context.now));

@@ -1,4 +1,4 @@
-//! What lies near to an item or a user: cosine of the columns that say what kind it is, so that popularity (the length of
+//! What lies near to an item or a user, new items among them: cosine of the columns that say what kind it is, so that popularity (the length of
 //! a vector, and a column of its own in a blend) does not decide. A model of lists alone has no such columns; there the
 //! list of an item holds what lies near to it.
 
@@ -8,7 +8,7 @@ use super::nearest::Nearest;
 use crate::error::{Error, Result};
 use crate::index::Allow;
 use crate::linalg::dot;
-use crate::record::{Answer, Condition, Degraded, Filter, Neighbour, SimilarQuery, Source, UserId};
+use crate::record::{Answer, Condition, Degraded, Filter, ItemId, Neighbour, SimilarQuery, Source, UserId};
 use crate::snapshot::Snapshot;
 use crate::store::{Side, Store};
 
@@ -16,11 +16,10 @@ use crate::store::{Side, Store};
 /// nearness, is answered with what is popular in its categories. Errors: [`Error::NotFound`] for an id that was never seen.
 pub fn similar_items(context: &Context<'_>, query: &SimilarQuery) -> Result<Answer> {
     query.validate()?;
-    let (item, row) = context.resolve(&query.id)?.ok_or_else(|| Error::not_found("item", &query.id))?;
+    let item = context.store.item_id(&query.id)?.ok_or_else(|| Error::not_found("item", &query.id))?;
     let allowed = Allowed::new(context, query.filter.as_ref(), None)?.without([item]);
-    let known = context.snapshot.zip(row);
-    let near = known.and_then(|(snapshot, row)| Some((snapshot, nearest(snapshot, row, query.limit, &allowed)?)));
-    let Some((snapshot, near)) = near else {
+    let near = context.snapshot.and_then(|snapshot| nearest(context, snapshot, item, query.limit, &allowed));
+    let Some(near) = near else {
         let degraded = if context.snapshot.is_some() { Degraded::UnknownItem } else { Degraded::NoSnapshot };
         let categories = context.catalog.get(item).map(|item| item.categories.clone()).unwrap_or_default();
         let mut shared = Filter {
@@ -35,43 +34,74 @@ pub fn similar_items(context: &Context<'_>, query: &SimilarQuery) -> Result<Answ
     };
     let items = near
         .into_iter()
-        .filter_map(|(row, nearness)| context.entry(snapshot.item(row)?, f64::from(nearness), Source::Similar));
+        .filter_map(|(item, nearness)| context.entry(item, f64::from(nearness), Source::Similar));
     Ok(context.answer(items.collect(), None))
 }
 
-/// The rows nearest to a given one, with how near they are; `None` when the model cannot tell.
-fn nearest(snapshot: &Snapshot, row: u32, limit: usize, allowed: &Allowed<'_>) -> Option<Vec<(u32, f32)>> {
+/// The items nearest to a given one, with how near they are; `None` when the model cannot tell.
+fn nearest(
+    context: &Context<'_>,
+    snapshot: &Snapshot,
+    item: ItemId,
+    limit: usize,
+    allowed: &Allowed<'_>,
+) -> Option<Vec<(ItemId, f32)>> {
     let mut best = Nearest::new(limit);
-    let allows = |row| allowed.allows(row);
+    let fresh = context.fresh.get(item);
+    let row = snapshot.row(item);
     if snapshot.fold_in().mix().traits() > 0 {
+        let vector = match fresh {
+            Some(fresh) => fresh.vector,
+            None => snapshot.vectors().row(row? as usize),
+        };
+        let query = snapshot.traits(vector);
         match allowed.matching_rows() {
-            Some(rows) => by_cosine(snapshot, row, rows.iter(), &mut best, allows),
-            None => by_cosine(snapshot, row, 0..snapshot.vectors().len() as u32, &mut best, allows),
+            Some(rows) => by_cosine(snapshot, query, rows.iter(), &mut best, allowed),
+            None => by_cosine(snapshot, query, 0..snapshot.vectors().len() as u32, &mut best, allowed),
         }
-        return Some(best.finish());
+        for other in context.fresh.iter() {
+            let traits = snapshot.traits(other.vector);
+            let cosine = cosine(query, length(query), traits, length(traits));
+            best.offer(other.item.get(), cosine, |_| allowed.allows_item(other.item));
+        }
+        return Some(best.finish().into_iter().map(|(item, cosine)| (ItemId::new(item), cosine)).collect());
     }
-    let (listed, values) = snapshot.fold_in().parts().lists.row(row as usize);
-    let favoured = listed.iter().zip(values).filter(|(_, value)| **value > 0.0);
-    favoured.for_each(|(row, value)| best.offer(*row, *value, allows));
-    (!listed.is_empty()).then(|| best.finish())
+    let (listed, values) = snapshot.fold_in().parts().lists.row(row? as usize);
+    for (row, value) in listed.iter().zip(values).filter(|(_, value)| **value > 0.0) {
+        if let Some(item) = snapshot.item(*row) {
+            best.offer(item.get(), *value, |_| allowed.allows_item(item));
+        }
+    }
+    let near = best.finish().into_iter().map(|(item, value)| (ItemId::new(item), value)).collect();
+    (!listed.is_empty()).then_some(near)
 }
 
 /// One pass over the vectors of the candidates.
 fn by_cosine(
     snapshot: &Snapshot,
-    row: u32,
+    query: &[f32],
     candidates: impl Iterator<Item = u32>,
     best: &mut Nearest,
-    allows: impl Fn(u32) -> bool,
+    allowed: &Allowed<'_>,
 ) {
     let vectors = snapshot.vectors();
-    let traits = |row: u32| snapshot.traits(vectors.row(row as usize));
-    let (query, query_norm) = (traits(row), snapshot.norm(row));
+    let query_norm = length(query);
     for candidate in candidates {
-        let scale = query_norm * snapshot.norm(candidate);
-        let cosine = if scale > 0.0 { dot(query, traits(candidate)) / scale } else { 0.0 };
-        best.offer(candidate, cosine, &allows);
+        let traits = snapshot.traits(vectors.row(candidate as usize));
+        let cosine = cosine(query, query_norm, traits, snapshot.norm(candidate));
+        if let Some(item) = snapshot.item(candidate) {
+            best.offer(item.get(), cosine, |_| allowed.allows(candidate));
+        }
     }
+}
+
+fn cosine(a: &[f32], a_length: f32, b: &[f32], b_length: f32) -> f32 {
+    let scale = a_length * b_length;
+    if scale > 0.0 { dot(a, b) / scale } else { 0.0 }
+}
+
+fn length(vector: &[f32]) -> f32 {
+    dot(vector, vector).sqrt()
 }
 
 /// The users nearest to a given one, the nearest first. Errors: [`Error::NotFound`] for an id that was never seen; a

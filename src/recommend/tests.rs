@@ -12,7 +12,7 @@ use crate::linalg::{Matrix, gramian};
 use crate::progress::Silent;
 use crate::record::{Event, ExcludeSeen, Filter, Item, Query, RankQuery, SimilarQuery};
 use crate::snapshot::{self, Draft};
-use crate::train::{FoldIn, ItemParts, Mix, Model, ModelScorer};
+use crate::train::{ColdStart, FoldIn, ItemParts, Mix, Model, ModelScorer};
 
 const ITEMS: usize = 40;
 const USERS: usize = 12;
@@ -26,6 +26,7 @@ struct World {
     interactions: Interactions,
     catalog: Catalog,
     popular: Popular,
+    fresh: Fresh,
 }
 
 impl World {
@@ -49,7 +50,7 @@ impl World {
         let catalog = Catalog::load(&view, &config.recommend).unwrap();
         let popular = Popular::load(&view, &config, &weights).unwrap();
         drop(view);
-        Self { dir, store, config, weights, interactions, catalog, popular }
+        Self { dir, store, config, weights, interactions, catalog, popular, fresh: Fresh::default() }
     }
 
     /// A model of random parts, each of the length that `mix` says; lists speak against items, too.
@@ -93,6 +94,7 @@ impl World {
             draft,
             &self.interactions,
             model,
+            &ColdStart::default(),
             &IndexConfig::default(),
             &Silent,
         );
@@ -105,6 +107,7 @@ impl World {
             config: &self.config,
             weights: &self.weights,
             snapshot: Some(snapshot),
+            fresh: &self.fresh,
             is_stale: &|_| false,
             catalog: &self.catalog,
             popular: &self.popular,

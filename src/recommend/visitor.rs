@@ -1,15 +1,22 @@
 //! What is known of the one who asks: stored events and the session, reduced to preferences by the code that training
 //! uses, and the set of items that count as seen.
 
+use xxhash_rust::xxh3::Xxh3;
+
 use super::Context;
 use crate::error::Result;
 use crate::features::{History, RatingHistory};
-use crate::record::{ExcludeSeen, ItemId, SeenPolicy, SessionItem, Timestamp, UserId};
+use crate::record::{ExcludeSeen, ItemId, Query, SeenPolicy, SessionItem, Timestamp, UserId};
+use crate::store::Side;
 
 /// The one who asks.
 pub struct Visitor {
     /// The stored user; `None` for an unknown id or an anonymous visitor.
     pub user: Option<UserId>,
+    /// Whether the snapshot has a vector of the user.
+    pub is_known: bool,
+    /// The profile of a user that the snapshot has no vector of, as its map sees it; empty where it says nothing.
+    pub profile: Vec<(u32, f32)>,
     /// Preferences, for a model of ratings ratings, by row of the snapshot, of the latest `recommend.history` events: what a vector is folded in from, at a
     /// cost that grows with them. Of a user whose stored vector answers it is all events: that vector came from all, and
     /// the item-item lists speak for all of them too, as they did in training.
@@ -46,7 +53,13 @@ impl Visitor {
                 past.add(item, &entry.kind, entry.value, context.now);
             }
         }
+        let name = user;
         let user = user.map_or(Ok(None), |user| context.store.user_id(user))?;
+        let is_known = match (user, context.snapshot) {
+            (Some(user), Some(snapshot)) => context.store.has_factor(Side::Users, snapshot.manifest().id, user.get())?,
+            _ => false,
+        };
+        let profile = if is_known { Vec::new() } else { profile(context, name)? };
         let is_fresh = !session.is_empty() || user.is_some_and(context.is_stale);
         let is_folded_in = is_fresh || explain;
         let has_lists = context.snapshot.is_some_and(|snapshot| snapshot.fold_in().parts().lists.nnz() > 0);
@@ -61,8 +74,33 @@ impl Visitor {
             })?;
         }
         let row = |(item, value)| Some((context.snapshot?.row(item)?, value));
-        Ok(Self { user, history: past.finish().into_iter().filter_map(row).collect(), seen, is_fresh, is_folded_in })
+        Ok(Self { user, is_known, profile, history: past.finish().into_iter().filter_map(row).collect(), seen, is_fresh, is_folded_in })
     }
+}
+
+impl Visitor {
+    /// Stands for a question of this visitor: another one, or the same one once something is known more, is another number.
+    pub fn request(&self, query: &Query) -> u64 {
+        let mut hash = Xxh3::new();
+        hash.update(query.user.as_deref().unwrap_or_default().as_bytes());
+        for entry in &query.session {
+            hash.update(&[0]);
+            hash.update(entry.item.as_bytes());
+        }
+        for number in [query.limit, self.seen.len(), self.history.len()] {
+            hash.update(&(number as u64).to_le_bytes());
+        }
+        hash.digest()
+    }
+}
+
+/// What is known of a user beside events, as the snapshot's map sees it. Empty where no attribute has a column: the absence
+/// of all that others have is no profile.
+fn profile(context: &Context<'_>, name: Option<&str>) -> Result<Vec<(u32, f32)>> {
+    let map = context.snapshot.and_then(|snapshot| snapshot.cold().users.as_ref());
+    let Some((map, name)) = map.zip(name) else { return Ok(Vec::new()) };
+    let known = context.store.user(name)?.filter(|user| !user.attributes.is_empty());
+    Ok(known.map_or_else(Vec::new, |user| map.encoder().encode((&user).into())))
 }
 
 /// What the model wants to know of the past.

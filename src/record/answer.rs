@@ -28,6 +28,9 @@ pub struct RecommendedItem {
     pub score: f64,
     /// Where it comes from.
     pub source: Source,
+    /// The probability with which this question would have had the item in its answer. Only where new items are explored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub propensity: Option<f64>,
     /// The score's parts by past item, largest first; they sum to the score. Only when asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<Vec<Because>>,
@@ -50,6 +53,12 @@ pub enum Source {
     Personal,
     /// The model, by a vector solved now, from events newer than the snapshot or from session items.
     FoldIn,
+    /// The model, by a vector from the item's metadata: the item is newer than the snapshot.
+    New,
+    /// A new item that was drawn, to learn who likes it (`recommend.explore`).
+    Explore,
+    /// The model, by a vector from the user's profile alone.
+    Profile,
     /// Near to the given item.
     Similar,
     /// Popular now.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::files::{folder, index_path, parts_path};
 use super::sections::SectionWriter;
-use super::{Manifest, OfflineMetric, SnapshotState, learned};
+use super::{Manifest, OfflineMetric, SnapshotState, cold, learned};
 use crate::config::{IndexConfig, Metric, TrainConfig};
 use crate::error::{Error, Result};
 use crate::features::Interactions;
@@ -14,7 +14,7 @@ use crate::linalg::{Matrix, Rows};
 use crate::progress::{Progress, Step};
 use crate::record::{SnapshotId, Timestamp, UserId};
 use crate::store::{Records, Side, Store};
-use crate::train::{FoldIn, Model};
+use crate::train::{ColdStart, FoldIn, Model};
 
 /// So many users ask while the recall of a graph is measured.
 const SAMPLE_QUERIES: usize = 200;
@@ -84,6 +84,7 @@ impl Draft {
     }
 }
 
+#[allow(clippy::too_many_arguments)]
 /// Writes factors, index and parts, then the manifest as `validated`. `dir` is the data directory.
 pub fn write(
     store: &Store,
@@ -91,6 +92,7 @@ pub fn write(
     mut draft: Draft,
     interactions: &Interactions,
     model: &Model,
+    cold: &ColdStart,
     config: &IndexConfig,
     progress: &dyn Progress,
 ) -> Result<Manifest> {
@@ -102,7 +104,7 @@ pub fn write(
     let items: Vec<u32> = interactions.items.iter().map(|item| item.get()).collect();
     store.put_factors(Side::Users, id, &users, model.users.as_rows())?;
     store.put_factors(Side::Items, id, &items, model.items.as_rows())?;
-    write_files(dir, id, &index, &items, &model.fold_in)?;
+    write_files(dir, id, &index, &items, &model.fold_in, cold)?;
     forget_deleted(store, id, &users)?;
     if progress.cancelled() {
         return Err(Error::Cancelled("training"));
@@ -129,13 +131,21 @@ pub fn forget_deleted(store: &Store, id: SnapshotId, users: &[u32]) -> Result<()
 }
 
 /// Writes the two files of a snapshot.
-pub fn write_files(dir: &Path, id: SnapshotId, index: &VectorIndex, items: &[u32], fold_in: &FoldIn) -> Result<()> {
+pub fn write_files(
+    dir: &Path,
+    id: SnapshotId,
+    index: &VectorIndex,
+    items: &[u32],
+    fold_in: &FoldIn,
+    cold: &ColdStart,
+) -> Result<()> {
     let folder = folder(dir);
     std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
     index.write(&index_path(dir, id))?;
     let mut parts = SectionWriter::create(&parts_path(dir, id))?;
     parts.section("items", |out| items.iter().try_for_each(|item| out.write_all(&item.to_le_bytes())))?;
     learned::write(&mut parts, fold_in)?;
+    cold::write(&mut parts, cold)?;
     parts.finish()
 }
 

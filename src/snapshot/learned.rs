@@ -15,30 +15,17 @@
 use super::sections::{SectionFile, SectionWriter, write_floats};
 use crate::config::TrainConfig;
 use crate::error::Result;
-use crate::features::Csr;
 use crate::train::{FoldIn, ItemParts, Mix};
 
 /// Writes all sections.
 pub fn write(to: &mut SectionWriter, fold_in: &FoldIn) -> Result<()> {
     let parts = fold_in.parts();
-    let lists = &parts.lists;
     to.section("mix", |out| Ok(serde_json::to_writer(out, fold_in.mix())?))?;
     to.section("gramian", |out| write_floats(out, fold_in.gramian()))?;
     to.section("scales", |out| write_floats(out, &parts.scales))?;
     to.section("degrees", |out| write_floats(out, &parts.degrees))?;
     to.section("confidences", |out| write_floats(out, &parts.confidences))?;
-    to.section("list_ends", |out| {
-        let mut end = 0u64;
-        (0..lists.n_rows()).try_for_each(|row| {
-            end += lists.row(row).0.len() as u64;
-            out.write_all(&end.to_le_bytes())
-        })
-    })?;
-    to.section("list_items", |out| {
-        let items = (0..lists.n_rows()).flat_map(|row| lists.row(row).0);
-        items.into_iter().try_for_each(|item| out.write_all(&item.to_le_bytes()))
-    })?;
-    to.section("list_values", |out| (0..lists.n_rows()).try_for_each(|row| write_floats(out, lists.row(row).1)))
+    to.rows("list", &parts.lists)
 }
 
 /// Reads them back and fits them together for `items` vectors of length `dim`. A file of format 1 knows the Gramian only:
@@ -56,16 +43,7 @@ fn layout(from: &SectionFile) -> Result<(Mix, ItemParts)> {
     let mix: Mix =
         serde_json::from_slice(&from.bytes("mix")?).map_err(|error| from.damaged(format!("its layout: {error}")))?;
     let scales = from.floats("scales")?;
-    let ends = from.bytes("list_ends")?;
-    let ends = ends.as_chunks::<8>().0.iter().map(|end| u64::from_le_bytes(*end) as usize);
-    let items = from.bytes("list_items")?;
-    let items = items.as_chunks::<4>().0.iter().map(|item| u32::from_le_bytes(*item)).collect();
-    let values = from.floats("list_values")?;
-    if values.iter().any(|value| !value.is_finite()) {
-        return Err(from.damaged("its item-item lists hold something that is not a number"));
-    }
-    let lists = Csr::from_parts(scales.len(), ends.collect(), items, values)
-        .ok_or_else(|| from.damaged("its item-item lists make no sense"))?;
+    let lists = from.rows("list", scales.len())?;
     Ok((mix, ItemParts { scales, degrees: from.floats("degrees")?, confidences: from.floats("confidences")?, lists }))
 }
 

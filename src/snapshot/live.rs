@@ -5,12 +5,12 @@ use std::sync::{Arc, OnceLock};
 
 use super::files::{index_path, parts_path};
 use super::sections::SectionFile;
-use super::{Manifest, learned};
+use super::{Manifest, cold, learned};
 use crate::error::Result;
 use crate::index::VectorIndex;
 use crate::linalg::{Rows, dot};
 use crate::record::ItemId;
-use crate::train::FoldIn;
+use crate::train::{ColdStart, FoldIn};
 
 const NO_ROW: u32 = u32::MAX;
 
@@ -23,6 +23,7 @@ pub struct Snapshot {
     /// Lengths of the vectors' traits, from the first question that needs them.
     norms: OnceLock<Vec<f32>>,
     fold_in: FoldIn,
+    cold: ColdStart,
 }
 
 impl Snapshot {
@@ -44,8 +45,9 @@ impl Snapshot {
             )));
         }
         let fold_in = learned::read(&parts, items.len(), vectors.dim(), &manifest.train)?;
+        let cold = cold::read(&parts, items.len(), vectors.dim())?;
         let rows = RowMap::of(&items);
-        Ok(Self { manifest, index, items, rows, norms: OnceLock::new(), fold_in })
+        Ok(Self { manifest, index, items, rows, norms: OnceLock::new(), fold_in, cold })
     }
 
     /// What is known of it.
@@ -66,6 +68,11 @@ impl Snapshot {
     /// What turns histories into vectors and list scores.
     pub fn fold_in(&self) -> &FoldIn {
         &self.fold_in
+    }
+
+    /// Where those stand of whom no event is known.
+    pub fn cold(&self) -> &ColdStart {
+        &self.cold
     }
 
     /// The item of every row.

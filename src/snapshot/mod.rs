@@ -4,10 +4,12 @@
 
 mod build;
 mod bundle;
+mod cold;
 mod files;
 mod learned;
 mod live;
 mod manifest;
+mod rows;
 mod scorer;
 mod sections;
 

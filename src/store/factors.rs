@@ -52,6 +52,13 @@ impl Store {
         }
     }
 
+    /// Whether there is a factor.
+    pub fn has_factor(&self, side: Side, snapshot: SnapshotId, id: u32) -> Result<bool> {
+        let family = side.family().of(&self.db)?;
+        let found = self.db.get_pinned_cf(family, key::factor(snapshot, id)).map_err(storage("read a factor"))?;
+        Ok(found.is_some())
+    }
+
     /// Passes all factors of a snapshot on, in the order of their dense ids.
     pub fn for_each_factor(
         &self,

@@ -5,11 +5,11 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::families::Family;
 use super::key::{self, EventKey};
-use super::stored::{Counters, StoredEvent, StoredItem};
+use super::stored::{Counters, StoredEvent, StoredItem, StoredUser};
 use super::term::Terms;
 use super::{Store, codec, item_index, records, storage};
 use crate::error::{Error, Result};
-use crate::record::{Event, Item, ItemId, Timestamp, UserId};
+use crate::record::{Event, Item, ItemId, Timestamp, User, UserId};
 
 /// An event of the log.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -96,6 +96,21 @@ impl View<'_> {
                 .map_err(|_| Error::corrupt("items", "holds a key that is not UTF-8"))?;
             let stored: StoredItem = codec::decode("an item", &bytes)?;
             f(ItemId::new(stored.dense), stored.into_item(name))?;
+        }
+        Ok(())
+    }
+
+    /// Passes all users on, in the order of their external ids.
+    pub fn for_each_user(&self, f: &mut dyn FnMut(UserId, User) -> Result<()>) -> Result<()> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        let mode = IteratorMode::From(&[], Direction::Forward);
+        for entry in self.snapshot.iterator_cf_opt(Family::Users.of(self.db)?, options, mode) {
+            let (name, bytes) = entry.map_err(storage("read the users"))?;
+            let name = String::from_utf8(name.into_vec())
+                .map_err(|_| Error::corrupt("users", "holds a key that is not UTF-8"))?;
+            let stored: StoredUser = codec::decode("a user", &bytes)?;
+            f(UserId::new(stored.dense), stored.into_user(name))?;
         }
         Ok(())
     }

@@ -219,15 +219,33 @@ impl FoldIn {
     pub fn explain(&self, items: Rows<'_>, history: &[(u32, f32)], target: u32) -> Result<Vec<(u32, f64)>> {
         self.check(items, history)?;
         self.check_item("target", target)?;
+        self.explain_vector(items, history, items.row(target as usize), Some(target))
+    }
+
+    /// The same for an item with another vector, or one that is not among the items. What lists say goes by its row.
+    ///
+    /// # Errors
+    /// As [`FoldIn::solve`], and [`Error::Invalid`] when the vector has another length.
+    pub fn explain_vector(
+        &self,
+        items: Rows<'_>,
+        history: &[(u32, f32)],
+        vector: &[f32],
+        row: Option<u32>,
+    ) -> Result<Vec<(u32, f64)>> {
+        self.check(items, history)?;
+        if vector.len() != self.mix.dim() {
+            let lengths = format!("has length {}, expected {}", vector.len(), self.mix.dim());
+            return Err(Error::invalid("target", lengths));
+        }
         if history.is_empty() {
             return Ok(Vec::new());
         }
         if let Some(rated) = &self.rated {
-            return rated.explain(items, history, target);
+            return rated.explain(items, history, vector);
         }
         let mut parts: Vec<(u32, f64)> = history.iter().map(|&(id, _)| (id, 0.0)).collect();
-        let row = items.row(target as usize);
-        let (target_factors, rest) = row.split_at(self.mix.factors);
+        let (target_factors, rest) = vector.split_at(self.mix.factors);
         let (target_components, popularity) = rest.split_at(self.mix.components);
         if let Some(equations) = &self.equations {
             // A is symmetric: one solution for the target serves all past items.
@@ -250,7 +268,7 @@ impl FoldIn {
             let popularity = popularity.first().copied().unwrap_or(0.0);
             part.1 += weight * f64::from(self.mix.popularity) * f64::from(popularity);
             let (listed, values) = self.parts.lists.row(id as usize);
-            if let Some(value) = listed.binary_search(&target).ok().and_then(|place| values.get(place)) {
+            if let Some(value) = row.and_then(|row| listed.binary_search(&row).ok()).and_then(|place| values.get(place)) {
                 part.1 += weight * f64::from(*value);
             }
         }

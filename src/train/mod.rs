@@ -4,6 +4,7 @@
 //! seed give the same model bit for bit, whatever the number of threads.
 
 mod blend;
+mod cold;
 mod early_stop;
 mod filter;
 mod fold_in;
@@ -20,6 +21,7 @@ mod tests;
 mod trainer;
 pub mod tune;
 
+pub use cold::{ColdStart, Fit, MapQuality, Moments, ProfileMap, Profiles};
 pub use fold_in::{FoldIn, ItemParts, Mix};
 pub use ials::Warm;
 pub use model::{Model, ModelScorer, TrainingData};

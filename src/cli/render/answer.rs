@@ -116,6 +116,9 @@ fn source(of: Source) -> &'static str {
     match of {
         Source::Personal => "personal",
         Source::FoldIn => "fold-in",
+        Source::New => "new",
+        Source::Explore => "explore",
+        Source::Profile => "profile",
         Source::Similar => "similar",
         Source::Popular => "popular",
         Source::Latest => "latest",

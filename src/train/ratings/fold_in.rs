@@ -61,14 +61,14 @@ impl RatedFoldIn {
         Ok(())
     }
 
-    /// The parts of the past items in the rating foretold for `target`, in the order of the history: with A the matrix of
+    /// The parts of the past items in the rating foretold for the row `target`, in the order of the history: with A the matrix of
     /// the ridge regression, fₜᵀ A⁻¹ fᵢ · residualᵢ, and an equal share of mean + item's bias each.
     ///
     /// # Errors
     /// As [`RatedFoldIn::solve`].
-    pub fn explain(&self, items: Rows<'_>, history: &[(u32, f32)], target: u32) -> Result<Vec<(u32, f64)>> {
+    pub fn explain(&self, items: Rows<'_>, history: &[(u32, f32)], target: &[f32]) -> Result<Vec<(u32, f64)>> {
         let rated = self.gather(items, history)?;
-        let (features, bias) = items.row(target as usize).split_at(self.factors + 1);
+        let (features, bias) = target.split_at(self.factors + 1);
         let mut view = features.to_vec();
         self.ridge.solve(rated.features.as_rows(), &rated.ids, &mut view, &mut self.square())?;
         let share = f64::from(self.mean + bias.first().copied().unwrap_or(0.0)) / history.len().max(1) as f64;

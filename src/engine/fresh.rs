@@ -1,0 +1,90 @@
+//! Keeps the delta segment of the snapshot that answers in step with the catalogue. Whoever changes an item holds the lock
+//! of the catalogue meanwhile, so the segment and the catalogue never tell different stories.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::{Engine, Live, read, write};
+use crate::error::Result;
+use crate::features::Signal;
+use crate::record::{Item, ItemId, Timestamp, UserId};
+use crate::store::Side;
+
+impl Engine {
+    /// An item has changed, or is gone. The caller holds the lock of the catalogue.
+    pub(super) fn follow(&self, id: ItemId, item: Option<&Item>) {
+        let Some(live) = self.inner.live.load_full() else { return };
+        match item {
+            Some(item) => write(&live.fresh).set(&live.snapshot, id, item),
+            None => write(&live.fresh).remove(id),
+        }
+    }
+
+    /// Places all items that a snapshot does not know as they are, and lets it answer. Writers wait for what they changed
+    /// meanwhile to be taken up, not for the whole.
+    pub(super) fn place_all(&self, live: &Arc<Live>) {
+        let before: FxHashMap<ItemId, Arc<Item>> =
+            read(&self.inner.catalog).iter().map(|(id, item)| (id, Arc::clone(item))).collect();
+        before.iter().for_each(|(id, item)| self.place(live, *id, item));
+        let catalog = write(&self.inner.catalog);
+        for (id, item) in catalog.iter() {
+            if before.get(&id).is_none_or(|before| !Arc::ptr_eq(before, item)) {
+                self.place(live, id, item);
+            }
+        }
+        before.keys().filter(|id| catalog.get(**id).is_none()).for_each(|id| write(&live.fresh).remove(*id));
+        self.inner.live.store(Some(Arc::clone(live)));
+        drop(catalog);
+        if let Err(error) = self.hear_log(live) {
+            tracing::warn!(%error, "the first events of new items do not count before the next training");
+        }
+    }
+
+    /// New items with positive events: they move towards those who have them.
+    pub(super) fn hear(&self, live: &Live, events: impl Iterator<Item = (UserId, ItemId)>) -> Result<()> {
+        for (user, item) in events.filter(|(_, item)| live.snapshot.row(*item).is_none()) {
+            let heard = write(&live.fresh).hear(&live.snapshot, item, user);
+            let Some(heard) = heard else { continue };
+            let mut vectors = Vec::with_capacity(heard.users.len());
+            for user in &heard.users {
+                let mut vector = Vec::new();
+                if self.inner.store.factor(Side::Users, live.snapshot.manifest().id, user.get(), &mut vector)? {
+                    vectors.push(vector);
+                }
+            }
+            let shift = live.snapshot.cold().shift(&heard.mean, &vectors, heard.events)?;
+            write(&live.fresh).shift(&heard, &shift);
+        }
+        Ok(())
+    }
+
+    /// The events that came after a snapshot, those with items that it does not know.
+    fn hear_log(&self, live: &Live) -> Result<()> {
+        let Some(newest) = live.snapshot.manifest().newest_event else { return Ok(()) };
+        let mut later = Vec::new();
+        self.inner.store.view().for_each_event(Timestamp::from_millis(newest.millis() + 1).ok(), &mut |event| {
+            if matches!(self.inner.weights.signal(event.kind, event.value), Signal::Positive(_)) {
+                later.push((event.user, event.item));
+            }
+            Ok(())
+        })?;
+        let catalog = read(&self.inner.catalog);
+        later.retain(|(_, item)| catalog.get(*item).is_some());
+        drop(catalog);
+        self.hear(live, later.into_iter())
+    }
+
+    fn place(&self, live: &Live, id: ItemId, item: &Item) {
+        let needs_vectors = live.snapshot.cold().items.as_ref().is_some_and(|map| map.encoder().needs_vectors());
+        if !needs_vectors {
+            return write(&live.fresh).set(&live.snapshot, id, item);
+        }
+        // The catalogue leaves vectors out.
+        match self.inner.store.item(&item.id) {
+            Ok(Some(item)) => write(&live.fresh).set(&live.snapshot, id, &item),
+            Ok(None) => write(&live.fresh).remove(id),
+            Err(error) => tracing::warn!(item = item.id, %error, "cannot place the item before the next training"),
+        }
+    }
+}

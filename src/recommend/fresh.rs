@@ -1,0 +1,172 @@
+//! The delta segment of a model: items that came after the snapshot, and those whose metadata has changed since. Each has
+//! a vector at once, from the snapshot's map of metadata and its first events, and is scanned exactly beside the frozen
+//! index; the next snapshot takes all of them in. Deleted and hidden items are left out by the policy of each question, as everywhere.
+
+use roaring::RoaringBitmap;
+use rustc_hash::FxHashMap;
+
+use crate::record::{Item, ItemId, UserId};
+use crate::snapshot::Snapshot;
+
+/// So many users of a new item are remembered, the first; later ones are counted.
+const MAX_USERS: usize = 64;
+/// A new item is placed anew when its events have grown by one in so many.
+const GROWTH: usize = 4;
+
+/// Vectors by item, beside one snapshot. Memory: dim floats for each item in it.
+#[derive(Default)]
+pub struct Fresh {
+    places: FxHashMap<u32, usize>,
+    entries: Vec<Entry>,
+    /// Rows of the index that are not true any more.
+    replaced: RoaringBitmap,
+}
+
+struct Entry {
+    item: ItemId,
+    /// The item's row in the snapshot, where it has one.
+    row: Option<u32>,
+    /// Where metadata put it.
+    mean: Vec<f32>,
+    /// With what events say.
+    vector: Vec<f32>,
+    users: Vec<UserId>,
+    events: usize,
+    placed_at: usize,
+}
+
+/// An item of the segment.
+#[derive(Clone, Copy)]
+pub struct FreshItem<'a> {
+    /// Which.
+    pub item: ItemId,
+    /// Its row in the snapshot, where its lists are; none for one that came later.
+    pub row: Option<u32>,
+    /// Where it is now, as long as the snapshot's vectors.
+    pub vector: &'a [f32],
+    /// Events since it came.
+    pub events: usize,
+}
+
+/// What a new item's vector is made of, to be put together without holding anything.
+pub struct Heard {
+    /// Which.
+    pub item: ItemId,
+    /// Where metadata put it.
+    pub mean: Vec<f32>,
+    /// Who has it.
+    pub users: Vec<UserId>,
+    /// Events until now.
+    pub events: usize,
+}
+
+impl Fresh {
+    /// Follows an upsert. What the snapshot knows as it is leaves the segment.
+    pub fn set(&mut self, snapshot: &Snapshot, id: ItemId, item: &Item) {
+        match place(snapshot, id, item) {
+            Some(vector) => self.put(snapshot.row(id), id, vector),
+            None => self.remove(id),
+        }
+    }
+
+    /// Follows a deletion.
+    pub fn remove(&mut self, id: ItemId) {
+        let Some(place) = self.places.remove(&id.get()) else { return };
+        let removed = self.entries.swap_remove(place);
+        removed.row.map(|row| self.replaced.remove(row));
+        if let Some(moved) = self.entries.get(place) {
+            self.places.insert(moved.item.get(), place);
+        }
+    }
+
+    /// An event of a user with an item. What is to be put together anew if that is due; `None` for items that the snapshot
+    /// knows.
+    pub fn hear(&mut self, snapshot: &Snapshot, item: ItemId, user: UserId) -> Option<Heard> {
+        let map = snapshot.cold().items.as_ref()?;
+        if !self.places.contains_key(&item.get()) && snapshot.row(item).is_none() {
+            // Nothing but its events is known of it.
+            self.put(None, item, map.vector((&Item::default()).into()));
+        }
+        let entry = self.entries.get_mut(*self.places.get(&item.get())?).filter(|entry| entry.row.is_none())?;
+        entry.events += 1;
+        if entry.users.len() < MAX_USERS && !entry.users.contains(&user) {
+            entry.users.push(user);
+        }
+        if entry.events < entry.placed_at + entry.placed_at.div_ceil(GROWTH).max(1) {
+            return None;
+        }
+        entry.placed_at = entry.events;
+        Some(Heard { item, mean: entry.mean.clone(), users: entry.users.clone(), events: entry.events })
+    }
+
+    /// Moves an item by what its events say, unless there are later ones.
+    pub fn shift(&mut self, heard: &Heard, shift: &[f32]) {
+        let entry = self.places.get(&heard.item.get()).and_then(|place| self.entries.get_mut(*place));
+        if let Some(entry) = entry.filter(|entry| entry.placed_at == heard.events && entry.mean.len() == shift.len()) {
+            entry.vector = entry.mean.iter().zip(shift).map(|(mean, shift)| mean + shift).collect();
+        }
+    }
+
+    /// Whether there is no item in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether the vector of a row of the index does not count any more: the item is in here.
+    pub fn replaces(&self, row: u32) -> bool {
+        self.replaced.contains(row)
+    }
+
+    /// An item of the segment.
+    pub fn get(&self, id: ItemId) -> Option<FreshItem<'_>> {
+        self.entries.get(*self.places.get(&id.get())?).map(Entry::seen)
+    }
+
+    /// All items, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = FreshItem<'_>> {
+        self.entries.iter().map(Entry::seen)
+    }
+
+    fn put(&mut self, row: Option<u32>, item: ItemId, mean: Vec<f32>) {
+        if let Some(entry) = self.places.get(&item.get()).and_then(|place| self.entries.get_mut(*place)) {
+            // What events have said stays said.
+            for ((value, before), now) in entry.vector.iter_mut().zip(&entry.mean).zip(&mean) {
+                *value += now - before;
+            }
+            entry.mean = mean;
+            return;
+        }
+        row.map(|row| self.replaced.insert(row));
+        self.places.insert(item.get(), self.entries.len());
+        let vector = mean.clone();
+        self.entries.push(Entry { item, row, mean, vector, users: Vec::new(), events: 0, placed_at: 0 });
+    }
+}
+
+impl Entry {
+    fn seen(&self) -> FreshItem<'_> {
+        FreshItem { item: self.item, row: self.row, vector: &self.vector, events: self.events }
+    }
+}
+
+/// Where an item is that the snapshot does not know as it is; `None` for all others, and where nothing is known of it.
+fn place(snapshot: &Snapshot, id: ItemId, item: &Item) -> Option<Vec<f32>> {
+    let cold = snapshot.cold();
+    let map = cold.items.as_ref()?;
+    let Some(row) = snapshot.row(id) else {
+        let is_blank = item.categories.is_empty() && item.attributes.is_empty() && item.vectors.is_empty();
+        return (!is_blank || item.time.is_some()).then(|| map.vector(item.into()));
+    };
+    let encoded = map.encoder().encode(item.into());
+    let (columns, values) = cold.known.row(row as usize);
+    let known: Vec<(u32, f32)> = columns.iter().copied().zip(values.iter().copied()).collect();
+    if encoded == known {
+        return None;
+    }
+    // What the item's own pairs say stays; what its metadata said is replaced, as far as it counted.
+    let share = cold.prior_share(row);
+    let mut vector = snapshot.vectors().row(row as usize).to_vec();
+    let (before, now) = (map.vector_of(&known), map.vector_of(&encoded));
+    vector.iter_mut().zip(now.iter().zip(&before)).for_each(|(value, (now, before))| *value += share * (now - before));
+    Some(vector)
+}

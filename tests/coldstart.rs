@@ -1,0 +1,223 @@
+//! What is new: items known by metadata and first events, people known by their profile, and the order of both beside what
+//! the snapshot knows.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use savor::{
+    Config, Degraded, Engine, Event, ExcludeSeen, Item, ItemPatch, Query, RankQuery, SimilarQuery, Source, TrainOptions,
+    User,
+};
+use support::{GROUP, GROUPS, Random, config, item, time, world};
+
+fn new_item(name: &str, group: usize) -> Item {
+    let mut new = Item::new(name);
+    new.categories = vec![format!("group{group}")];
+    new
+}
+
+fn profile(name: &str, group: usize) -> User {
+    let mut user = User::new(name);
+    user.attributes.insert("likes".into(), format!("group{group}").into());
+    user
+}
+
+fn trained(dir: &std::path::Path, config: Config) -> Engine {
+    drop(world(dir));
+    let engine = Engine::open(dir, config).unwrap();
+    let users: Vec<User> = (0..support::USERS).map(|user| profile(&format!("u{user}"), user % GROUPS)).collect();
+    engine.put_users(&users).unwrap();
+    train(&engine);
+    engine
+}
+
+fn train(engine: &Engine) {
+    let snapshot = engine.train(&TrainOptions { measure: false, ..TrainOptions::default() }).unwrap();
+    engine.activate(snapshot).unwrap();
+}
+
+/// All that can be recommended to a user, with scores.
+fn everything(engine: &Engine, user: &str) -> Vec<(String, f64, Source)> {
+    let query = Query { exclude_seen: ExcludeSeen::All(false), ..Query::for_user(user).limit(500) };
+    let answer = engine.recommend(&query).unwrap();
+    answer.items.into_iter().map(|item| (item.item, item.score, item.source)).collect()
+}
+
+#[test]
+fn a_new_item_is_found_at_once_by_those_who_like_its_kind_and_the_next_snapshot_takes_it_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = trained(dir.path(), config());
+    engine.put_items(&[new_item("new", 1)]).unwrap();
+    let place = |engine: &Engine, user: &str| everything(engine, user).iter().position(|(item, ..)| item == "new").unwrap();
+    for user in 0..8 {
+        let (own, place) = (user % GROUPS == 1, place(&engine, &format!("u{user}")));
+        assert_eq!(own, place < GROUP + GROUP / 2, "place {place} for user {user}");
+    }
+    let found = everything(&engine, "u1").into_iter().find(|(item, ..)| item == "new").unwrap();
+    assert_eq!(found.2, Source::New);
+    let near = engine.similar_items(&SimilarQuery { limit: 5, ..SimilarQuery::new("new") }).unwrap();
+    assert!(near.items.iter().all(|near| near.item.starts_with("g1-") && near.source == Source::Similar), "{near:?}");
+
+    // The parts of an explained score sum to it.
+    let query = RankQuery { user: Some("u1".into()), session: vec![], items: vec!["new".into()], explain: true };
+    let explained = engine.rank(&query).unwrap();
+    let sum: f64 = explained.items[0].because.as_ref().unwrap().iter().map(|part| part.weight).sum();
+    assert!((sum - explained.items[0].score).abs() < 1e-4 && explained.items[0].source == Source::New);
+
+    // A restart loses nothing.
+    let before = everything(&engine, "u1");
+    drop(engine);
+    let engine = Engine::open(dir.path(), config()).unwrap();
+    assert_eq!(everything(&engine, "u1"), before);
+
+    let likes: Vec<Event> = (0..6).map(|user| Event::new(format!("u{}", user * GROUPS + 1), "new", "click")).collect();
+    engine.append_events(&likes).unwrap();
+    train(&engine);
+    let found = everything(&engine, "u9").into_iter().find(|(item, ..)| item == "new").unwrap();
+    assert_eq!(found.2, Source::Personal);
+}
+
+#[test]
+fn first_events_outweigh_what_metadata_say_and_count_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = trained(dir.path(), config());
+    engine.put_items(&[new_item("odd", 0)]).unwrap();
+    let lead = |engine: &Engine| {
+        let score = |user: usize| {
+            let all = everything(engine, &format!("u{user}"));
+            all.into_iter().find(|(item, ..)| item == "odd").unwrap().1
+        };
+        // Those of group 2 who have not clicked, beside those of group 0.
+        (15..20).map(|user| score(user * GROUPS + 2) - score(user * GROUPS)).sum::<f64>()
+    };
+    let mut leads = vec![lead(&engine)];
+    for user in 0..12 {
+        engine.append_events(&[Event::new(format!("u{}", user * GROUPS + 2), "odd", "click")]).unwrap();
+        leads.push(lead(&engine));
+    }
+    assert!(leads[0] < 0.0 && leads[1] > leads[0] && leads[12] > 0.0, "{leads:?}");
+    drop(engine);
+    let engine = Engine::open(dir.path(), config()).unwrap();
+    let after = lead(&engine);
+    assert!((after - leads[12]).abs() < 0.1 * leads[12].abs(), "{after} after a restart, {} before", leads[12]);
+}
+
+#[test]
+fn changed_metadata_move_a_known_item_and_changing_them_back_moves_it_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = trained(dir.path(), config());
+    let before = everything(&engine, "u3");
+    let patch = |group: usize| ItemPatch { categories: Some(vec![format!("group{group}")]), ..ItemPatch::default() };
+    engine.patch_item(&item(0, 4), patch(3)).unwrap();
+    let moved = everything(&engine, "u3");
+    let score = |all: &[(String, f64, Source)]| all.iter().find(|(name, ..)| *name == item(0, 4)).unwrap().1;
+    assert!(score(&moved) > score(&before));
+    assert_eq!(moved.len(), before.len(), "an item is never there twice");
+    engine.patch_item(&item(0, 4), patch(0)).unwrap();
+    assert_eq!(everything(&engine, "u3"), before);
+}
+
+/// A model of what should be findable: a set of names. Items come, change, hide and go, snapshots come between.
+#[test]
+fn what_is_upserted_is_findable_by_the_next_question_and_what_is_deleted_or_hidden_never_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = trained(dir.path(), config());
+    let mut random = Random(11);
+    let mut shown: BTreeSet<String> = (0..GROUPS).flat_map(|g| (0..GROUP).map(move |place| item(g, place))).collect();
+    let mut hidden: BTreeMap<String, Item> = BTreeMap::new();
+    for step in 0..160 {
+        let name = match random.below(3) {
+            0 => item(random.below(GROUPS), random.below(GROUP)),
+            _ => format!("n{}", random.below(30)),
+        };
+        let mut record = new_item(&name, random.below(GROUPS));
+        match random.below(5) {
+            0 => {
+                engine.delete_item(&name).unwrap();
+                shown.remove(&name);
+                hidden.remove(&name);
+            }
+            1 => {
+                record.hidden = true;
+                engine.put_items(&[record.clone()]).unwrap();
+                shown.remove(&name);
+                hidden.insert(name, record);
+            }
+            2 if !shown.contains(&name) && !hidden.contains_key(&name) => {
+                // Known by an event alone: not before there is more than that, but found among what is left.
+                engine.append_events(&[Event::new("u1", &name, "click").at(time(50_000 + step))]).unwrap();
+                shown.insert(name);
+            }
+            _ => {
+                engine.put_items(&[record]).unwrap();
+                hidden.remove(&name);
+                shown.insert(name);
+            }
+        }
+        if step == 80 {
+            train(&engine);
+        }
+        let user = format!("u{}", random.below(support::USERS));
+        let found: Vec<String> = everything(&engine, &user).into_iter().map(|(item, ..)| item).collect();
+        let unique: BTreeSet<String> = found.iter().cloned().collect();
+        assert_eq!(unique.len(), found.len(), "step {step}: an item is there twice");
+        assert_eq!(unique, shown, "step {step}");
+    }
+}
+
+#[test]
+fn somebody_without_events_is_answered_by_the_profile_and_the_answer_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = trained(dir.path(), config());
+    engine.put_users(&[profile("newcomer", 2), User::new("blank")]).unwrap();
+    let answer = engine.recommend(&Query::for_user("newcomer").limit(5)).unwrap();
+    if answer.items[0].source == Source::Profile {
+        assert_eq!(answer.degraded, Some(Degraded::NoHistory));
+        assert!(answer.items.iter().filter(|item| item.item.starts_with("g2-")).count() >= 4, "{answer:?}");
+    } else {
+        panic!("{answer:?}");
+    }
+    for (name, degraded) in [("blank", Degraded::NoHistory), ("nobody", Degraded::UnknownUser)] {
+        let answer = engine.recommend(&Query::for_user(name).limit(5)).unwrap();
+        assert_eq!((answer.items.len(), answer.items[0].source), (5, Source::Popular), "{name}");
+        assert!(answer.degraded == Some(degraded) || answer.degraded == Some(Degraded::NoHistory));
+    }
+    // The blend shifts with evidence.
+    let clicks: Vec<Event> = (0..8).map(|place| Event::new("newcomer", item(3, place), "click")).collect();
+    engine.append_events(&clicks).unwrap();
+    let answer = engine.recommend(&Query::for_user("newcomer").limit(5).explain()).unwrap();
+    assert!(answer.items.iter().all(|item| item.item.starts_with("g3-") && item.source == Source::FoldIn), "{answer:?}");
+    for item in &answer.items {
+        let sum: f64 = item.because.as_ref().unwrap().iter().map(|part| part.weight).sum();
+        assert!((sum - item.score).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn exploration_gives_its_places_to_new_items_repeatably_and_says_how_probable_each_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut exploring = config();
+    exploring.recommend.explore.share = 0.2;
+    let engine = trained(dir.path(), exploring);
+    let none = engine.recommend(&Query::for_user("u1").limit(10)).unwrap();
+    assert!(none.items.iter().all(|item| item.source == Source::Personal && item.propensity == Some(1.0)));
+    let items: Vec<Item> = (0..40).map(|number| new_item(&format!("n{number}"), number % GROUPS)).collect();
+    engine.put_items(&items).unwrap();
+    let ask = |user: &str| engine.recommend(&Query::for_user(user).limit(10)).unwrap().items;
+    let mut drawn = BTreeSet::new();
+    for user in 0..12 {
+        let answer = ask(&format!("u{user}"));
+        assert_eq!(answer.len(), 10);
+        let explored: Vec<_> = answer.iter().filter(|item| item.source == Source::Explore).collect();
+        assert_eq!(explored.len(), 2);
+        for item in explored {
+            assert!(item.item.starts_with('n') && item.propensity.is_some_and(|p| p > 0.0 && p <= 1.0), "{item:?}");
+            drawn.insert(item.item.clone());
+        }
+        assert_eq!(ask(&format!("u{user}")), answer);
+    }
+    assert!(drawn.len() > 4, "{drawn:?}");
+}
