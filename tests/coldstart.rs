@@ -8,8 +8,8 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use savor::{
-    Config, Degraded, Engine, Event, ExcludeSeen, Item, ItemPatch, Query, RankQuery, SimilarQuery, Source, TrainOptions,
-    User,
+    Config, Degraded, Engine, Event, ExcludeSeen, Item, ItemPatch, Query, RankQuery, SimilarQuery, Source,
+    TrainOptions, User,
 };
 use support::{GROUP, GROUPS, Random, config, item, time, world};
 
@@ -51,7 +51,8 @@ fn a_new_item_is_found_at_once_by_those_who_like_its_kind_and_the_next_snapshot_
     let dir = tempfile::tempdir().unwrap();
     let engine = trained(dir.path(), config());
     engine.put_items(&[new_item("new", 1)]).unwrap();
-    let place = |engine: &Engine, user: &str| everything(engine, user).iter().position(|(item, ..)| item == "new").unwrap();
+    let place =
+        |engine: &Engine, user: &str| everything(engine, user).iter().position(|(item, ..)| item == "new").unwrap();
     for user in 0..8 {
         let (own, place) = (user % GROUPS == 1, place(&engine, &format!("u{user}")));
         assert_eq!(own, place < GROUP + GROUP / 2, "place {place} for user {user}");
@@ -189,7 +190,10 @@ fn somebody_without_events_is_answered_by_the_profile_and_the_answer_says_so() {
     let clicks: Vec<Event> = (0..8).map(|place| Event::new("newcomer", item(3, place), "click")).collect();
     engine.append_events(&clicks).unwrap();
     let answer = engine.recommend(&Query::for_user("newcomer").limit(5).explain()).unwrap();
-    assert!(answer.items.iter().all(|item| item.item.starts_with("g3-") && item.source == Source::FoldIn), "{answer:?}");
+    assert!(
+        answer.items.iter().all(|item| item.item.starts_with("g3-") && item.source == Source::FoldIn),
+        "{answer:?}"
+    );
     for item in &answer.items {
         let sum: f64 = item.because.as_ref().unwrap().iter().map(|part| part.weight).sum();
         assert!((sum - item.score).abs() < 1e-4);

@@ -5,14 +5,17 @@ use std::cmp::Reverse;
 use super::Context;
 use super::allowed::Allowed;
 use crate::error::Result;
-use crate::record::{Answer, ListKind, ListQuery, RecommendedItem, Source};
+use crate::record::{Answer, ItemId, ListKind, ListQuery, Source};
 
 /// Answers with the first items of a list.
 pub fn list(context: &Context<'_>, query: &ListQuery) -> Result<Answer> {
     query.validate()?;
     let allowed = Allowed::new(context, query.filter.as_ref(), None)?;
     let items = match query.list {
-        ListKind::Latest => latest(context, query.limit, &allowed),
+        ListKind::Latest => latest(context, query.limit, &allowed)
+            .into_iter()
+            .filter_map(|(item, time)| context.entry(item, time, Source::Latest))
+            .collect(),
         ListKind::Popular => context
             .popular
             .top(query.limit, context.now, &allowed)
@@ -23,8 +26,9 @@ pub fn list(context: &Context<'_>, query: &ListQuery) -> Result<Answer> {
     Ok(context.answer(items, None))
 }
 
-/// The items that were published last; those without a publishing time come after all others, newest id first.
-pub fn latest(context: &Context<'_>, limit: usize, allowed: &Allowed<'_>) -> Vec<RecommendedItem> {
+/// The items that were published last, with their times in milliseconds; those without a publishing time come after all
+/// others, newest id first.
+pub fn latest(context: &Context<'_>, limit: usize, allowed: &Allowed<'_>) -> Vec<(ItemId, f64)> {
     if limit == 0 {
         return Vec::new();
     }
@@ -41,10 +45,5 @@ pub fn latest(context: &Context<'_>, limit: usize, allowed: &Allowed<'_>) -> Vec
         newest.truncate(limit);
     }
     newest.sort_unstable();
-    newest
-        .into_iter()
-        .filter_map(|Reverse((time, id))| {
-            context.entry(id, time.map_or(0.0, |time| time.millis() as f64), Source::Latest)
-        })
-        .collect()
+    newest.into_iter().map(|Reverse((time, id))| (id, time.map_or(0.0, |time| time.millis() as f64))).collect()
 }

@@ -3,10 +3,12 @@
 //! and which snapshot is active belong to the engine.
 
 mod allowed;
+mod arrange;
 mod best;
 mod catalog;
-mod expression;
+mod diversity;
 mod explore;
+mod expression;
 mod filters;
 mod fresh;
 mod listed;

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::Context;
 use super::allowed::Allowed;
+use super::arrange::Bounded;
 use super::best;
 use super::explore::{self, Candidate, Drawn};
 use super::fresh::FreshItem;
@@ -75,38 +76,63 @@ impl<'a> Asked<'a> {
     }
 
     fn ask(&self) -> Ask<'_> {
-        Ask::best(self.query.limit).allow(&self.allowed).within(self.allowed.matching_rows())
+        Ask::best(self.query.candidates()).allow(&self.allowed).within(self.allowed.matching_rows())
     }
 
     /// The answer with the best rows, filled up with what is popular.
     fn answer(self, best: Vec<(u32, f32)>) -> Result<Answer> {
         let Self { context, query, visitor, allowed, taste } = self;
+        let mut bounded = Bounded::new(context, query.diversity.as_ref());
         let (mut items, mut degraded) = match taste {
             Ok(taste) => {
-                let best = taste.with_fresh(context, best, query.limit, &allowed);
+                let best = taste.with_fresh(context, best, query.candidates(), &allowed);
                 let drawn = taste.drawn(context, &visitor, query, &allowed);
                 let degraded = (taste.source == Source::Profile).then_some(Degraded::NoHistory);
-                (taste.items(context, &visitor, query, best, drawn)?, degraded)
+                (taste.items(context, &visitor, query, best, drawn, &mut bounded)?, degraded)
             }
             Err(reason) => (Vec::new(), Some(reason)),
         };
         if items.len() < query.limit {
             degraded = degraded.or(Some(Degraded::FewCandidates));
-            fill(context, query, allowed, &mut items)?;
+            fill(context, query, allowed, &mut bounded, &mut items)?;
         }
         Ok(context.answer(items, degraded))
     }
 }
 
 /// Appends popular items, and after them the latest, that are not in the answer yet.
-fn fill(context: &Context<'_>, query: &Query, allowed: Allowed<'_>, items: &mut Vec<RecommendedItem>) -> Result<()> {
+fn fill(
+    context: &Context<'_>,
+    query: &Query,
+    allowed: Allowed<'_>,
+    bounded: &mut Bounded<'_>,
+    items: &mut Vec<RecommendedItem>,
+) -> Result<()> {
     let named = |items: &[RecommendedItem]| items.iter().map(|item| item.item.clone()).collect::<Vec<_>>();
     let allowed = allowed.without_named(&named(items))?;
-    let popular = context.popular.top(query.limit - items.len(), context.now, &allowed);
+    // Where values are bounded some will not fit.
+    let wanted = |items: &[RecommendedItem]| match query.limit - items.len() {
+        0 => 0,
+        missing if bounded_by(query) => missing.max(query.candidates()),
+        missing => missing,
+    };
+    let popular = context.popular.top(wanted(items), context.now, &allowed);
     let allowed = allowed.without(popular.iter().map(|(item, _)| *item));
-    items.extend(popular.into_iter().filter_map(|(item, score)| context.entry(item, score, Source::Popular)));
-    items.extend(super::lists::latest(context, query.limit - items.len(), &allowed));
+    for (item, score) in popular {
+        if items.len() < query.limit && bounded.take(item) {
+            items.extend(context.entry(item, score, Source::Popular));
+        }
+    }
+    for (item, time) in super::lists::latest(context, wanted(items), &allowed) {
+        if items.len() < query.limit && bounded.take(item) {
+            items.extend(context.entry(item, time, Source::Latest));
+        }
+    }
     Ok(())
+}
+
+fn bounded_by(query: &Query) -> bool {
+    query.diversity.as_ref().is_some_and(|diversity| diversity.max_per.is_some())
 }
 
 /// What a visitor likes, for this question: a vector, what the lists of past items say, and where the vector comes from.
@@ -243,11 +269,17 @@ impl<'a> Taste<'a> {
         visitor: &Visitor,
         query: &Query,
         mut best: Vec<(ItemId, f32)>,
-        drawn: Vec<Drawn>,
+        mut drawn: Vec<Drawn>,
+        bounded: &mut Bounded<'_>,
     ) -> Result<Vec<RecommendedItem>> {
         let is_explored = explore::places(&context.config.recommend.explore, query.limit) > 0;
         best.retain(|(item, _)| drawn.iter().all(|drawn| drawn.item != *item));
-        best.truncate(query.limit.saturating_sub(drawn.len()));
+        drawn.retain(|drawn| bounded.take(drawn.item));
+        let places = query.limit.saturating_sub(drawn.len());
+        match &query.diversity {
+            Some(diversity) => best = bounded.arrange(diversity, self.snapshot, visitor, best, places),
+            None => best.truncate(places),
+        }
         let best = best.into_iter().map(|(item, score)| {
             let source = context.fresh.get(item).map_or(self.source, |fresh| self.source_of(fresh));
             (item, score, source, is_explored.then_some(1.0))

@@ -32,9 +32,8 @@ pub fn similar_items(context: &Context<'_>, query: &SimilarQuery) -> Result<Answ
         let items = popular.into_iter().filter_map(|(item, score)| context.entry(item, score, Source::Popular));
         return Ok(context.answer(items.collect(), Some(degraded)));
     };
-    let items = near
-        .into_iter()
-        .filter_map(|(item, nearness)| context.entry(item, f64::from(nearness), Source::Similar));
+    let items =
+        near.into_iter().filter_map(|(item, nearness)| context.entry(item, f64::from(nearness), Source::Similar));
     Ok(context.answer(items.collect(), None))
 }
 

@@ -3,6 +3,7 @@
 
 mod answer;
 mod condition;
+mod diversity;
 mod event;
 mod filter;
 mod id;
@@ -18,6 +19,7 @@ pub use condition::{
     RangeCondition, ValuesCountCondition,
 };
 pub(crate) use condition::{CATEGORIES, TIME};
+pub use diversity::{CalibrationTo, Diversity, MaxPer};
 pub use event::Event;
 pub use filter::Filter;
 pub use id::{DenseId, ItemId, MAX_ID_BYTES, SnapshotId, UserId, validate_id};

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::item::validate_vector;
-use super::{Filter, ListKind, Span, validate_id};
+use super::{Diversity, Filter, ListKind, Span, validate_id};
 use crate::error::{Error, Result};
 
 const MAX_LIMIT: usize = 1_000;
@@ -37,6 +37,9 @@ pub struct Query {
     /// Which items count as seen and are left out; by default all the user had an event with.
     #[serde(default)]
     pub exclude_seen: ExcludeSeen,
+    /// How the items are to differ from each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diversity: Option<Diversity>,
     /// Split each score over the user's past items.
     #[serde(default)]
     pub explain: bool,
@@ -102,6 +105,7 @@ impl Query {
             filter: None,
             exclude_items: Vec::new(),
             exclude_seen: ExcludeSeen::default(),
+            diversity: None,
             explain: false,
         }
     }
@@ -138,6 +142,17 @@ impl Query {
         self
     }
 
+    /// The same question, its answer in an order that looks at the whole.
+    pub fn diversity(mut self, diversity: Diversity) -> Self {
+        self.diversity = Some(diversity);
+        self
+    }
+
+    /// How many candidates the answer is chosen from.
+    pub(crate) fn candidates(&self) -> usize {
+        self.diversity.as_ref().map_or(self.limit, |diversity| diversity.candidates(self.limit))
+    }
+
     /// Checks every field; the error names the first that is wrong.
     pub fn validate(&self) -> Result<()> {
         if let Some(user) = &self.user {
@@ -145,6 +160,7 @@ impl Query {
         }
         validate_session(&self.session)?;
         validate_limit(self.limit)?;
+        self.diversity.as_ref().map_or(Ok(()), Diversity::validate)?;
         if self.exclude_items.len() > MAX_EXCLUDED {
             return Err(Error::invalid("exclude_items", format!("lists more than {MAX_EXCLUDED} items")));
         }

@@ -68,8 +68,9 @@ pub fn read(from: &SectionFile, items: usize, dim: usize) -> Result<ColdStart> {
     if !from.has("cold") {
         return Ok(ColdStart::default());
     }
-    let Described { items: item_map, users: user_map, moments, prior_pairs } = serde_json::from_slice(&from.bytes("cold")?)
-        .map_err(|error| from.damaged(format!("its cold-start maps: {error}")))?;
+    let Described { items: item_map, users: user_map, moments, prior_pairs } =
+        serde_json::from_slice(&from.bytes("cold")?)
+            .map_err(|error| from.damaged(format!("its cold-start maps: {error}")))?;
     let map = |name: &str, described: Option<DescribedMap>| -> Result<Option<ProfileMap>> {
         let Some(DescribedMap { encoder, quality }) = described else { return Ok(None) };
         let mut intercept = from.floats(name)?;

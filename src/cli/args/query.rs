@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use crate::cli::render::answer::PARTS;
-use crate::record::{Filter, ListKind};
+use crate::record::{Diversity, Filter, ListKind};
 
 /// What narrows an answer.
 #[derive(Debug, clap::Args)]
@@ -52,6 +52,12 @@ pub struct RecommendArgs {
     /// Also items that the user had an event with
     #[arg(long)]
     pub seen: bool,
+    /// How much items are to differ, 0 to 1, by maximal marginal relevance; --diversity has more
+    #[arg(long, value_name = "WEIGHT", conflicts_with = "diversity")]
+    pub mmr: Option<f64>,
+    /// How the items are to differ, as JSON: {"mmr": 0.3}, {"dpp": 0.3}, {"calibration": {"weight": 0.5}}, {"max_per": {"key": "brand", "limit": 2}}
+    #[arg(long, value_name = "JSON", value_parser = diversity)]
+    pub diversity: Option<Diversity>,
     /// Say which past items each score comes from
     #[arg(long)]
     pub explain: bool,
@@ -126,6 +132,12 @@ fn filter(text: &str) -> Result<Filter, String> {
     let filter: Filter = serde_json::from_str(text).map_err(|error| error.to_string())?;
     filter.validate().map_err(|error| error.to_string())?;
     Ok(filter)
+}
+
+fn diversity(text: &str) -> Result<Diversity, String> {
+    let diversity: Diversity = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    diversity.validate().map_err(|error| error.to_string())?;
+    Ok(diversity)
 }
 
 #[cfg(test)]

@@ -24,7 +24,8 @@ impl<'a> Determinant<'a> {
     pub fn new(candidates: &'a Candidates<'a>, weight: f64) -> Self {
         let weight = weight.clamp(LEAST_WEIGHT, 1.0);
         let alpha = (1.0 - weight) / (2.0 * weight);
-        let quality: Vec<f64> = relevance(candidates.scores).iter().map(|relevance| (alpha * relevance).exp()).collect();
+        let quality: Vec<f64> =
+            relevance(candidates.scores).iter().map(|relevance| (alpha * relevance).exp()).collect();
         let left = quality.iter().map(|quality| quality * quality).collect();
         Self { candidates, quality, left, rows: Vec::new() }
     }

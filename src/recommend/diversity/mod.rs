@@ -78,8 +78,5 @@ pub fn choose(
 fn relevance(scores: &[f32]) -> Vec<f64> {
     let (best, last) = (scores.first().copied().unwrap_or(0.0), scores.last().copied().unwrap_or(0.0));
     let span = f64::from(best) - f64::from(last);
-    scores
-        .iter()
-        .map(|score| if span > 0.0 { (f64::from(*score) - f64::from(last)) / span } else { 1.0 })
-        .collect()
+    scores.iter().map(|score| if span > 0.0 { (f64::from(*score) - f64::from(last)) / span } else { 1.0 }).collect()
 }

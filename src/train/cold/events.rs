@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{ColdStart, length};
 use crate::error::Result;
+use crate::features::Csr;
 use crate::linalg::{Matrix, axpy, dot, solve_spd};
 use crate::train::model::Model;
-use crate::features::Csr;
 
 /// Scores of users of length 1, with what lists say: means and variances.
 #[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
@@ -37,8 +37,7 @@ impl Moments {
             let scale = length(vector).recip();
             let (ids, weights) = matrix.row(user);
             let history: Vec<(u32, f32)> = ids.iter().copied().zip(weights.iter().copied()).collect();
-            let mut scores: Vec<f32> =
-                (0..model.items.rows()).map(|item| dot(vector, model.items.row(item))).collect();
+            let mut scores: Vec<f32> = (0..model.items.rows()).map(|item| dot(vector, model.items.row(item))).collect();
             model.fold_in.add_lists(&history, &mut scores);
             scores.iter().for_each(|score| all.add(score * scale));
             ids.iter().filter_map(|id| scores.get(*id as usize)).for_each(|score| seen.add(score * scale));

@@ -89,7 +89,11 @@ impl ProfileMap {
         let mean = all.mean_target();
         let tried: Vec<f32> = if columns == 0 {
             vec![1.0]
-        } else if ridge > 0.0 { vec![ridge as f32] } else { RIDGES.to_vec() };
+        } else if ridge > 0.0 {
+            vec![ridge as f32]
+        } else {
+            RIDGES.to_vec()
+        };
         let mut best: Option<(f32, Held)> = None;
         for ridge in tried {
             let fits = trained.iter().map(|sums| sums.solve(ridge)).collect::<Result<Vec<_>>>()?;

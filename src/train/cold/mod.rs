@@ -11,8 +11,8 @@ mod tests;
 mod users;
 
 pub use events::Moments;
-pub use map::{MapQuality, ProfileMap};
 use map::Examples;
+pub use map::{MapQuality, ProfileMap};
 pub use ridge::{Fit, Sparse};
 
 use rayon::prelude::*;
@@ -101,9 +101,8 @@ impl ColdStart {
         // A rating does not grow with the number of ratings: there the mean is the prior already.
         let users = if model.fold_in.mix().ratings.is_none() {
             let unit = model.fold_in.mix().unit;
-            let scales: Vec<f32> = (0..matrix.n_rows())
-                .map(|row| inverse(matrix.row(row).1.iter().sum::<f32>() / unit))
-                .collect();
+            let scales: Vec<f32> =
+                (0..matrix.n_rows()).map(|row| inverse(matrix.row(row).1.iter().sum::<f32>() / unit)).collect();
             let vectors = scaled(model.users.as_rows(), &scales);
             let listed = has_lists(model).then(|| listed_users(model, matrix, &scales));
             ProfileMap::learn(
