@@ -118,7 +118,9 @@ fn known_users(address: SocketAddr) -> Result<Vec<String>> {
     loop {
         let after = cursor.map_or(String::new(), |cursor| format!("&cursor={}", encoded(&cursor)));
         let page: Value = serde_json::from_slice(connection.get(&format!("/v1/users?limit=1000{after}"))?)?;
-        ids.extend(page["entries"].as_array().into_iter().flatten().filter_map(|user| Some(encoded(user["id"].as_str()?))));
+        ids.extend(
+            page["entries"].as_array().into_iter().flatten().filter_map(|user| Some(encoded(user["id"].as_str()?))),
+        );
         cursor = page["cursor"].as_str().map(str::to_owned);
         if cursor.is_none() {
             break;

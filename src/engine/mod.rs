@@ -4,6 +4,7 @@
 
 mod evaluation;
 mod freshness;
+mod indexes;
 mod jobs;
 mod learning;
 mod offline;
@@ -23,8 +24,8 @@ use arc_swap::ArcSwapOption;
 
 pub use offline::{Bundled, VectorFile, build_bundle};
 pub use options::{
-    Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged, Page, Put,
-    SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained,
+    Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, IndexReport, Job, JobState, Merged,
+    Page, Put, SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained,
 };
 pub use tuned::{TuneOptions, Tuned, TunedTrial};
 #[cfg(feature = "cli")]
@@ -66,6 +67,9 @@ struct Inner {
     catalog: RwLock<Catalog>,
     popular: RwLock<Popular>,
     spaces: RwLock<Spaces>,
+    /// Held while items are read from the store to be put into memory, before any of those three: what is read later is
+    /// put later.
+    refreshing: Mutex<()>,
     /// Held while a space is read.
     loading: Mutex<()>,
     freshness: Freshness,
@@ -111,6 +115,7 @@ impl Engine {
                 catalog: RwLock::new(catalog),
                 popular: RwLock::new(popular),
                 spaces: RwLock::new(Spaces::default()),
+                refreshing: Mutex::new(()),
                 loading: Mutex::new(()),
                 freshness: Freshness::default(),
                 switching: Mutex::new(()),
