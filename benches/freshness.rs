@@ -98,11 +98,9 @@ fn space(n: usize, metric: Metric, time: Duration) -> Outcome<(f64, f64)> {
                     return Err(format!("item {} was put and is not found", item.id).into());
                 }
             }
-            for _ in 0..EACH {
-                let number = oldest.load(Ordering::SeqCst);
-                engine.delete_item(&number.to_string())?;
-                oldest.fetch_add(1, Ordering::SeqCst);
-            }
+            let first = oldest.load(Ordering::SeqCst);
+            delete(&engine, first..first + EACH as u64)?;
+            oldest.fetch_add(EACH as u64, Ordering::SeqCst);
             Ok(())
         },
     )
@@ -149,10 +147,8 @@ fn recommendations(n: usize, time: Duration) -> Outcome<(f64, f64)> {
             let first = newest.fetch_add(EACH as u64, Ordering::SeqCst);
             items.extend((first..first + EACH as u64).map(|number| plain(number as usize, false, 5)));
             engine.put_items(&items)?;
-            while oldest.load(Ordering::SeqCst) < first {
-                engine.delete_item(&oldest.fetch_add(1, Ordering::SeqCst).to_string())?;
-            }
-            Ok(())
+            let gone = oldest.swap(first, Ordering::SeqCst);
+            delete(&engine, gone..first)
         },
     )
 }
@@ -204,6 +200,18 @@ fn measure(
     let rate = turns.load(Ordering::SeqCst) as f64 * EACH as f64 / time.as_secs_f64();
     eprintln!("{rate:.0} items put and as many deleted a second; p99 {:.2} times the quiet one", busy / quiet);
     Ok((quiet, busy))
+}
+
+/// Deletes some items at once, as so many clients would: they share an fsync.
+fn delete(engine: &Engine, numbers: std::ops::Range<u64>) -> Outcome<()> {
+    std::thread::scope(|scope| {
+        let delete = |number: u64| scope.spawn(move || engine.delete_item(&number.to_string()));
+        let threads: Vec<_> = numbers.map(delete).collect();
+        for thread in threads {
+            thread.join().map_err(|_| "a deletion panicked")??;
+        }
+        Ok(())
+    })
 }
 
 /// Items are deleted in the order of their numbers.

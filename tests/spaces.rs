@@ -88,8 +88,8 @@ fn changes_are_followed(metric: Metric) {
     let engine = engine(&dir, metric, IndexChoice::Exact);
     let mut random = ChaCha8Rng::seed_from_u64(metric as u64);
     let mut truth = BTreeMap::new();
-    let (mut layers, mut bases) = (0, std::collections::BTreeSet::new());
-    for turn in 0..160 {
+    let mut waiting = 0;
+    for turn in 0..100 {
         let mut items = Vec::new();
         for _ in 0..random.random_range(1..300) {
             let id = random.random_range(0..IDS);
@@ -110,12 +110,15 @@ fn changes_are_followed(metric: Metric) {
         if turn > 0 {
             (0..4).for_each(|_| check(&engine, metric, &truth, &mut random));
         }
-        let report = engine.indexes().unwrap().pop().unwrap();
-        layers = layers.max(report.layers);
-        bases.extend(report.plan.map(|plan| plan.visited as u64));
-        assert_eq!(report.vectors, truth.len() as u64);
+        let report = || engine.indexes().unwrap().pop().unwrap();
+        assert_eq!(report().vectors, truth.len() as u64);
+        // Now and then what is being frozen comes back before anything else changes.
+        while turn % 20 == 19 && report().is_freezing {
+            std::thread::yield_now();
+        }
+        waiting = report().waiting;
     }
-    assert!(layers > 0 && bases.len() > 1, "nothing was frozen meanwhile: the test lost its point");
+    assert!(waiting < truth.len() as u64 / 2, "nothing was frozen meanwhile: the test lost its point");
 }
 
 #[test]
@@ -143,7 +146,9 @@ fn searches_beside_a_writer_find_what_was_put_and_nothing_that_was_deleted() {
     engine.put_items(&items).unwrap();
     let (gone, done) = (AtomicU64::new(0), AtomicBool::new(false));
     let nearest = |vector: Vec<f32>, limit| {
-        engine.search_vectors(&VectorQuery { space: SPACE.into(), vector, limit, filter: None, explain: false }).unwrap()
+        engine
+            .search_vectors(&VectorQuery { space: SPACE.into(), vector, limit, filter: None, explain: false })
+            .unwrap()
     };
     nearest(vector(&mut random), 1);
     std::thread::scope(|scope| {

@@ -139,7 +139,10 @@ fn every_question_answers_in_json() {
     assert_eq!(place.json(&["explain", "u1"])["search"]["way"], "scan");
     let findings = place.json(&["doctor"]);
     let indexes: Vec<_> = findings.as_array().unwrap().iter().filter(|finding| !finding["index"].is_null()).collect();
-    assert_eq!((indexes[0]["check"].as_str(), &indexes[0]["index"]["plan"]["kind"]), (Some("index of the model"), &"exact".into()));
+    assert_eq!(
+        (indexes[0]["check"].as_str(), &indexes[0]["index"]["plan"]["kind"]),
+        (Some("index of the model"), &"exact".into())
+    );
     assert!(place.json(&["doctor"]).as_array().unwrap().iter().all(|finding| finding["ok"] == true));
     assert_eq!(place.json(&["config", "show", "--set", "train.dimension=7"])["train"]["dimension"], 7);
     assert_eq!(place.json(&["user", "show", "u1", "-n", "3"])["events"].as_array().unwrap().len(), 3);
