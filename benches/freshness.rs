@@ -18,9 +18,10 @@ use serde_json::json;
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const DIMENSION: usize = 100;
-/// Items put, and items deleted, in each turn of the writer.
-const EACH: usize = 10;
-const TURN: Duration = Duration::from_millis(10);
+/// Items put, and items deleted, each second.
+const RATE: f64 = 1_000.0;
+/// The most of them at a time, where the writer has fallen behind.
+const MOST: u64 = 64;
 const SPACE: &str = "text";
 
 fn main() -> Outcome<()> {
@@ -82,10 +83,9 @@ fn space(n: usize, metric: Metric, time: Duration) -> Outcome<(f64, f64)> {
             }
             no_deleted(answer.items.iter().map(|item| item.item.as_str()), gone_before)
         },
-        |random| {
-            let first = newest.fetch_add(EACH as u64, Ordering::SeqCst);
-            let items: Vec<Item> =
-                (first..first + EACH as u64).map(|number| with_vector(number as usize, random)).collect();
+        |random, count| {
+            let first = newest.fetch_add(count, Ordering::SeqCst);
+            let items: Vec<Item> = (first..first + count).map(|number| with_vector(number as usize, random)).collect();
             engine.put_items(&items)?;
             // What has just been put is the nearest to itself, whatever else there is.
             if metric == Metric::Cosine
@@ -99,8 +99,8 @@ fn space(n: usize, metric: Metric, time: Duration) -> Outcome<(f64, f64)> {
                 }
             }
             let first = oldest.load(Ordering::SeqCst);
-            delete(&engine, first..first + EACH as u64)?;
-            oldest.fetch_add(EACH as u64, Ordering::SeqCst);
+            delete(&engine, first..first + count)?;
+            oldest.fetch_add(count, Ordering::SeqCst);
             Ok(())
         },
     )
@@ -140,12 +140,12 @@ fn recommendations(n: usize, time: Duration) -> Outcome<(f64, f64)> {
             let answer = engine.recommend(&query)?;
             if answer.items.len() == 10 { Ok(()) } else { Err("fewer than 10 items".into()) }
         },
-        |random| {
+        |random, count| {
             let number = turn.fetch_add(1, Ordering::SeqCst);
             let mut items: Vec<Item> =
-                (0..EACH).map(|_| plain(random.random_range(0..n), number % 2 == 0, (number % 3) as i64)).collect();
-            let first = newest.fetch_add(EACH as u64, Ordering::SeqCst);
-            items.extend((first..first + EACH as u64).map(|number| plain(number as usize, false, 5)));
+                (0..count).map(|_| plain(random.random_range(0..n), number % 2 == 0, (number % 3) as i64)).collect();
+            let first = newest.fetch_add(count, Ordering::SeqCst);
+            items.extend((first..first + count).map(|number| plain(number as usize, false, 5)));
             engine.put_items(&items)?;
             let gone = oldest.swap(first, Ordering::SeqCst);
             delete(&engine, gone..first)
@@ -153,11 +153,12 @@ fn recommendations(n: usize, time: Duration) -> Outcome<(f64, f64)> {
     )
 }
 
-/// The p99 in milliseconds of `ask` alone and while `change` is called every [`TURN`].
+/// The p99 in milliseconds of `ask` alone, and while `change` is told how many items are to come and to go, [`RATE`] of each
+/// every second.
 fn measure(
     time: Duration,
     ask: impl Fn(&mut ChaCha8Rng, u64) -> Outcome<()> + Sync,
-    change: impl Fn(&mut ChaCha8Rng) -> Outcome<()> + Sync,
+    change: impl Fn(&mut ChaCha8Rng, u64) -> Outcome<()> + Sync,
 ) -> Outcome<(f64, f64)> {
     let run = |time: Duration| -> Outcome<f64> {
         let (mut random, mut times) = (ChaCha8Rng::seed_from_u64(5), Vec::new());
@@ -181,14 +182,18 @@ fn measure(
     };
     run(time / 8)?;
     let quiet = run(time)?;
-    let (done, turns) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (done, changed) = (AtomicBool::new(false), AtomicU64::new(0));
     let busy = std::thread::scope(|scope| {
         let writer = scope.spawn(|| -> Outcome<()> {
             let (mut random, began) = (ChaCha8Rng::seed_from_u64(6), Instant::now());
             while !done.load(Ordering::SeqCst) {
-                let turn = turns.fetch_add(1, Ordering::SeqCst);
-                change(&mut random)?;
-                std::thread::sleep((TURN * (turn as u32 + 1)).saturating_sub(began.elapsed()));
+                let due = (began.elapsed().as_secs_f64() * RATE) as u64 - changed.load(Ordering::SeqCst);
+                if due < 8 {
+                    std::thread::sleep(Duration::from_millis(2));
+                    continue;
+                }
+                change(&mut random, due.min(MOST))?;
+                changed.fetch_add(due.min(MOST), Ordering::SeqCst);
             }
             Ok(())
         });
@@ -197,7 +202,7 @@ fn measure(
         writer.join().map_err(|_| "the writer panicked")??;
         busy
     })?;
-    let rate = turns.load(Ordering::SeqCst) as f64 * EACH as f64 / time.as_secs_f64();
+    let rate = changed.load(Ordering::SeqCst) as f64 / time.as_secs_f64();
     eprintln!("{rate:.0} items put and as many deleted a second; p99 {:.2} times the quiet one", busy / quiet);
     Ok((quiet, busy))
 }

@@ -18,9 +18,10 @@ mod tuning;
 mod writes;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwapOption;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use offline::{Bundled, VectorFile, build_bundle};
 pub use options::{
@@ -156,10 +157,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+// Questions hold these for as long as they take, and come one upon another: with the lock of the standard library a writer
+// waited for a moment in which nobody happened to ask. This one lets nobody pass a writer who waits.
+
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    lock.read()
 }
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    lock.write()
 }

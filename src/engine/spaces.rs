@@ -55,7 +55,8 @@ impl Engine {
                 return Err(error);
             }
         }
-        if large && let Some(copied) = write(&inner.spaces).copy(space) {
+        let copied = if large { write(&inner.spaces).copy(space) } else { None };
+        if let Some(copied) = copied {
             self.freeze(space.to_owned(), copied);
         }
         Ok(())
