@@ -1,5 +1,5 @@
 //! How fast an answer comes over HTTP, beside what warp alone can do on this machine. Starts `savor serve` on a data
-//! directory and a bare warp server that sends one answer of the same content, asks both in turn over keep-alive
+//! directory and a bare warp server that sends the bytes of one such answer, asks both in turn over keep-alive
 //! connections, and ends with one line for machines. `benches/http.sh` makes the data and calls this.
 //!
 //!     cargo bench --bench http -- --data DIR [--seconds S] [--connections C]
@@ -17,6 +17,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 /// Alternating runs of each server; the medians are reported.
 const ROUNDS: usize = 5;
 const WARM_UP: Duration = Duration::from_secs(1);
+/// Users asked about, in turn.
+const USERS: usize = 1000;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -108,33 +110,40 @@ impl Drop for Server {
     }
 }
 
-/// The questions: one for each of the first thousand users who get a personal answer.
+/// The questions: one for each of some thousand users, spread evenly over all, who get a personal answer.
 fn known_users(address: SocketAddr) -> Result<Vec<String>> {
     let mut connection = Connection::open(address)?;
-    let users: Value = serde_json::from_slice(connection.get("/v1/users?limit=1000")?)?;
-    let ids = users["entries"].as_array().into_iter().flatten().filter_map(|user| user["id"].as_str());
-    let paths: Vec<String> = ids
-        .map(|id| {
-            let id: String = id.bytes().map(|byte| format!("%{byte:02X}")).collect();
-            format!("/v1/users/{id}/recommendations?limit=10")
-        })
-        .collect();
+    let mut ids = Vec::new();
+    let mut cursor = None::<String>;
+    loop {
+        let after = cursor.map_or(String::new(), |cursor| format!("&cursor={}", encoded(&cursor)));
+        let page: Value = serde_json::from_slice(connection.get(&format!("/v1/users?limit=1000{after}"))?)?;
+        ids.extend(
+            page["entries"].as_array().into_iter().flatten().filter_map(|user| Some(encoded(user["id"].as_str()?))),
+        );
+        cursor = page["cursor"].as_str().map(str::to_owned);
+        if cursor.is_none() {
+            break;
+        }
+    }
     let mut known = Vec::new();
-    for path in &paths {
-        let answer: Value = serde_json::from_slice(connection.get(path)?)?;
+    for id in ids.iter().step_by(ids.len().div_ceil(USERS).max(1)) {
+        let path = format!("/v1/users/{id}/recommendations?limit=10");
+        let answer: Value = serde_json::from_slice(connection.get(&path)?)?;
         if answer["degraded"].is_null() {
-            known.push(path.clone());
+            known.push(path);
         }
     }
     if known.len() < 100 {
-        return Err(format!(
-            "{} of {} users get a personal answer, expected 100: is it trained?",
-            known.len(),
-            paths.len()
-        )
-        .into());
+        let (known, all) = (known.len(), ids.len());
+        return Err(format!("{known} of {all} users get a personal answer, expected 100: is it trained?").into());
     }
     Ok(known)
+}
+
+fn encoded(id: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    id.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// One answer, for the bare server to repeat.
@@ -218,13 +227,16 @@ fn head(answer: &[u8]) -> Result<Option<(usize, usize)>> {
     Ok(Some((end + 4, length.ok_or("no content length")?.parse()?)))
 }
 
-/// Warp and nothing else: the route of the main question, one answer for everybody.
+/// Warp and nothing else: the route of the main question, the bytes of one answer for everybody.
 fn bare_warp(answer: &str) -> Result<()> {
     use warp::Filter;
-    let answer: Value = serde_json::from_str(answer)?;
-    let route = warp::path!("v1" / "users" / String / "recommendations")
-        .and(warp::get())
-        .map(move |_: String| warp::reply::json(&answer));
+    let answer = answer.to_owned();
+    let route = warp::path!("v1" / "users" / String / "recommendations").and(warp::get()).map(move |_: String| {
+        let mut response = warp::http::Response::new(answer.clone());
+        let json = warp::http::HeaderValue::from_static("application/json");
+        response.headers_mut().insert(warp::http::header::CONTENT_TYPE, json);
+        response
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;

@@ -153,6 +153,16 @@ pub enum Metric {
     L2,
 }
 
+impl std::fmt::Display for Metric {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.write_str(match self {
+            Self::Dot => "dot",
+            Self::Cosine => "cosine",
+            Self::L2 => "l2",
+        })
+    }
+}
+
 /// When a snapshot goes live and how many stay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -1,8 +1,8 @@
 //! Which users have events that a snapshot has not seen: for them the factor is folded in at query time.
 
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
 use super::{read, write};

@@ -5,6 +5,7 @@
 mod evaluation;
 mod fresh;
 mod freshness;
+mod indexes;
 mod jobs;
 mod learning;
 mod offline;
@@ -18,14 +19,15 @@ mod tuning;
 mod writes;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwapOption;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use offline::{Bundled, VectorFile, build_bundle};
 pub use options::{
-    Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged, Page, Put,
-    SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained,
+    Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, IndexReport, Job, JobState, Merged,
+    Page, Put, SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained,
 };
 pub use tuned::{TuneOptions, Tuned, TunedTrial};
 #[cfg(feature = "cli")]
@@ -67,6 +69,9 @@ struct Inner {
     catalog: RwLock<Catalog>,
     popular: RwLock<Popular>,
     spaces: RwLock<Spaces>,
+    /// Held while items are read from the store to be put into memory, before any of those three: what is read later is
+    /// put later.
+    refreshing: Mutex<()>,
     /// Held while a space is read.
     loading: Mutex<()>,
     freshness: Freshness,
@@ -114,6 +119,7 @@ impl Engine {
                 catalog: RwLock::new(catalog),
                 popular: RwLock::new(popular),
                 spaces: RwLock::new(Spaces::default()),
+                refreshing: Mutex::new(()),
                 loading: Mutex::new(()),
                 freshness: Freshness::default(),
                 switching: Mutex::new(()),
@@ -154,10 +160,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+// Questions hold these for as long as they take, and come one upon another: with the lock of the standard library a writer
+// waited for a moment in which nobody happened to ask. This one lets nobody pass a writer who waits.
+
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    lock.read()
 }
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    lock.write()
 }

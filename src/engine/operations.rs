@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Engine, Finding, SpaceStats, Stats};
+use super::{Engine, Finding, IndexReport, SpaceStats, Stats};
 use crate::error::{Error, Result};
 use crate::snapshot::{Manifest, Snapshot, SnapshotState};
 use crate::store::{Side, Store};
@@ -49,19 +49,17 @@ impl Engine {
         for manifest in self.snapshots()?.into_iter().filter(whole) {
             let check = format!("snapshot {}", manifest.id);
             findings.push(match self.examine(manifest) {
-                Ok(detail) => Finding { check, ok: true, detail },
-                Err(error) => Finding { check, ok: false, detail: format!("{error}; train again or roll back") },
+                Ok(detail) => Finding::well(check, detail),
+                Err(error) => Finding::new(check, false, format!("{error}; train again or roll back")),
             });
         }
+        findings.extend(self.indexes()?.into_iter().map(IndexReport::into_finding));
         findings.push(match self.active_snapshot() {
-            Some(id) => {
-                Finding { check: "serving".into(), ok: true, detail: format!("answers come from snapshot {id}") }
-            }
+            Some(id) => Finding::well("serving", format!("answers come from snapshot {id}")),
             None => {
                 // Before the first training this is as it should be.
                 let ok = self.snapshots()?.is_empty();
-                let detail = "no snapshot is active, answers are popular items; run `savor train`".into();
-                Finding { check: "serving".into(), ok, detail }
+                Finding::new("serving", ok, "no snapshot is active, answers are popular items; run `savor train`")
             }
         });
         Ok(findings)
@@ -73,8 +71,8 @@ impl Engine {
         let verify = |manifest: Manifest| {
             let check = format!("checksums of snapshot {}", manifest.id);
             match Snapshot::load(self.path(), manifest).and_then(|snapshot| snapshot.index().verify()) {
-                Ok(()) => Finding { check, ok: true, detail: "as they were written".into() },
-                Err(error) => Finding { check, ok: false, detail: format!("{error}; train again or roll back") },
+                Ok(()) => Finding::well(check, "as they were written"),
+                Err(error) => Finding::new(check, false, format!("{error}; train again or roll back")),
             }
         };
         Ok(whole.map(verify).collect())
@@ -116,7 +114,7 @@ impl Engine {
             true => format!("{entries} entries, as the items say"),
             false => format!("{entries} entries, not those of the items; restore a backup"),
         };
-        Ok(Finding { check: "item index".into(), ok, detail })
+        Ok(Finding::new("item index", ok, detail))
     }
 
     /// Reads the whole log and compares it with the counters.
@@ -129,7 +127,7 @@ impl Engine {
         })?;
         let counted = view.event_count()?;
         let detail = format!("{read} readable, {counted} counted");
-        Ok(Finding { check: "events".into(), ok: read == counted, detail })
+        Ok(Finding::new("events", read == counted, detail))
     }
 }
 

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, Split, TrainConfig};
+use crate::config::{Config, Metric, Split, TrainConfig};
 use crate::eval::{RatingReport, Report};
+use crate::index::IndexPlan;
 use crate::ingest::Source;
 use crate::progress::Step;
 use crate::record::{SnapshotId, Timestamp};
@@ -225,6 +226,37 @@ pub struct SpaceStats {
     pub vectors: u64,
 }
 
+/// An index that answers, how it does and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct IndexReport {
+    /// `model` for that of the active snapshot, else the name of a space of raw vectors.
+    pub name: String,
+    /// How vectors are compared.
+    pub metric: Metric,
+    /// Values of a vector.
+    pub dimension: u64,
+    /// Vectors that can be found.
+    pub vectors: u64,
+    /// Whether it is in memory or mapped. A space is read at its first question: nothing below is known before that.
+    pub is_loaded: bool,
+    /// What was measured when it was built, and what was chosen.
+    pub plan: Option<IndexPlan>,
+    /// Bytes that it takes: vectors, codes, graph.
+    pub bytes: u64,
+    /// The same for a vector.
+    pub bytes_per_vector: f64,
+    /// Vectors in smaller indexes of what changed since it was built, and how many such indexes there are.
+    pub recent: u64,
+    /// See `recent`.
+    pub layers: u64,
+    /// Vectors that wait to be indexed: each search scores them one by one.
+    pub waiting: u64,
+    /// Rows that were replaced or removed and are passed over until all is built anew.
+    pub dead: u64,
+    /// Whether it is being built anew in the background.
+    pub is_freezing: bool,
+}
+
 /// One thing that `doctor` looked at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
@@ -234,6 +266,21 @@ pub struct Finding {
     pub ok: bool,
     /// What was seen, and what to do if it is not as it should be.
     pub detail: String,
+    /// The index that was looked at, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<IndexReport>,
+}
+
+impl Finding {
+    /// All is well.
+    pub fn well(check: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(check, true, detail)
+    }
+
+    /// Well or not.
+    pub fn new(check: impl Into<String>, ok: bool, detail: impl Into<String>) -> Self {
+        Self { check: check.into(), ok, detail: detail.into(), index: None }
+    }
 }
 
 /// A page of a listing, in the order of external ids.

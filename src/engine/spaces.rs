@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Engine, Inner, lock, read, write};
 use crate::config::{IndexChoice, IndexConfig, Metric};
 use crate::error::{Error, Result};
-use crate::index::Copied;
+use crate::index::{Copied, Extent};
 use crate::progress::Silent;
 use crate::recommend;
 use crate::record::{Answer, VectorQuery};
@@ -46,13 +46,17 @@ impl Engine {
         let large = copied.is_large(&inner.config.index);
         let scanned = IndexConfig { kind: IndexChoice::Exact, ..inner.config.index.clone() };
         match all.and_then(|()| copied.freeze(&scanned, &Silent)) {
-            Ok(frozen) => write(&inner.spaces).replace(space, frozen),
+            Ok(frozen) => {
+                let replaced = write(&inner.spaces).replace(space, frozen);
+                drop(replaced);
+            }
             Err(error) => {
-                write(&inner.spaces).give_up(space);
+                write(&inner.spaces).give_up(space, Extent::Whole);
                 return Err(error);
             }
         }
-        if large && let Some(copied) = write(&inner.spaces).copy(space) {
+        let copied = if large { write(&inner.spaces).copy(space) } else { None };
+        if let Some(copied) = copied {
             self.freeze(space.to_owned(), copied);
         }
         Ok(())
@@ -69,30 +73,44 @@ impl Engine {
         }
     }
 
-    /// Freezes a copy of a space on a thread of its own, which does not keep the engine open, with half of the processors.
+    /// Freezes a copy of a space on a thread of its own, which does not keep the engine open, with half of the processors
+    /// and behind whoever asks.
     fn freeze(&self, space: String, copied: Copied) {
         let (inner, config, name) = (Arc::downgrade(&self.inner), self.inner.config.index.clone(), space.clone());
+        let extent = copied.extent();
         let work = move || {
             let threads = std::thread::available_parallelism().map_or(1, |count| count.get().div_ceil(2));
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).start_handler(|_| stand_back()).build();
             let frozen = match pool {
                 Ok(pool) => pool.install(|| copied.freeze(&config, &Silent)),
                 Err(_) => copied.freeze(&config, &Silent),
             };
             let Some(inner) = inner.upgrade() else { return };
             match frozen {
-                Ok(frozen) => write(&inner.spaces).replace(&space, frozen),
-                Err(error) => give_up(&inner, &space, &error),
+                Ok(frozen) => {
+                    // Bound first: what is replaced is freed after the lock.
+                    let replaced = write(&inner.spaces).replace(&space, frozen);
+                    drop(replaced);
+                }
+                Err(error) => give_up(&inner, &space, extent, &error),
             }
         };
         if let Err(error) = std::thread::Builder::new().name("savor-space".into()).spawn(work) {
-            give_up(&self.inner, &name, &Error::io("thread")(error));
+            give_up(&self.inner, &name, extent, &Error::io("thread")(error));
         }
     }
 }
 
+/// Lets other threads go first from now on. On Linux a thread has this for itself; elsewhere the whole process would.
+fn stand_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(10) {
+        tracing::debug!(%error, "a background thread has the priority of all others");
+    }
+}
+
 /// Searches go on as before; the next change tries again.
-fn give_up(inner: &Inner, space: &str, error: &Error) {
+fn give_up(inner: &Inner, space: &str, extent: Extent, error: &Error) {
     tracing::warn!(space, %error, "a space of vectors could not be indexed anew");
-    write(&inner.spaces).give_up(space);
+    write(&inner.spaces).give_up(space, extent);
 }

@@ -1,9 +1,9 @@
-//! Writing: the store first, then what is in memory. A record in memory is always re-read from the store under the lock
-//! of its map, so that two writers cannot leave an older state behind.
+//! Writing: the store first, then what is in memory. A record in memory is always re-read from the store by one writer at a
+//! time, so that two cannot leave an older state behind; questions wait only while what was read is put in its place.
 
 use rustc_hash::FxHashSet;
 
-use super::{Appended, Engine, Merged, Page, Put, read, write};
+use super::{Appended, Engine, Merged, Page, Put, lock, read, write};
 use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::features::Signal;
@@ -99,11 +99,13 @@ impl Engine {
     pub fn delete_item(&self, id: &str) -> Result<bool> {
         let deleted = self.inner.store.delete_item(id)?;
         if let Some(id) = deleted {
+            let refreshing = lock(&self.inner.refreshing);
             let mut catalog = write(&self.inner.catalog);
             catalog.remove(id);
             write(&self.inner.spaces).remove(id);
             self.follow(id, None);
             drop(catalog);
+            drop(refreshing);
             self.tend_spaces();
         }
         Ok(deleted.is_some())
@@ -183,14 +185,19 @@ impl Engine {
 
     /// Reads items from the store into memory, some at a time, so that questions wait for microseconds only.
     fn refresh_items(&self, ids: impl IntoIterator<Item = ItemId>) -> Result<()> {
-        const AT_ONCE: usize = 64;
+        const AT_ONCE: usize = 16;
         let ids = Vec::from_iter(ids);
         for ids in ids.chunks(AT_ONCE) {
+            let _refreshing = lock(&self.inner.refreshing);
+            let stored = |id: &ItemId| {
+                let name = self.inner.store.item_name(*id)?;
+                Ok((*id, name.map_or(Ok(None), |name| self.inner.store.item(&name))?))
+            };
+            let items = ids.iter().map(stored).collect::<Result<Vec<_>>>()?;
             let mut catalog = write(&self.inner.catalog);
             let mut spaces = write(&self.inner.spaces);
-            for id in ids.iter().copied() {
-                let name = self.inner.store.item_name(id)?;
-                match name.map_or(Ok(None), |name| self.inner.store.item(&name))? {
+            for (id, item) in items {
+                match item {
                     Some(item) => {
                         spaces.set(id, &item);
                         self.follow(id, Some(&item));
@@ -209,6 +216,7 @@ impl Engine {
     }
 
     pub(super) fn reload_catalog(&self) -> Result<()> {
+        let _refreshing = lock(&self.inner.refreshing);
         *write(&self.inner.catalog) = Catalog::load(&self.inner.store.view(), &self.inner.config.recommend)?;
         if let Some(live) = self.inner.live.load_full() {
             self.place_all(&live);

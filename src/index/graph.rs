@@ -61,6 +61,13 @@ pub(super) struct Walked {
 }
 
 impl Graph {
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        let Self { shape, rows, codes, links, upper_places, upper_below, upper_links } = self;
+        let numbers = [shape, rows, links, upper_places, upper_below, upper_links];
+        numbers.into_iter().map(Section::bytes).sum::<usize>() + codes.records.bytes() + codes.centre.bytes()
+    }
+
     /// Walks towards the query. Nodes that `allow` refuses are walked through, but are no candidates for the answer: a filter
     /// narrows the answer and not the paths to it. `None` if the budget is spent or will be, or fewer than `k` rows were
     /// found: then the exact scan is the better way.

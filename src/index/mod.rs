@@ -19,6 +19,7 @@ mod link;
 mod listed;
 mod plan;
 mod refine;
+mod searched;
 mod section;
 mod segments;
 mod sieve;
@@ -26,12 +27,15 @@ mod space;
 mod top;
 mod visited;
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 
 use graph::{Breadth, Graph};
+use searched::Reason;
+use section::Section;
 use sieve::Sieve;
 use space::Space;
 use visited::Pool;
@@ -40,12 +44,14 @@ pub use crate::config::Metric;
 pub use crate::linalg::Rows;
 pub use ask::{Allow, Ask, Listed};
 pub use plan::{GraphForm, IndexKind, IndexPlan, Sampled, Trial};
-pub use segments::{Copied, Frozen, Segments};
+pub use searched::Searched;
+pub use segments::{Copied, Extent, Frozen, Layout, Segments};
 pub use top::Hit;
 
 use crate::config::IndexConfig;
 use crate::error::Result;
 use crate::progress::Progress;
+use crate::record::SearchWay;
 
 /// An immutable index over vectors of one length. `Send + Sync`; searches run side by side.
 pub struct VectorIndex {
@@ -113,15 +119,27 @@ impl VectorIndex {
     /// Costs one pass over the codes of the vectors at most, or a walk through the graph; a walk that a narrow filter makes
     /// long is given up for the pass, so that narrow filters lose no recall.
     pub fn answer(&self, query: &[f32], ask: Ask<'_>) -> Vec<Hit> {
+        self.traced(query, ask).0
+    }
+
+    /// The same, and how it came about.
+    pub fn traced(&self, query: &[f32], ask: Ask<'_>) -> (Vec<Hit>, Searched) {
         if ask.k == 0 || ask.within.is_some_and(|rows| rows.is_empty()) || self.check(query).is_err() {
-            return Vec::new();
+            return (Vec::new(), Searched::nothing());
         }
         match (&self.graph, ask.listed) {
             (Some(graph), None) => self.walk_or_scan(graph, query, ask),
             (Some(graph), Some(listed)) => {
-                listed::answer(&self.space.probe(query), ask, listed, |ask| self.walk_or_scan(graph, query, ask))
+                let searched = Cell::new(None::<Searched>);
+                let search = |ask: Ask<'_>| {
+                    let (hits, one) = self.walk_or_scan(graph, query, ask);
+                    searched.set(Some(searched.get().map_or(one, |before| before.and(one))));
+                    hits
+                };
+                let hits = listed::answer(&self.space.probe(query), ask, listed, search);
+                (hits, searched.get().unwrap_or_else(Searched::nothing))
             }
-            (None, _) => self.sieve.search(&self.space, query, ask).hits,
+            (None, _) => self.scan(query, ask, Reason::Plan),
         }
     }
 
@@ -153,24 +171,35 @@ impl VectorIndex {
         answers.into_iter().flatten().collect()
     }
 
-    fn walk_or_scan(&self, graph: &Graph, query: &[f32], ask: Ask<'_>) -> Vec<Hit> {
-        self.walk(graph, query, ask).unwrap_or_else(|| self.sieve.search(&self.space, query, ask).hits)
+    fn scan(&self, query: &[f32], ask: Ask<'_>, reason: Reason) -> (Vec<Hit>, Searched) {
+        let scanned = self.sieve.search(&self.space, query, ask);
+        let searched = Searched::scan(self.space.len(), ask, reason);
+        (scanned.hits, Searched { sifted: scanned.sifted, scored: scanned.scored, ..searched })
     }
 
-    /// By the graph, if it is the better way.
-    fn walk(&self, graph: &Graph, query: &[f32], ask: Ask<'_>) -> Option<Vec<Hit>> {
+    fn walk_or_scan(&self, graph: &Graph, query: &[f32], ask: Ask<'_>) -> (Vec<Hit>, Searched) {
+        match self.walk(graph, query, ask) {
+            Ok(graph::Walked { hits, visited }) => {
+                (hits, Searched { visited, ..Searched::new(SearchWay::Walk, Reason::Plan) })
+            }
+            Err(reason) => self.scan(query, ask, reason),
+        }
+    }
+
+    /// By the graph, if it is the better way; else the reason why not.
+    fn walk(&self, graph: &Graph, query: &[f32], ask: Ask<'_>) -> std::result::Result<graph::Walked, Reason> {
         let k = ask.k;
         let ef = self.plan.ef.max(k.saturating_mul(2));
         let mut worth = self.plan.steps_of_a_scan();
         if let Some(rows) = ask.within {
             // Matches can be looked at one by one, and a walk takes longer the fewer of what it meets are matches.
             worth = worth.min(rows.len() as f64);
-            if self.plan.visited * self.space.len() as f64 > worth * rows.len() as f64 {
-                return None;
+            if self.plan.visited * self.space.len() as f64 > worth * rows.len() as f64 || ef as f64 >= worth {
+                return Err(Reason::FewMatches);
             }
         }
         if ef as f64 >= worth {
-            return None;
+            return Err(Reason::ManyWanted { ef });
         }
         // As long as a walk costs less than the scan it may replace; and well beyond what walks without a filter took.
         let usual = self.plan.visited as usize;
@@ -178,7 +207,7 @@ impl VectorIndex {
         let probe = self.space.probe(query);
         let allow = |row: u32| ask.allows(row);
         let walked = self.visited.with(|walker| graph.walk(&probe, breadth, walker, &allow));
-        walked.map(|walked| walked.hits)
+        walked.ok_or(Reason::GivenUp)
     }
 
     /// Checks that a query may be asked: as many values as the vectors have, all finite, not beyond 9·10¹⁸ in length.
@@ -200,6 +229,16 @@ impl VectorIndex {
     /// How vectors are compared.
     pub fn metric(&self) -> Metric {
         self.space.metric
+    }
+
+    /// Bytes of vectors, codes and graph, in memory or mapped.
+    pub fn bytes(&self) -> u64 {
+        let Sieve { shape, order, axes, lead, bounds, codes, code_bounds, shift, .. } = &self.sieve;
+        let floats = [&self.space.vectors, &self.space.norms, axes, bounds, code_bounds, shift];
+        let sieve: usize = floats.into_iter().map(Section::bytes).sum::<usize>()
+            + [shape, order].into_iter().map(Section::bytes).sum::<usize>()
+            + [lead, codes].into_iter().map(Section::bytes).sum::<usize>();
+        (sieve + self.graph.as_ref().map_or(0, Graph::bytes)) as u64
     }
 
     /// How the index answers and why.

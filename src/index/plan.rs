@@ -93,6 +93,15 @@ pub enum GraphForm {
     Augmented,
 }
 
+impl std::fmt::Display for GraphForm {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.write_str(match self {
+            Self::Raw => "raw",
+            Self::Augmented => "augmented",
+        })
+    }
+}
+
 /// What sample queries were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -64,6 +64,11 @@ impl<T: Number> Section<T> {
         }
     }
 
+    /// Bytes that they take.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.as_slice())
+    }
+
     /// The numbers as the bytes of the file: little-endian, in order.
     pub fn as_bytes(&self) -> &[u8] {
         let numbers = self.as_slice();

@@ -3,13 +3,17 @@
 
 use super::listed::ListScores;
 use super::nearest::Nearest;
-use crate::index::{Ask, Hit, VectorIndex};
+use crate::index::{Ask, Hit, Searched, VectorIndex};
 use crate::linalg::Rows;
 
 /// The best rows that `ask` wants, by inner product with `vector` plus list score; equal scores by row. With a zero vector
 /// only the lists speak: items that none of them speaks for are left out.
-pub fn best(index: &VectorIndex, vector: &[f32], lists: &ListScores, ask: Ask<'_>) -> Vec<(u32, f32)> {
-    if is_zero(vector) { by_lists(lists, ask) } else { pairs(index.answer(vector, ask.listed(lists.listed()))) }
+pub fn best(index: &VectorIndex, vector: &[f32], lists: &ListScores, ask: Ask<'_>) -> (Vec<(u32, f32)>, Searched) {
+    if is_zero(vector) {
+        return (by_lists(lists, ask), Searched::lists_alone());
+    }
+    let (hits, searched) = index.traced(vector, ask.listed(lists.listed()));
+    (pairs(hits), searched)
 }
 
 fn is_zero(vector: &[f32]) -> bool {
@@ -102,7 +106,7 @@ mod tests {
             prop_assume!(vector.iter().any(|value| *value != 0.0));
             let lists = ListScores::sum(index.vectors().len(), parts.into_iter());
             let allow = |row: u32| row.is_multiple_of(every);
-            prop_assert_eq!(best(&index, vector, &lists, Ask::best(k).allow(&allow)), by_force(&index, vector, &lists, k, &allow));
+            prop_assert_eq!(best(&index, vector, &lists, Ask::best(k).allow(&allow)).0, by_force(&index, vector, &lists, k, &allow));
         }
     }
 
@@ -110,22 +114,22 @@ mod tests {
     fn an_item_of_the_lists_alone_wins_over_what_the_index_found() {
         let index = index(1, &[3.0, 2.0, 1.0, -9.0]);
         let lists = ListScores::sum(4, [(3, 12.5)].into_iter());
-        assert_eq!(best(&index, &[1.0], &lists, Ask::best(2)), [(3, 3.5), (0, 3.0)]);
-        assert_eq!(best(&index, &[1.0], &lists, Ask::best(2).allow(&|row| row != 3)), [(0, 3.0), (1, 2.0)]);
+        assert_eq!(best(&index, &[1.0], &lists, Ask::best(2)).0, [(3, 3.5), (0, 3.0)]);
+        assert_eq!(best(&index, &[1.0], &lists, Ask::best(2).allow(&|row| row != 3)).0, [(0, 3.0), (1, 2.0)]);
     }
 
     #[test]
     fn items_that_the_lists_speak_against_make_room_for_others() {
         let index = index(1, &[5.0, 4.0, 3.0, 2.0, 1.0]);
         let lists = ListScores::sum(5, [(0, -9.0), (1, -9.0), (2, -2.5)].into_iter());
-        assert_eq!(best(&index, &[1.0], &lists, Ask::best(2)), [(3, 2.0), (4, 1.0)]);
+        assert_eq!(best(&index, &[1.0], &lists, Ask::best(2)).0, [(3, 2.0), (4, 1.0)]);
     }
 
     #[test]
     fn a_vector_that_says_nothing_leaves_the_word_to_the_lists() {
         let index = index(1, &[1.0, 2.0, 3.0, 4.0]);
         let lists = ListScores::sum(4, [(1, 0.5), (2, -0.5), (3, 0.75)].into_iter());
-        assert_eq!(best(&index, &[0.0], &lists, Ask::best(4)), [(3, 0.75), (1, 0.5)]);
+        assert_eq!(best(&index, &[0.0], &lists, Ask::best(4)).0, [(3, 0.75), (1, 0.5)]);
     }
 
     #[test]

@@ -1,16 +1,27 @@
 //! What the item-item lists say for one history: the scores of the items that they touch, out of all items.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use crate::index::Listed;
 
 /// List scores by row; 0 for rows that no list touches.
 ///
-/// Costs one addition for each entry of the history's lists. The memory is 4 bytes an item, but of zeroed pages: only
-/// those with a touched item are ever there.
+/// Costs one addition for each entry of the history's lists. The memory is 4 bytes an item; it is kept from one question
+/// to the next, as fresh pages would cost more than the additions.
 #[derive(Default)]
 pub struct ListScores {
     scores: Vec<f32>,
     touched: Vec<u32>,
 }
+
+/// Scores, all zero, and rows, none.
+type Memory = (Vec<f32>, Vec<u32>);
+
+/// Memory between questions.
+static KEPT: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
+
+/// So many scores are kept, 64 MiB; more questions at a time allocate their own.
+const MOST: usize = 16 << 20;
 
 impl ListScores {
     /// Adds the parts up by row. Rows from `rows` on are left out.
@@ -19,7 +30,9 @@ impl ListScores {
         if parts.peek().is_none() {
             return Self::default();
         }
-        let mut sum = Self { scores: vec![0.0; rows], touched: Vec::new() };
+        let (mut scores, touched) = kept().pop().unwrap_or_default();
+        scores.resize(rows, 0.0);
+        let mut sum = Self { scores, touched };
         for (row, part) in parts {
             let Some(score) = sum.scores.get_mut(row as usize) else { continue };
             if is_untouched(*score) {
@@ -48,6 +61,26 @@ impl ListScores {
     pub fn touched(&self) -> &[u32] {
         &self.touched
     }
+}
+
+impl Drop for ListScores {
+    fn drop(&mut self) {
+        let (mut scores, mut touched) = (std::mem::take(&mut self.scores), std::mem::take(&mut self.touched));
+        for row in touched.drain(..) {
+            if let Some(score) = scores.get_mut(row as usize) {
+                *score = 0.0;
+            }
+        }
+        let mut kept = kept();
+        if scores.len() * (kept.len() + 1) <= MOST {
+            kept.push((scores, touched));
+        }
+    }
+}
+
+/// The list is whole at every moment, so a panic elsewhere does not spoil it.
+fn kept() -> MutexGuard<'static, Vec<Memory>> {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_untouched(score: f32) -> bool {

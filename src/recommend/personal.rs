@@ -4,7 +4,10 @@
 //! read of the history, one point read of the vector (or one d × d solve), an addition for each entry of the lists, one
 //! index search or two.
 
+use std::time::Instant;
+
 use rayon::prelude::*;
+use roaring::RoaringBitmap;
 
 use super::Context;
 use super::allowed::Allowed;
@@ -26,11 +29,14 @@ use crate::store::Side;
 /// popular items and says why.
 pub fn recommend(context: &Context<'_>, query: &Query) -> Result<Answer> {
     let asked = Asked::new(context, query)?;
-    let best = match &asked.taste {
-        Ok(taste) => best::best(taste.snapshot.index(), &taste.vector, &taste.lists, asked.ask()),
-        Err(_) => Vec::new(),
-    };
-    asked.answer(best)
+    let Ok(taste) = &asked.taste else { return asked.answer(Vec::new()) };
+    let (begun, index) = (Instant::now(), taste.snapshot.index());
+    let (best, searched) = best::best(index, &taste.vector, &taste.lists, asked.ask());
+    let trace = query.explain.then(|| {
+        let us = begun.elapsed().as_secs_f64() * 1e6;
+        searched.trace(index.plan(), index.vectors().len(), asked.ask().within.map(RoaringBitmap::len), us)
+    });
+    Ok(Answer { search: trace, ..asked.answer(best)? })
 }
 
 /// Answers many questions, in their order, each as [`recommend`] would. All processors take part, and the questions share

@@ -1,13 +1,17 @@
 //! Vectors that the user brought, by space: read at the first question, kept current by every write after that, frozen into
 //! an index that searches them.
 
+use std::sync::Arc;
+use std::time::Instant;
+
+use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
 use super::Context;
 use super::allowed::Allowed;
 use crate::config::Metric;
 use crate::error::{Error, Result};
-use crate::index::{Ask, Copied, Frozen, Segments};
+use crate::index::{Ask, Copied, Extent, Frozen, Segments};
 use crate::record::{Answer, Item, ItemId, Source, VectorQuery};
 
 /// The spaces that have been asked for.
@@ -37,38 +41,38 @@ impl Spaces {
         self.awaited.get(space).is_some_and(|segments| segments.takes(vector))
     }
 
-    /// An awaited space has been read, or a loaded one frozen anew.
-    pub fn replace(&mut self, space: &str, frozen: Frozen) {
+    /// An awaited space has been read, or a loaded one frozen anew. What that replaces comes back, to be dropped where
+    /// nobody waits.
+    pub fn replace(&mut self, space: &str, frozen: Frozen) -> Vec<Arc<Frozen>> {
         if let Some(awaited) = self.awaited.remove(space) {
             self.loaded.insert(space.to_owned(), awaited);
         }
-        if let Some(segments) = self.loaded.get_mut(space) {
-            segments.replace(frozen);
-        }
+        self.loaded.get_mut(space).map(|segments| segments.replace(frozen)).unwrap_or_default()
     }
 
     /// An awaited space could not be read, or a loaded one not be frozen.
-    pub fn give_up(&mut self, space: &str) {
+    pub fn give_up(&mut self, space: &str, extent: Extent) {
         self.awaited.remove(space);
         if let Some(segments) = self.loaded.get_mut(space) {
-            segments.give_up();
+            segments.give_up(extent);
         }
     }
 
     /// Whether enough of some space has changed for it to be frozen anew.
     pub fn are_due(&self) -> bool {
-        self.loaded.values().any(Segments::is_due)
+        self.loaded.values().any(|segments| segments.due().is_some())
     }
 
-    /// A copy of each space of which enough has changed.
+    /// A copy of what has to be frozen anew of each space.
     pub fn copy_due(&mut self) -> Vec<(String, Copied)> {
-        let due = self.loaded.iter_mut().filter(|(_, segments)| segments.is_due());
-        due.map(|(name, segments)| (name.clone(), segments.copy())).collect()
+        let copy = |(name, segments): (&String, &mut Segments)| Some((name.clone(), segments.copy(segments.due()?)));
+        self.loaded.iter_mut().filter_map(copy).collect()
     }
 
-    /// A copy of a space that nobody is freezing.
+    /// A copy of all of a space of which nobody is making a new base.
     pub fn copy(&mut self, space: &str) -> Option<Copied> {
-        self.loaded.get_mut(space).filter(|segments| !segments.is_copied()).map(Segments::copy)
+        let segments = self.loaded.get_mut(space).filter(|segments| !segments.is_freezing());
+        segments.map(|segments| segments.copy(Extent::Whole))
     }
 
     /// Follows a change of an item.
@@ -103,7 +107,11 @@ pub fn search_vectors(context: &Context<'_>, spaces: &Spaces, query: &VectorQuer
     }
     let allowed = Allowed::new(context, query.filter.as_ref(), None)?;
     let allow = |id: u32| allowed.allows_item(ItemId::new(id));
-    let hits = segments.search(&query.vector, Ask::best(query.limit).allow(&allow).within(allowed.matching_items()));
+    let (matches, begun) = (allowed.matching_items(), Instant::now());
+    let (hits, searched) = segments.traced(&query.vector, Ask::best(query.limit).allow(&allow).within(matches));
+    let us = begun.elapsed().as_secs_f64() * 1e6;
     let entry = |id: u32, score: f32| context.entry(ItemId::new(id), f64::from(score), Source::Vector);
-    Ok(context.answer(hits.into_iter().filter_map(|hit| entry(hit.row, hit.score)).collect(), None))
+    let answer = context.answer(hits.into_iter().filter_map(|hit| entry(hit.row, hit.score)).collect(), None);
+    let trace = || searched.trace(segments.index().plan(), segments.len(), matches.map(RoaringBitmap::len), us);
+    Ok(Answer { search: query.explain.then(trace), ..answer })
 }

@@ -16,6 +16,48 @@ pub struct Answer {
     pub degraded: Option<Degraded>,
     /// The items.
     pub items: Vec<RecommendedItem>,
+    /// How the index was searched. Only when asked for, of a single question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchTrace>,
+}
+
+/// How an index was searched for one answer, what that took, and why this way was taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SearchTrace {
+    /// What was done.
+    pub way: SearchWay,
+    /// Why, for a human reader.
+    pub why: String,
+    /// Vectors that could have been in the answer, by the index: all that it has.
+    pub vectors: u64,
+    /// Vectors of those that pass the filter; absent without one.
+    pub matches: Option<u64>,
+    /// Vectors whose leading codes the exact scan compared with its bound.
+    pub sifted: u64,
+    /// Vectors that the exact scan had to score in f32, as no bound ruled them out.
+    pub scored: u64,
+    /// Vectors that the walk through the graph came by.
+    pub visited: u64,
+    /// Vectors that wait beside the index and were scored one by one.
+    pub waiting: u64,
+    /// Smaller indexes of late changes that were scanned too; their vectors are among those sifted and scored.
+    pub layers: u64,
+    /// Microseconds that the search took.
+    pub us: f64,
+}
+
+/// A way to search an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SearchWay {
+    /// The bounded exact scan of all vectors.
+    Scan,
+    /// The exact scan of the vectors that pass the filter, found one by one.
+    Matches,
+    /// A walk through the graph.
+    Walk,
+    /// No vector was looked at: nothing to search with, or nothing to find.
+    Nothing,
 }
 
 /// One item of an answer.

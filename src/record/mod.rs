@@ -13,7 +13,7 @@ mod time;
 mod user;
 mod value;
 
-pub use answer::{Answer, Because, Degraded, ListKind, Neighbour, RecommendedItem, Source};
+pub use answer::{Answer, Because, Degraded, ListKind, Neighbour, RecommendedItem, SearchTrace, SearchWay, Source};
 pub use condition::{
     Bound, Condition, CountRange, HasIdCondition, IsEmptyCondition, KeyName, Match, MatchCondition, Range,
     RangeCondition, ValuesCountCondition,

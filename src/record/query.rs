@@ -292,6 +292,9 @@ pub struct VectorQuery {
     /// Only items that fulfil this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<Filter>,
+    /// Tell how the space was searched and why so.
+    #[serde(default)]
+    pub explain: bool,
 }
 
 impl VectorQuery {

@@ -135,6 +135,14 @@ fn every_question_answers_in_json() {
     assert_eq!(place.json(&["recommend", "--session", "f13", "-n", "5"])["items"].as_array().unwrap().len(), 5);
     assert_eq!(place.json(&["stats"])["users"], 40);
     assert_eq!(place.json(&["snapshot", "list"])[0]["state"], "active");
+    assert_eq!(explained["search"], serde_json::Value::Null, "the caller's own candidates need no search");
+    assert_eq!(place.json(&["explain", "u1"])["search"]["way"], "scan");
+    let findings = place.json(&["doctor"]);
+    let indexes: Vec<_> = findings.as_array().unwrap().iter().filter(|finding| !finding["index"].is_null()).collect();
+    assert_eq!(
+        (indexes[0]["check"].as_str(), &indexes[0]["index"]["plan"]["kind"]),
+        (Some("index of the model"), &"exact".into())
+    );
     assert!(place.json(&["doctor"]).as_array().unwrap().iter().all(|finding| finding["ok"] == true));
     assert_eq!(place.json(&["config", "show", "--set", "train.dimension=7"])["train"]["dimension"], 7);
     assert_eq!(place.json(&["user", "show", "u1", "-n", "3"])["events"].as_array().unwrap().len(), 3);

@@ -35,6 +35,28 @@ fn training_is_a_job_that_can_be_followed_until_its_snapshot_answers() {
 }
 
 #[test]
+fn an_operator_sees_how_each_index_answers_and_a_question_how_it_was_answered() {
+    let server = Running::trained();
+    let mut client = server.client();
+    client.json("POST", "/v1/items", r#"[{"id":"a","vectors":{"image":[1,0]}}]"#).expect(200);
+    let indexes = client.get("/v1/indexes").expect(200)["indexes"].clone();
+    let (model, space) = (&indexes[0], &indexes[1]);
+    assert_eq!((&model["name"], &model["plan"]["kind"]), (&"model".into(), &"exact".into()), "{model}");
+    assert!(model["plan"]["why"].as_str().unwrap().contains("too few") && model["bytes"].as_u64() > Some(0));
+    assert_eq!((&space["name"], &space["is_loaded"], &space["vectors"]), (&"image".into(), &false.into(), &1.into()));
+    client.json("POST", "/v1/vectors/search", r#"{"space":"image","vector":[1,1]}"#).expect(200);
+    client.json("POST", "/v1/items", r#"[{"id":"b","vectors":{"image":[0,1]}}]"#).expect(200);
+    let space = client.get("/v1/indexes").expect(200)["indexes"][1].clone();
+    assert_eq!((&space["is_loaded"], &space["vectors"], &space["waiting"]), (&true.into(), &2.into(), &1.into()));
+
+    let path = "/v1/users/u2/recommendations?limit=2&explain=true";
+    let search = client.get(path).expect(200)["search"].clone();
+    assert_eq!((&search["way"], &search["why"]), (&"scan".into(), &model["plan"]["why"]), "{search}");
+    assert!(search["scored"].as_u64() > Some(0) && search["vectors"] == model["vectors"]);
+    assert!(client.get(&path.replace("true", "false")).expect(200).get("search").is_none());
+}
+
+#[test]
 fn only_one_training_runs_at_a_time_and_it_can_be_cancelled() {
     let server = Running::with_taste();
     let mut client = server.client();

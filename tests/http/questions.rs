@@ -85,6 +85,10 @@ fn the_nearest_items_to_a_vector_are_found_in_its_space() {
     client.json("POST", "/v1/items", body).expect(200);
     let answer = client.json("POST", "/v1/vectors/search", r#"{"space":"image","vector":[0.1,1]}"#).expect(200);
     assert_eq!(items(&answer), ["b", "a"]);
+    assert!(answer.get("search").is_none());
+    let body = r#"{"space":"image","vector":[0.1,1],"explain":true}"#;
+    let search = &client.json("POST", "/v1/vectors/search", body).expect(200)["search"];
+    assert_eq!((&search["way"], &search["vectors"]), (&json!("scan"), &json!(2)), "{search}");
     let wrong = client.json("POST", "/v1/vectors/search", r#"{"space":"image","vector":[1,2,3]}"#);
     assert_eq!(wrong.problem(400, "invalid"), "vector");
     client.json("POST", "/v1/vectors/search", r#"{"space":"none","vector":[1]}"#).problem(404, "not_found");

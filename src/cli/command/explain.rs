@@ -1,4 +1,4 @@
-//! `savor explain USER [ITEM…]`: each score, split over the user's past items.
+//! `savor explain USER [ITEM…]`: each score, split over the user's past items, and how the index was searched.
 
 use crate::cli::args::ExplainArgs;
 use crate::cli::context::Context;
@@ -20,5 +20,8 @@ pub fn run(context: &Context, args: ExplainArgs) -> Result<(), Failure> {
         titles.learn(&place, answer::ids(&answer))?;
     }
     let head = answer::head(&answer, Some(&args.user));
-    context.output.show(&answer, |answer| format!("{head}\n{}", answer::table(answer, &titles, args.parts)))
+    context.output.show(&answer, |answer| {
+        let table = answer::table(answer, &titles, args.parts);
+        format!("{head}\n{table}\n{}", answer::search(answer)).trim_end().to_owned()
+    })
 }

@@ -3,7 +3,7 @@
 use crate::cli::context::{Context, Place};
 use crate::cli::failure::Failure;
 use crate::cli::titles::Titles;
-use crate::record::{Answer, Because, Degraded, Source};
+use crate::record::{Answer, Because, Degraded, SearchTrace, SearchWay, Source};
 
 /// So many past items are shown for each score, unless the user wants more or fewer.
 pub const PARTS: usize = 3;
@@ -30,6 +30,24 @@ pub fn head(answer: &Answer, user: Option<&str>) -> String {
     let who = user.map_or_else(|| "session".to_owned(), |user| format!("user {user}"));
     let snapshot = answer.snapshot.map_or_else(|| "no snapshot".to_owned(), |id| format!("snapshot {id}"));
     format!("{who} · {snapshot}\n{}", note(answer)).trim_end().to_owned()
+}
+
+/// How the index was searched, where the answer tells.
+pub fn search(answer: &Answer) -> String {
+    let Some(trace) = &answer.search else { return String::new() };
+    let way = match trace.way {
+        SearchWay::Scan => "exact scan",
+        SearchWay::Matches => "exact scan of the matches of the filter",
+        SearchWay::Walk => "walk through the graph",
+        SearchWay::Nothing => "nothing searched",
+    };
+    let SearchTrace { vectors, sifted, scored, visited, us, why, .. } = trace;
+    let took = match trace.way {
+        SearchWay::Walk => format!("{visited} of {vectors} vectors visited"),
+        SearchWay::Nothing => return format!("search: {way}, because {why}"),
+        _ => format!("{sifted} of {vectors} vectors sifted, {scored} scored"),
+    };
+    format!("search: {way}, {took} in {us:.0} µs, because {why}")
 }
 
 /// The items, one a row.

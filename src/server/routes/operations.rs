@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Stats;
+use crate::engine::{IndexReport, Stats};
 use crate::error::Error;
 use crate::record::Timestamp;
 use crate::server::call::Call;
@@ -53,12 +53,23 @@ struct Backup {
     path: String,
 }
 
+/// The indexes that answer.
+#[derive(Serialize, JsonSchema)]
+struct Indexes {
+    /// One for the active snapshot, one for each space.
+    indexes: Vec<IndexReport>,
+}
+
 pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/v1/stats", "getStats", stats)
             .group("operations")
             .summary("How much there is, and what answers")
             .answers::<Stats>(200, "The figures"),
+        Route::new(Method::GET, "/v1/indexes", "getIndexes", indexes)
+            .group("operations")
+            .summary("How each index answers, what was measured when it was built, and why it was chosen")
+            .answers::<Indexes>(200, "That of the model first, then the spaces of raw vectors"),
         Route::new(Method::POST, "/v1/backups", "backUp", back_up)
             .group("operations")
             .summary("Makes a consistent copy of everything, beside the data directory, while the server runs")
@@ -92,6 +103,10 @@ pub fn routes() -> Vec<Route> {
             .lane(Lane::Probe)
             .answers::<About>(200, "Name, version and where to read on"),
     ]
+}
+
+fn indexes(context: &Context, _: &Call) -> Result<Reply, Problem> {
+    Reply::json(&Indexes { indexes: context.engine.indexes()? })
 }
 
 fn stats(context: &Context, _: &Call) -> Result<Reply, Problem> {
