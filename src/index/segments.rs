@@ -12,7 +12,7 @@ use super::top::{Hit, Top};
 use super::{Metric, VectorIndex};
 use crate::config::{IndexChoice, IndexConfig};
 use crate::error::Result;
-use crate::linalg::Rows;
+use crate::linalg::Matrix;
 use crate::progress::{Progress, Silent};
 
 /// So many changes are waited for before anything is frozen again, and one in so many of what is frozen.
@@ -131,10 +131,7 @@ impl Segments {
         }
         let scorer = space::Scorer::new(self.metric(), query);
         for (id, vector) in self.waiting.each() {
-            let hit = Hit { row: id, score: scorer.score(vector, None) };
-            if top.accepts(hit) && ask.allows(id) {
-                top.push(hit);
-            }
+            top.offer(Hit { row: id, score: scorer.score(vector, None) }, |id| ask.allows(id));
         }
         top.into_hits()
     }
@@ -209,7 +206,7 @@ impl Copied {
 
     /// Indexes the vectors. Errors: as [`VectorIndex::build`].
     pub fn freeze(self, config: &IndexConfig, progress: &dyn Progress) -> Result<Frozen> {
-        let index = VectorIndex::build(Rows::new(self.dim, &self.data)?, self.metric, config, None, progress)?;
+        let index = VectorIndex::of(Matrix::new(self.dim, self.data)?, self.metric, config, None, progress)?;
         Ok(Frozen { index, ids: self.ids })
     }
 }

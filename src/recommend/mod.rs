@@ -10,7 +10,6 @@ mod filters;
 mod listed;
 mod lists;
 mod matches;
-mod nearest;
 mod personal;
 mod popular;
 mod rank;

@@ -4,9 +4,8 @@
 
 use super::Context;
 use super::allowed::Allowed;
-use super::nearest::Nearest;
 use crate::error::{Error, Result};
-use crate::index::Allow;
+use crate::index::{Allow, Hit, Top};
 use crate::linalg::dot;
 use crate::record::{Answer, Condition, Degraded, Filter, Neighbour, SimilarQuery, Source, UserId};
 use crate::snapshot::Snapshot;
@@ -35,25 +34,25 @@ pub fn similar_items(context: &Context<'_>, query: &SimilarQuery) -> Result<Answ
     };
     let items = near
         .into_iter()
-        .filter_map(|(row, nearness)| context.entry(snapshot.item(row)?, f64::from(nearness), Source::Similar));
+        .filter_map(|hit| context.entry(snapshot.item(hit.row)?, f64::from(hit.score), Source::Similar));
     Ok(context.answer(items.collect(), None))
 }
 
 /// The rows nearest to a given one, with how near they are; `None` when the model cannot tell.
-fn nearest(snapshot: &Snapshot, row: u32, limit: usize, allowed: &Allowed<'_>) -> Option<Vec<(u32, f32)>> {
-    let mut best = Nearest::new(limit);
+fn nearest(snapshot: &Snapshot, row: u32, limit: usize, allowed: &Allowed<'_>) -> Option<Vec<Hit>> {
+    let mut best = Top::new(limit, snapshot.vectors().len());
     let allows = |row| allowed.allows(row);
     if snapshot.fold_in().mix().traits() > 0 {
         match allowed.matching_rows() {
             Some(rows) => by_cosine(snapshot, row, rows.iter(), &mut best, allows),
             None => by_cosine(snapshot, row, 0..snapshot.vectors().len() as u32, &mut best, allows),
         }
-        return Some(best.finish());
+        return Some(best.into_hits());
     }
     let (listed, values) = snapshot.fold_in().parts().lists.row(row as usize);
     let favoured = listed.iter().zip(values).filter(|(_, value)| **value > 0.0);
-    favoured.for_each(|(row, value)| best.offer(*row, *value, allows));
-    (!listed.is_empty()).then(|| best.finish())
+    favoured.for_each(|(row, value)| best.offer(Hit { row: *row, score: *value }, allows));
+    (!listed.is_empty()).then(|| best.into_hits())
 }
 
 /// One pass over the vectors of the candidates.
@@ -61,7 +60,7 @@ fn by_cosine(
     snapshot: &Snapshot,
     row: u32,
     candidates: impl Iterator<Item = u32>,
-    best: &mut Nearest,
+    best: &mut Top,
     allows: impl Fn(u32) -> bool,
 ) {
     let vectors = snapshot.vectors();
@@ -70,7 +69,7 @@ fn by_cosine(
     for candidate in candidates {
         let scale = query_norm * snapshot.norm(candidate);
         let cosine = if scale > 0.0 { dot(query, traits(candidate)) / scale } else { 0.0 };
-        best.offer(candidate, cosine, &allows);
+        best.offer(Hit { row: candidate, score: cosine }, &allows);
     }
 }
 
@@ -90,18 +89,18 @@ pub fn similar_users(store: &Store, snapshot: Option<&Snapshot>, query: &Similar
         return Ok(Vec::new());
     }
     let norm = dot(traits, traits).sqrt();
-    let mut best = Nearest::new(query.limit);
+    let mut best = Top::new(query.limit, query.limit);
     store.for_each_factor(Side::Users, id, &mut |other_id, other| {
         let other = snapshot.traits(other);
         let scale = norm * dot(other, other).sqrt();
         let cosine = if scale > 0.0 && other.len() == traits.len() { dot(traits, other) / scale } else { 0.0 };
-        best.offer(other_id, cosine, |id| id != user.get());
+        best.offer(Hit { row: other_id, score: cosine }, |id| id != user.get());
         Ok(())
     })?;
     let mut neighbours = Vec::new();
-    for (id, cosine) in best.finish() {
-        let name = store.user_name(UserId::new(id))?;
-        neighbours.extend(name.map(|id| Neighbour { id, score: f64::from(cosine) }));
+    for hit in best.into_hits() {
+        let name = store.user_name(UserId::new(hit.row))?;
+        neighbours.extend(name.map(|id| Neighbour { id, score: f64::from(hit.score) }));
     }
     Ok(neighbours)
 }
