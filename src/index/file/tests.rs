@@ -113,6 +113,12 @@ fn numbers_that_a_right_checksum_covers_are_checked_still() {
     index.write(&path).unwrap();
     let error = VectorIndex::open(&path).err().unwrap().to_string();
     assert!(error.contains("links to nowhere"), "{error}");
+    // A large file is searched before that is known.
+    let large = VectorIndex::open_checked(&path, 0).unwrap();
+    assert_eq!(large.search(&data[..4], 5, &|_| true).len(), 5);
+    assert!(large.search_graph(&data[..4], 5, 300).is_some_and(|hits| hits.len() == 5));
+    assert!(!large.is_verified());
+    assert_eq!(large.verify().unwrap_err().to_string(), error);
 }
 
 #[test]
