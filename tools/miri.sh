@@ -11,6 +11,6 @@ export CARGO_TARGET_DIR="$CARGO_TARGET_DIR/miri"
 cargo +nightly miri --version >/dev/null 2>&1 || rustup +nightly component add miri rust-src
 # crossbeam, under rayon, is right under tree borrows alone, and keeps what its threads have at exit.
 export MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-tree-borrows -Zmiri-ignore-leaks ${MIRIFLAGS:-}"
-export PROPTEST_CASES=2
+export PROPTEST_CASES=2 RUST_BACKTRACE=0
 cd "$REPO/fuzz"
 cargo +nightly miri test --lib -- "$@"
