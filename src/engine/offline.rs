@@ -50,15 +50,15 @@ pub fn build_bundle(
 ) -> Result<Bundled> {
     config.validate()?;
     let (item_ids, items) = read(items)?;
-    let users = users.map(read).transpose()?;
+    let (dimension, users) = (items.rows.dim(), users.map(read).transpose()?);
     if let Some((_, users)) = &users
-        && users.rows.dim() != items.rows.dim()
+        && users.rows.dim() != dimension
     {
-        let reason = format!("have {} numbers each, the items' have {}", users.rows.dim(), items.rows.dim());
+        let reason = format!("have {} numbers each, the items' have {dimension}", users.rows.dim());
         return Err(Error::invalid("the users' vectors", reason));
     }
     let queries = users.as_ref().map(|(_, users)| users.rows.as_rows());
-    let index = VectorIndex::build(items.rows.as_rows(), Metric::Dot, &config.index, queries, progress)?;
+    let index = VectorIndex::of(items.rows, Metric::Dot, &config.index, queries, progress)?;
     let named = users.as_ref().map(|(ids, users)| (&ids[..], users.rows.as_rows()));
     let mut train = config.train.clone();
     for (weight, otherwise) in [(&mut train.unobserved_weight, 0.05), (&mut train.regularization, 0.003)] {
@@ -70,7 +70,7 @@ pub fn build_bundle(
     Ok(Bundled {
         items: item_ids.len(),
         users: users.map_or(0, |(ids, _)| ids.len()),
-        dimension: items.rows.dim(),
+        dimension,
         why: index.plan().why.clone(),
     })
 }

@@ -2,7 +2,9 @@
 
 use std::cmp::Reverse;
 use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use super::freshness::Seen;
 use super::{Engine, Gate, Live, lock};

@@ -6,6 +6,8 @@
 
 use std::cell::Cell;
 
+use rayon::prelude::*;
+
 use super::codes::{CodedQuery, Codes, stride, trailer};
 use super::frontier::{Frontier, PLACES};
 use super::kernel::prefetch;
@@ -113,7 +115,8 @@ impl Graph {
         let mut scored = 0;
         let descent = self.descend(query, walker, &mut scored);
         let Walker { visited, frontier, fresh, products, scores } = walker;
-        visited.next_walk(links.len() / degree.max(1));
+        let places = links.len() / degree.max(1);
+        visited.next_walk(places);
         frontier.begin(ef);
         fresh.clear();
         fresh.extend([descent, root].into_iter().filter(|place| visited.enter(*place)));
@@ -138,7 +141,8 @@ impl Graph {
             }
             fresh.clear();
             for place in &links[place as usize * degree..(place as usize + 1) * degree] {
-                if *place == NONE {
+                // NONE is none either.
+                if *place as usize >= places {
                     break;
                 }
                 if visited.enter(*place) {
@@ -162,10 +166,7 @@ impl Graph {
             if top.threshold().is_some_and(|threshold| bound < threshold) {
                 continue;
             }
-            let hit = probe.hit(rows[place as usize]);
-            if top.accepts(hit) {
-                top.push(hit);
-            }
+            top.offer(probe.hit(rows[place as usize]), |_| true);
         }
         top.into_hits()
     }
@@ -211,40 +212,51 @@ impl Graph {
         }
     }
 
-    /// Checks a graph that comes from a file: every number in it is a place or slot that exists, and descents end.
-    pub fn check(&self, rows: usize) -> Result<(), &'static str> {
+    /// Checks what a walk relies on in a graph that comes from a file: it begins somewhere, descents end, and every place has
+    /// a row. Links of the lowest layer that lead nowhere are not followed, so they can wait for [`check_all`](Self::check_all).
+    pub fn check_bounds(&self, rows: usize) -> Result<(), &'static str> {
         let &[degree, upper_degree, entry, root] = self.shape.as_slice() else {
             return Err("the shape of its graph is not four numbers");
         };
         let slots = self.upper_places.as_slice().len();
         let within =
             |numbers: &[u32], end: usize| numbers.iter().all(|number| *number == NONE || (*number as usize) < end);
-        if degree == 0 || upper_degree == 0 {
-            return Err("its graph has neighbour lists of no length");
+        if degree == 0 || upper_degree == 0 || rows > PLACES {
+            return Err("its graph has neighbour lists of no length, or too many places");
         }
         if root as usize >= rows || !within(&[entry], slots) {
             return Err("its graph begins nowhere");
         }
-        if !within(self.links.as_slice(), rows) || !within(self.upper_links.as_slice(), slots) {
-            return Err("its graph links to nowhere");
+        if !within(self.upper_links.as_slice(), slots) {
+            return Err("an upper layer of its graph links to nowhere");
         }
-        if self.upper_places.as_slice().iter().any(|place| *place as usize >= rows) {
-            return Err("an upper layer of its graph names a row that is none");
-        }
-        let mut seen = fixedbitset::FixedBitSet::with_capacity(rows);
-        if self.rows.as_slice().iter().any(|row| *row as usize >= rows || seen.put(*row as usize)) {
-            return Err("its graph does not name every row once");
-        }
-        let mut trailers = self.codes.records.as_slice().chunks_exact(stride(self.codes.dim)).map(trailer);
-        if rows > PLACES || !trailers.all(|(scale, length)| scale.is_finite() && length.is_finite()) {
-            return Err("its graph has coded vectors that are none");
-        }
-        if self.codes.centre.as_slice().iter().any(|value| !value.is_finite()) {
-            return Err("the mean of its vectors is not finite");
+        let mut named = self.upper_places.as_slice().iter().chain(self.rows.as_slice());
+        if named.any(|row| *row as usize >= rows) {
+            return Err("its graph names a row that is none");
         }
         let mut below = self.upper_below.as_slice().iter().enumerate();
         if below.any(|(slot, below)| *below != NONE && *below as usize >= slot) {
             return Err("the layers of its graph do not lead down");
+        }
+        Ok(())
+    }
+
+    /// Checks what only answers rely on: every link leads to a place, every row has one place, and codes are numbers.
+    pub fn check_all(&self) -> Result<(), &'static str> {
+        let rows = self.rows.as_slice();
+        if self.links.as_slice().par_iter().any(|link| *link != NONE && *link as usize >= rows.len()) {
+            return Err("its graph links to nowhere");
+        }
+        let mut seen = fixedbitset::FixedBitSet::with_capacity(rows.len());
+        if rows.iter().any(|row| seen.put(*row as usize)) {
+            return Err("its graph does not name every row once");
+        }
+        let trailers = self.codes.records.as_slice().par_chunks_exact(stride(self.codes.dim)).map(trailer);
+        if !trailers.all(|(scale, length)| scale.is_finite() && length.is_finite()) {
+            return Err("its graph has coded vectors that are none");
+        }
+        if self.codes.centre.as_slice().iter().any(|value| !value.is_finite()) {
+            return Err("the mean of its vectors is not finite");
         }
         Ok(())
     }

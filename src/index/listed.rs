@@ -26,9 +26,7 @@ pub(super) fn answer(
     let total = |hit: Hit| Hit { score: hit.score + listed.score(hit.row) + 0.0, ..hit };
     let mut top = Top::new(ask.k, probe.rows());
     let mut offer = |hit: Hit, known: bool| {
-        if top.accepts(hit) && (known || ask.allows(hit.row)) {
-            top.push(hit);
-        }
+        top.offer(hit, |row| known || ask.allows(row));
         top.worst()
     };
     let found = search(alone);

@@ -17,7 +17,9 @@ mod grow;
 mod kernel;
 mod link;
 mod listed;
+mod map;
 mod plan;
+mod pool;
 mod refine;
 mod searched;
 mod section;
@@ -29,7 +31,7 @@ mod visited;
 
 use std::cell::Cell;
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
@@ -41,15 +43,18 @@ use space::Space;
 use visited::Pool;
 
 pub use crate::config::Metric;
-pub use crate::linalg::Rows;
+pub use crate::linalg::{Matrix, Rows};
 pub use ask::{Allow, Ask, Listed};
+#[cfg(fuzzing)]
+pub use file::fuzzing;
 pub use plan::{GraphForm, IndexKind, IndexPlan, Sampled, Trial};
 pub use searched::Searched;
 pub use segments::{Copied, Extent, Frozen, Layout, Segments};
 pub use top::Hit;
+pub(crate) use top::Top;
 
 use crate::config::IndexConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::record::SearchWay;
 
@@ -62,6 +67,7 @@ pub struct VectorIndex {
     visited: Pool,
     /// Of the file that it was opened from.
     sums: Option<file::Sums>,
+    is_verified: AtomicBool,
 }
 
 impl VectorIndex {
@@ -77,10 +83,22 @@ impl VectorIndex {
         queries: Option<Rows<'_>>,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        let space = Space::new(rows, metric)?;
+        Self::of(Matrix::new(rows.dim(), rows.data().to_vec())?, metric, config, queries, progress)
+    }
+
+    /// [`build`](Self::build) without the copy: the vectors, `[n, dim]`, become the index's own. Beside them it takes, at most,
+    /// 2 · dim + 40 bytes a vector; twice m · 4 and dim rounded up to 64 more for each that a graph is made of.
+    pub fn of(
+        vectors: Matrix,
+        metric: Metric,
+        config: &IndexConfig,
+        queries: Option<Rows<'_>>,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let space = Space::of(vectors, metric)?;
         let sieve = Sieve::new(&space, queries)?;
         let (graph, plan) = plan::choose(&space, &sieve, config, queries, progress)?;
-        Ok(Self { space, sieve, graph, plan, visited: Pool::default(), sums: None })
+        Ok(Self { space, sieve, graph, plan, visited: Pool::default(), sums: None, is_verified: AtomicBool::new(true) })
     }
 
     /// Writes the index to `path`, all or nothing: beside it first, synced, then renamed.
@@ -89,22 +107,49 @@ impl VectorIndex {
     }
 
     /// Maps the index at `path` and checks it, all of it up to 256 MiB. Of a larger file the structure is checked, as far as
-    /// search relies on it, and the checksums of its vectors and codes are left to [`verify`](Self::verify).
+    /// search relies on it, and the rest is left to [`verify`](Self::verify).
     ///
     /// Errors: `Corrupt` for a file that is damaged, cut short or no index, `NewerFormat`, `Io`; each names the file.
     pub fn open(path: &Path) -> Result<Self> {
-        let file::Contents { space, sieve, graph, plan, sums } = file::open(path, LARGE)?;
-        Ok(Self { space, sieve, graph, plan, visited: Pool::default(), sums: Some(sums) })
+        Self::open_checked(path, LARGE)
     }
 
-    /// Compares all checksums of the file that this index was opened from. Reads all of it. Error: `Corrupt`, with the file.
+    /// Checks all of a file of up to so many bytes.
+    fn open_checked(path: &Path, most: u64) -> Result<Self> {
+        let file::Contents { space, sieve, graph, plan, sums } = file::open(path, most)?;
+        let small = sums.length() as u64 <= most;
+        let is_verified = AtomicBool::new(small);
+        let index = Self { space, sieve, graph, plan, visited: Pool::default(), sums: Some(sums), is_verified };
+        if small {
+            index.check_all()?;
+        }
+        Ok(index)
+    }
+
+    /// Compares all checksums of the file that this index was opened from, and checks what its numbers say. Reads all of it.
+    /// Error: `Corrupt`, with the file.
     pub fn verify(&self) -> Result<()> {
-        self.sums.as_ref().map_or(Ok(()), file::Sums::verify)
+        if let Some(sums) = &self.sums {
+            sums.verify()?;
+            self.check_all()?;
+            self.is_verified.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Checks what only answers rely on; a file whose checksums are right can still have been written by somebody else.
+    fn check_all(&self) -> Result<()> {
+        let graph = self.graph.as_ref().map_or(Ok(()), Graph::check_all);
+        let whole = graph.and_then(|()| self.sieve.check_all(&self.space)).and_then(|()| self.space.check_all());
+        whole.map_err(|reason| match &self.sums {
+            Some(sums) => sums.damaged(reason),
+            None => Error::corrupt("an index", reason),
+        })
     }
 
     /// Whether all of the file has been verified; an index in memory needs no more.
     pub fn is_verified(&self) -> bool {
-        self.sums.as_ref().is_none_or(|sums| sums.are_right.load(Ordering::Relaxed))
+        self.is_verified.load(Ordering::Relaxed)
     }
 
     /// The `k` rows nearest to `query` among those that `allow` lets through: [`answer`](Self::answer), with nothing else.
@@ -203,7 +248,7 @@ impl VectorIndex {
         }
         // As long as a walk costs less than the scan it may replace; and well beyond what walks without a filter took.
         let usual = self.plan.visited as usize;
-        let breadth = Breadth { k, ef, budget: (worth as usize).max(3 * usual), usual };
+        let breadth = Breadth { k, ef, budget: (worth as usize).max(usual.saturating_mul(3)), usual };
         let probe = self.space.probe(query);
         let allow = |row: u32| ask.allows(row);
         let walked = self.visited.with(|walker| graph.walk(&probe, breadth, walker, &allow));

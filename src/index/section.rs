@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use memmap2::Mmap;
+use super::map::Map;
 
 #[cfg(target_endian = "big")]
 compile_error!("index files are little-endian and mapped as they are; this processor is big-endian");
@@ -31,7 +31,7 @@ enum Source<T: Number> {
     Owned(Vec<T>),
     /// Offset and length in bytes, checked by [`Section::mapped`].
     Mapped {
-        map: Arc<Mmap>,
+        map: Arc<Map>,
         offset: usize,
         length: usize,
     },
@@ -44,7 +44,7 @@ impl<T: Number> Section<T> {
     }
 
     /// The `length` bytes from `offset` on; `None` if they are not inside the map, not aligned or not whole numbers.
-    pub fn mapped(map: &Arc<Mmap>, offset: usize, length: usize) -> Option<Self> {
+    pub fn mapped(map: &Arc<Map>, offset: usize, length: usize) -> Option<Self> {
         let bytes = map.get(offset..offset.checked_add(length)?)?;
         let whole = length.is_multiple_of(size_of::<T>()) && bytes.as_ptr().cast::<T>().is_aligned();
         whole.then(|| Self(Source::Mapped { map: Arc::clone(map), offset, length }))
@@ -80,9 +80,14 @@ impl<T: Number> Section<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Seek, Write};
 
     use super::*;
+
+    fn map_of(mut file: std::fs::File) -> Map {
+        file.rewind().unwrap();
+        Map::of(&file).unwrap()
+    }
 
     #[test]
     fn mapped_numbers_are_those_that_were_written() {
@@ -90,8 +95,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[0; 4]).unwrap();
         file.write_all(owned.as_bytes()).unwrap();
-        // SAFETY: the file is private to this test.
-        let map = Arc::new(unsafe { Mmap::map(&file) }.unwrap());
+        let map = Arc::new(map_of(file));
         let twin: Vec<f32> =
             map[4..].chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
         assert_eq!(Section::<f32>::mapped(&map, 4, 12).unwrap().as_slice(), twin);
@@ -102,8 +106,7 @@ mod tests {
     fn what_lies_outside_or_askew_is_not_mapped() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[0; 16]).unwrap();
-        // SAFETY: the file is private to this test.
-        let map = Arc::new(unsafe { Mmap::map(&file) }.unwrap());
+        let map = Arc::new(map_of(file));
         assert!(Section::<u32>::mapped(&map, 8, 12).is_none());
         assert!(Section::<u32>::mapped(&map, 2, 8).is_none());
         assert!(Section::<u32>::mapped(&map, 0, 7).is_none());

@@ -1,12 +1,14 @@
 //! The vectors of an index and how they are compared: the metric, exact f32 scores, and for the inner product the order by
 //! norm that lets a scan stop early. Search structures (`scan`, `graph`) score through it and know no metric themselves.
 
+use rayon::prelude::*;
+
 use super::kernel::squared_distance;
 use super::section::Section;
 use super::top::Hit;
 use crate::config::Metric;
 use crate::error::{Error, Result};
-use crate::linalg::{Rows, dot};
+use crate::linalg::{Matrix, Rows, dot};
 
 /// `n` vectors under a metric.
 pub(super) struct Space {
@@ -19,10 +21,16 @@ pub(super) struct Space {
 }
 
 impl Space {
-    /// Copies the vectors. A value that is not finite, or a vector whose squared norm no f32 holds, is an error that names
-    /// the row.
+    /// [`of`](Self::of) a copy of the vectors.
+    #[cfg(test)]
     pub fn new(rows: Rows<'_>, metric: Metric) -> Result<Self> {
-        let count = rows.len();
+        Self::of(Matrix::new(rows.dim(), rows.data().to_vec())?, metric)
+    }
+
+    /// Takes the vectors. A value that is not finite, or a vector whose squared norm no f32 holds, is an error that names
+    /// the row.
+    pub fn of(vectors: Matrix, metric: Metric) -> Result<Self> {
+        let (rows, count) = (vectors.as_rows(), vectors.rows());
         if u32::try_from(count).map_or(true, |count| count == u32::MAX) {
             return Err(Error::invalid("vectors", format!("are {count}, an index holds up to {}", u32::MAX - 1)));
         }
@@ -36,8 +44,8 @@ impl Space {
         }
         Ok(Self {
             metric,
-            dim: rows.dim(),
-            vectors: Section::owned(rows.data().to_vec()),
+            dim: vectors.dim(),
+            vectors: Section::owned(vectors.into_data()),
             norms: Section::owned(norms),
         })
     }
@@ -67,6 +75,14 @@ impl Space {
             return Err(Error::invalid("vector", format!("has {} values, expected {}", query.len(), self.dim)));
         }
         norm(query).map(|_| ()).map_err(|error| error.within("vector"))
+    }
+
+    /// Checks vectors that come from a file: such as an index takes, with norms that are theirs.
+    pub fn check_all(&self) -> std::result::Result<(), &'static str> {
+        let vectors = self.vectors.as_slice().par_chunks_exact(self.dim);
+        let fits =
+            |(vector, stated): (&[f32], &f32)| norm(vector).is_ok_and(|norm| (norm - stated).abs() <= 1e-5 * norm);
+        if vectors.zip(self.norms.as_slice()).all(fits) { Ok(()) } else { Err("a norm is not that of its vector") }
     }
 
     /// Readies a query that [`check`](Self::check) accepts.

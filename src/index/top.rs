@@ -38,7 +38,7 @@ impl PartialEq for Ranked {
 impl Eq for Ranked {}
 
 /// The best `k` hits until now.
-pub(super) struct Top {
+pub struct Top {
     k: usize,
     heap: BinaryHeap<Reverse<Ranked>>,
 }
@@ -78,6 +78,13 @@ impl Top {
         }
     }
 
+    /// Takes a hit if it is among the best; only then is it asked whether its row is allowed.
+    pub fn offer(&mut self, hit: Hit, allows: impl FnOnce(u32) -> bool) {
+        if self.accepts(hit) && allows(hit.row) {
+            self.push(hit);
+        }
+    }
+
     /// The hits, best first.
     pub fn into_hits(self) -> Vec<Hit> {
         self.heap.into_sorted_vec().into_iter().map(|Reverse(ranked)| ranked.0).collect()
@@ -91,11 +98,8 @@ mod tests {
     #[test]
     fn equal_scores_stand_in_the_order_of_rows() {
         let mut top = Top::new(3, 8);
-        for row in [5, 1, 4, 2, 3] {
-            let hit = Hit { row, score: 1.0 };
-            if top.accepts(hit) {
-                top.push(hit);
-            }
+        for row in [5, 1, 4, 0, 2, 3] {
+            top.offer(Hit { row, score: 1.0 }, |row| row > 0);
         }
         assert_eq!(top.into_hits().iter().map(|hit| hit.row).collect::<Vec<_>>(), [1, 2, 3]);
     }

@@ -1,10 +1,11 @@
 //! What a walk works with, so that no search allocates it anew; and which places it has been to, without clearing a bit
-//! between walks: each walk has a number, and a place is visited when it bears it. A few of these wait in a pool, one for
-//! each search under way.
-
-use std::sync::{Mutex, PoisonError};
+//! between walks: each walk has a number, and a place is visited when it bears it.
 
 use super::frontier::Frontier;
+use super::pool;
+
+/// Walkers that no search uses now.
+pub(super) type Pool = pool::Pool<Walker>;
 
 /// The belongings of one walk.
 #[derive(Default)]
@@ -44,31 +45,6 @@ impl Visited {
         let fresh = *stamp != self.walk;
         *stamp = self.walk;
         fresh
-    }
-}
-
-/// Walkers that no search uses now.
-#[derive(Default)]
-pub(super) struct Pool(Mutex<Vec<Walker>>);
-
-/// As many are kept; searches beyond that allocate their own.
-const KEPT: usize = 64;
-
-impl Pool {
-    /// Lends one for the time of `walk`.
-    pub fn with<T>(&self, walk: impl FnOnce(&mut Walker) -> T) -> T {
-        let mut walker = self.lock().pop().unwrap_or_default();
-        let answer = walk(&mut walker);
-        let mut kept = self.lock();
-        if kept.len() < KEPT {
-            kept.push(walker);
-        }
-        answer
-    }
-
-    /// The list is whole at every moment, so a panic elsewhere does not spoil it.
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Walker>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,8 +2,7 @@
 //! so the answer is the true one whenever the index is exact.
 
 use super::listed::ListScores;
-use super::nearest::Nearest;
-use crate::index::{Ask, Hit, Searched, VectorIndex};
+use crate::index::{Ask, Hit, Searched, Top, VectorIndex};
 use crate::linalg::Rows;
 
 /// The best rows that `ask` wants, by inner product with `vector` plus list score; equal scores by row. With a zero vector
@@ -21,10 +20,10 @@ fn is_zero(vector: &[f32]) -> bool {
 }
 
 fn by_lists(lists: &ListScores, ask: Ask<'_>) -> Vec<(u32, f32)> {
-    let mut best = Nearest::new(ask.k);
+    let mut best = Top::new(ask.k, lists.touched().len());
     let favoured = lists.touched().iter().filter(|row| lists.get(**row) > 0.0);
-    favoured.for_each(|row| best.offer(*row, lists.get(*row), |row| ask.allows(row)));
-    best.finish()
+    favoured.for_each(|row| best.offer(Hit { row: *row, score: lists.get(*row) }, |row| ask.allows(row)));
+    pairs(best.into_hits())
 }
 
 fn pairs(hits: Vec<Hit>) -> Vec<(u32, f32)> {

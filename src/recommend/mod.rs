@@ -14,7 +14,6 @@ mod fresh;
 mod listed;
 mod lists;
 mod matches;
-mod nearest;
 mod personal;
 mod popular;
 mod rank;

@@ -16,10 +16,9 @@ use super::best;
 use super::explore::{self, Candidate, Drawn};
 use super::fresh::FreshItem;
 use super::listed::ListScores;
-use super::nearest::Nearest;
 use super::visitor::Visitor;
 use crate::error::Result;
-use crate::index::Ask;
+use crate::index::{Ask, Hit, Top};
 use crate::linalg::{Matrix, axpy, dot};
 use crate::record::{Answer, Because, Degraded, ItemId, Query, RecommendedItem, Source};
 use crate::snapshot::Snapshot;
@@ -214,17 +213,17 @@ impl<'a> Taste<'a> {
         if context.fresh.is_empty() {
             return indexed.collect();
         }
-        let mut best = Nearest::new(limit);
-        indexed.for_each(|(item, score)| best.offer(item.get(), score, |_| true));
+        let mut best = Top::new(limit, limit);
+        indexed.for_each(|(item, score)| best.offer(Hit { row: item.get(), score }, |_| true));
         // A vector that says nothing leaves the word to the lists.
         let is_silent = self.vector.iter().all(|value| *value == 0.0);
         for fresh in context.fresh.iter() {
             let score = self.fresh_score(fresh);
             if !is_silent || score > 0.0 {
-                best.offer(fresh.item.get(), score, |_| allowed.allows_item(fresh.item));
+                best.offer(Hit { row: fresh.item.get(), score }, |_| allowed.allows_item(fresh.item));
             }
         }
-        best.finish().into_iter().map(|(item, score)| (ItemId::new(item), score)).collect()
+        best.into_hits().into_iter().map(|hit| (ItemId::new(hit.row), hit.score)).collect()
     }
 
     /// The score's parts by past item, the largest first.

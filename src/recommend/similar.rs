@@ -4,9 +4,8 @@
 
 use super::Context;
 use super::allowed::Allowed;
-use super::nearest::Nearest;
 use crate::error::{Error, Result};
-use crate::index::Allow;
+use crate::index::{Allow, Hit, Top};
 use crate::linalg::dot;
 use crate::record::{Answer, Condition, Degraded, Filter, ItemId, Neighbour, SimilarQuery, Source, UserId};
 use crate::snapshot::Snapshot;
@@ -45,7 +44,7 @@ fn nearest(
     limit: usize,
     allowed: &Allowed<'_>,
 ) -> Option<Vec<(ItemId, f32)>> {
-    let mut best = Nearest::new(limit);
+    let mut best = Top::new(limit, limit);
     let fresh = context.fresh.get(item);
     let row = snapshot.row(item);
     if snapshot.fold_in().mix().traits() > 0 {
@@ -61,18 +60,22 @@ fn nearest(
         for other in context.fresh.iter() {
             let traits = snapshot.traits(other.vector);
             let cosine = cosine(query, length(query), traits, length(traits));
-            best.offer(other.item.get(), cosine, |_| allowed.allows_item(other.item));
+            best.offer(Hit { row: other.item.get(), score: cosine }, |_| allowed.allows_item(other.item));
         }
-        return Some(best.finish().into_iter().map(|(item, cosine)| (ItemId::new(item), cosine)).collect());
+        return Some(items(best));
     }
     let (listed, values) = snapshot.fold_in().parts().lists.row(row? as usize);
     for (row, value) in listed.iter().zip(values).filter(|(_, value)| **value > 0.0) {
         if let Some(item) = snapshot.item(*row) {
-            best.offer(item.get(), *value, |_| allowed.allows_item(item));
+            best.offer(Hit { row: item.get(), score: *value }, |_| allowed.allows_item(item));
         }
     }
-    let near = best.finish().into_iter().map(|(item, value)| (ItemId::new(item), value)).collect();
+    let near = items(best);
     (!listed.is_empty()).then_some(near)
+}
+
+fn items(best: Top) -> Vec<(ItemId, f32)> {
+    best.into_hits().into_iter().map(|hit| (ItemId::new(hit.row), hit.score)).collect()
 }
 
 /// One pass over the vectors of the candidates.
@@ -80,7 +83,7 @@ fn by_cosine(
     snapshot: &Snapshot,
     query: &[f32],
     candidates: impl Iterator<Item = u32>,
-    best: &mut Nearest,
+    best: &mut Top,
     allowed: &Allowed<'_>,
 ) {
     let vectors = snapshot.vectors();
@@ -89,7 +92,7 @@ fn by_cosine(
         let traits = snapshot.traits(vectors.row(candidate as usize));
         let cosine = cosine(query, query_norm, traits, snapshot.norm(candidate));
         if let Some(item) = snapshot.item(candidate) {
-            best.offer(item.get(), cosine, |_| allowed.allows(candidate));
+            best.offer(Hit { row: item.get(), score: cosine }, |_| allowed.allows(candidate));
         }
     }
 }
@@ -119,18 +122,18 @@ pub fn similar_users(store: &Store, snapshot: Option<&Snapshot>, query: &Similar
         return Ok(Vec::new());
     }
     let norm = dot(traits, traits).sqrt();
-    let mut best = Nearest::new(query.limit);
+    let mut best = Top::new(query.limit, query.limit);
     store.for_each_factor(Side::Users, id, &mut |other_id, other| {
         let other = snapshot.traits(other);
         let scale = norm * dot(other, other).sqrt();
         let cosine = if scale > 0.0 && other.len() == traits.len() { dot(traits, other) / scale } else { 0.0 };
-        best.offer(other_id, cosine, |id| id != user.get());
+        best.offer(Hit { row: other_id, score: cosine }, |id| id != user.get());
         Ok(())
     })?;
     let mut neighbours = Vec::new();
-    for (id, cosine) in best.finish() {
-        let name = store.user_name(UserId::new(id))?;
-        neighbours.extend(name.map(|id| Neighbour { id, score: f64::from(cosine) }));
+    for hit in best.into_hits() {
+        let name = store.user_name(UserId::new(hit.row))?;
+        neighbours.extend(name.map(|id| Neighbour { id, score: f64::from(hit.score) }));
     }
     Ok(neighbours)
 }

@@ -264,6 +264,10 @@ pub fn read_texts(mut bytes: &[u8]) -> Option<Vec<String>> {
     Some(texts)
 }
 
+#[cfg(any(test, fuzzing))]
+#[path = "sections/fuzzing.rs"] // As the fuzzer's package compiles this file alone.
+pub mod fuzzing;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

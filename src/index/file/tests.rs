@@ -1,7 +1,6 @@
 //! Round trips, and what happens to files that are not what was written.
 
 use std::sync::LazyLock;
-use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -114,6 +113,12 @@ fn numbers_that_a_right_checksum_covers_are_checked_still() {
     index.write(&path).unwrap();
     let error = VectorIndex::open(&path).err().unwrap().to_string();
     assert!(error.contains("links to nowhere"), "{error}");
+    // A large file is searched before that is known.
+    let large = VectorIndex::open_checked(&path, 0).unwrap();
+    assert_eq!(large.search(&data[..4], 5, &|_| true).len(), 5);
+    assert!(large.search_graph(&data[..4], 5, 300).is_some_and(|hits| hits.len() == 5));
+    assert!(!large.is_verified());
+    assert_eq!(large.verify().unwrap_err().to_string(), error);
 }
 
 #[test]
@@ -134,33 +139,10 @@ fn a_file_of_version_1_answers_as_one_of_today() {
 
 /// The file without what version 1 did not know.
 fn as_version_1(bytes: &[u8]) -> Vec<u8> {
-    let entries = super::u32_at(bytes, 40).unwrap() as usize;
-    let entries = (0..entries).map(|at| super::FIXED + at * super::ENTRY);
-    let kept: Vec<(u32, &[u8])> = entries
-        .map(|entry| {
-            let offset = super::usize_at(bytes, entry + 8).unwrap();
-            (super::u32_at(bytes, entry).unwrap(), &bytes[offset..offset + super::usize_at(bytes, entry + 16).unwrap()])
-        })
-        .filter(|(kind, _)| *kind < super::SIEVE)
-        .collect();
-    let length = super::header_length(kept.len());
-    let (mut table, mut body) = (Vec::new(), Vec::new());
-    for (kind, section) in &kept {
-        body.resize(super::aligned(length + body.len()) - length, 0);
-        table.extend([kind.to_le_bytes(), [0; 4]].concat());
-        for number in [(length + body.len()) as u64, section.len() as u64, super::xxh3_64(section)] {
-            table.extend(number.to_le_bytes());
-        }
-        body.extend_from_slice(section);
-    }
-    let mut file = bytes[..super::FIXED].to_vec();
-    file[8..12].copy_from_slice(&1u32.to_le_bytes());
-    file[12..16].copy_from_slice(&(length as u32).to_le_bytes());
-    file[32..40].copy_from_slice(&((length + body.len()) as u64).to_le_bytes());
-    file[40..44].copy_from_slice(&(kept.len() as u32).to_le_bytes());
-    file.extend(table);
-    file.extend(super::xxh3_64(&file).to_le_bytes());
-    file.extend(body);
+    let (head, mut sections) = super::fuzzing::parts(bytes);
+    sections.retain(|(kind, _)| *kind < super::SIEVE);
+    let mut file = Vec::new();
+    super::write::Head { version: 1, ..head }.write(&sections, &mut file).unwrap();
     file
 }
 
@@ -170,26 +152,24 @@ fn what_a_large_file_is_spared_at_open_is_found_later() {
     let path = directory.path().join("index");
     let opened = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
-        super::open(&path, 0)
+        VectorIndex::open_checked(&path, 0)
     };
     let whole = opened(&FILE).unwrap();
-    assert!(!whole.sums.are_right.load(Ordering::Relaxed));
-    whole.sums.verify().unwrap();
-    assert!(whole.sums.are_right.load(Ordering::Relaxed));
+    assert!(!whole.is_verified());
+    whole.verify().unwrap();
+    assert!(whole.is_verified());
     drop(whole);
-    for entry in (0..super::u32_at(&FILE, 40).unwrap() as usize).map(|at| super::FIXED + at * super::ENTRY) {
-        let (offset, length) =
-            (super::usize_at(&FILE, entry + 8).unwrap(), super::usize_at(&FILE, entry + 16).unwrap());
-        if length == 0 {
+    for (_, section) in super::fuzzing::parts(&FILE).1 {
+        if section.is_empty() {
             continue;
         }
         let mut bytes = FILE.clone();
-        bytes[offset + length / 2] ^= 4;
+        bytes[section.as_ptr() as usize - FILE.as_ptr() as usize + section.len() / 2] ^= 4;
         // Either search relies on it, or a checksum tells.
         match opened(&bytes) {
             Err(error) => assert!(matches!(error, Error::Corrupt { .. }), "{error}"),
-            Ok(contents) => {
-                let error = contents.sums.verify().unwrap_err().to_string();
+            Ok(index) => {
+                let error = index.verify().unwrap_err().to_string();
                 assert!(error.contains("/index is damaged: the checksum of section"), "{error}");
             }
         }

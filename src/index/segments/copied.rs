@@ -7,7 +7,7 @@ use roaring::RoaringBitmap;
 use super::{Metric, VectorIndex, exactly};
 use crate::config::{IndexChoice, IndexConfig};
 use crate::error::Result;
-use crate::linalg::Rows;
+use crate::linalg::Matrix;
 use crate::progress::Progress;
 
 /// How much is frozen.
@@ -71,7 +71,7 @@ impl Copied {
         }
         let exact = exactly();
         let config = if self.extent == Extent::Whole { config } else { &exact };
-        let index = VectorIndex::build(Rows::new(self.dim, &self.data)?, self.metric, config, None, progress)?;
+        let index = VectorIndex::of(Matrix::new(self.dim, self.data)?, self.metric, config, None, progress)?;
         Ok(Frozen { index, ids: self.ids, extent: self.extent })
     }
 

@@ -129,17 +129,25 @@ impl Sieve {
         self.shape.as_slice()[0] as usize
     }
 
-    /// Checks a sieve that comes from a file, whose sections have the lengths that its shape asks for: its order names every
-    /// row once, by falling norm.
-    pub fn check(&self, space: &Space) -> std::result::Result<(), &'static str> {
+    /// Checks what a search relies on in a sieve that comes from a file, whose sections have the lengths that its shape asks
+    /// for: it is for vectors of this length, and its order names rows that exist.
+    pub fn check_bounds(&self, space: &Space) -> std::result::Result<(), &'static str> {
         let (lead, dim, turned) = (self.lead(), space.dim, !self.axes.as_slice().is_empty());
         let fits = if turned { lead <= dim } else { lead == dim.next_multiple_of(kernel::GROUP) };
         if !lead.is_multiple_of(kernel::GROUP) || !fits || self.shape.as_slice()[2] as usize != dim {
             return Err("its sieve is not for vectors of this length");
         }
+        if self.order.as_slice().iter().any(|row| *row as usize >= space.len()) {
+            return Err("its order names a row that is none");
+        }
+        Ok(())
+    }
+
+    /// Checks what only answers rely on: the order names every row once, by falling norm.
+    pub fn check_all(&self, space: &Space) -> std::result::Result<(), &'static str> {
         let (order, norms) = (self.order.as_slice(), space.norms.as_slice());
         let mut seen = fixedbitset::FixedBitSet::with_capacity(norms.len());
-        if order.iter().any(|row| *row as usize >= norms.len() || seen.put(*row as usize)) {
+        if order.iter().any(|row| seen.put(*row as usize)) {
             return Err("its order does not name every row once");
         }
         if order.windows(2).any(|pair| norms[pair[0] as usize] < norms[pair[1] as usize]) {
