@@ -208,7 +208,9 @@ fn new_items(films: &Films) -> Outcome<Vec<String>> {
             means.sum::<f64>() / genres(name).len().max(1) as f64
         };
         let only_new = Filter {
-            must: vec![savor::Condition::HasId(HasIdCondition { has_id: hidden.iter().map(|n| (*n).into()).collect() })],
+            must: vec![savor::Condition::HasId(HasIdCondition {
+                has_id: hidden.iter().map(|n| (*n).into()).collect(),
+            })],
             ..Filter::default()
         };
         for (user, wanted) in &wanted {
@@ -227,7 +229,13 @@ fn new_items(films: &Films) -> Outcome<Vec<String>> {
             model.add(user, recall(answered(&answer), wanted));
             chance.add(user, (K as f64 / hidden.len() as f64).min(1.0));
             popular.add(user, recall(ranked(&hidden, by_genre, &mut random).into_iter(), wanted));
-            known.add(user, recall(ranked(&hidden, |name| counts.get(name).copied().unwrap_or(0.0), &mut random).into_iter(), wanted));
+            known.add(
+                user,
+                recall(
+                    ranked(&hidden, |name| counts.get(name).copied().unwrap_or(0.0), &mut random).into_iter(),
+                    wanted,
+                ),
+            );
             genre.add(user, recall(ranked(&hidden, nearness, &mut random).into_iter(), wanted));
             let answer = engine.recommend(&asked)?;
             all_model.add(user, recall(answered(&answer), wanted));
@@ -249,7 +257,8 @@ fn new_items(films: &Films) -> Outcome<Vec<String>> {
             engine.append_events(&[Event { time: None, ..(*event).clone() }])?;
         }
         for (user, wanted) in &wanted {
-            let wanted: BTreeSet<&str> = wanted.iter().filter(|item| !sent.contains(&(*user, **item))).copied().collect();
+            let wanted: BTreeSet<&str> =
+                wanted.iter().filter(|item| !sent.contains(&(*user, **item))).copied().collect();
             if wanted.is_empty() || !liked.contains_key(user) {
                 continue;
             }
@@ -367,7 +376,8 @@ fn gowalla(folder: &Path) -> Outcome<Vec<String>> {
     };
     let (train, test) = (read("train.txt.gz")?, read("test.txt.gz")?);
     let mut random = ChaCha8Rng::seed_from_u64(SEED + 2);
-    let mut names: Vec<&str> = train.keys().filter(|user| train[*user].len() >= LEAST_LIKED).map(String::as_str).collect();
+    let mut names: Vec<&str> =
+        train.keys().filter(|user| train[*user].len() >= LEAST_LIKED).map(String::as_str).collect();
     names.shuffle(&mut random);
     let is_new: BTreeSet<&str> = names.iter().take(NEW_USERS).copied().collect();
     let at = Timestamp::from_millis(1_700_000_000_000)?;

@@ -53,9 +53,9 @@ pub mod cli;
 pub mod server;
 
 pub use config::{
-    BlendConfig, ColdConfig, Config, Durability, EvaluateConfig, EventsConfig, ExploreConfig, FilterConfig, IndexChoice, IndexConfig,
-    LinearConfig, Metric, ModelKind, RatingsConfig, RecommendConfig, Repeats, ServerConfig, SgdConfig, Similarity,
-    SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,
+    BlendConfig, ColdConfig, Config, Durability, EvaluateConfig, EventsConfig, ExploreConfig, FilterConfig,
+    IndexChoice, IndexConfig, LinearConfig, Metric, ModelKind, RatingsConfig, RecommendConfig, Repeats, ServerConfig,
+    SgdConfig, Similarity, SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,
 };
 pub use engine::{
     Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged,

@@ -207,7 +207,12 @@ impl Default for ExploreConfig {
 
 impl Default for RecommendConfig {
     fn default() -> Self {
-        Self { popular_half_life: Span::days(30), history: 1_000, filter_cache_mib: 64, explore: ExploreConfig::default() }
+        Self {
+            popular_half_life: Span::days(30),
+            history: 1_000,
+            filter_cache_mib: 64,
+            explore: ExploreConfig::default(),
+        }
     }
 }
 

@@ -21,4 +21,4 @@ pub use profile::{Profile, ProfileEncoder};
 pub use ratings::RatedSplit;
 #[cfg(test)]
 pub use ratings::TestRating;
-pub use weights::{EventWeights, History, RatingHistory, Signal};
+pub use weights::{EventWeights, History, Preference, RatingHistory, Signal};

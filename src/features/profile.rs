@@ -297,8 +297,7 @@ fn knots(mut values: Vec<f64>) -> Vec<f64> {
     values.retain(|value| value.is_finite());
     values.sort_unstable_by(f64::total_cmp);
     let Some(last) = values.len().checked_sub(1) else { return Vec::new() };
-    let mut knots: Vec<f64> =
-        (0..KNOTS).filter_map(|knot| values.get(knot * last / (KNOTS - 1))).copied().collect();
+    let mut knots: Vec<f64> = (0..KNOTS).filter_map(|knot| values.get(knot * last / (KNOTS - 1))).copied().collect();
     knots.dedup();
     knots
 }
@@ -335,9 +334,12 @@ mod tests {
         ];
         let encoder = learned(&items);
         assert!(encoder.is_sound());
-        let columns = |item: &Item| encoder.encode(item.into()).into_iter().map(|(column, _)| column).collect::<Vec<_>>();
+        let columns =
+            |item: &Item| encoder.encode(item.into()).into_iter().map(|(column, _)| column).collect::<Vec<_>>();
         let common = |a: &Item, b: &Item| columns(a).into_iter().filter(|c| columns(b).contains(c)).count();
-        assert!(common(&items[0], &film(&["war"], "", Some(1950.0))) > common(&items[2], &film(&["war"], "", Some(1950.0))));
+        assert!(
+            common(&items[0], &film(&["war"], "", Some(1950.0))) > common(&items[2], &film(&["war"], "", Some(1950.0)))
+        );
         // The absence of a year is a column of its own.
         let without = encoder.encode((&film(&[], "", None)).into());
         assert_eq!(without.len(), 1);
@@ -352,7 +354,10 @@ mod tests {
         let encoder = learned(&items);
         for year in [-100.0, 0.0, 3.3, 17.0, 48.9, 49.0, 1000.0] {
             let entries = encoder.encode((&film(&[], "", Some(year))).into());
-            assert!((sum(&entries) - 1.0).abs() < 1e-6 && entries.iter().all(|(_, share)| *share >= 0.0), "{entries:?}");
+            assert!(
+                (sum(&entries) - 1.0).abs() < 1e-6 && entries.iter().all(|(_, share)| *share >= 0.0),
+                "{entries:?}"
+            );
         }
     }
 

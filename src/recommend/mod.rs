@@ -5,8 +5,8 @@
 mod allowed;
 mod best;
 mod catalog;
-mod expression;
 mod explore;
+mod expression;
 mod filters;
 mod fresh;
 mod listed;

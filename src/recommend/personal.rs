@@ -114,6 +114,8 @@ pub struct Taste<'a> {
     snapshot: &'a Snapshot,
     vector: Vec<f32>,
     lists: ListScores,
+    /// Where the visitor is among new items.
+    among_new: Vec<f32>,
     source: Source,
 }
 
@@ -134,7 +136,8 @@ impl<'a> Taste<'a> {
             let prior = if visitor.is_known { None } else { snapshot.cold().user_prior(&visitor.profile) };
             if visitor.history.is_empty() {
                 if let Some(vector) = prior.filter(|_| !visitor.profile.is_empty()) {
-                    return Ok(Ok(Self { snapshot, vector, lists: ListScores::default(), source: Source::Profile }));
+                    let (lists, among_new) = (ListScores::default(), vector.clone());
+                    return Ok(Ok(Self { snapshot, vector, lists, among_new, source: Source::Profile }));
                 }
                 let unknown = visitor.user.is_none() && !visitor.is_fresh;
                 return Ok(Err(if unknown { Degraded::UnknownUser } else { Degraded::NoHistory }));
@@ -148,7 +151,11 @@ impl<'a> Taste<'a> {
             }
         }
         let lists = ListScores::sum(vectors.len(), fold_in.listed(&visitor.history));
-        Ok(Ok(Self { snapshot, vector, lists, source }))
+        let among_new = match context.fresh.is_empty() {
+            true => Vec::new(),
+            false => snapshot.cold().visitor(&vector, &visitor.history, fold_in.mix().unit),
+        };
+        Ok(Ok(Self { snapshot, vector, lists, among_new, source }))
     }
 
     /// The score of an item, the inner product and what the lists say, and where it comes from; `None` for an item that the
@@ -157,13 +164,15 @@ impl<'a> Taste<'a> {
         if let Some(fresh) = context.fresh.get(item) {
             return Some((self.fresh_score(fresh), self.source_of(fresh)));
         }
-        let row = self.snapshot.row(item)?;
-        let product = dot(&self.vector, self.snapshot.vectors().row(row as usize));
-        Some((best::score(product, self.lists.get(row)), self.source))
+        Some((self.known_score(self.snapshot.row(item)?), self.source))
+    }
+
+    fn known_score(&self, row: u32) -> f32 {
+        best::score(dot(&self.vector, self.snapshot.vectors().row(row as usize)), self.lists.get(row))
     }
 
     fn fresh_score(&self, fresh: FreshItem<'_>) -> f32 {
-        best::score(dot(&self.vector, fresh.vector), fresh.row.map_or(0.0, |row| self.lists.get(row)))
+        fresh.row.map_or(0.0, |row| self.known_score(row)) + dot(&self.among_new, fresh.vector)
     }
 
     fn source_of(&self, fresh: FreshItem<'_>) -> Source {
@@ -198,11 +207,18 @@ impl<'a> Taste<'a> {
     /// The score's parts by past item, the largest first.
     pub fn because(&self, context: &Context<'_>, visitor: &Visitor, item: ItemId) -> Result<Vec<Because>> {
         let (fold_in, vectors) = (self.snapshot.fold_in(), self.snapshot.vectors());
-        let parts = match (context.fresh.get(item), self.snapshot.row(item)) {
-            (Some(fresh), _) => fold_in.explain_vector(vectors, &visitor.history, fresh.vector, fresh.row)?,
-            (None, Some(row)) => fold_in.explain(vectors, &visitor.history, row)?,
-            (None, None) => Vec::new(),
+        let history = &visitor.history;
+        let mut parts = match self.snapshot.row(item) {
+            Some(row) => fold_in.explain(vectors, history, row)?,
+            None => history.iter().map(|(row, _)| (*row, 0.0)).collect(),
         };
+        if let Some(fresh) = context.fresh.get(item) {
+            let moved = match self.snapshot.cold().parts(fresh.vector, history, fold_in.mix().unit) {
+                Some(parts) => parts,
+                None => fold_in.explain_vector(vectors, history, fresh.vector, None)?,
+            };
+            parts.iter_mut().zip(moved).for_each(|(part, (_, moved))| part.1 += moved);
+        }
         let sum: f64 = parts.iter().map(|(_, part)| part).sum();
         let score = self.score(context, item).map_or(sum, |(score, _)| f64::from(score));
         // What is owed to the profile is shared alike by all past items.
@@ -231,7 +247,7 @@ impl<'a> Taste<'a> {
         let candidates = new.map(|fresh| Candidate {
             item: fresh.item,
             mean: self.fresh_score(fresh),
-            deviation: self.snapshot.cold().score_variance(&self.vector, fresh.events).max(0.0).sqrt(),
+            deviation: self.snapshot.cold().score_variance(&self.among_new, fresh.events).max(0.0).sqrt(),
         });
         explore::draw(candidates.collect(), places, config.seed, visitor.request(query))
     }

@@ -18,7 +18,13 @@ pub fn rank(context: &Context<'_>, query: &RankQuery) -> Result<Answer> {
     for (place, name) in query.items.iter().enumerate() {
         let item = context.store.item_id(name)?;
         let score = taste.as_ref().ok().zip(item).and_then(|(taste, item)| taste.score(context, item));
-        let mut entry = RecommendedItem { item: name.clone(), score: 0.0, source: Source::Unscored, propensity: None, because: None };
+        let mut entry = RecommendedItem {
+            item: name.clone(),
+            score: 0.0,
+            source: Source::Unscored,
+            propensity: None,
+            because: None,
+        };
         match (&taste, item, score) {
             (Ok(taste), Some(item), Some((score, source))) => {
                 entry.score = f64::from(score);

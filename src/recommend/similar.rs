@@ -4,10 +4,11 @@
 
 use super::Context;
 use super::allowed::Allowed;
+use super::fresh::FreshItem;
 use super::nearest::Nearest;
 use crate::error::{Error, Result};
 use crate::index::Allow;
-use crate::linalg::dot;
+use crate::linalg::{axpy, dot};
 use crate::record::{Answer, Condition, Degraded, Filter, ItemId, Neighbour, SimilarQuery, Source, UserId};
 use crate::snapshot::Snapshot;
 use crate::store::{Side, Store};
@@ -32,9 +33,8 @@ pub fn similar_items(context: &Context<'_>, query: &SimilarQuery) -> Result<Answ
         let items = popular.into_iter().filter_map(|(item, score)| context.entry(item, score, Source::Popular));
         return Ok(context.answer(items.collect(), Some(degraded)));
     };
-    let items = near
-        .into_iter()
-        .filter_map(|(item, nearness)| context.entry(item, f64::from(nearness), Source::Similar));
+    let items =
+        near.into_iter().filter_map(|(item, nearness)| context.entry(item, f64::from(nearness), Source::Similar));
     Ok(context.answer(items.collect(), None))
 }
 
@@ -51,16 +51,17 @@ fn nearest(
     let row = snapshot.row(item);
     if snapshot.fold_in().mix().traits() > 0 {
         let vector = match fresh {
-            Some(fresh) => fresh.vector,
-            None => snapshot.vectors().row(row? as usize),
+            Some(fresh) => now(snapshot, fresh),
+            None => snapshot.vectors().row(row? as usize).to_vec(),
         };
-        let query = snapshot.traits(vector);
+        let query = snapshot.traits(&vector);
         match allowed.matching_rows() {
             Some(rows) => by_cosine(snapshot, query, rows.iter(), &mut best, allowed),
             None => by_cosine(snapshot, query, 0..snapshot.vectors().len() as u32, &mut best, allowed),
         }
         for other in context.fresh.iter() {
-            let traits = snapshot.traits(other.vector);
+            let other_vector = now(snapshot, other);
+            let traits = snapshot.traits(&other_vector);
             let cosine = cosine(query, length(query), traits, length(traits));
             best.offer(other.item.get(), cosine, |_| allowed.allows_item(other.item));
         }
@@ -74,6 +75,13 @@ fn nearest(
     }
     let near = best.finish().into_iter().map(|(item, value)| (ItemId::new(item), value)).collect();
     (!listed.is_empty()).then_some(near)
+}
+
+/// Where an item of the delta segment is, among vectors that say what kind an item is.
+fn now(snapshot: &Snapshot, fresh: FreshItem<'_>) -> Vec<f32> {
+    let mut vector = fresh.vector.to_vec();
+    fresh.row.map(|row| axpy(1.0, snapshot.vectors().row(row as usize), &mut vector));
+    vector
 }
 
 /// One pass over the vectors of the candidates.

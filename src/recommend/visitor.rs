@@ -56,7 +56,9 @@ impl Visitor {
         let name = user;
         let user = user.map_or(Ok(None), |user| context.store.user_id(user))?;
         let is_known = match (user, context.snapshot) {
-            (Some(user), Some(snapshot)) => context.store.has_factor(Side::Users, snapshot.manifest().id, user.get())?,
+            (Some(user), Some(snapshot)) => {
+                context.store.has_factor(Side::Users, snapshot.manifest().id, user.get())?
+            }
             _ => false,
         };
         let profile = if is_known { Vec::new() } else { profile(context, name)? };
@@ -74,7 +76,15 @@ impl Visitor {
             })?;
         }
         let row = |(item, value)| Some((context.snapshot?.row(item)?, value));
-        Ok(Self { user, is_known, profile, history: past.finish().into_iter().filter_map(row).collect(), seen, is_fresh, is_folded_in })
+        Ok(Self {
+            user,
+            is_known,
+            profile,
+            history: past.finish().into_iter().filter_map(row).collect(),
+            seen,
+            is_fresh,
+            is_folded_in,
+        })
     }
 }
 

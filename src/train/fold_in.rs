@@ -268,7 +268,8 @@ impl FoldIn {
             let popularity = popularity.first().copied().unwrap_or(0.0);
             part.1 += weight * f64::from(self.mix.popularity) * f64::from(popularity);
             let (listed, values) = self.parts.lists.row(id as usize);
-            if let Some(value) = row.and_then(|row| listed.binary_search(&row).ok()).and_then(|place| values.get(place)) {
+            if let Some(value) = row.and_then(|row| listed.binary_search(&row).ok()).and_then(|place| values.get(place))
+            {
                 part.1 += weight * f64::from(*value);
             }
         }

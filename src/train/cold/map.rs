@@ -89,7 +89,11 @@ impl ProfileMap {
         let mean = all.mean_target();
         let tried: Vec<f32> = if columns == 0 {
             vec![1.0]
-        } else if ridge > 0.0 { vec![ridge as f32] } else { RIDGES.to_vec() };
+        } else if ridge > 0.0 {
+            vec![ridge as f32]
+        } else {
+            RIDGES.to_vec()
+        };
         let mut best: Option<(f32, Held)> = None;
         for ridge in tried {
             let fits = trained.iter().map(|sums| sums.solve(ridge)).collect::<Result<Vec<_>>>()?;
@@ -240,7 +244,11 @@ fn residual(fit: &Fit, rows: &[Sparse], weights: &[f32], vectors: Rows<'_>, prob
         f64::from(dot(&squares, &variances))
     };
     let probed = probes.data().chunks_exact(dim.max(1)).map(of_probe).sum::<f64>() / probes.rows().max(1) as f64;
-    let scale = if probed > 0.0 { (held / probed) as f32 } else { 1.0 };
+    if probed <= 0.0 {
+        // Vectors are found by lists alone: all directions are as open.
+        return vec![held as f32; dim];
+    }
+    let scale = (held / probed) as f32;
     variances.into_iter().map(|variance| variance * scale).collect()
 }
 

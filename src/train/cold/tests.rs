@@ -33,8 +33,10 @@ fn learned(kind: ModelKind) -> (Model, ColdStart) {
     let config = TrainConfig { model: kind, dimension: 8, ..TrainConfig::default() };
     let data = TrainingData { matrix: &matrix, validation: &[], ratings: None, warm: None };
     let model = train(&data, &config, &Silent).unwrap().0;
-    let profiles =
-        Profiles { items: (0..ITEMS).map(|i| Some(item(i))).collect(), users: (0..USERS).map(|u| Some(user(u))).collect() };
+    let profiles = Profiles {
+        items: (0..ITEMS).map(|i| Some(item(i))).collect(),
+        users: (0..USERS).map(|u| Some(user(u))).collect(),
+    };
     let cold = ColdStart::learn(&model, &matrix, &profiles, &ColdConfig::default(), 1).unwrap();
     (model, cold)
 }
