@@ -9,6 +9,7 @@ mod log;
 mod popularity;
 mod profile;
 mod ratings;
+mod transitions;
 mod validation;
 mod weights;
 

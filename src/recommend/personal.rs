@@ -13,6 +13,7 @@ use super::explore::{self, Candidate, Drawn};
 use super::fresh::FreshItem;
 use super::listed::ListScores;
 use super::nearest::Nearest;
+use super::source::{CandidateSource, Next};
 use super::visitor::Visitor;
 use crate::error::Result;
 use crate::index::Ask;
@@ -84,9 +85,11 @@ impl<'a> Asked<'a> {
         let (mut items, mut degraded) = match taste {
             Ok(taste) => {
                 let best = taste.with_fresh(context, best, query.limit, &allowed);
+                let places = (context.config.recommend.next_share * query.limit as f64).round() as usize;
+                let next = Next.candidates(context, &visitor, places, &allowed);
                 let drawn = taste.drawn(context, &visitor, query, &allowed);
                 let degraded = (taste.source == Source::Profile).then_some(Degraded::NoHistory);
-                (taste.items(context, &visitor, query, best, drawn)?, degraded)
+                (taste.items(context, &visitor, query, best, next, drawn)?, degraded)
             }
             Err(reason) => (Vec::new(), Some(reason)),
         };
@@ -259,21 +262,24 @@ impl<'a> Taste<'a> {
         visitor: &Visitor,
         query: &Query,
         mut best: Vec<(ItemId, f32)>,
+        mut next: Vec<(ItemId, f32)>,
         drawn: Vec<Drawn>,
     ) -> Result<Vec<RecommendedItem>> {
         let is_explored = explore::places(&context.config.recommend.explore, query.limit) > 0;
         best.retain(|(item, _)| drawn.iter().all(|drawn| drawn.item != *item));
-        best.truncate(query.limit.saturating_sub(drawn.len()));
+        best.truncate(query.limit.saturating_sub(drawn.len() + next.len()));
+        next.retain(|(item, _)| drawn.iter().all(|drawn| drawn.item != *item) && best.iter().all(|b| b.0 != *item));
         let best = best.into_iter().map(|(item, score)| {
             let source = context.fresh.get(item).map_or(self.source, |fresh| self.source_of(fresh));
             (item, score, source, is_explored.then_some(1.0))
         });
         let drawn = drawn.into_iter().map(|drawn| (drawn.item, drawn.score, Source::Explore, Some(drawn.propensity)));
+        let next = next.into_iter().map(|(item, score)| (item, score, Next.source(), is_explored.then_some(1.0)));
         let mut items = Vec::with_capacity(query.limit);
-        for (item, score, source, propensity) in best.chain(drawn) {
+        for (item, score, source, propensity) in best.chain(next).chain(drawn) {
             let Some(mut entry) = context.entry(item, f64::from(score), source) else { continue };
             entry.propensity = propensity;
-            if query.explain {
+            if query.explain && source != Next.source() {
                 entry.because = Some(self.because(context, visitor, item)?);
             }
             items.push(entry);

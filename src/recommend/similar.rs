@@ -6,10 +6,11 @@ use super::Context;
 use super::allowed::Allowed;
 use super::fresh::FreshItem;
 use super::nearest::Nearest;
+use super::source;
 use crate::error::{Error, Result};
 use crate::index::Allow;
 use crate::linalg::{axpy, dot};
-use crate::record::{Answer, Condition, Degraded, Filter, ItemId, Neighbour, SimilarQuery, Source, UserId};
+use crate::record::{Answer, Condition, Degraded, Filter, ItemId, Likeness, Neighbour, SimilarQuery, Source, UserId};
 use crate::snapshot::Snapshot;
 use crate::store::{Side, Store};
 
@@ -19,6 +20,15 @@ pub fn similar_items(context: &Context<'_>, query: &SimilarQuery) -> Result<Answ
     query.validate()?;
     let item = context.store.item_id(&query.id)?.ok_or_else(|| Error::not_found("item", &query.id))?;
     let allowed = Allowed::new(context, query.filter.as_ref(), None)?.without([item]);
+    if query.by == Likeness::Next
+        && let Some(row) = context.snapshot.and_then(|snapshot| snapshot.row(item))
+    {
+        let next = source::after(context, std::iter::once((row, 1.0)), query.limit, &allowed);
+        if !next.is_empty() {
+            let entry = |(item, score): (ItemId, f32)| context.entry(item, f64::from(score), Source::Next);
+            return Ok(context.answer(next.into_iter().filter_map(entry).collect(), None));
+        }
+    }
     let near = context.snapshot.and_then(|snapshot| nearest(context, snapshot, item, query.limit, &allowed));
     let Some(near) = near else {
         let degraded = if context.snapshot.is_some() { Degraded::UnknownItem } else { Degraded::NoSnapshot };

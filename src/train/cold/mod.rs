@@ -112,7 +112,7 @@ impl ColdStart {
         // A rating does not grow with the number of ratings: there the mean is the prior already.
         let users_are_placed = space.is_none() && model.fold_in.mix().ratings.is_none();
         let moments = Moments::of(model, matrix, &places, &scales);
-        let users = if users_are_placed {
+        let mut users = if users_are_placed {
             let unit = model.fold_in.mix().unit;
             let scales: Vec<f32> =
                 (0..matrix.n_rows()).map(|row| inverse(matrix.row(row).1.iter().sum::<f32>() / unit)).collect();
@@ -134,11 +134,8 @@ impl ColdStart {
         } else {
             None
         };
-        let prior_pairs = match &users {
-            Some(map) => {
-                let foretold: Vec<Vec<f32>> = rows.iter().map(|row| map.vector_of(row)).collect();
-                users::prior_pairs(model, matrix, &foretold)?
-            }
+        let prior_pairs = match &mut users {
+            Some(map) => users::settle(model, matrix, map, &rows)?,
             None => 0.0,
         };
         for (side, map) in [("items", &items), ("users", &users)] {
@@ -147,7 +144,6 @@ impl ColdStart {
                 tracing::info!(side, columns = map.encoder().columns(), ridge, slope, explained, "cold-start map");
             }
         }
-        tracing::info!(prior_pairs, "cold-start prior of users");
         let mut cold = Self { users, prior_pairs, ..Self::default() };
         if let Some(map) = items {
             cold.known = Csr::from_rows(map.encoder().columns(), known);

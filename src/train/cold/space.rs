@@ -61,9 +61,4 @@ impl ColdStart {
         };
         Some(history.iter().map(part).collect())
     }
-
-    /// Length of the vectors of new items.
-    pub fn dim(&self) -> Option<usize> {
-        self.items.as_ref().map(super::ProfileMap::dim)
-    }
 }
