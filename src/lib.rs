@@ -55,7 +55,7 @@ pub mod server;
 pub use config::{
     BlendConfig, ColdConfig, Config, Durability, EvaluateConfig, EventsConfig, ExploreConfig, FilterConfig,
     IndexChoice, IndexConfig, LinearConfig, Metric, ModelKind, RatingsConfig, RecommendConfig, Repeats, ServerConfig,
-    SgdConfig, Similarity, SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,
+    SgdConfig, Similarity, SnapshotConfig, Solver, Split, StoreConfig, TrainConfig, TransitionsConfig,
 };
 pub use engine::{
     Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, Finding, Gate, IndexReport, Job,

@@ -10,7 +10,7 @@ use super::remote::segment;
 use crate::engine::{Merged, Page, SnapshotComparison, Stats};
 use crate::progress::Progress;
 use crate::record::{
-    Answer, Event, Item, ListKind, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, SnapshotId, User,
+    Answer, Event, Item, Likeness, ListKind, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, SnapshotId, User,
 };
 use crate::snapshot::Manifest;
 
@@ -62,14 +62,17 @@ impl Place {
     }
 
     /// Items like this one.
-    pub fn similar_items(&self, item: &str, narrow: Narrow) -> Result<Answer, Failure> {
+    pub fn similar_items(&self, item: &str, by: Likeness, narrow: Narrow) -> Result<Answer, Failure> {
         match self {
             Self::Here(engine) => {
                 let limit = narrow.limit;
-                let query = SimilarQuery { limit, filter: narrow.into_filter(), ..SimilarQuery::new(item) };
+                let query = SimilarQuery { by, limit, filter: narrow.into_filter(), ..SimilarQuery::new(item) };
                 Ok(engine.similar_items(&query)?)
             }
-            Self::There(remote) => remote.get(&format!("/v1/items/{}/similar?{}", segment(item), narrowed(&narrow)?)),
+            Self::There(remote) => {
+                let by = if by == Likeness::Next { "next" } else { "taste" };
+                remote.get(&format!("/v1/items/{}/similar?by={by}&{}", segment(item), narrowed(&narrow)?))
+            }
         }
     }
 

@@ -5,6 +5,7 @@ mod cold;
 mod evaluate;
 mod sgd;
 mod train;
+mod transitions;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,6 +15,8 @@ pub use cold::ColdConfig;
 pub use evaluate::{EvaluateConfig, Split};
 pub use sgd::SgdConfig;
 pub use train::{BlendConfig, FilterConfig, LinearConfig, ModelKind, RatingsConfig, Similarity, Solver, TrainConfig};
+
+pub use transitions::TransitionsConfig;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -192,6 +195,12 @@ pub struct RecommendConfig {
     pub history: usize,
     /// Memory for the parts of filters that have been asked for, in MiB.
     pub filter_cache_mib: usize,
+    /// The share of an answer's places for what people took next after what the visitor did last, rounded; 0 has none.
+    pub next_share: f64,
+    /// What an event of the session weighs beside a stored one of its type.
+    pub session_weight: f64,
+    /// Each event of the session weighs this share of the one after it; 1 weighs all alike.
+    pub session_fading: f64,
     /// New items in answers, to learn who likes them.
     pub explore: ExploreConfig,
 }
@@ -221,6 +230,9 @@ impl Default for RecommendConfig {
             popular_half_life: Span::days(30),
             history: 1_000,
             filter_cache_mib: 64,
+            next_share: 0.0,
+            session_weight: 1.0,
+            session_fading: 1.0,
             explore: ExploreConfig::default(),
         }
     }
@@ -312,6 +324,9 @@ impl Config {
         check("snapshot.gate_tolerance", self.snapshot.gate_tolerance, 0.0..=1.0)?;
         check("recommend.history", self.recommend.history as f64, 1.0..=1e6)?;
         check("recommend.popular_half_life", self.recommend.popular_half_life.millis() as f64, 1.0..=f64::MAX)?;
+        check("recommend.next_share", self.recommend.next_share, 0.0..=1.0)?;
+        check("recommend.session_weight", self.recommend.session_weight, 1e-3..=1e3)?;
+        check("recommend.session_fading", self.recommend.session_fading, 1e-3..=1.0)?;
         check("recommend.explore.share", self.recommend.explore.share, 0.0..=1.0)?;
         check("server.max_concurrent_requests", self.server.max_concurrent_requests as f64, 1.0..=1e6)?;
         check("server.max_connections", self.server.max_connections as f64, 1.0..=1e6)?;

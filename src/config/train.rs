@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::check;
 use super::cold::ColdConfig;
 use super::sgd::SgdConfig;
+use super::transitions::TransitionsConfig;
 use crate::error::{Error, Result};
 
 /// How a model is learned. The settings of factors stand here, those of the other parts in tables of their own. Factors
@@ -65,6 +66,8 @@ pub struct TrainConfig {
     pub ratings: RatingsConfig,
     /// Vectors for items and users without events.
     pub cold: ColdConfig,
+    /// What people take next.
+    pub transitions: TransitionsConfig,
 }
 
 impl Default for TrainConfig {
@@ -91,6 +94,7 @@ impl Default for TrainConfig {
             sgd: SgdConfig::default(),
             ratings: RatingsConfig::default(),
             cold: ColdConfig::default(),
+            transitions: TransitionsConfig::default(),
         }
     }
 }
@@ -299,7 +303,8 @@ impl TrainConfig {
         self.blend.validate().map_err(|error| error.within("blend"))?;
         self.sgd.validate().map_err(|error| error.within("sgd"))?;
         self.ratings.validate().map_err(|error| error.within("ratings"))?;
-        self.cold.validate().map_err(|error| error.within("cold"))
+        self.cold.validate().map_err(|error| error.within("cold"))?;
+        self.transitions.validate().map_err(|error| error.within("transitions"))
     }
 }
 

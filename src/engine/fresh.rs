@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::{Engine, Live, read, write};
 use crate::error::Result;
-use crate::features::Signal;
+use crate::features::{Preference, Signal};
 use crate::record::{Item, ItemId, Timestamp, UserId};
 use crate::store::Side;
 
@@ -48,15 +48,31 @@ impl Engine {
             let Some(heard) = heard else { continue };
             let mut vectors = Vec::with_capacity(heard.users.len());
             for user in &heard.users {
-                let mut vector = Vec::new();
-                if self.inner.store.factor(Side::Users, live.snapshot.manifest().id, user.get(), &mut vector)? {
-                    vectors.push(vector);
-                }
+                vectors.extend(self.among_new(live, *user)?);
             }
             let shift = live.snapshot.cold().shift(&heard.mean, &vectors, heard.events)?;
             write(&live.fresh).shift(&heard, &shift);
         }
         Ok(())
+    }
+
+    /// Where a user is among new items; `None` for one whom the snapshot does not know.
+    fn among_new(&self, live: &Live, user: UserId) -> Result<Option<Vec<f32>>> {
+        let (snapshot, store) = (&live.snapshot, &self.inner.store);
+        let mut vector = Vec::new();
+        if !store.factor(Side::Users, snapshot.manifest().id, user.get(), &mut vector)? {
+            return Ok(None);
+        }
+        if snapshot.cold().space.is_none() {
+            return Ok(Some(vector));
+        }
+        let mut history = self.inner.weights.history(snapshot.manifest().newest_event.unwrap_or_else(Timestamp::now));
+        store.user_history(user, self.inner.config.recommend.history, &mut |event| {
+            history.add(event.item, event.kind, event.value, event.time);
+        })?;
+        let row = |preference: Preference| Some((snapshot.row(preference.item)?, preference.weight));
+        let history: Vec<(u32, f32)> = history.finish().into_iter().filter_map(row).collect();
+        Ok(Some(snapshot.cold().visitor(&vector, &history, snapshot.fold_in().mix().unit)))
     }
 
     /// The events that came after a snapshot, those with items that it does not know.

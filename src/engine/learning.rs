@@ -10,7 +10,7 @@ use crate::eval::Report;
 use crate::features::{Interactions, Log};
 use crate::progress::{Progress, Silent, Step};
 use crate::record::{SnapshotId, Timestamp};
-use crate::snapshot::{self, Draft, Manifest, OfflineMetric};
+use crate::snapshot::{self, Beside, Draft, Manifest, OfflineMetric};
 use crate::train::{self, ColdStart, Profiles, TrainingData, Warm};
 
 impl Engine {
@@ -72,6 +72,7 @@ impl Engine {
         let interactions = log.interactions(log.newest().min(Timestamp::now()));
         let validation = if train::is_measured(&config) { log.validation() } else { Vec::new() };
         let ratings = log.ratings().matrix(&interactions);
+        let next = log.transitions(&interactions.items, &config.transitions);
         drop(log);
         let last = LastLoss::new(progress);
         let before = config.warm_start.then(|| self.before(&interactions, &config)).flatten();
@@ -84,8 +85,9 @@ impl Engine {
         let profiles = self.profiles(&interactions)?;
         let cold = ColdStart::learn(&model, &interactions.matrix, &profiles, &settled.cold, settled.seed)?;
         drop(profiles);
+        let beside = Beside { cold, next };
         let index = &inner.config.index;
-        snapshot::write(&inner.store, &inner.dir, draft, &interactions, &model, &cold, index, progress)?;
+        snapshot::write(&inner.store, &inner.dir, draft, &interactions, &model, &beside, index, progress)?;
         inner.jobs.note_seen(id, seen);
         Ok(())
     }

@@ -2,10 +2,13 @@
 //! learned from or measured on is cut out of one log, so that a hold-out and the hold-out inside its training part agree
 //! on what came before what.
 
+use super::csr::Csr;
 use super::holdout::{Holdout, Splitter};
 use super::interactions::Interactions;
 use super::ratings::{RatedSplit, Ratings};
+use super::transitions::transitions;
 use super::weights::{EventWeights, Signal};
+use crate::config::TransitionsConfig;
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Step};
 use crate::record::{ItemId, Timestamp, UserId};
@@ -124,6 +127,12 @@ impl<'a> Log<'a> {
             |event: &TimedSignal| (event.user, event.item, self.weights.decayed(event.signal, event.time, now));
         let known = Interactions::from_signals(self.events.iter().map(decayed).collect(), self.weights);
         if self.knows_raters { known.widened(&self.ratings()) } else { known }
+    }
+
+    /// What people take next after each of `items`, ascending, by row and column; empty in a log without times.
+    pub fn transitions(&self, items: &[ItemId], config: &TransitionsConfig) -> Csr {
+        let now = self.newest().min(Timestamp::now());
+        if self.has_times() { transitions(&self.events, items, now, config) } else { Csr::default() }
     }
 
     /// The last rating of each pair; none unless [`Log::know_raters`].

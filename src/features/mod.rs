@@ -9,6 +9,7 @@ mod log;
 mod popularity;
 mod profile;
 mod ratings;
+mod transitions;
 mod validation;
 mod weights;
 
@@ -21,4 +22,4 @@ pub use profile::{Profile, ProfileEncoder};
 pub use ratings::RatedSplit;
 #[cfg(test)]
 pub use ratings::TestRating;
-pub use weights::{EventWeights, History, RatingHistory, Signal};
+pub use weights::{EventWeights, History, Preference, RatingHistory, Signal};

@@ -137,6 +137,15 @@ impl History<'_> {
         }
     }
 
+    /// Adds an event of the session, newer than those before in time, that weighs `factor` times a stored one.
+    pub fn add_weighed(&mut self, item: ItemId, kind: &str, value: Option<f64>, factor: f32) {
+        match self.weights.signal(kind, value) {
+            Signal::Ignored => {}
+            Signal::Positive(weight) => self.signals.push((item, Signal::Positive(weight * factor))),
+            Signal::Negative => self.signals.push((item, Signal::Negative)),
+        }
+    }
+
     /// The preferences, in the order of dense ids.
     pub fn finish(mut self) -> Vec<Preference> {
         self.signals.reverse();

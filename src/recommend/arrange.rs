@@ -49,7 +49,8 @@ impl<'a> Bounded<'a> {
         let vectors: Vec<&[f32]> = best.iter().map(|(item, _)| vector(context, snapshot, *item)).collect();
         let lengths: Vec<f32> = vectors.iter().map(|vector| dot(vector, vector).sqrt()).collect();
         let alike = |a: usize, b: usize| {
-            let product = lengths[a] * lengths[b];
+            // New items may stand in a space of their own; nothing is known of how like others they are.
+            let product = if vectors[a].len() == vectors[b].len() { lengths[a] * lengths[b] } else { 0.0 };
             if product > 0.0 { dot(vectors[a], vectors[b]) / product } else { 0.0 }
         };
         let candidates = Candidates { scores: &scores, alike: &alike };
@@ -77,12 +78,13 @@ impl<'a> Bounded<'a> {
     }
 }
 
-/// Where the model has an item; empty where it does not know it.
+/// Where the model has an item: a row of the snapshot, or what a newer item has beside it. Empty where it knows nothing.
 fn vector<'a>(context: &'a Context<'_>, snapshot: &'a Snapshot, item: ItemId) -> &'a [f32] {
-    if let Some(fresh) = context.fresh.get(item) {
-        return fresh.vector;
+    match (snapshot.row(item), context.fresh.get(item)) {
+        (Some(row), _) => snapshot.vectors().row(row as usize),
+        (None, Some(fresh)) => fresh.vector,
+        (None, None) => &[],
     }
-    snapshot.row(item).map_or(&[], |row| snapshot.vectors().row(row as usize))
 }
 
 /// Values of attributes by numbers, given out as they come.

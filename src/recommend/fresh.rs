@@ -42,7 +42,7 @@ pub struct FreshItem<'a> {
     pub item: ItemId,
     /// Its row in the snapshot, where its lists are; none for one that came later.
     pub row: Option<u32>,
-    /// Where it is now, as long as the snapshot's vectors.
+    /// Where it is among new items; of one that the snapshot knows, by how much it has moved.
     pub vector: &'a [f32],
     /// Events since it came.
     pub events: usize,
@@ -149,7 +149,7 @@ impl Entry {
     }
 }
 
-/// Where an item is that the snapshot does not know as it is; `None` for all others, and where nothing is known of it.
+/// Where an item is that the snapshot does not know as it is, or how far one has moved that it knows otherwise; `None` for all others, and where nothing is known of it.
 fn place(snapshot: &Snapshot, id: ItemId, item: &Item) -> Option<Vec<f32>> {
     let cold = snapshot.cold();
     let map = cold.items.as_ref()?;
@@ -165,8 +165,6 @@ fn place(snapshot: &Snapshot, id: ItemId, item: &Item) -> Option<Vec<f32>> {
     }
     // What the item's own pairs say stays; what its metadata said is replaced, as far as it counted.
     let share = cold.prior_share(row);
-    let mut vector = snapshot.vectors().row(row as usize).to_vec();
     let (before, now) = (map.vector_of(&known), map.vector_of(&encoded));
-    vector.iter_mut().zip(now.iter().zip(&before)).for_each(|(value, (now, before))| *value += share * (now - before));
-    Some(vector)
+    Some(now.iter().zip(&before).map(|(now, before)| share * (now - before)).collect())
 }

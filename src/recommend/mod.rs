@@ -18,6 +18,7 @@ mod personal;
 mod popular;
 mod rank;
 mod similar;
+mod source;
 mod spaces;
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ use super::best;
 use super::explore::{self, Candidate, Drawn};
 use super::fresh::FreshItem;
 use super::listed::ListScores;
+use super::source::{CandidateSource, Next};
 use super::visitor::Visitor;
 use crate::error::Result;
 use crate::index::{Ask, Hit, Top};
@@ -91,9 +92,11 @@ impl<'a> Asked<'a> {
         let (mut items, mut degraded) = match taste {
             Ok(taste) => {
                 let best = taste.with_fresh(context, best, query.candidates(), &allowed);
+                let places = (context.config.recommend.next_share * query.limit as f64).round() as usize;
+                let next = Next.candidates(context, &visitor, places, &allowed);
                 let drawn = taste.drawn(context, &visitor, query, &allowed);
                 let degraded = (taste.source == Source::Profile).then_some(Degraded::NoHistory);
-                (taste.items(context, &visitor, query, best, drawn, &mut bounded)?, degraded)
+                (taste.items(context, &visitor, query, best, next, drawn, &mut bounded)?, degraded)
             }
             Err(reason) => (Vec::new(), Some(reason)),
         };
@@ -145,6 +148,8 @@ pub struct Taste<'a> {
     snapshot: &'a Snapshot,
     vector: Vec<f32>,
     lists: ListScores,
+    /// Where the visitor is among new items.
+    among_new: Vec<f32>,
     source: Source,
 }
 
@@ -165,7 +170,8 @@ impl<'a> Taste<'a> {
             let prior = if visitor.is_known { None } else { snapshot.cold().user_prior(&visitor.profile) };
             if visitor.history.is_empty() {
                 if let Some(vector) = prior.filter(|_| !visitor.profile.is_empty()) {
-                    return Ok(Ok(Self { snapshot, vector, lists: ListScores::default(), source: Source::Profile }));
+                    let (lists, among_new) = (ListScores::default(), vector.clone());
+                    return Ok(Ok(Self { snapshot, vector, lists, among_new, source: Source::Profile }));
                 }
                 let unknown = visitor.user.is_none() && !visitor.is_fresh;
                 return Ok(Err(if unknown { Degraded::UnknownUser } else { Degraded::NoHistory }));
@@ -179,7 +185,11 @@ impl<'a> Taste<'a> {
             }
         }
         let lists = ListScores::sum(vectors.len(), fold_in.listed(&visitor.history));
-        Ok(Ok(Self { snapshot, vector, lists, source }))
+        let among_new = match context.fresh.is_empty() {
+            true => Vec::new(),
+            false => snapshot.cold().visitor(&vector, &visitor.history, fold_in.mix().unit),
+        };
+        Ok(Ok(Self { snapshot, vector, lists, among_new, source }))
     }
 
     /// The score of an item, the inner product and what the lists say, and where it comes from; `None` for an item that the
@@ -188,13 +198,15 @@ impl<'a> Taste<'a> {
         if let Some(fresh) = context.fresh.get(item) {
             return Some((self.fresh_score(fresh), self.source_of(fresh)));
         }
-        let row = self.snapshot.row(item)?;
-        let product = dot(&self.vector, self.snapshot.vectors().row(row as usize));
-        Some((best::score(product, self.lists.get(row)), self.source))
+        Some((self.known_score(self.snapshot.row(item)?), self.source))
+    }
+
+    fn known_score(&self, row: u32) -> f32 {
+        best::score(dot(&self.vector, self.snapshot.vectors().row(row as usize)), self.lists.get(row))
     }
 
     fn fresh_score(&self, fresh: FreshItem<'_>) -> f32 {
-        best::score(dot(&self.vector, fresh.vector), fresh.row.map_or(0.0, |row| self.lists.get(row)))
+        fresh.row.map_or(0.0, |row| self.known_score(row)) + dot(&self.among_new, fresh.vector)
     }
 
     fn source_of(&self, fresh: FreshItem<'_>) -> Source {
@@ -229,11 +241,18 @@ impl<'a> Taste<'a> {
     /// The score's parts by past item, the largest first.
     pub fn because(&self, context: &Context<'_>, visitor: &Visitor, item: ItemId) -> Result<Vec<Because>> {
         let (fold_in, vectors) = (self.snapshot.fold_in(), self.snapshot.vectors());
-        let parts = match (context.fresh.get(item), self.snapshot.row(item)) {
-            (Some(fresh), _) => fold_in.explain_vector(vectors, &visitor.history, fresh.vector, fresh.row)?,
-            (None, Some(row)) => fold_in.explain(vectors, &visitor.history, row)?,
-            (None, None) => Vec::new(),
+        let history = &visitor.history;
+        let mut parts = match self.snapshot.row(item) {
+            Some(row) => fold_in.explain(vectors, history, row)?,
+            None => history.iter().map(|(row, _)| (*row, 0.0)).collect(),
         };
+        if let Some(fresh) = context.fresh.get(item) {
+            let moved = match self.snapshot.cold().parts(fresh.vector, history, fold_in.mix().unit) {
+                Some(parts) => parts,
+                None => fold_in.explain_vector(vectors, history, fresh.vector, None)?,
+            };
+            parts.iter_mut().zip(moved).for_each(|(part, (_, moved))| part.1 += moved);
+        }
         let sum: f64 = parts.iter().map(|(_, part)| part).sum();
         let score = self.score(context, item).map_or(sum, |(score, _)| f64::from(score));
         // What is owed to the profile is shared alike by all past items.
@@ -262,7 +281,7 @@ impl<'a> Taste<'a> {
         let candidates = new.map(|fresh| Candidate {
             item: fresh.item,
             mean: self.fresh_score(fresh),
-            deviation: self.snapshot.cold().score_variance(&self.vector, fresh.events).max(0.0).sqrt(),
+            deviation: self.snapshot.cold().score_variance(&self.among_new, fresh.events).max(0.0).sqrt(),
         });
         explore::draw(candidates.collect(), places, config.seed, visitor.request(query))
     }
@@ -274,27 +293,31 @@ impl<'a> Taste<'a> {
         visitor: &Visitor,
         query: &Query,
         mut best: Vec<(ItemId, f32)>,
+        mut next: Vec<(ItemId, f32)>,
         mut drawn: Vec<Drawn>,
         bounded: &mut Bounded<'_>,
     ) -> Result<Vec<RecommendedItem>> {
         let is_explored = explore::places(&context.config.recommend.explore, query.limit) > 0;
-        best.retain(|(item, _)| drawn.iter().all(|drawn| drawn.item != *item));
         drawn.retain(|drawn| bounded.take(drawn.item));
-        let places = query.limit.saturating_sub(drawn.len());
+        best.retain(|(item, _)| drawn.iter().all(|drawn| drawn.item != *item));
+        let places = query.limit.saturating_sub(drawn.len() + next.len());
         match &query.diversity {
             Some(diversity) => best = bounded.arrange(diversity, self.snapshot, visitor, best, places),
             None => best.truncate(places),
         }
+        next.retain(|(item, _)| drawn.iter().all(|drawn| drawn.item != *item) && best.iter().all(|b| b.0 != *item));
+        next.retain(|(item, _)| bounded.take(*item));
         let best = best.into_iter().map(|(item, score)| {
             let source = context.fresh.get(item).map_or(self.source, |fresh| self.source_of(fresh));
             (item, score, source, is_explored.then_some(1.0))
         });
         let drawn = drawn.into_iter().map(|drawn| (drawn.item, drawn.score, Source::Explore, Some(drawn.propensity)));
+        let next = next.into_iter().map(|(item, score)| (item, score, Next.source(), is_explored.then_some(1.0)));
         let mut items = Vec::with_capacity(query.limit);
-        for (item, score, source, propensity) in best.chain(drawn) {
+        for (item, score, source, propensity) in best.chain(next).chain(drawn) {
             let Some(mut entry) = context.entry(item, f64::from(score), source) else { continue };
             entry.propensity = propensity;
-            if query.explain {
+            if query.explain && source != Next.source() {
                 entry.because = Some(self.because(context, visitor, item)?);
             }
             items.push(entry);

@@ -4,10 +4,12 @@
 
 use super::Context;
 use super::allowed::Allowed;
+use super::fresh::FreshItem;
+use super::source;
 use crate::error::{Error, Result};
 use crate::index::{Allow, Hit, Top};
-use crate::linalg::dot;
-use crate::record::{Answer, Condition, Degraded, Filter, ItemId, Neighbour, SimilarQuery, Source, UserId};
+use crate::linalg::{axpy, dot};
+use crate::record::{Answer, Condition, Degraded, Filter, ItemId, Likeness, Neighbour, SimilarQuery, Source, UserId};
 use crate::snapshot::Snapshot;
 use crate::store::{Side, Store};
 
@@ -17,6 +19,15 @@ pub fn similar_items(context: &Context<'_>, query: &SimilarQuery) -> Result<Answ
     query.validate()?;
     let item = context.store.item_id(&query.id)?.ok_or_else(|| Error::not_found("item", &query.id))?;
     let allowed = Allowed::new(context, query.filter.as_ref(), None)?.without([item]);
+    if query.by == Likeness::Next
+        && let Some(row) = context.snapshot.and_then(|snapshot| snapshot.row(item))
+    {
+        let next = source::after(context, std::iter::once((row, 1.0)), query.limit, &allowed);
+        if !next.is_empty() {
+            let entry = |(item, score): (ItemId, f32)| context.entry(item, f64::from(score), Source::Next);
+            return Ok(context.answer(next.into_iter().filter_map(entry).collect(), None));
+        }
+    }
     let near = context.snapshot.and_then(|snapshot| nearest(context, snapshot, item, query.limit, &allowed));
     let Some(near) = near else {
         let degraded = if context.snapshot.is_some() { Degraded::UnknownItem } else { Degraded::NoSnapshot };
@@ -49,16 +60,17 @@ fn nearest(
     let row = snapshot.row(item);
     if snapshot.fold_in().mix().traits() > 0 {
         let vector = match fresh {
-            Some(fresh) => fresh.vector,
-            None => snapshot.vectors().row(row? as usize),
+            Some(fresh) => now(snapshot, fresh),
+            None => snapshot.vectors().row(row? as usize).to_vec(),
         };
-        let query = snapshot.traits(vector);
+        let query = snapshot.traits(&vector);
         match allowed.matching_rows() {
             Some(rows) => by_cosine(snapshot, query, rows.iter(), &mut best, allowed),
             None => by_cosine(snapshot, query, 0..snapshot.vectors().len() as u32, &mut best, allowed),
         }
         for other in context.fresh.iter() {
-            let traits = snapshot.traits(other.vector);
+            let other_vector = now(snapshot, other);
+            let traits = snapshot.traits(&other_vector);
             let cosine = cosine(query, length(query), traits, length(traits));
             best.offer(Hit { row: other.item.get(), score: cosine }, |_| allowed.allows_item(other.item));
         }
@@ -76,6 +88,13 @@ fn nearest(
 
 fn items(best: Top) -> Vec<(ItemId, f32)> {
     best.into_hits().into_iter().map(|hit| (ItemId::new(hit.row), hit.score)).collect()
+}
+
+/// Where an item of the delta segment is, among vectors that say what kind an item is.
+fn now(snapshot: &Snapshot, fresh: FreshItem<'_>) -> Vec<f32> {
+    let mut vector = fresh.vector.to_vec();
+    fresh.row.map(|row| axpy(1.0, snapshot.vectors().row(row as usize), &mut vector));
+    vector
 }
 
 /// One pass over the vectors of the candidates.

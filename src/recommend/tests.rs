@@ -11,8 +11,8 @@ use crate::index::Allow;
 use crate::linalg::{Matrix, gramian};
 use crate::progress::Silent;
 use crate::record::{Event, ExcludeSeen, Filter, Item, Query, RankQuery, SimilarQuery};
-use crate::snapshot::{self, Draft};
-use crate::train::{ColdStart, FoldIn, ItemParts, Mix, Model, ModelScorer};
+use crate::snapshot::{self, Beside, Draft};
+use crate::train::{FoldIn, ItemParts, Mix, Model, ModelScorer};
 
 const ITEMS: usize = 40;
 const USERS: usize = 12;
@@ -94,7 +94,7 @@ impl World {
             draft,
             &self.interactions,
             model,
-            &ColdStart::default(),
+            &Beside::default(),
             &IndexConfig::default(),
             &Silent,
         );

@@ -9,6 +9,9 @@ use crate::features::{History, RatingHistory};
 use crate::record::{ExcludeSeen, ItemId, Query, SeenPolicy, SessionItem, Timestamp, UserId};
 use crate::store::Side;
 
+/// So many of the latest items tell what comes next.
+const MAX_LATEST: usize = 5;
+
 /// The one who asks.
 pub struct Visitor {
     /// The stored user; `None` for an unknown id or an anonymous visitor.
@@ -21,6 +24,8 @@ pub struct Visitor {
     /// cost that grows with them. Of a user whose stored vector answers it is all events: that vector came from all, and
     /// the item-item lists speak for all of them too, as they did in training.
     pub history: Vec<(u32, f32)>,
+    /// Rows of the latest items, the newest first.
+    pub latest: Vec<u32>,
     /// Items that are left out as seen.
     pub seen: Vec<ItemId>,
     /// Whether there is something that the user's vector in the snapshot has not seen.
@@ -40,6 +45,10 @@ impl Visitor {
     ) -> Result<Self> {
         let seen_rule = SeenRule::new(exclude_seen, context.now);
         let mut seen = Vec::new();
+        let mut latest = Vec::new();
+        let row = |item| context.snapshot.and_then(|snapshot| snapshot.row(item));
+        let recommend = &context.config.recommend;
+        let mut weight = recommend.session_weight;
         // Ages count from the snapshot's newest event, as they did in training.
         let newest = context.snapshot.and_then(|snapshot| snapshot.manifest().newest_event);
         let mut past = if context.snapshot.is_some_and(|snapshot| snapshot.fold_in().mix().ratings.is_some()) {
@@ -50,7 +59,9 @@ impl Visitor {
         for entry in session.iter().rev() {
             if let Some(item) = context.store.item_id(&entry.item)? {
                 seen.extend(seen_rule.holds(&entry.kind, context.now).then_some(item));
-                past.add(item, &entry.kind, entry.value, context.now);
+                past.add_session(item, entry, context.now, weight as f32);
+                note(&mut latest, row(item));
+                weight *= recommend.session_fading;
             }
         }
         let name = user;
@@ -71,20 +82,13 @@ impl Visitor {
                 seen.extend(seen_rule.holds(event.kind, event.time).then_some(event.item));
                 if left > 0 {
                     left -= 1;
+                    note(&mut latest, row(event.item));
                     past.add(event.item, event.kind, event.value, event.time);
                 }
             })?;
         }
-        let row = |(item, value)| Some((context.snapshot?.row(item)?, value));
-        Ok(Self {
-            user,
-            is_known,
-            profile,
-            history: past.finish().into_iter().filter_map(row).collect(),
-            seen,
-            is_fresh,
-            is_folded_in,
-        })
+        let history = past.finish().into_iter().filter_map(|(item, value)| Some((row(item)?, value))).collect();
+        Ok(Self { user, is_known, profile, history, latest, seen, is_fresh, is_folded_in })
     }
 }
 
@@ -113,6 +117,13 @@ fn profile(context: &Context<'_>, name: Option<&str>) -> Result<Vec<(u32, f32)>>
     Ok(known.map_or_else(Vec::new, |user| map.encoder().encode((&user).into())))
 }
 
+/// Notes one of the latest items, each once.
+fn note(latest: &mut Vec<u32>, row: Option<u32>) {
+    if let Some(row) = row.filter(|row| latest.len() < MAX_LATEST && !latest.contains(row)) {
+        latest.push(row);
+    }
+}
+
 /// What the model wants to know of the past.
 enum Past<'a> {
     Preferences(History<'a>),
@@ -124,6 +135,14 @@ impl Past<'_> {
         match self {
             Self::Preferences(history) => history.add(item, kind, value, time),
             Self::Ratings(ratings) => ratings.add(item, kind, value),
+        }
+    }
+
+    /// An event of the session.
+    fn add_session(&mut self, item: ItemId, entry: &SessionItem, now: Timestamp, weight: f32) {
+        match self {
+            Self::Preferences(history) => history.add_weighed(item, &entry.kind, entry.value, weight),
+            Self::Ratings(_) => self.add(item, &entry.kind, entry.value, now),
         }
     }
 

@@ -101,6 +101,8 @@ pub enum Source {
     Explore,
     /// The model, by a vector from the user's profile alone.
     Profile,
+    /// What people took next after what the visitor, or who had the given item, did last.
+    Next,
     /// Near to the given item.
     Similar,
     /// Popular now.

@@ -24,7 +24,9 @@ pub use event::Event;
 pub use filter::Filter;
 pub use id::{DenseId, ItemId, MAX_ID_BYTES, SnapshotId, UserId, validate_id};
 pub use item::{Item, ItemPatch};
-pub use query::{ExcludeSeen, ListQuery, Query, RankQuery, SeenPolicy, SessionItem, SimilarQuery, VectorQuery};
+pub use query::{
+    ExcludeSeen, Likeness, ListQuery, Query, RankQuery, SeenPolicy, SessionItem, SimilarQuery, VectorQuery,
+};
 pub use time::{Span, Timestamp};
 pub use user::{User, UserPatch};
 pub use value::{Attributes, Value};

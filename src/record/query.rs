@@ -223,12 +223,26 @@ impl RankQuery {
     }
 }
 
+/// What makes an item an answer to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Likeness {
+    /// The same people like both.
+    #[default]
+    Taste,
+    /// People take it next.
+    Next,
+}
+
 /// Items (or users) like a given one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SimilarQuery {
     /// External id of the item (or user).
     pub id: String,
+    /// In what items are alike; has no meaning for users.
+    #[serde(default)]
+    pub by: Likeness,
     /// How many are wanted, 1 to 1,000.
     #[serde(default = "default_limit")]
     pub limit: usize,
@@ -240,7 +254,7 @@ pub struct SimilarQuery {
 impl SimilarQuery {
     /// Asks for ten neighbours.
     pub fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), limit: default_limit(), filter: None }
+        Self { id: id.into(), by: Likeness::Taste, limit: default_limit(), filter: None }
     }
 
     /// Checks every field; the error names the first that is wrong.

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::files::{folder, index_path, parts_path};
-use super::sections::SectionWriter;
+use super::sections::{SectionFile, SectionWriter};
 use super::{Manifest, OfflineMetric, SnapshotState, cold, learned};
 use crate::config::{IndexConfig, Metric, TrainConfig};
 use crate::error::{Error, Result};
-use crate::features::Interactions;
+use crate::features::{Csr, Interactions};
 use crate::index::VectorIndex;
 use crate::linalg::{Matrix, Rows};
 use crate::progress::{Progress, Step};
@@ -18,6 +18,27 @@ use crate::train::{ColdStart, FoldIn, Model};
 
 /// So many users ask while the recall of a graph is measured.
 const SAMPLE_QUERIES: usize = 200;
+
+/// What is learned beside a model.
+#[derive(Default)]
+pub struct Beside {
+    /// Where those stand of whom no event is known.
+    pub cold: ColdStart,
+    /// What people take next, `[n_items, n_items]`; empty where nobody knows.
+    pub next: Csr,
+}
+
+impl Beside {
+    pub(super) fn write(&self, to: &mut SectionWriter) -> Result<()> {
+        cold::write(to, &self.cold)?;
+        to.rows("next", &self.next)
+    }
+
+    pub(super) fn read(from: &SectionFile, items: usize, dim: usize) -> Result<Self> {
+        let next = if from.has("next_ends") { from.rows("next", items)? } else { Csr::default() };
+        Ok(Self { cold: cold::read(from, items, dim)?, next })
+    }
+}
 
 /// A snapshot in the making. Its manifest says `building` from the start, so that a crash leaves something to find.
 pub struct Draft {
@@ -92,7 +113,7 @@ pub fn write(
     mut draft: Draft,
     interactions: &Interactions,
     model: &Model,
-    cold: &ColdStart,
+    beside: &Beside,
     config: &IndexConfig,
     progress: &dyn Progress,
 ) -> Result<Manifest> {
@@ -104,7 +125,7 @@ pub fn write(
     let items: Vec<u32> = interactions.items.iter().map(|item| item.get()).collect();
     store.put_factors(Side::Users, id, &users, model.users.as_rows())?;
     store.put_factors(Side::Items, id, &items, model.items.as_rows())?;
-    write_files(dir, id, &index, &items, &model.fold_in, cold)?;
+    write_files(dir, id, &index, &items, &model.fold_in, beside)?;
     forget_deleted(store, id, &users)?;
     if progress.cancelled() {
         return Err(Error::Cancelled("training"));
@@ -137,7 +158,7 @@ pub fn write_files(
     index: &VectorIndex,
     items: &[u32],
     fold_in: &FoldIn,
-    cold: &ColdStart,
+    beside: &Beside,
 ) -> Result<()> {
     let folder = folder(dir);
     std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
@@ -145,7 +166,7 @@ pub fn write_files(
     let mut parts = SectionWriter::create(&parts_path(dir, id))?;
     parts.section("items", |out| items.iter().try_for_each(|item| out.write_all(&item.to_le_bytes())))?;
     learned::write(&mut parts, fold_in)?;
-    cold::write(&mut parts, cold)?;
+    beside.write(&mut parts)?;
     parts.finish()
 }
 

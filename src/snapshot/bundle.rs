@@ -5,17 +5,17 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::build::{Draft, forget_deleted, write_files};
+use super::build::{Beside, Draft, forget_deleted, write_files};
 use super::files::{index_path, remove};
 use super::sections::{SectionFile, SectionWriter, read_texts, write_floats, write_text};
-use super::{Manifest, Snapshot, SnapshotState, cold, learned};
+use super::{Manifest, Snapshot, SnapshotState, learned};
 use crate::config::{ModelKind, TrainConfig};
 use crate::error::{Error, Result};
 use crate::index::VectorIndex;
 use crate::linalg::{Matrix, Rows};
 use crate::record::{Item, ItemId, SnapshotId, Timestamp, User, UserId, validate_id};
 use crate::store::{Records, Side, Store};
-use crate::train::{ColdStart, FoldIn};
+use crate::train::FoldIn;
 
 /// Users and items that an import brings are made known in batches of this size.
 const BATCH: usize = 10_000;
@@ -27,7 +27,7 @@ pub fn export(store: &Store, dir: &Path, snapshot: &Snapshot, to: &Path) -> Resu
     let index = index_path(dir, snapshot.manifest().id);
     bundle.section("index", |out| io::copy(&mut std::fs::File::open(&index)?, out).map(drop))?;
     learned::write(&mut bundle, snapshot.fold_in())?;
-    cold::write(&mut bundle, snapshot.cold())?;
+    snapshot.beside().write(&mut bundle)?;
     let items = (0..snapshot.vectors().len() as u32).filter_map(|row| snapshot.item(row));
     let names = items.map(|item| Ok(store.item_name(item)?.unwrap_or_default())).collect::<Result<Vec<_>>>()?;
     bundle.section("items", |out| names.iter().try_for_each(|name| write_text(out, name)))?;
@@ -112,7 +112,7 @@ struct Content {
     users: Vec<String>,
     user_factors: Matrix,
     fold_in: FoldIn,
-    cold: ColdStart,
+    beside: Beside,
     _folder: tempfile::TempDir,
 }
 
@@ -152,8 +152,8 @@ impl Content {
             return Err(file.damaged(format!("{} user ids for {} factors", users.len(), user_factors.rows())));
         }
         let fold_in = learned::read(&file, items.len(), dimension, &manifest.train)?;
-        let cold = cold::read(&file, items.len(), dimension)?;
-        Ok(Self { manifest, index, items, users, user_factors, fold_in, cold, _folder: folder })
+        let beside = Beside::read(&file, items.len(), dimension)?;
+        Ok(Self { manifest, index, items, users, user_factors, fold_in, beside, _folder: folder })
     }
 }
 
@@ -164,7 +164,7 @@ fn store_content(store: &Store, dir: &Path, id: SnapshotId, content: Content, dr
     let users: Vec<u32> = users.iter().map(|user| user.get()).collect();
     store.put_factors(Side::Items, id, &items, content.index.vectors())?;
     store.put_factors(Side::Users, id, &users, content.user_factors.as_rows())?;
-    write_files(dir, id, &content.index, &items, &content.fold_in, &content.cold)?;
+    write_files(dir, id, &content.index, &items, &content.fold_in, &content.beside)?;
     forget_deleted(store, id, &users)?;
     let manifest =
         Manifest { id, state: SnapshotState::Validated, created: draft.created, activated: None, ..content.manifest };

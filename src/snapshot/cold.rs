@@ -8,6 +8,7 @@
 //! known_items     u32, [entries]
 //! known_values    f32, [entries]
 //! evidence        f32, [n_items]: pairs of each item
+//! item_space      f32, [n_items, k], or empty: of a model of lists alone
 //! user_sample     f32, [sample, dim]: users of length 1 that stand for all
 //! ```
 
@@ -59,6 +60,8 @@ pub fn write(to: &mut SectionWriter, cold: &ColdStart) -> Result<()> {
         })?;
     }
     to.rows("known", &cold.known)?;
+    let space = cold.space.as_ref().map_or(&[][..], Matrix::data);
+    to.section("item_space", |out| write_floats(out, space))?;
     to.section("evidence", |out| write_floats(out, &cold.evidence))?;
     to.section("user_sample", |out| write_floats(out, cold.sample.data()))
 }
@@ -71,7 +74,13 @@ pub fn read(from: &SectionFile, items: usize, dim: usize) -> Result<ColdStart> {
     let Described { items: item_map, users: user_map, moments, prior_pairs } =
         serde_json::from_slice(&from.bytes("cold")?)
             .map_err(|error| from.damaged(format!("its cold-start maps: {error}")))?;
-    let map = |name: &str, described: Option<DescribedMap>| -> Result<Option<ProfileMap>> {
+    let space = from.floats("item_space")?;
+    if items == 0 || !space.len().is_multiple_of(items) || space.iter().any(|value| !value.is_finite()) {
+        return Err(from.damaged("its space of new items makes no sense"));
+    }
+    let placed_dim = if space.is_empty() { dim } else { space.len() / items };
+    let space = if space.is_empty() { None } else { Some(Matrix::new(placed_dim, space)?) };
+    let map = |name: &str, dim: usize, described: Option<DescribedMap>| -> Result<Option<ProfileMap>> {
         let Some(DescribedMap { encoder, quality }) = described else { return Ok(None) };
         let mut intercept = from.floats(name)?;
         let expected = encoder.columns().saturating_add(2).saturating_mul(dim);
@@ -83,7 +92,7 @@ pub fn read(from: &SectionFile, items: usize, dim: usize) -> Result<ColdStart> {
         let map = ProfileMap::new(encoder, Fit { intercept, coefficients }, residual, quality);
         map.map(Some).map_err(|error| from.damaged(error.to_string()))
     };
-    let (item_map, user_map) = (map("item_map", item_map)?, map("user_map", user_map)?);
+    let (item_map, user_map) = (map("item_map", placed_dim, item_map)?, map("user_map", dim, user_map)?);
     let columns = item_map.as_ref().map_or(0, |map| map.encoder().columns());
     let known: Csr = from.rows("known", columns)?;
     let evidence = from.floats("evidence")?;
@@ -96,6 +105,6 @@ pub fn read(from: &SectionFile, items: usize, dim: usize) -> Result<ColdStart> {
     if numbers.iter().chain(&sample).chain(&evidence).any(|value| !value.is_finite()) {
         return Err(from.damaged("its cold-start prior holds something that is not a number"));
     }
-    let sample = Matrix::new(dim, sample).map_err(|error| from.damaged(error.to_string()))?;
-    Ok(ColdStart { items: item_map, users: user_map, known, evidence, moments, sample, prior_pairs })
+    let sample = Matrix::new(placed_dim, sample).map_err(|error| from.damaged(error.to_string()))?;
+    Ok(ColdStart { items: item_map, users: user_map, known, evidence, moments, sample, space, prior_pairs })
 }

@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use super::build::Beside;
 use super::files::{index_path, parts_path};
 use super::sections::SectionFile;
-use super::{Manifest, cold, learned};
+use super::{Manifest, learned};
 use crate::error::Result;
+use crate::features::Csr;
 use crate::index::VectorIndex;
 use crate::linalg::{Rows, dot};
 use crate::record::ItemId;
@@ -23,7 +25,7 @@ pub struct Snapshot {
     /// Lengths of the vectors' traits, from the first question that needs them.
     norms: OnceLock<Vec<f32>>,
     fold_in: FoldIn,
-    cold: ColdStart,
+    beside: Beside,
 }
 
 impl Snapshot {
@@ -45,9 +47,9 @@ impl Snapshot {
             )));
         }
         let fold_in = learned::read(&parts, items.len(), vectors.dim(), &manifest.train)?;
-        let cold = cold::read(&parts, items.len(), vectors.dim())?;
+        let beside = Beside::read(&parts, items.len(), vectors.dim())?;
         let rows = RowMap::of(&items);
-        Ok(Self { manifest, index, items, rows, norms: OnceLock::new(), fold_in, cold })
+        Ok(Self { manifest, index, items, rows, norms: OnceLock::new(), fold_in, beside })
     }
 
     /// What is known of it.
@@ -72,7 +74,16 @@ impl Snapshot {
 
     /// Where those stand of whom no event is known.
     pub fn cold(&self) -> &ColdStart {
-        &self.cold
+        &self.beside.cold
+    }
+
+    /// What people take next after each row; empty where nobody knows.
+    pub fn next(&self) -> &Csr {
+        &self.beside.next
+    }
+
+    pub(super) fn beside(&self) -> &Beside {
+        &self.beside
     }
 
     /// The item of every row.

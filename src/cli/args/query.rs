@@ -72,6 +72,9 @@ pub struct SimilarArgs {
     /// Id of the item
     #[arg(value_name = "ITEM")]
     pub item: String,
+    /// What people take next, in place of what is to the same people's taste
+    #[arg(long)]
+    pub next: bool,
     #[command(flatten)]
     pub narrow: Narrow,
 }

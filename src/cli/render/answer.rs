@@ -137,6 +137,7 @@ fn source(of: Source) -> &'static str {
         Source::New => "new",
         Source::Explore => "explore",
         Source::Profile => "profile",
+        Source::Next => "next",
         Source::Similar => "similar",
         Source::Popular => "popular",
         Source::Latest => "latest",

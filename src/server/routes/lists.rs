@@ -6,12 +6,18 @@ use serde::Serialize;
 
 use super::{CATEGORY, LIMIT};
 use crate::error::Error;
-use crate::record::{Answer, Filter, ListKind, ListQuery, Neighbour, SimilarQuery, VectorQuery};
+use crate::record::{Answer, Filter, Likeness, ListKind, ListQuery, Neighbour, SimilarQuery, VectorQuery};
 use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
 use crate::server::reply::Reply;
-use crate::server::route::{Lane, Route};
+use crate::server::route::{Lane, Parameter, ParameterKind, Route};
+
+const BY: Parameter = Parameter {
+    name: "by",
+    about: "`taste`, the default: the same people like both; `next`: people take it after this one",
+    kind: ParameterKind::Text,
+};
 
 /// Users with a similar taste.
 #[derive(Serialize, JsonSchema)]
@@ -24,8 +30,8 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/v1/items/{id}/similar", "similarItems", similar_items)
             .group("lists")
-            .summary("Items like this one")
-            .query(&[LIMIT, CATEGORY])
+            .summary("Items like this one, or those that people take next")
+            .query(&[LIMIT, CATEGORY, BY])
             .lane(Lane::Quick)
             .answers::<Answer>(200, "Items, the most similar first")
             .problems(&[404]),
@@ -57,6 +63,11 @@ fn similar_items(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let mut query = SimilarQuery::new(call.path("id")?);
     query.limit = call.value("limit").unwrap_or(query.limit);
     query.filter = category(call);
+    query.by = match call.text("by") {
+        None | Some("taste") => Likeness::Taste,
+        Some("next") => Likeness::Next,
+        Some(other) => return Err(Problem::invalid("by", format!("is \"{other}\", expected taste or next"))),
+    };
     Reply::json(&context.note(context.engine.similar_items(&query)?))
 }
 

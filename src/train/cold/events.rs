@@ -29,12 +29,12 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Over these users, by row of the model and the matrix that it was trained on.
-    pub fn of(model: &Model, matrix: &Csr, users: &[usize]) -> Self {
+    /// Over these users, by row of the model and the matrix that it was trained on; `scales` make their lengths 1.
+    pub fn of(model: &Model, matrix: &Csr, users: &[usize], scales: &[f32]) -> Self {
         let [mut seen, mut all] = [Spread::default(), Spread::default()];
         for &user in users {
             let vector = model.users.row(user);
-            let scale = length(vector).recip();
+            let scale = scales.get(user).copied().unwrap_or(0.0);
             let (ids, weights) = matrix.row(user);
             let history: Vec<(u32, f32)> = ids.iter().copied().zip(weights.iter().copied()).collect();
             let mut scores: Vec<f32> = (0..model.items.rows()).map(|item| dot(vector, model.items.row(item))).collect();

@@ -140,6 +140,11 @@ impl ProfileMap {
         Ok(Self { encoder, fit, residual, quality })
     }
 
+    /// Adds `scale` times a vector, `[dim]`, to what is said of every profile.
+    pub fn add(&mut self, scale: f32, vector: &[f32]) {
+        axpy(scale, vector, &mut self.fit.intercept);
+    }
+
     /// The vector of a profile, `[dim]`.
     pub fn vector(&self, profile: Profile<'_>) -> Vec<f32> {
         self.vector_of(&self.encoder.encode(profile))
@@ -244,7 +249,11 @@ fn residual(fit: &Fit, rows: &[Sparse], weights: &[f32], vectors: Rows<'_>, prob
         f64::from(dot(&squares, &variances))
     };
     let probed = probes.data().chunks_exact(dim.max(1)).map(of_probe).sum::<f64>() / probes.rows().max(1) as f64;
-    let scale = if probed > 0.0 { (held / probed) as f32 } else { 1.0 };
+    if probed <= 0.0 {
+        // Vectors are found by lists alone: all directions are as open.
+        return vec![held as f32; dim];
+    }
+    let scale = (held / probed) as f32;
     variances.into_iter().map(|variance| variance * scale).collect()
 }
 

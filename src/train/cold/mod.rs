@@ -6,6 +6,7 @@
 mod events;
 mod map;
 mod ridge;
+mod space;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -55,6 +56,9 @@ pub struct ColdStart {
     pub moments: Moments,
     /// Users of length 1 that stand for all, `[sample, dim]`.
     pub sample: Matrix,
+    /// Of a model of lists alone: what a user's past items add up to where new items are placed, `[n_items, k]`; for all
+    /// others, whose vectors say what kind an item is, new items are placed among those.
+    pub space: Option<Matrix>,
     /// For how many pairs the vector of a user's profile counts.
     pub prior_pairs: f32,
 }
@@ -79,16 +83,23 @@ impl ColdStart {
         let inverse = |value: f32| if value > 0.0 { value.recip() } else { 0.0 };
         let (encoder, known) = encoded(profiles.items.iter().map(|item| item.as_ref().map(Profile::from)), config);
         let evidence = counts(&by_item);
-        let scales: Vec<f32> = (0..model.users.rows()).map(|row| inverse(length(model.users.row(row)))).collect();
-        let of_length_one = scaled(model.users.as_rows(), &scales);
+        let space = space::of(model, matrix, seed)?;
+        let placed = space.as_ref().map(|space| space::users(model, matrix, space));
+        let users = placed.as_ref().map_or(model.users.as_rows(), Matrix::as_rows);
+        let scales: Vec<f32> = (0..users.len()).map(|row| inverse(length(users.row(row)))).collect();
+        let of_length_one = scaled(users, &scales);
         let (places, item_probes) = probes(&of_length_one);
-        let listed = has_lists(model).then(|| listed_items(model, &by_item, &of_length_one, &scales));
+        let mut listed = has_lists(model).then(|| listed_items(model, &by_item, &of_length_one, &scales));
+        let nothing = Matrix::zeros(matrix.n_cols(), users.dim());
+        if let (Some(listed), Some(_)) = (&mut listed, &space) {
+            space::add_products(model, &of_length_one, &scales, listed);
+        }
         let items = ProfileMap::learn(
             Examples {
                 encoder,
                 rows: &known,
                 evidence: evidence.clone(),
-                vectors: model.items.as_rows(),
+                vectors: if space.is_some() { nothing.as_rows() } else { model.items.as_rows() },
                 listed,
                 gramian: damped(of_length_one.as_rows()),
                 probes: &item_probes,
@@ -99,7 +110,9 @@ impl ColdStart {
         drop(of_length_one);
         let (encoder, rows) = encoded(profiles.users.iter().map(|user| user.as_ref().map(Profile::from)), config);
         // A rating does not grow with the number of ratings: there the mean is the prior already.
-        let users = if model.fold_in.mix().ratings.is_none() {
+        let users_are_placed = space.is_none() && model.fold_in.mix().ratings.is_none();
+        let moments = Moments::of(model, matrix, &places, &scales);
+        let mut users = if users_are_placed {
             let unit = model.fold_in.mix().unit;
             let scales: Vec<f32> =
                 (0..matrix.n_rows()).map(|row| inverse(matrix.row(row).1.iter().sum::<f32>() / unit)).collect();
@@ -121,11 +134,8 @@ impl ColdStart {
         } else {
             None
         };
-        let prior_pairs = match &users {
-            Some(map) => {
-                let foretold: Vec<Vec<f32>> = rows.iter().map(|row| map.vector_of(row)).collect();
-                users::prior_pairs(model, matrix, &foretold)?
-            }
+        let prior_pairs = match &mut users {
+            Some(map) => users::settle(model, matrix, map, &rows)?,
             None => 0.0,
         };
         for (side, map) in [("items", &items), ("users", &users)] {
@@ -134,12 +144,12 @@ impl ColdStart {
                 tracing::info!(side, columns = map.encoder().columns(), ridge, slope, explained, "cold-start map");
             }
         }
-        tracing::info!(prior_pairs, "cold-start prior of users");
         let mut cold = Self { users, prior_pairs, ..Self::default() };
         if let Some(map) = items {
             cold.known = Csr::from_rows(map.encoder().columns(), known);
             cold.evidence = evidence;
-            cold.moments = Moments::of(model, matrix, &places);
+            cold.moments = moments;
+            cold.space = space;
             cold.sample = events::sample(&item_probes, SAMPLE);
             cold.items = Some(map);
         }
@@ -156,6 +166,7 @@ impl Default for ColdStart {
             evidence: Vec::new(),
             moments: Moments::default(),
             sample: Matrix::zeros(0, 1),
+            space: None,
             prior_pairs: 0.0,
         }
     }

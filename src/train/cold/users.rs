@@ -3,10 +3,12 @@
 
 use rayon::prelude::*;
 
-use super::ColdStart;
+use super::map::ProfileMap;
+use super::ridge::Sparse;
+use super::{ColdStart, damped};
 use crate::error::Result;
 use crate::features::Csr;
-use crate::linalg::{axpy, dot};
+use crate::linalg::{axpy, dot, solve_spd};
 use crate::train::model::Model;
 
 /// Numbers of pairs that are tried.
@@ -18,28 +20,47 @@ const SHOWN: [usize; 3] = [1, 2, 5];
 /// The list whose hits are counted.
 const LIST: usize = 20;
 
-/// How many pairs the foretold vector of a user should count for, by the mean recall@20 of the pairs that are not shown.
+/// Shares of popularity in the foretold vector that are tried, in units of the deviation of its scores.
+const POPULAR: [f32; 6] = [0.0, 0.25, 0.5, 1.0, 2.0, 4.0];
+
+/// Adds to a map of users what popularity tells in the space of vectors, as much as finds the most of known users' items, and
+/// returns for how many pairs the foretold vector should count, by the mean recall@20 of pairs that are not shown.
 ///
 /// # Errors
 /// Those of fold-in.
-pub fn prior_pairs(model: &Model, matrix: &Csr, foretold: &[Vec<f32>]) -> Result<f32> {
+pub fn settle(model: &Model, matrix: &Csr, map: &mut ProfileMap, rows: &[Sparse]) -> Result<f32> {
     let enough = SHOWN.iter().max().copied().unwrap_or(0) * 2;
     let able: Vec<usize> = (0..matrix.n_rows()).filter(|row| matrix.row(*row).0.len() >= enough).collect();
     let count = able.len().min(USERS);
     let users: Vec<usize> = (0..count).filter_map(|at| able.get(at * able.len() / count)).copied().collect();
-    let of_user = |user: &usize| -> Result<[f64; PRIORS.len()]> {
+    let items = model.items.as_rows();
+    let scores = |vector: &[f32]| (0..items.len()).map(|item| dot(vector, items.row(item))).collect::<Vec<f32>>();
+    let profiles: Vec<Vec<f32>> =
+        users.iter().map(|user| scores(&map.vector_of(rows.get(*user).map_or(&[], Vec::as_slice)))).collect();
+    let popular = popularity(model, matrix)?;
+    let by_popularity = scores(&popular);
+    let of_profiles = profiles.iter().map(|scores| deviation(scores)).sum::<f32>() / count.max(1) as f32;
+    let unit = if deviation(&by_popularity) > 0.0 { of_profiles / deviation(&by_popularity) } else { 0.0 };
+    let with = |profile: &[f32], share: f32| {
+        let mut scores = profile.to_vec();
+        axpy(share * unit, &by_popularity, &mut scores);
+        scores
+    };
+    let unseen = |(user, profile): (&usize, &Vec<f32>)| {
+        let wanted = matrix.row(*user).0;
+        Ok(POPULAR.map(|share| hits(&with(profile, share), wanted) / wanted.len() as f64))
+    };
+    let share = best(users.par_iter().zip(&profiles).map(unseen).collect::<Result<_>>()?, POPULAR);
+    let of_user = |(user, profile): (&usize, &Vec<f32>)| {
         let (ids, weights) = matrix.row(*user);
-        let mut recalls = [0.0; PRIORS.len()];
-        let Some(foretold) = foretold.get(*user) else { return Ok(recalls) };
-        let items = model.items.as_rows();
-        let by_profile: Vec<f32> = (0..items.len()).map(|item| dot(foretold, items.row(item))).collect();
+        let (mut recalls, by_profile) = ([0.0; PRIORS.len()], with(profile, share));
         for shown in SHOWN {
             // Evenly spaced over the user's pairs, which are in the order of ids: as good as drawn.
             let places: Vec<usize> = (0..shown).map(|at| at * ids.len() / shown).collect();
             let history: Vec<(u32, f32)> = places.iter().map(|place| (ids[*place], weights[*place])).collect();
             let mut vector = vec![0.0; items.dim()];
             model.fold_in.solve(items, &history, &mut vector)?;
-            let mut own: Vec<f32> = (0..items.len()).map(|item| dot(&vector, items.row(item))).collect();
+            let mut own = scores(&vector);
             model.fold_in.add_lists(&history, &mut own);
             for (recall, prior) in recalls.iter_mut().zip(PRIORS) {
                 let mut scores = own.clone();
@@ -50,16 +71,34 @@ pub fn prior_pairs(model: &Model, matrix: &Csr, foretold: &[Vec<f32>]) -> Result
         }
         Ok(recalls)
     };
-    let all = users.par_iter().map(of_user).collect::<Result<Vec<_>>>()?;
-    let mut sums = [0.0; PRIORS.len()];
-    all.iter().for_each(|of| sums.iter_mut().zip(of).for_each(|(sum, recall)| *sum += recall));
-    let mut best = (0.0, PRIORS[0]);
-    for (sum, prior) in sums.into_iter().zip(PRIORS) {
-        if sum > best.0 {
-            best = (sum, prior);
-        }
+    let pairs = best(users.par_iter().zip(&profiles).map(of_user).collect::<Result<_>>()?, PRIORS);
+    tracing::info!(popular = share, pairs, "cold-start prior of users");
+    map.add(share * unit, &popular);
+    Ok(pairs)
+}
+
+/// The vector whose inner products are nearest to the items' numbers of pairs (least squares).
+fn popularity(model: &Model, matrix: &Csr) -> Result<Vec<f32>> {
+    let mut vector = vec![0.0; model.items.dim()];
+    for row in 0..matrix.n_rows() {
+        matrix.row(row).0.iter().for_each(|item| axpy(1.0, model.items.row(*item as usize), &mut vector));
     }
-    Ok(best.1)
+    solve_spd(&mut damped(model.items.as_rows()), &mut vector, model.items.dim())?;
+    Ok(vector)
+}
+
+fn deviation(values: &[f32]) -> f32 {
+    let n = values.len().max(1) as f32;
+    let mean = values.iter().sum::<f32>() / n;
+    (values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / n).sqrt()
+}
+
+/// What has the largest sum; the first of equals.
+fn best<const N: usize>(each: Vec<[f64; N]>, tried: [f32; N]) -> f32 {
+    let mut sums = [0.0; N];
+    each.iter().for_each(|of| sums.iter_mut().zip(of).for_each(|(sum, value)| *sum += value));
+    let largest = sums.into_iter().zip(tried).reduce(|best, other| if other.0 > best.0 { other } else { best });
+    largest.map_or(0.0, |(_, value)| value)
 }
 
 /// How many of these items are among the best.
