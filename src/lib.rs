@@ -32,6 +32,7 @@
 //! `recommend` → [`Engine`] → `server`, `cli`. ARCHITECTURE.md walks through them.
 
 mod config;
+mod counters;
 mod engine;
 mod error;
 mod eval;
