@@ -129,6 +129,11 @@ impl StoredEvent {
         CountedEvent { time, value: self.value, dwell_ms: self.dwell_ms }
     }
 
+    /// Its circumstances.
+    pub fn context(self) -> Attributes {
+        attributes(self.context)
+    }
+
     pub fn into_event(self, user: String, item: String, key: EventKey<'_>) -> Event {
         Event {
             user,

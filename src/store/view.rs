@@ -5,12 +5,12 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::families::Family;
 use super::key::{self, EventKey};
-use super::stored::{Counters, StoredEvent, StoredItem};
+use super::stored::{Counters, StoredEvent, StoredItem, StoredUser};
 use super::term::Terms;
 use super::{Store, codec, counters, item_index, records, storage};
 use crate::counters::{CountedEvent, CounterSet, Owner};
 use crate::error::{Error, Result};
-use crate::record::{Event, Item, ItemId, Timestamp, UserId};
+use crate::record::{Attributes, Event, Item, ItemId, Timestamp, User, UserId};
 
 /// An event of the log.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,8 +27,8 @@ pub struct LoggedEvent<'a> {
     pub value: Option<f64>,
 }
 
-/// An event of the log with what counters take from it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// An event of the log with what counters and features take from it.
+#[derive(Clone, Debug, PartialEq)]
 pub struct LoggedCount<'a> {
     /// Who.
     pub user: UserId,
@@ -38,6 +38,8 @@ pub struct LoggedCount<'a> {
     pub kind: &'a str,
     /// When, with its value and dwell time.
     pub counted: CountedEvent,
+    /// Its circumstances.
+    pub context: Attributes,
 }
 
 /// The store as it was when the view was taken.
@@ -114,6 +116,21 @@ impl View<'_> {
         Ok(())
     }
 
+    /// Passes all users on, in the order of their external ids.
+    pub fn for_each_user(&self, f: &mut dyn FnMut(UserId, User) -> Result<()>) -> Result<()> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        let mode = IteratorMode::From(&[], Direction::Forward);
+        for entry in self.snapshot.iterator_cf_opt(Family::Users.of(self.db)?, options, mode) {
+            let (name, bytes) = entry.map_err(storage("read the users"))?;
+            let name = String::from_utf8(name.into_vec())
+                .map_err(|_| Error::corrupt("users", "holds a key that is not UTF-8"))?;
+            let stored: StoredUser = codec::decode("a user", &bytes)?;
+            f(UserId::new(stored.dense), stored.into_user(name))?;
+        }
+        Ok(())
+    }
+
     /// How many entries the item index has, and whether they are those that the items should have: counted, and with
     /// their hashes added up, in whatever order.
     pub fn check_item_index(&self) -> Result<(u64, bool)> {
@@ -171,7 +188,8 @@ impl View<'_> {
         self.for_each_entry(None, &mut |key, value| {
             let stored: StoredEvent = codec::decode("an event", value)?;
             let EventKey { time, user, item, kind, .. } = key;
-            f(LoggedCount { user, item, kind, counted: stored.counted(time) })
+            let counted = stored.counted(time);
+            f(LoggedCount { user, item, kind, counted, context: stored.context() })
         })
     }
 
