@@ -32,6 +32,7 @@
 //! `recommend` → [`Engine`] → `server`, `cli`. ARCHITECTURE.md walks through them.
 
 mod config;
+mod counters;
 mod engine;
 mod error;
 mod eval;
@@ -53,8 +54,9 @@ pub mod cli;
 pub mod server;
 
 pub use config::{
-    BlendConfig, Config, Durability, EvaluateConfig, EventsConfig, FilterConfig, IndexChoice, IndexConfig,
-    LinearConfig, Metric, ModelKind, RatingsConfig, RecommendConfig, Repeats, ServerConfig, SgdConfig, Similarity,
+    BlendConfig, Config, Durability, EvaluateConfig, EventsConfig, FeatureDefinition, FeatureKind, FeatureOf,
+    FeaturesConfig, FilterConfig, IndexChoice, IndexConfig,
+    LinearConfig, Metric, Missing, ModelKind, RatingsConfig, RecommendConfig, Repeats, ServerConfig, SgdConfig, Similarity,
     SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,
 };
 pub use engine::{

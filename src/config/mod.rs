@@ -2,6 +2,7 @@
 //! passed in, never looked up.
 
 mod evaluate;
+mod features;
 mod sgd;
 mod train;
 
@@ -10,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 pub use evaluate::{EvaluateConfig, Split};
+pub use features::{FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, Missing};
 pub use sgd::SgdConfig;
 pub use train::{BlendConfig, FilterConfig, LinearConfig, ModelKind, RatingsConfig, Similarity, Solver, TrainConfig};
 
@@ -31,6 +33,8 @@ use crate::record::Span;
 pub struct Config {
     /// How events become preferences.
     pub events: EventsConfig,
+    /// How what is known becomes numbers.
+    pub features: FeaturesConfig,
     /// How models are learned.
     pub train: TrainConfig,
     /// How models are measured.
@@ -267,6 +271,7 @@ impl Config {
     /// Checks every value; the error names the first that is wrong.
     pub fn validate(&self) -> Result<()> {
         self.events.validate().map_err(|error| error.within("events"))?;
+        self.features.validate().map_err(|error| error.within("features"))?;
         self.train.validate().map_err(|error| error.within("train"))?;
         self.evaluate.validate().map_err(|error| error.within("evaluate"))?;
         self.index.validate().map_err(|error| error.within("index"))?;

@@ -8,6 +8,8 @@ mod interactions;
 mod log;
 mod popularity;
 mod ratings;
+mod svd;
+pub mod table;
 mod validation;
 mod weights;
 
@@ -19,4 +21,5 @@ pub use popularity::Popularity;
 pub use ratings::RatedSplit;
 #[cfg(test)]
 pub use ratings::TestRating;
+pub use svd::{Svd, truncated_svd};
 pub use weights::{EventWeights, History, RatingHistory, Signal};
