@@ -3,6 +3,7 @@
 
 mod evaluate;
 mod features;
+mod ranker;
 mod sgd;
 mod train;
 
@@ -12,6 +13,7 @@ use std::path::Path;
 
 pub use evaluate::{EvaluateConfig, Split};
 pub use features::{FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, Missing};
+pub use ranker::RankerConfig;
 pub use sgd::SgdConfig;
 pub use train::{BlendConfig, FilterConfig, LinearConfig, ModelKind, RatingsConfig, Similarity, Solver, TrainConfig};
 
@@ -37,6 +39,8 @@ pub struct Config {
     pub features: FeaturesConfig,
     /// How models are learned.
     pub train: TrainConfig,
+    /// How candidates are put in order.
+    pub ranker: RankerConfig,
     /// How models are measured.
     pub evaluate: EvaluateConfig,
     /// How vectors are indexed.
@@ -273,6 +277,7 @@ impl Config {
         self.events.validate().map_err(|error| error.within("events"))?;
         self.features.validate().map_err(|error| error.within("features"))?;
         self.train.validate().map_err(|error| error.within("train"))?;
+        self.ranker.validate().map_err(|error| error.within("ranker"))?;
         self.evaluate.validate().map_err(|error| error.within("evaluate"))?;
         self.index.validate().map_err(|error| error.within("index"))?;
         check("snapshot.keep", self.snapshot.keep as f64, 1.0..=1000.0)?;

@@ -12,6 +12,7 @@ mod ials;
 mod linear;
 mod model;
 mod pool;
+pub mod ranker;
 mod ratings;
 mod settle;
 mod sgd;

@@ -8,6 +8,7 @@
 //! [`Fitting`], which gives raw rows and learns their means, deviations and target statistics as it goes;
 //! [`Fitting::finish`]; then [`FittedTable::rows`] in training and serving, and [`FittedTable::to_bytes`] beside its weights.
 
+mod asked;
 mod audit;
 mod automatic;
 mod facts;
@@ -23,6 +24,7 @@ mod text;
 
 use serde::{Deserialize, Serialize};
 
+pub use asked::{Asked, replay_asked};
 pub use audit::{AuditedRow, ColumnDifference, audit};
 pub use facts::{FactTable, Facts};
 pub use fitted::{ColumnStatistics, Fitting, FittedTable};

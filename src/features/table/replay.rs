@@ -52,13 +52,13 @@ pub fn replay(
 #[derive(Default)]
 pub(super) struct State {
     pub counters: CounterSet,
-    pasts: FxHashMap<UserId, Vec<PastEvent>>,
+    pub pasts: FxHashMap<UserId, Vec<PastEvent>>,
 }
 
 /// An event that the next moment will know.
 pub(super) struct Pending {
     kind: Box<str>,
-    event: LoggedCount<'static>,
+    pub event: LoggedCount<'static>,
 }
 
 impl Pending {
