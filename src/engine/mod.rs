@@ -10,6 +10,7 @@ mod offline;
 mod operations;
 mod options;
 mod questions;
+mod ranking;
 mod snapshots;
 mod spaces;
 mod tuned;

@@ -16,6 +16,7 @@ use crate::linalg::{Matrix, Rows};
 use crate::record::{Item, ItemId, SnapshotId, Timestamp, User, UserId, validate_id};
 use crate::store::{Records, Side, Store};
 use crate::train::FoldIn;
+use crate::train::ranker::LearnedRanker;
 
 /// Users and items that an import brings are made known in batches of this size.
 const BATCH: usize = 10_000;
@@ -27,6 +28,7 @@ pub fn export(store: &Store, dir: &Path, snapshot: &Snapshot, to: &Path) -> Resu
     let index = index_path(dir, snapshot.manifest().id);
     bundle.section("index", |out| io::copy(&mut std::fs::File::open(&index)?, out).map(drop))?;
     learned::write(&mut bundle, snapshot.fold_in())?;
+    snapshot.ranker().map_or(Ok(()), |ranker| learned::write_ranker(&mut bundle, ranker))?;
     let items = (0..snapshot.vectors().len() as u32).filter_map(|row| snapshot.item(row));
     let names = items.map(|item| Ok(store.item_name(item)?.unwrap_or_default())).collect::<Result<Vec<_>>>()?;
     bundle.section("items", |out| names.iter().try_for_each(|name| write_text(out, name)))?;
@@ -74,6 +76,7 @@ pub fn write_vectors(
         index: Some(index.plan().clone()),
         seconds: 0.0,
         metrics: Vec::new(),
+        ranker: None,
         note: None,
     };
     let folder = tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))?;
@@ -111,6 +114,7 @@ struct Content {
     users: Vec<String>,
     user_factors: Matrix,
     fold_in: FoldIn,
+    ranker: Option<LearnedRanker>,
     _folder: tempfile::TempDir,
 }
 
@@ -150,7 +154,8 @@ impl Content {
             return Err(file.damaged(format!("{} user ids for {} factors", users.len(), user_factors.rows())));
         }
         let fold_in = learned::read(&file, items.len(), dimension, &manifest.train)?;
-        Ok(Self { manifest, index, items, users, user_factors, fold_in, _folder: folder })
+        let ranker = learned::read_ranker(&file)?;
+        Ok(Self { manifest, index, items, users, user_factors, fold_in, ranker, _folder: folder })
     }
 }
 
@@ -161,7 +166,7 @@ fn store_content(store: &Store, dir: &Path, id: SnapshotId, content: Content, dr
     let users: Vec<u32> = users.iter().map(|user| user.get()).collect();
     store.put_factors(Side::Items, id, &items, content.index.vectors())?;
     store.put_factors(Side::Users, id, &users, content.user_factors.as_rows())?;
-    write_files(dir, id, &content.index, &items, &content.fold_in)?;
+    write_files(dir, id, &content.index, &items, &content.fold_in, content.ranker.as_ref())?;
     forget_deleted(store, id, &users)?;
     let manifest =
         Manifest { id, state: SnapshotState::Validated, created: draft.created, activated: None, ..content.manifest };

@@ -11,6 +11,7 @@ use crate::index::VectorIndex;
 use crate::linalg::{Rows, dot};
 use crate::record::ItemId;
 use crate::train::FoldIn;
+use crate::train::ranker::LearnedRanker;
 
 const NO_ROW: u32 = u32::MAX;
 
@@ -23,6 +24,7 @@ pub struct Snapshot {
     /// Lengths of the vectors' traits, from the first question that needs them.
     norms: OnceLock<Vec<f32>>,
     fold_in: FoldIn,
+    ranker: Option<LearnedRanker>,
 }
 
 impl Snapshot {
@@ -44,8 +46,9 @@ impl Snapshot {
             )));
         }
         let fold_in = learned::read(&parts, items.len(), vectors.dim(), &manifest.train)?;
+        let ranker = learned::read_ranker(&parts)?;
         let rows = RowMap::of(&items);
-        Ok(Self { manifest, index, items, rows, norms: OnceLock::new(), fold_in })
+        Ok(Self { manifest, index, items, rows, norms: OnceLock::new(), fold_in, ranker })
     }
 
     /// What is known of it.
@@ -66,6 +69,11 @@ impl Snapshot {
     /// What turns histories into vectors and list scores.
     pub fn fold_in(&self) -> &FoldIn {
         &self.fold_in
+    }
+
+    /// What puts candidates in order, if one has passed its gate.
+    pub fn ranker(&self) -> Option<&LearnedRanker> {
+        self.ranker.as_ref()
     }
 
     /// The item of every row.

@@ -34,11 +34,11 @@ pub struct Past<'a> {
 }
 
 /// A window of time.
-pub struct Window {
+pub struct Window<'a> {
     /// When it begins.
     pub at: Timestamp,
     /// What was before, and what was taken in it.
-    pub holdout: Holdout,
+    pub holdout: &'a Holdout,
 }
 
 /// A question with what came of it.
@@ -54,29 +54,29 @@ pub struct Posed {
 /// Questions of each window, in the order of the windows, which is that of time; and the table fitted on them.
 pub fn gather(
     past: &Past<'_>,
-    windows: &[Window],
+    windows: &[Window<'_>],
     train: &TrainConfig,
     config: &RankerConfig,
     progress: &dyn Progress,
 ) -> Result<(Vec<Vec<Posed>>, FittedTable)> {
     let most = MOST_QUESTIONS.div_ceil(windows.len().max(1));
-    let (mut found, mut asked) = (Vec::new(), Vec::new());
+    let (mut all, mut asked) = (Vec::new(), Vec::new());
     for (number, window) in windows.iter().enumerate() {
         let matrix = &window.holdout.train.matrix;
         let data = TrainingData { matrix, validation: &[], ratings: None, warm: None };
         let model = trainer(train.model)?.train(&data, train, progress)?;
-        for one in find(&model, &window.holdout, most, config.candidates) {
+        for one in find(&model, window.holdout, most, config.candidates) {
             asked.push(Asked { at: window.at, user: one.user });
-            found.push((number, one));
+            all.push((number, one));
         }
         if progress.cancelled() {
             return Err(Error::Cancelled("training the ranker"));
         }
     }
     let mut fitting = past.table.clone().fit();
-    let mut rows = Vec::with_capacity(found.len());
+    let mut rows = Vec::with_capacity(all.len());
     replay_asked(past.view, past.table, past.items, past.users, &asked, &mut |place, request, known| {
-        let Some((_, one)) = found.get(place) else { return Ok(()) };
+        let Some((_, one)) = all.get(place) else { return Ok(()) };
         let mut out = Matrix::zeros(0, 1);
         fitting.rows(request, known, &one.items, &mut out);
         for (candidate, item) in one.items.iter().enumerate() {
@@ -88,7 +88,7 @@ pub fn gather(
     })?;
     let fitted = fitting.finish();
     let mut questions: Vec<Vec<Posed>> = windows.iter().map(|_| Vec::new()).collect();
-    for ((number, one), mut features) in found.into_iter().zip(rows) {
+    for ((number, one), mut features) in all.into_iter().zip(rows) {
         fitted.standardise(&mut features);
         let width = if past.table.columns().is_empty() { 0 } else { features.dim() };
         let mut inputs = Matrix::zeros(one.items.len(), SCORES + width);
@@ -106,55 +106,67 @@ pub fn gather(
 }
 
 /// What retrieval finds for a user.
-struct Found {
+pub(super) struct Found {
     user: UserId,
-    items: Vec<ItemId>,
-    scores: Matrix,
+    /// Candidates, the best first.
+    pub items: Vec<ItemId>,
+    /// What retrieval knows of them.
+    pub scores: Matrix,
     taken: Vec<(u32, f32)>,
     held: usize,
 }
 
 /// For `most` of the test users, evenly spaced, so many candidates.
 fn find(model: &Model, holdout: &Holdout, most: usize, candidates: usize) -> Vec<Found> {
-    let matrix = &holdout.train.matrix;
-    let scorer = ModelScorer::new("retrieval", model, matrix);
     let step = holdout.test.len().div_ceil(most.max(1)).max(1);
     let tested: Vec<&(u32, Vec<u32>)> = holdout.test.iter().step_by(step).collect();
-    let columns = model.items.rows();
     let mut all = Vec::with_capacity(tested.len());
     for tested in tested.chunks(TOGETHER) {
-        let rows: Vec<u32> = tested.iter().map(|(row, _)| *row).collect();
-        let mut scores = vec![0.0; rows.len() * columns];
-        scorer.score_all(&rows, &mut scores);
-        let of_user = |((row, held), scores): (&&(u32, Vec<u32>), &[f32])| {
-            let (seen, weights) = matrix.row(*row as usize);
-            let best = unseen(scores, seen, candidates, &mut Vec::new());
-            let history: Vec<(u32, f32)> = seen.iter().copied().zip(weights.iter().copied()).collect();
-            let mut lists = vec![0.0; columns];
-            model.fold_in.add_lists(&history, &mut lists);
-            let of = |values: &[f32]| -> Vec<f32> {
-                best.iter().map(|column| values.get(*column as usize).copied().unwrap_or(0.0)).collect()
-            };
-            let inputs = Candidates {
-                mix: model.fold_in.mix(),
-                vector: model.users.row(*row as usize),
-                items: best.iter().map(|column| model.items.row(*column as usize)).collect(),
-                totals: &of(scores),
-                lists: &of(&lists),
-            }
-            .inputs();
-            let taken = (0u32..).zip(&best).filter(|(_, column)| held.binary_search(column).is_ok());
-            Some(Found {
-                user: *holdout.train.users.get(*row as usize)?,
-                scores: inputs,
-                taken: taken.map(|(place, _)| (place, 1.0)).collect(),
-                items: best.iter().filter_map(|column| holdout.train.items.get(*column as usize)).copied().collect(),
-                held: held.len(),
-            })
-        };
-        let found: Vec<Option<Found>> =
-            tested.par_iter().zip(scores.par_chunks_exact(columns.max(1))).map(of_user).collect();
-        all.extend(found.into_iter().flatten());
+        all.extend(found(model, holdout, tested, candidates));
     }
     all
+}
+
+/// What retrieval finds for some of the test users, scored together.
+pub(super) fn found(
+    model: &Model,
+    holdout: &Holdout,
+    tested: &[&(u32, Vec<u32>)],
+    candidates: usize,
+) -> Vec<Found> {
+    let matrix = &holdout.train.matrix;
+    let scorer = ModelScorer::new("retrieval", model, matrix);
+    let columns = model.items.rows();
+    let rows: Vec<u32> = tested.iter().map(|(row, _)| *row).collect();
+    let mut scores = vec![0.0; rows.len() * columns];
+    scorer.score_all(&rows, &mut scores);
+    let of_user = |((row, held), scores): (&&(u32, Vec<u32>), &[f32])| {
+        let (seen, weights) = matrix.row(*row as usize);
+        let best = unseen(scores, seen, candidates, &mut Vec::new());
+        let history: Vec<(u32, f32)> = seen.iter().copied().zip(weights.iter().copied()).collect();
+        let mut lists = vec![0.0; columns];
+        model.fold_in.add_lists(&history, &mut lists);
+        let of = |values: &[f32]| -> Vec<f32> {
+            best.iter().map(|column| values.get(*column as usize).copied().unwrap_or(0.0)).collect()
+        };
+        let inputs = Candidates {
+            mix: model.fold_in.mix(),
+            vector: model.users.row(*row as usize),
+            items: best.iter().map(|column| model.items.row(*column as usize)).collect(),
+            totals: &of(scores),
+            lists: &of(&lists),
+        }
+        .inputs();
+        let taken = (0u32..).zip(&best).filter(|(_, column)| held.binary_search(column).is_ok());
+        Some(Found {
+            user: *holdout.train.users.get(*row as usize)?,
+            scores: inputs,
+            taken: taken.map(|(place, _)| (place, 1.0)).collect(),
+            items: best.iter().filter_map(|column| holdout.train.items.get(*column as usize)).copied().collect(),
+            held: held.len(),
+        })
+    };
+    let each: Vec<Option<Found>> =
+        tested.par_iter().zip(scores.par_chunks_exact(columns.max(1))).map(of_user).collect();
+    each.into_iter().flatten().collect()
 }

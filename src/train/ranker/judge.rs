@@ -46,14 +46,14 @@ impl Judged {
 /// Those of training, and [`crate::Error::Cancelled`].
 pub fn learn(
     past: &Past<'_>,
-    windows: &[Window],
+    windows: &[Window<'_>],
     train: &TrainConfig,
     config: &RankerConfig,
     evaluate: &EvaluateConfig,
     progress: &dyn Progress,
 ) -> Result<Judged> {
     let began = Instant::now();
-    let mut judged: Vec<UserId> = windows.iter().skip(BEFORE).flat_map(|window| users(window)).collect();
+    let mut judged: Vec<UserId> = windows.iter().skip(BEFORE).flat_map(users).collect();
     judged.sort_unstable();
     judged.dedup();
     if judged.len() < config.fewest_users {
@@ -118,9 +118,10 @@ pub fn learn(
     Ok(Judged { ranker, report: RankerReport { seconds: began.elapsed().as_secs_f64(), ..report } })
 }
 
-fn users(window: &Window) -> impl Iterator<Item = UserId> {
-    let train = &window.holdout.train;
-    window.holdout.test.iter().filter_map(|(row, _)| train.users.get(*row as usize)).copied()
+fn users<'a>(window: &Window<'a>) -> impl Iterator<Item = UserId> + 'a {
+    let holdout = window.holdout;
+    let train = &holdout.train;
+    holdout.test.iter().filter_map(|(row, _)| train.users.get(*row as usize)).copied()
 }
 
 /// The columns that are not the same in all rows, in the order in which a network reads them.

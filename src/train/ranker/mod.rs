@@ -1,5 +1,5 @@
 //! The ranker: puts in order what retrieval has found, by scores and features together. It is learned from questions of
-//! the past ([`gather`](gather()): windows of time, each asked of a model that knows only what was before), judged on
+//! the past (`gather`: windows of time, each asked of a model that knows only what was before), judged on
 //! windows after those that it learned from, and kept out unless it orders them better ([`learn()`]). Serving applies the frozen
 //! weights ([`LearnedRanker::score`]).
 
@@ -11,8 +11,10 @@ mod judge;
 mod learned;
 mod network;
 mod question;
+mod scorer;
 
-pub use gather::{Past, Posed, Window, gather};
+pub use gather::{Past, Window};
 pub use inputs::{Candidates, SCORES};
 pub use judge::{Judged, learn};
 pub use learned::{FeatureImportance, LearnedRanker, RankerReport};
+pub use scorer::RankedScorer;
