@@ -56,7 +56,7 @@ pub mod server;
 pub use config::{
     BlendConfig, Config, Durability, EvaluateConfig, EventsConfig, FeatureDefinition, FeatureKind, FeatureOf,
     FeaturesConfig, FilterConfig, IndexChoice, IndexConfig,
-    LinearConfig, Metric, Missing, ModelKind, RatingsConfig, RecommendConfig, Repeats, ServerConfig, SgdConfig, Similarity,
+    LinearConfig, Metric, Missing, ModelKind, RankerConfig, RatingsConfig, RecommendConfig, Repeats, ServerConfig, SgdConfig, Similarity,
     SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,
 };
 pub use engine::{
@@ -72,6 +72,8 @@ pub use eval::{
 pub use progress::{Progress, Silent, Step};
 pub use record::*;
 pub use snapshot::{Manifest, OfflineMetric, SnapshotState};
+pub use train::ranker::{FeatureImportance, RankerReport};
+pub use recommend::{Ranker, RankerQuestion};
 pub use store::Holder;
 
 /// The code of the README, compiled by the tests.

@@ -34,7 +34,8 @@ pub use tuning::changes;
 use crate::config::Config;
 use crate::error::Result;
 use crate::features::EventWeights;
-use crate::recommend::{Catalog, Popular, Spaces};
+use crate::features::table::FactTable;
+use crate::recommend::{Catalog, Popular, Ranker, Spaces};
 use crate::snapshot::{self, Snapshot};
 use crate::store::{Holder, Store};
 use freshness::{Freshness, Seen};
@@ -76,6 +77,8 @@ struct Inner {
     training: Mutex<()>,
     /// Held while settings are searched.
     tuning: Mutex<()>,
+    /// A ranker in place of the snapshot's.
+    ranker: RwLock<Option<Arc<dyn Ranker>>>,
     jobs: Jobs,
 }
 
@@ -83,6 +86,8 @@ struct Inner {
 struct Live {
     snapshot: Snapshot,
     seen: Seen,
+    /// What the snapshot's ranker takes from all items; none without a ranker.
+    facts: Option<RwLock<FactTable>>,
 }
 
 impl Engine {
@@ -117,6 +122,7 @@ impl Engine {
                 switching: Mutex::new(()),
                 training: Mutex::new(()),
                 tuning: Mutex::new(()),
+                ranker: RwLock::new(None),
                 jobs,
             }),
         };
@@ -127,6 +133,11 @@ impl Engine {
     /// Who has a directory open: process id and, if it serves, its address. `None` when nobody has.
     pub fn holder(path: impl AsRef<Path>) -> Option<Holder> {
         crate::store::holder(path.as_ref())
+    }
+
+    /// From now on this ranker puts candidates in order; `None` gives the order back to that of the snapshot, or to retrieval.
+    pub fn set_ranker(&self, ranker: Option<Arc<dyn Ranker>>) {
+        *write(&self.inner.ranker) = ranker;
     }
 
     /// The settings it was opened with.

@@ -83,6 +83,8 @@ impl Engine {
         }
         let catalog = read(&inner.catalog);
         let popular = read(&inner.popular);
+        let facts = live.as_ref().and_then(|live| live.facts.as_ref()).map(read);
+        let ranker = read(&inner.ranker).clone();
         question(&Context {
             store: &inner.store,
             config: &inner.config,
@@ -90,6 +92,8 @@ impl Engine {
             snapshot,
             is_stale: &|user| live.as_ref().is_none_or(|live| inner.freshness.is_stale(user, live.seen)),
             catalog: &catalog,
+            facts: facts.as_deref(),
+            ranker: ranker.as_deref(),
             popular: &popular,
             now: Timestamp::now(),
         })

@@ -2,12 +2,13 @@
 
 use std::cmp::Reverse;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use super::freshness::Seen;
-use super::{Engine, Gate, Live, lock};
+use super::{Engine, Gate, Live, lock, read};
 use crate::error::{Error, Result};
-use crate::record::{SnapshotId, Timestamp};
+use crate::features::table::{FactTable, Facts, FeatureTable};
+use crate::record::{Item, SnapshotId, Timestamp};
 use crate::snapshot::{self, Manifest, Snapshot, SnapshotState};
 use crate::store::Records;
 
@@ -108,7 +109,7 @@ impl Engine {
             match Snapshot::load(&self.inner.dir, manifest) {
                 Ok(snapshot) => {
                     let seen = self.seen_at_open(snapshot.manifest())?;
-                    self.go_live(Live { snapshot, seen });
+                    self.go_live(snapshot, seen);
                     return Ok(true);
                 }
                 Err(error) => {
@@ -122,9 +123,21 @@ impl Engine {
 
     /// Answers come from this one from now on. What is too large to be verified beforehand is verified meanwhile; if it turns
     /// out to be damaged, the newest good one before it takes over.
-    fn go_live(&self, live: Live) {
-        let live = Arc::new(live);
-        self.inner.live.store(Some(Arc::clone(&live)));
+    fn go_live(&self, snapshot: Snapshot, seen: Seen) {
+        let live = {
+            // Items that change meanwhile wait: their facts belong to this snapshot's ranker.
+            let catalog = read(&self.inner.catalog);
+            let facts = snapshot.ranker().map(|ranker| {
+                let mut facts = FactTable::default();
+                for (id, item) in catalog.iter() {
+                    facts.set(id.get(), Some(self.item_facts(ranker.table().table(), item)));
+                }
+                RwLock::new(facts)
+            });
+            let live = Arc::new(Live { snapshot, seen, facts });
+            self.inner.live.store(Some(Arc::clone(&live)));
+            live
+        };
         if live.snapshot.index().is_verified() {
             return;
         }
@@ -150,6 +163,17 @@ impl Engine {
         }
     }
 
+    /// What a table takes from an item. The catalogue leaves vectors out; a table that needs them has them from the store.
+    pub(super) fn item_facts(&self, table: &FeatureTable, item: &Item) -> Facts {
+        match table.spaces().next() {
+            None => table.item_facts(item),
+            Some(_) => {
+                let whole = self.inner.store.item(&item.id).ok().flatten();
+                table.item_facts(whole.as_ref().unwrap_or(item))
+            }
+        }
+    }
+
     /// The switch itself: load and check first, make it durable, then swap one pointer.
     fn switch(&self, mut manifest: Manifest, note: Option<String>) -> Result<()> {
         if manifest.state == SnapshotState::Building {
@@ -165,7 +189,7 @@ impl Engine {
         manifests.extend(active.map(|m| (m.id.0, Manifest { state: SnapshotState::Retired, ..m })));
         self.inner.store.set_active_snapshot(id, &manifests)?;
         let seen = self.inner.jobs.seen(id).map_or(Seen::Nothing, Seen::Until);
-        self.go_live(Live { snapshot, seen });
+        self.go_live(snapshot, seen);
         tracing::info!(snapshot = id.0, "snapshot active");
         self.retain()
     }

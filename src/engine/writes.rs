@@ -179,10 +179,17 @@ impl Engine {
         for ids in ids.chunks(AT_ONCE) {
             let mut catalog = write(&self.inner.catalog);
             let mut spaces = write(&self.inner.spaces);
+            let live = self.inner.live.load();
             for id in ids.iter().copied() {
                 let name = self.inner.store.item_name(id)?;
                 match name.map_or(Ok(None), |name| self.inner.store.item(&name))? {
                     Some(item) => {
+                        if let Some(live) = &*live
+                            && let Some((ranker, facts)) = live.snapshot.ranker().zip(live.facts.as_ref())
+                        {
+                            let of_item = ranker.table().table().item_facts(&item);
+                            write(facts).set(id.get(), Some(of_item));
+                        }
                         spaces.set(id, &item);
                         catalog.set(id, item);
                     }

@@ -11,6 +11,7 @@ mod listed;
 mod lists;
 mod matches;
 mod nearest;
+mod order;
 mod personal;
 mod popular;
 mod rank;
@@ -25,6 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use catalog::Catalog;
 pub use expression::Expression;
 pub use lists::list;
+pub use order::{Ranker, RankerQuestion};
 pub use personal::{recommend, recommend_many};
 pub use popular::Popular;
 pub use rank::rank;
@@ -34,6 +36,7 @@ pub use spaces::{Spaces, search_vectors};
 use crate::config::Config;
 use crate::error::Result;
 use crate::features::EventWeights;
+use crate::features::table::FactTable;
 use crate::record::{Answer, Degraded, ItemId, RecommendedItem, Source, Timestamp, UserId};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -52,6 +55,10 @@ pub struct Context<'a> {
     pub is_stale: &'a (dyn Fn(UserId) -> bool + Sync),
     /// The metadata of all items.
     pub catalog: &'a Catalog,
+    /// What the snapshot's ranker takes from all items; none without a ranker.
+    pub facts: Option<&'a FactTable>,
+    /// A ranker of the caller's own.
+    pub ranker: Option<&'a dyn Ranker>,
     /// The running popularity of all items.
     pub popular: &'a Popular,
     /// The time of the question.
@@ -68,7 +75,7 @@ impl Context<'_> {
     /// One item of an answer; `None` if the item has been deleted meanwhile.
     fn entry(&self, item: ItemId, score: f64, source: Source) -> Option<RecommendedItem> {
         let item = self.catalog.get(item)?.id.clone();
-        Some(RecommendedItem { item, score, source, because: None })
+        Some(RecommendedItem { item, score, rank: None, source, because: None })
     }
 
     /// The dense id of an item, and its row in the snapshot if the model knows it.

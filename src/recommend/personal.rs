@@ -1,5 +1,5 @@
 //! The main question. The hot path: read the visitor's history, take or solve the user's vector, add up the lists of past
-//! items, find the best of both with the policy inside, fill up with what is popular. Cost for a known user: one prefix
+//! items, find the best of both with the policy inside, put them in order, fill up with what is popular. Cost for a known user: one prefix
 //! read of the history, one point read of the vector (or one d × d solve), an addition for each entry of the lists, one
 //! index search or two.
 
@@ -9,6 +9,7 @@ use super::Context;
 use super::allowed::Allowed;
 use super::best;
 use super::listed::ListScores;
+use super::order::Ordered;
 use super::visitor::Visitor;
 use crate::error::Result;
 use crate::index::Ask;
@@ -71,14 +72,18 @@ impl<'a> Asked<'a> {
     }
 
     fn ask(&self) -> Ask<'_> {
-        Ask::best(self.query.limit).allow(&self.allowed).within(self.allowed.matching_rows())
+        Ask::best(self.context.candidates(self.query.limit)).allow(&self.allowed).within(self.allowed.matching_rows())
     }
 
     /// The answer with the best rows, filled up with what is popular.
     fn answer(self, best: Vec<(u32, f32)>) -> Result<Answer> {
         let Self { context, query, visitor, allowed, taste } = self;
         let (mut items, mut degraded) = match taste {
-            Ok(taste) => (taste.items(context, &visitor, query.explain, best)?, None),
+            Ok(taste) => {
+                let mut ordered = taste.order(context, query.user.as_deref(), &visitor, best)?;
+                ordered.truncate(query.limit);
+                (taste.items(context, &visitor, query.explain, ordered)?, None)
+            }
             Err(reason) => (Vec::new(), Some(reason)),
         };
         if items.len() < query.limit {
@@ -102,9 +107,9 @@ fn fill(context: &Context<'_>, query: &Query, allowed: Allowed<'_>, items: &mut 
 
 /// What a visitor likes, for this question: a vector, what the lists of past items say, and where the vector comes from.
 pub struct Taste<'a> {
-    snapshot: &'a Snapshot,
-    vector: Vec<f32>,
-    lists: ListScores,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) vector: Vec<f32>,
+    pub(super) lists: ListScores,
     source: Source,
 }
 
@@ -166,12 +171,13 @@ impl<'a> Taste<'a> {
         context: &Context<'_>,
         visitor: &Visitor,
         explain: bool,
-        best: Vec<(u32, f32)>,
+        best: Vec<Ordered>,
     ) -> Result<Vec<RecommendedItem>> {
         let mut items = Vec::with_capacity(best.len());
-        for (row, score) in best {
+        for Ordered { row, score, rank } in best {
             let item = self.snapshot.item(row).and_then(|item| context.entry(item, f64::from(score), self.source));
             let Some(mut item) = item else { continue };
+            item.rank = rank.map(f64::from);
             if explain {
                 item.because = Some(self.because(context, visitor, row)?);
             }

@@ -1,6 +1,9 @@
 //! The caller's own candidates in the model's order.
 
+use rustc_hash::FxHashMap;
+
 use super::Context;
+use super::order::Ordered;
 use super::personal::Taste;
 use super::visitor::Visitor;
 use crate::error::Result;
@@ -17,7 +20,7 @@ pub fn rank(context: &Context<'_>, query: &RankQuery) -> Result<Answer> {
     let mut unscored = Vec::new();
     for (place, name) in query.items.iter().enumerate() {
         let (item, row) = context.resolve(name)?.map_or((None, None), |(item, row)| (Some(item), row));
-        let mut entry = RecommendedItem { item: name.clone(), score: 0.0, source: Source::Unscored, because: None };
+        let mut entry = RecommendedItem { item: name.clone(), score: 0.0, rank: None, source: Source::Unscored, because: None };
         match (&taste, row) {
             (Ok(taste), Some(row)) => {
                 entry.score = f64::from(taste.score(row));
@@ -25,7 +28,7 @@ pub fn rank(context: &Context<'_>, query: &RankQuery) -> Result<Answer> {
                 if query.explain {
                     entry.because = Some(taste.because(context, &visitor, row)?);
                 }
-                scored.push((entry, item));
+                scored.push((entry, item, row));
             }
             _ => {
                 let popularity = item.map_or(-1.0, |item| context.popular.score(item, context.now));
@@ -33,9 +36,20 @@ pub fn rank(context: &Context<'_>, query: &RankQuery) -> Result<Answer> {
             }
         }
     }
-    scored.sort_by(|(a, a_id), (b, b_id)| b.score.total_cmp(&a.score).then(a_id.cmp(b_id)));
+    scored.sort_by(|(a, a_id, _), (b, b_id, _)| b.score.total_cmp(&a.score).then(a_id.cmp(b_id)));
+    let mut ordered = Vec::with_capacity(scored.len());
+    if let Ok(taste) = &taste {
+        // Rows name the entries again; a candidate that was named twice has two.
+        let mut entries: FxHashMap<u32, Vec<RecommendedItem>> = FxHashMap::default();
+        let found = scored.iter().map(|(entry, _, row)| (*row, entry.score as f32)).collect();
+        scored.into_iter().rev().for_each(|(entry, _, row)| entries.entry(row).or_default().push(entry));
+        for Ordered { row, rank, .. } in taste.order(context, user, &visitor, found)? {
+            let entry = entries.get_mut(&row).and_then(Vec::pop);
+            ordered.extend(entry.map(|entry| RecommendedItem { rank: rank.map(f64::from), ..entry }));
+        }
+    }
     unscored.sort_by(|(a, a_place, _), (b, b_place, _)| b.total_cmp(a).then(a_place.cmp(b_place)));
     let degraded = taste.err().or((!unscored.is_empty()).then_some(Degraded::UnknownItem));
-    let items = scored.into_iter().map(|(entry, _)| entry).chain(unscored.into_iter().map(|(.., entry)| entry));
+    let items = ordered.into_iter().chain(unscored.into_iter().map(|(.., entry)| entry));
     Ok(context.answer(items.collect(), degraded))
 }

@@ -107,6 +107,8 @@ impl World {
             snapshot: Some(snapshot),
             is_stale: &|_| false,
             catalog: &self.catalog,
+            facts: None,
+            ranker: None,
             popular: &self.popular,
             now: Timestamp::now(),
         }

@@ -14,6 +14,8 @@ pub struct Visitor {
     /// cost that grows with them. Of a user whose stored vector answers it is all events: that vector came from all, and
     /// the item-item lists speak for all of them too, as they did in training.
     pub history: Vec<(u32, f32)>,
+    /// Items of the session, the oldest first, with the type of each event.
+    pub session: Vec<(ItemId, String)>,
     /// Items that are left out as seen.
     pub seen: Vec<ItemId>,
     /// Whether there is something that the user's vector in the snapshot has not seen.
@@ -40,8 +42,10 @@ impl Visitor {
         } else {
             Past::Preferences(context.weights.history(newest.map_or(context.now, |newest| newest.min(context.now))))
         };
+        let mut visited = Vec::new();
         for entry in session.iter().rev() {
             if let Some(item) = context.store.item_id(&entry.item)? {
+                visited.push((item, entry.kind.clone()));
                 seen.extend(seen_rule.holds(&entry.kind, context.now).then_some(item));
                 past.add(item, &entry.kind, entry.value, context.now);
             }
@@ -61,7 +65,9 @@ impl Visitor {
             })?;
         }
         let row = |(item, value)| Some((context.snapshot?.row(item)?, value));
-        Ok(Self { user, history: past.finish().into_iter().filter_map(row).collect(), seen, is_fresh, is_folded_in })
+        visited.reverse();
+        let history = past.finish().into_iter().filter_map(row).collect();
+        Ok(Self { user, history, session: visited, seen, is_fresh, is_folded_in })
     }
 }
 
