@@ -83,9 +83,9 @@ impl Bucket {
     }
 }
 
-/// Counts by time.
+/// Counts by time: buckets, and where those of each resolution end.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Buckets(Vec<Bucket>);
+pub struct Buckets(Vec<Bucket>, [u8; LEVELS.len()]);
 
 impl Buckets {
     /// Counts `count` events at a time.
@@ -114,6 +114,16 @@ impl Buckets {
                 }
             }
         }
+        self.note_ends();
+    }
+
+    /// 95 buckets at most: an end fits a byte.
+    fn note_ends(&mut self) {
+        let mut end = 0;
+        for (level, slot) in LEVELS.into_iter().zip(&mut self.1) {
+            end += self.0.iter().skip(end).take_while(|bucket| bucket.level == level).count();
+            *slot = end as u8;
+        }
     }
 
     /// Adds all counts of another.
@@ -139,13 +149,19 @@ impl Buckets {
             }
         }
         self.0 = merged;
+        self.note_ends();
     }
 
     /// The buckets of a resolution, the newest first.
     pub fn of(&self, level: Level) -> &[Bucket] {
-        let begin = self.0.partition_point(|bucket| bucket.level < level);
-        let end = self.0.partition_point(|bucket| bucket.level <= level);
-        self.0.get(begin..end).unwrap_or_default()
+        let [minutes, hours, days, months] = self.1.map(usize::from);
+        let place = match level {
+            Level::Minutes => 0..minutes,
+            Level::Hours => minutes..hours,
+            Level::Days => hours..days,
+            Level::Months => days..months,
+        };
+        self.0.get(place).unwrap_or_default()
     }
 
     /// All buckets, by resolution, the newest first.
@@ -158,7 +174,11 @@ impl Buckets {
         let is_sorted = all.is_sorted_by(|a, b| a.order(b).is_lt());
         let fits = |level| all.iter().filter(|bucket| bucket.level == level).count() <= level.most();
         let is_whole = is_sorted && LEVELS.into_iter().all(fits) && all.iter().all(|bucket| bucket.count != 0);
-        is_whole.then_some(Self(all))
+        is_whole.then(|| {
+            let mut buckets = Self(all, [0; LEVELS.len()]);
+            buckets.note_ends();
+            buckets
+        })
     }
 
     /// Events in the window that ends at a time, at the resolution of the window: whole buckets, the newest of them the one
@@ -167,26 +187,29 @@ impl Buckets {
         let level = Level::of_window(window);
         let newest = level.bucket(now);
         let buckets = (window / level.width()).max(1);
-        let in_window = |bucket: &&Bucket| bucket.at <= newest && i64::from(newest) - i64::from(bucket.at) < buckets;
-        self.of(level).iter().filter(in_window).map(|bucket| bucket.count.max(0)).sum()
+        let in_window = |bucket: &&Bucket| i64::from(newest) - i64::from(bucket.at) < buckets;
+        let until_now = self.of(level).iter().skip_while(|bucket| bucket.at > newest);
+        until_now.take_while(in_window).map(|bucket| bucket.count.max(0)).sum()
     }
 
     /// Events, each halved with every `half_life` milliseconds between the middle of its bucket and `now`: days as far as
     /// they are kept, four weeks before that.
     pub fn decayed(&self, half_life: f64, now: Timestamp) -> f64 {
-        let weight = |middle: f64| (-(now.millis() as f64 - middle).max(0.0) / half_life).exp2();
-        let middle = |bucket: &Bucket| (bucket.at as f64 + 0.5) * bucket.level.width() as f64;
         let today = Level::Days.bucket(now);
-        let days = self.of(Level::Days);
+        let mut days = self.of(Level::Days);
+        let (mut of_days, mut of_months) = (Fading::new(Level::Days, half_life, now), Fading::new(Level::Months, half_life, now));
         let mut sum = 0.0;
         for day in days.iter().filter(|day| day.at <= today) {
-            sum += day.count.max(0) as f64 * weight(middle(day));
+            sum += day.count.max(0) as f64 * of_days.weight(day.at);
         }
-        let days_of = |month: i32| days.iter().filter(move |day| day.at.div_euclid(28) == month).map(|day| day.count);
         for month in self.of(Level::Months) {
-            let rest = month.count - days_of(month.at).sum::<i64>();
-            if rest > 0 {
-                sum += rest as f64 * weight(middle(month));
+            // Both have the newest first.
+            let later = days.iter().take_while(|day| day.at.div_euclid(28) > month.at).count();
+            days = days.get(later..).unwrap_or_default();
+            let known: i64 =
+                days.iter().take_while(|day| day.at.div_euclid(28) == month.at).map(|day| day.count).sum();
+            if month.count > known {
+                sum += (month.count - known) as f64 * of_months.weight(month.at);
             }
         }
         sum
@@ -207,6 +230,36 @@ impl Buckets {
             let is_whole = of_level.len() < level.most() || *level == Level::Months;
             of_level.last().filter(|_| is_whole).map(|bucket| i64::from(bucket.at) * level.width())
         })
+    }
+}
+
+/// Weights that halve with age, of buckets from the newest on: each from the one before.
+struct Fading {
+    width: f64,
+    half_life: f64,
+    now: f64,
+    step: f64,
+    before: Option<(i32, f64)>,
+}
+
+impl Fading {
+    fn new(level: Level, half_life: f64, now: Timestamp) -> Self {
+        let width = level.width() as f64;
+        Self { width, half_life, now: now.millis() as f64, step: (-width / half_life).exp2(), before: None }
+    }
+
+    /// The weight at the middle of a bucket: 1 from now on.
+    fn weight(&mut self, at: i32) -> f64 {
+        let age = self.now - (f64::from(at) + 0.5) * self.width;
+        if age <= 0.0 {
+            return 1.0;
+        }
+        let weight = match self.before {
+            Some((before, weight)) if before > at => weight * self.step.powi(before - at),
+            _ => (-age / self.half_life).exp2(),
+        };
+        self.before = Some((at, weight));
+        weight
     }
 }
 

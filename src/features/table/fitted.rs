@@ -44,6 +44,26 @@ pub struct ColumnStatistics {
     pub policy: String,
 }
 
+/// How a column is standardised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Standard {
+    /// What stands where nothing is known.
+    missing: f32,
+    /// Of numbers: the mean, and one over the deviation.
+    scale: Option<(f64, f64)>,
+}
+
+impl Standard {
+    /// A raw value, standardised.
+    pub fn of(&self, value: f32) -> f32 {
+        let value = if value.is_finite() { value } else { self.missing };
+        match self.scale {
+            Some((mean, scale)) => (((f64::from(value) - mean) * scale) as f32).clamp(-LARGEST, LARGEST),
+            None => value,
+        }
+    }
+}
+
 /// Smoothed mean labels by value, for each target feature.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct Targets {
@@ -227,23 +247,26 @@ impl FittedTable {
 
     /// Fills what is missing and brings numbers to mean 0 and deviation 1.
     pub fn standardise(&self, rows: &mut Matrix) {
-        let policies = self.table.policies();
+        let standards = self.standards();
         for place in 0..rows.rows() {
-            let columns = self.table.columns.iter().zip(&self.columns).zip(&policies);
-            for (value, ((column, statistics), policy)) in rows.row_mut(place).iter_mut().zip(columns) {
-                if !value.is_finite() {
-                    *value = match policy {
-                        Some(Missing::Default(number)) => *number as f32,
-                        _ => statistics.mean as f32,
-                    };
-                }
-                if column.is_number {
-                    let deviation = if statistics.deviation > 1e-9 { statistics.deviation } else { 1.0 };
-                    let standard = ((f64::from(*value) - statistics.mean) / deviation) as f32;
-                    *value = standard.clamp(-LARGEST, LARGEST);
-                }
-            }
+            let values = rows.row_mut(place).iter_mut().zip(&standards);
+            values.for_each(|(value, standard)| *value = standard.of(*value));
         }
+    }
+
+    /// How each column is standardised.
+    pub fn standards(&self) -> Vec<Standard> {
+        let columns = self.table.columns.iter().zip(&self.columns).zip(self.table.policies());
+        let standard = |((column, statistics), policy): ((&Column, &ColumnStatistics), Option<Missing>)| Standard {
+            missing: match policy {
+                Some(Missing::Default(number)) => number as f32,
+                _ => statistics.mean as f32,
+            },
+            scale: column.is_number.then(|| {
+                (statistics.mean, if statistics.deviation > 1e-9 { 1.0 / statistics.deviation } else { 1.0 })
+            }),
+        };
+        columns.map(standard).collect()
     }
 
     /// As the bytes of a snapshot's section.

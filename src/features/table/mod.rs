@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use asked::{Asked, replay_asked};
 pub use audit::{AuditedRow, ColumnDifference, audit};
 pub use facts::{FactTable, Facts};
-pub use fitted::{ColumnStatistics, Fitting, FittedTable};
+pub use fitted::{ColumnStatistics, FittedTable, Fitting, Standard};
 pub use past::PastEvent;
 pub use replay::{Moment, replay};
 pub use rows::{FeatureRequest, Known, SourceScores};

@@ -111,7 +111,7 @@ pub fn learn(
         true => {
             let config = RankerConfig { epochs, ..config.clone() };
             let network = descent::learn(begin(best.hidden), &all, &[], &config, progress)?.network;
-            Some(LearnedRanker { table: fitted, weights: Weights { network, columns } })
+            Some(LearnedRanker::new(fitted, Weights { network, columns }))
         }
         false => None,
     };

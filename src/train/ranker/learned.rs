@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::inputs::{SCORES, score_names};
 use super::network::Network;
 use crate::error::{Error, Result};
-use crate::features::table::{FeatureRequest, FittedTable, Known, Scope};
+use crate::features::table::{FeatureRequest, FittedTable, Known, Scope, Standard};
 use crate::linalg::Matrix;
 use crate::record::ItemId;
 
@@ -57,8 +57,10 @@ pub struct FeatureImportance {
 /// when serving.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LearnedRanker {
-    pub(super) table: FittedTable,
-    pub(super) weights: Weights,
+    table: FittedTable,
+    weights: Weights,
+    /// How each column of the table is standardised.
+    standards: Vec<Standard>,
 }
 
 /// The network and what goes into it.
@@ -105,6 +107,12 @@ impl Columns {
 }
 
 impl LearnedRanker {
+    /// Of a table and the weights that were learned on its rows.
+    pub(super) fn new(table: FittedTable, weights: Weights) -> Self {
+        let standards = table.standards();
+        Self { table, weights, standards }
+    }
+
     /// Scores of candidates, the larger the better. `scores` is what retrieval knows of them ([`super::Candidates::inputs`]).
     /// The user's features are worked out once, and their part of the first layer.
     pub fn score(
@@ -115,11 +123,14 @@ impl LearnedRanker {
         candidates: &[ItemId],
     ) -> Vec<f32> {
         let mut features = Matrix::zeros(0, 1);
-        self.table.rows(request, known, candidates, &mut features);
+        self.table.raw_rows(request, known, candidates, &mut features);
         let Weights { network, columns } = &self.weights;
         let value = |row: usize, place: u32| match (place as usize).checked_sub(SCORES) {
             None => scores.row(row)[place as usize],
-            Some(place) => features.row(row).get(place).copied().unwrap_or(0.0),
+            Some(place) => {
+                let raw = features.row(row).get(place).zip(self.standards.get(place));
+                raw.map_or(0.0, |(value, standard)| standard.of(*value))
+            }
         };
         if candidates.is_empty() || scores.rows() < candidates.len() {
             return Vec::new();
@@ -153,7 +164,7 @@ impl LearnedRanker {
         if !is_known || !weights.network.is_sound() || weights.network.shape().inputs() != weights.columns.len() {
             return Err(damaged("its weights do not fit its columns".into()));
         }
-        Ok(Self { table, weights })
+        Ok(Self::new(table, weights))
     }
 }
 
