@@ -55,9 +55,9 @@ pub mod server;
 
 pub use config::{
     BlendConfig, Config, Durability, EvaluateConfig, EventsConfig, FeatureDefinition, FeatureKind, FeatureOf,
-    FeaturesConfig, FilterConfig, IndexChoice, IndexConfig,
-    LinearConfig, Metric, Missing, ModelKind, RankerConfig, RatingsConfig, RecommendConfig, Repeats, ServerConfig, SgdConfig, Similarity,
-    SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,
+    FeaturesConfig, FilterConfig, IndexChoice, IndexConfig, LinearConfig, Metric, Missing, ModelKind, RankerConfig,
+    RatingsConfig, RecommendConfig, Repeats, ServerConfig, SgdConfig, Similarity, SnapshotConfig, Solver, Split,
+    StoreConfig, TrainConfig,
 };
 pub use engine::{
     Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged,
@@ -70,11 +70,11 @@ pub use eval::{
     SliceKind,
 };
 pub use progress::{Progress, Silent, Step};
+pub use recommend::{Ranker, RankerQuestion};
 pub use record::*;
 pub use snapshot::{Manifest, OfflineMetric, SnapshotState};
-pub use train::ranker::{FeatureImportance, RankerReport};
-pub use recommend::{Ranker, RankerQuestion};
 pub use store::Holder;
+pub use train::ranker::{FeatureImportance, RankerReport};
 
 /// The code of the README, compiled by the tests.
 #[cfg(doctest)]

@@ -197,7 +197,8 @@ impl Buckets {
     pub fn decayed(&self, half_life: f64, now: Timestamp) -> f64 {
         let today = Level::Days.bucket(now);
         let mut days = self.of(Level::Days);
-        let (mut of_days, mut of_months) = (Fading::new(Level::Days, half_life, now), Fading::new(Level::Months, half_life, now));
+        let (mut of_days, mut of_months) =
+            (Fading::new(Level::Days, half_life, now), Fading::new(Level::Months, half_life, now));
         let mut sum = 0.0;
         for day in days.iter().filter(|day| day.at <= today) {
             sum += day.count.max(0) as f64 * of_days.weight(day.at);
@@ -206,8 +207,7 @@ impl Buckets {
             // Both have the newest first.
             let later = days.iter().take_while(|day| day.at.div_euclid(28) > month.at).count();
             days = days.get(later..).unwrap_or_default();
-            let known: i64 =
-                days.iter().take_while(|day| day.at.div_euclid(28) == month.at).map(|day| day.count).sum();
+            let known: i64 = days.iter().take_while(|day| day.at.div_euclid(28) == month.at).map(|day| day.count).sum();
             if month.count > known {
                 sum += (month.count - known) as f64 * of_months.weight(month.at);
             }

@@ -41,7 +41,13 @@ impl Engine {
         Ok(id)
     }
 
-    fn build(&self, mut draft: Draft, config: &TrainConfig, options: &TrainOptions, progress: &dyn Progress) -> Result<()> {
+    fn build(
+        &self,
+        mut draft: Draft,
+        config: &TrainConfig,
+        options: &TrainOptions,
+        progress: &dyn Progress,
+    ) -> Result<()> {
         let inner = &*self.inner;
         let seen = inner.freshness.now();
         let view = inner.store.view();

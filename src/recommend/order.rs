@@ -42,11 +42,7 @@ pub struct Ordered {
 impl Context<'_> {
     /// How many candidates are wanted for an answer of so many items.
     pub(super) fn candidates(&self, limit: usize) -> usize {
-        if self.ranker.is_some() || self.learned().is_some() {
-            limit.max(self.config.ranker.candidates)
-        } else {
-            limit
-        }
+        if self.ranker.is_some() || self.learned().is_some() { limit.max(self.config.ranker.candidates) } else { limit }
     }
 
     fn learned(&self) -> Option<(&LearnedRanker, &FactTable)> {
@@ -70,21 +66,32 @@ impl Taste<'_> {
             (None, None) => None,
         };
         let rank = |place: usize| scores.as_ref().and_then(|scores| scores.get(place)).copied();
-        let ordered = found.iter().enumerate().map(|(place, (row, score))| Ordered { row: *row, score: *score, rank: rank(place) });
+        let ordered = found.iter().enumerate().map(|(place, (row, score))| Ordered {
+            row: *row,
+            score: *score,
+            rank: rank(place),
+        });
         let mut ordered: Vec<Ordered> = ordered.collect();
         let key = |of: &Ordered| of.rank.unwrap_or(f32::NEG_INFINITY);
         ordered.sort_by(|a, b| key(b).total_cmp(&key(a)));
         Ok(ordered)
     }
 
-    fn asked(&self, context: &Context<'_>, ranker: &dyn Ranker, user: Option<&str>, found: &[(u32, f32)]) -> Result<Vec<f32>> {
+    fn asked(
+        &self,
+        context: &Context<'_>,
+        ranker: &dyn Ranker,
+        user: Option<&str>,
+        found: &[(u32, f32)],
+    ) -> Result<Vec<f32>> {
         let item = |(row, score): &(u32, f32)| Some((&**context.catalog.get(self.snapshot.item(*row)?)?, *score));
         let known: Vec<Option<(&Item, f32)>> = found.iter().map(item).collect();
         let items: Vec<&Item> = known.iter().flatten().map(|(item, _)| *item).collect();
         let scores: Vec<f32> = known.iter().flatten().map(|(_, score)| *score).collect();
         let given = ranker.score(&RankerQuestion { user, now: context.now, items: &items, scores: &scores })?;
         if given.len() != items.len() || given.iter().any(|score| score.is_nan()) {
-            let reason = format!("gave {} scores for {} candidates, or one that is not a number", given.len(), items.len());
+            let reason =
+                format!("gave {} scores for {} candidates, or one that is not a number", given.len(), items.len());
             return Err(Error::invalid("ranker", reason));
         }
         // What has been deleted meanwhile has no place.

@@ -20,7 +20,8 @@ pub fn rank(context: &Context<'_>, query: &RankQuery) -> Result<Answer> {
     let mut unscored = Vec::new();
     for (place, name) in query.items.iter().enumerate() {
         let (item, row) = context.resolve(name)?.map_or((None, None), |(item, row)| (Some(item), row));
-        let mut entry = RecommendedItem { item: name.clone(), score: 0.0, rank: None, source: Source::Unscored, because: None };
+        let mut entry =
+            RecommendedItem { item: name.clone(), score: 0.0, rank: None, source: Source::Unscored, because: None };
         match (&taste, row) {
             (Ok(taste), Some(row)) => {
                 entry.score = f64::from(taste.score(row));

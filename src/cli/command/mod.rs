@@ -9,6 +9,7 @@ mod export;
 mod import;
 mod item;
 mod list;
+mod rank;
 mod recommend;
 mod restore;
 mod serve;
@@ -38,6 +39,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Command::Recommend(args) => recommend::run(&context, args),
         Command::Similar(args) => similar::run(&context, args),
         Command::List(args) => list::run(&context, args),
+        Command::Rank(args) => rank::run(&context, args),
         Command::Explain(args) => explain::run(&context, args),
         Command::Serve(args) => serve::run(&context, args),
         Command::Snapshot(command) => snapshot::run(&context, command),

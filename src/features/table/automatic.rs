@@ -22,7 +22,10 @@ pub fn definitions(survey: &Survey, sources: &[&str]) -> Vec<(String, FeatureDef
     let day = Span::days(1);
     for (side, word) in [(Of::User, "user"), (Of::Item, "item")] {
         add(format!("{word}.events"), of(Kind::Count, side));
-        add(format!("{word}.events_1h"), FeatureDefinition { window: Some(Span::seconds(3600)), ..of(Kind::Count, side) });
+        add(
+            format!("{word}.events_1h"),
+            FeatureDefinition { window: Some(Span::seconds(3600)), ..of(Kind::Count, side) },
+        );
         for days in [1, 7, 30] {
             let definition = FeatureDefinition { window: Some(Span::days(days)), ..of(Kind::Count, side) };
             add(format!("{word}.events_{days}d"), definition);
@@ -32,7 +35,10 @@ pub fn definitions(survey: &Survey, sources: &[&str]) -> Vec<(String, FeatureDef
             format!("{word}.trend"),
             FeatureDefinition { window: Some(day), against: Some(Span::days(30)), ..of(Kind::Trend, side) },
         );
-        add(format!("{word}.decayed"), FeatureDefinition { half_life: Some(Span::days(14)), ..of(Kind::Decayed, side) });
+        add(
+            format!("{word}.decayed"),
+            FeatureDefinition { half_life: Some(Span::days(14)), ..of(Kind::Decayed, side) },
+        );
         if survey.kinds.values().any(|seen| seen.dwells > 0) {
             add(format!("{word}.dwell"), of(Kind::Dwell, side));
         }
@@ -47,7 +53,8 @@ pub fn definitions(survey: &Survey, sources: &[&str]) -> Vec<(String, FeatureDef
         for (kind, _) in others {
             for (side, word) in [(Of::User, "user"), (Of::Item, "item")] {
                 let types = vec![(*kind).clone()];
-                let rate = FeatureDefinition { types: types.clone(), per: vec![(*most).clone()], ..of(Kind::Rate, side) };
+                let rate =
+                    FeatureDefinition { types: types.clone(), per: vec![(*most).clone()], ..of(Kind::Rate, side) };
                 add(format!("{word}.{kind}_rate"), rate);
                 let decayed = FeatureDefinition { types, half_life: Some(Span::days(14)), ..of(Kind::Decayed, side) };
                 add(format!("{word}.{kind}_decayed"), decayed);

@@ -109,7 +109,8 @@ struct Sums {
 impl FeatureTable {
     /// Begins to learn from training rows.
     pub fn fit(self) -> Fitting {
-        let is_target = |place: usize| self.features.get(place).is_some_and(|of| of.definition.kind == FeatureKind::Target);
+        let is_target =
+            |place: usize| self.features.get(place).is_some_and(|of| of.definition.kind == FeatureKind::Target);
         let places: Vec<usize> = (0..self.features.len()).filter(|place| is_target(*place)).collect();
         let smoothing = places.iter().filter_map(|place| self.features.get(*place));
         let targets = Targets {
@@ -262,9 +263,9 @@ impl FittedTable {
                 Some(Missing::Default(number)) => number as f32,
                 _ => statistics.mean as f32,
             },
-            scale: column.is_number.then(|| {
-                (statistics.mean, if statistics.deviation > 1e-9 { 1.0 / statistics.deviation } else { 1.0 })
-            }),
+            scale: column
+                .is_number
+                .then(|| (statistics.mean, if statistics.deviation > 1e-9 { 1.0 / statistics.deviation } else { 1.0 })),
         };
         columns.map(standard).collect()
     }

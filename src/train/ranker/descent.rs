@@ -74,8 +74,7 @@ pub fn learn(
 pub fn mean_loss(network: &Network, questions: &[Question]) -> f64 {
     let loss = |question: &Question| {
         let mut request = network.request(&[]);
-        let scores: Vec<f32> =
-            (0..question.rows.rows()).map(|place| request.score(question.rows.row(place))).collect();
+        let scores: Vec<f32> = (0..question.rows.rows()).map(|place| request.score(question.rows.row(place))).collect();
         question.loss(&scores, &mut Vec::new())
     };
     let losses: Vec<f64> = questions.par_iter().map(loss).collect();
@@ -125,7 +124,8 @@ impl<'c> Descent<'c> {
         let (first_left, second_left) = (1.0 - FIRST_DECAY.powi(self.steps), 1.0 - SECOND_DECAY.powi(self.steps));
         let decay = 1.0 - rate * self.config.l2;
         let moments = self.first.iter_mut().zip(&mut self.second);
-        for ((value, gradient), (first, second)) in self.network.parameters_mut().iter_mut().zip(gradient).zip(moments) {
+        for ((value, gradient), (first, second)) in self.network.parameters_mut().iter_mut().zip(gradient).zip(moments)
+        {
             let gradient = f64::from(*gradient);
             *first = FIRST_DECAY * *first + (1.0 - FIRST_DECAY) * gradient;
             *second = SECOND_DECAY * *second + (1.0 - SECOND_DECAY) * gradient * gradient;
@@ -292,7 +292,9 @@ mod tests {
     fn noise_is_not_learned_when_later_questions_do_not_have_it() {
         let mut random = ChaCha8Rng::seed_from_u64(9);
         let mut noise = |n| -> Vec<Question> {
-            (0..n).map(|_| Question::whole(drawn(&mut random, 20, 12), vec![(random.random_range(0..20), 1.0)])).collect()
+            (0..n)
+                .map(|_| Question::whole(drawn(&mut random, 20, 12), vec![(random.random_range(0..20), 1.0)]))
+                .collect()
         };
         let (train, later) = (noise(20), noise(300));
         let begin = Network::new(Shape::new(12, &[32]), 0, 5);

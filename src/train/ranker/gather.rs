@@ -128,12 +128,7 @@ fn find(model: &Model, holdout: &Holdout, most: usize, candidates: usize) -> Vec
 }
 
 /// What retrieval finds for some of the test users, scored together.
-pub(super) fn found(
-    model: &Model,
-    holdout: &Holdout,
-    tested: &[&(u32, Vec<u32>)],
-    candidates: usize,
-) -> Vec<Found> {
+pub(super) fn found(model: &Model, holdout: &Holdout, tested: &[&(u32, Vec<u32>)], candidates: usize) -> Vec<Found> {
     let matrix = &holdout.train.matrix;
     let scorer = ModelScorer::new("retrieval", model, matrix);
     let columns = model.items.rows();

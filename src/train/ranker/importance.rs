@@ -14,9 +14,15 @@ const QUESTIONS: usize = 200;
 
 /// What each feature is worth on some questions, the most first. `features` are the names of the network's inputs;
 /// questions come with the number of all that was taken.
-pub fn importance(network: &Network, features: &[String], posed: &[(&Question, usize)], seed: u64) -> Vec<FeatureImportance> {
+pub fn importance(
+    network: &Network,
+    features: &[String],
+    posed: &[(&Question, usize)],
+    seed: u64,
+) -> Vec<FeatureImportance> {
     let step = posed.len().div_ceil(QUESTIONS).max(1);
-    let posed: Vec<(&Question, usize)> = posed.iter().step_by(step).copied().filter(|(of, _)| of.rows.rows() > 0).collect();
+    let posed: Vec<(&Question, usize)> =
+        posed.iter().step_by(step).copied().filter(|(of, _)| of.rows.rows() > 0).collect();
     if posed.is_empty() {
         return Vec::new();
     }
@@ -83,7 +89,8 @@ mod tests {
             .map(|question| {
                 let number = |i: usize| ((i + question * 31) * 7919 % 1009) as f32;
                 let rows = Matrix::new(4, (0..30 * 4).map(number).collect()).unwrap();
-                let best = (0..30u32).max_by(|a, b| rows.row(*a as usize)[2].total_cmp(&rows.row(*b as usize)[2])).unwrap();
+                let best =
+                    (0..30u32).max_by(|a, b| rows.row(*a as usize)[2].total_cmp(&rows.row(*b as usize)[2])).unwrap();
                 Question::whole(rows, vec![(best, 1.0)])
             })
             .collect();

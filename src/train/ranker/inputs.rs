@@ -97,7 +97,8 @@ mod tests {
     fn parts_sum_to_the_score_and_scales_do_not_matter() {
         let mix = Mix { factors: 5, components: 6, has_popularity: true, ..Mix::default() };
         let number = |seed: usize| ((seed * 7919 + 13) % 101) as f32 / 50.0 - 1.0;
-        let items: Vec<Vec<f32>> = (0..20).map(|item| (0..12).map(|column| number(item * 12 + column)).collect()).collect();
+        let items: Vec<Vec<f32>> =
+            (0..20).map(|item| (0..12).map(|column| number(item * 12 + column)).collect()).collect();
         let inputs = |scale: f32| {
             let vector: Vec<f32> = (0..12).map(|column| scale * number(column + 999)).collect();
             let lists: Vec<f32> = (0..20).map(|item| scale * number(item * 3)).collect();

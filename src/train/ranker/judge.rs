@@ -65,7 +65,9 @@ pub fn learn(
     }
     let (posed, fitted) = gather(past, windows, train, config, progress)?;
     let (posed, columns) = live(posed, &fitted);
-    let Some(base) = columns.input_of(RETRIEVAL) else { return Ok(Judged::refused("retrieval scores all items alike")) };
+    let Some(base) = columns.input_of(RETRIEVAL) else {
+        return Ok(Judged::refused("retrieval scores all items alike"));
+    };
     let begin = |hidden: &[usize]| Network::new(Shape::new(columns.len(), hidden), base, config.seed);
     let mut trials = [Trial::new("linear", &[]), Trial::new("network", &config.hidden)];
     for trial in &mut trials {
@@ -81,11 +83,17 @@ pub fn learn(
     }
     let [linear, network] = &trials;
     let best = if network.mean() > linear.mean() { network } else { linear };
-    let Some((network_of_last, last)) = &best.last else { return Ok(Judged::refused("no window has questions to learn from")) };
+    let Some((network_of_last, last)) = &best.last else {
+        return Ok(Judged::refused("no window has questions to learn from"));
+    };
     let interval = best.difference(evaluate);
     let epochs = best.epochs();
     let is_used = interval.low > 0.0 && epochs > 0;
-    let verdict = if is_used { "orders held-out time better than retrieval" } else { "does not order held-out time better than retrieval beyond the interval" };
+    let verdict = if is_used {
+        "orders held-out time better than retrieval"
+    } else {
+        "does not order held-out time better than retrieval beyond the interval"
+    };
     let all = questions(posed.iter(), config);
     let of_last: Vec<(&Question, usize)> =
         posed.get(*last).into_iter().flatten().map(|posed| (&posed.question, posed.held)).collect();
@@ -126,7 +134,9 @@ fn users<'a>(window: &Window<'a>) -> impl Iterator<Item = UserId> + 'a {
 
 /// The columns that are not the same in all rows, in the order in which a network reads them.
 fn live(posed: Vec<Vec<Posed>>, fitted: &FittedTable) -> (Vec<Vec<Posed>>, Columns) {
-    let rows = || posed.iter().flatten().flat_map(|posed| (0..posed.question.rows.rows()).map(|row| posed.question.rows.row(row)));
+    let rows = || {
+        posed.iter().flatten().flat_map(|posed| (0..posed.question.rows.rows()).map(|row| posed.question.rows.row(row)))
+    };
     let mut varies: Vec<bool> = Vec::new();
     if let Some(first) = rows().next() {
         varies.resize(first.len(), false);
@@ -156,7 +166,9 @@ fn asked(posed: &Posed) -> Option<Question> {
 
 fn questions<'a>(windows: impl Iterator<Item = &'a Vec<Posed>>, config: &RankerConfig) -> Vec<Question> {
     let all = windows.flatten().filter(|posed| !posed.question.taken.is_empty());
-    all.enumerate().map(|(number, posed)| posed.question.sampled(config.negatives, config.seed + number as u64)).collect()
+    all.enumerate()
+        .map(|(number, posed)| posed.question.sampled(config.negatives, config.seed + number as u64))
+        .collect()
 }
 
 /// NDCG of candidates by their scores, equal ones in the order given; `held` is the number of all that was taken.

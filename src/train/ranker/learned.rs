@@ -82,10 +82,12 @@ pub(super) struct Columns {
 impl Columns {
     /// Those of a table that are not the same in all rows.
     pub fn of(table: &FittedTable, varies: impl Fn(usize) -> bool) -> Self {
-        let scope = |place: usize| place.checked_sub(SCORES).and_then(|place| table.columns().get(place)).map(|of| of.scope);
+        let scope =
+            |place: usize| place.checked_sub(SCORES).and_then(|place| table.columns().get(place)).map(|of| of.scope);
         let is_shared = |place: usize| matches!(scope(place), Some(Scope::User | Scope::Session | Scope::Request));
         let all = 0..SCORES + table.columns().len();
-        let (shared, own): (Vec<usize>, Vec<usize>) = all.filter(|place| varies(*place)).partition(|place| is_shared(*place));
+        let (shared, own): (Vec<usize>, Vec<usize>) =
+            all.filter(|place| varies(*place)).partition(|place| is_shared(*place));
         let narrow = |places: Vec<usize>| places.into_iter().map(|place| place as u32).collect();
         Self { shared: narrow(shared), own: narrow(own) }
     }

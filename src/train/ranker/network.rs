@@ -101,9 +101,10 @@ impl Network {
 
     /// Whether the parameters are as many as the shape needs, and numbers: what was read from disk may be anything.
     pub fn is_sound(&self) -> bool {
-        let count = self.shape.hidden.iter().try_fold((self.shape.inputs, self.shape.inputs), |(inputs, sum), outputs| {
-            Some((*outputs, inputs.checked_add(1)?.checked_mul(*outputs)?.checked_add(sum)?))
-        });
+        let count =
+            self.shape.hidden.iter().try_fold((self.shape.inputs, self.shape.inputs), |(inputs, sum), outputs| {
+                Some((*outputs, inputs.checked_add(1)?.checked_mul(*outputs)?.checked_add(sum)?))
+            });
         let count = count.and_then(|(last, sum)| sum.checked_add(if self.shape.hidden.is_empty() { 0 } else { last }));
         count == Some(self.parameters.len()) && self.parameters.iter().all(|value| value.is_finite())
     }

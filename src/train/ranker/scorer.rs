@@ -39,18 +39,25 @@ impl<'a> RankedScorer<'a> {
         let tested: Vec<_> = window.holdout.test.iter().filter_map(|of| Some((of, user(of)?))).collect();
         let asked: Vec<Asked> = tested.iter().map(|(_, user)| Asked { at: window.at, user: *user }).collect();
         let mut orders = FxHashMap::default();
-        replay_asked(past.view, ranker.table().table(), past.items, past.users, &asked, &mut |place, request, known| {
-            let Some((of_user, _)) = tested.get(place) else { return Ok(()) };
-            for found in found(model, window.holdout, &[of_user], candidates) {
-                let scores = ranker.score(&found.scores, request, known, &found.items);
-                let mut order: Vec<usize> = (0..found.items.len()).collect();
-                let score = |place: usize| scores.get(place).copied().unwrap_or(f32::NEG_INFINITY);
-                order.sort_by(|a, b| score(*b).total_cmp(&score(*a)));
-                let column = |place: usize| train.column_of(*found.items.get(place)?);
-                orders.insert(of_user.0, order.into_iter().filter_map(column).collect());
-            }
-            Ok(())
-        })?;
+        replay_asked(
+            past.view,
+            ranker.table().table(),
+            past.items,
+            past.users,
+            &asked,
+            &mut |place, request, known| {
+                let Some((of_user, _)) = tested.get(place) else { return Ok(()) };
+                for found in found(model, window.holdout, &[of_user], candidates) {
+                    let scores = ranker.score(&found.scores, request, known, &found.items);
+                    let mut order: Vec<usize> = (0..found.items.len()).collect();
+                    let score = |place: usize| scores.get(place).copied().unwrap_or(f32::NEG_INFINITY);
+                    order.sort_by(|a, b| score(*b).total_cmp(&score(*a)));
+                    let column = |place: usize| train.column_of(*found.items.get(place)?);
+                    orders.insert(of_user.0, order.into_iter().filter_map(column).collect());
+                }
+                Ok(())
+            },
+        )?;
         Ok(Self { name, retrieval: ModelScorer::new("retrieval", model, matrix), columns: model.items.rows(), orders })
     }
 }
