@@ -76,7 +76,8 @@ fn what_helps_on_held_out_time_orders_answers_here_after_a_reopening_and_where_a
     let report = trained(&engine);
     assert!(report.is_used && report.low > 0.0, "{report:?}");
     assert!(report.ndcg_linear.max(report.ndcg_network) > report.ndcg_retrieval + 0.05, "{report:?}");
-    assert!(report.importance[0].feature.starts_with("item."), "{:?}", report.importance);
+    let worth = |name: &str| report.importance.iter().find(|of| of.feature == name).unwrap().drop;
+    assert!(worth("item.events_1d") > worth("item.price"), "{:?}", report.importance);
 
     let answer = engine.recommend(&Query::for_user("u7").explain()).unwrap();
     assert_eq!(answer.items.len(), 10);

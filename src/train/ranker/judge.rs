@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::eval::{Column, Interval, Resampled};
 use crate::features::table::FittedTable;
 use crate::linalg::Matrix;
-use crate::progress::Progress;
+use crate::progress::{Progress, Step};
 use crate::record::UserId;
 
 /// The list length of the gate's metric.
@@ -63,6 +63,9 @@ pub fn learn(
             judged.len()
         )));
     }
+    progress.report(&Step::Training { part: "ranker".into() });
+    // The trainings of its windows are not the training that is watched.
+    let progress: &dyn Progress = &Quiet(progress);
     let (posed, fitted) = gather(past, windows, train, config, progress)?;
     let (posed, columns) = live(posed, &fitted);
     let Some(base) = columns.input_of(RETRIEVAL) else {
@@ -124,6 +127,17 @@ pub fn learn(
         false => None,
     };
     Ok(Judged { ranker, report: RankerReport { seconds: began.elapsed().as_secs_f64(), ..report } })
+}
+
+/// Says nothing, and can be cancelled.
+struct Quiet<'a>(&'a dyn Progress);
+
+impl Progress for Quiet<'_> {
+    fn report(&self, _: &Step) {}
+
+    fn cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
 }
 
 fn users<'a>(window: &Window<'a>) -> impl Iterator<Item = UserId> + 'a {
