@@ -64,10 +64,13 @@ impl Standard {
     }
 }
 
+/// The sum of labels and the number of rows, by hash of the value.
+type Labels = FxHashMap<u32, (f64, f64)>;
+
 /// Smoothed mean labels by value, for each target feature.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct Targets {
-    by_feature: Vec<(usize, FxHashMap<u32, (f64, f64)>)>,
+    by_feature: Vec<(usize, Labels)>,
     smoothing: Vec<f64>,
     sum: f64,
     rows: f64,

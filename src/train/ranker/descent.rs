@@ -233,7 +233,7 @@ mod tests {
             let gradient = gradient(&network, &question, &config, &mut random);
             let one = std::slice::from_ref(&question);
             let (mut wrong, mut corners) = (0, 0);
-            for place in 0..gradient.len() {
+            for (place, slope) in gradient.iter().enumerate() {
                 let loss = |by: f32| {
                     let mut moved = network.clone();
                     moved.parameters_mut()[place] += by;
@@ -243,7 +243,7 @@ mod tests {
                 let (up, down) = ((loss(by) - middle) / f64::from(by), (middle - loss(-by)) / f64::from(by));
                 // Across a unit's corner the two sides differ.
                 let is_corner = (up - down).abs() > 0.02;
-                wrong += usize::from(!is_corner && ((up + down) / 2.0 - f64::from(gradient[place])).abs() > 0.012);
+                wrong += usize::from(!is_corner && ((up + down) / 2.0 - f64::from(*slope)).abs() > 0.012);
                 corners += usize::from(is_corner);
             }
             prop_assert!(corners * 2 < gradient.len());

@@ -14,7 +14,7 @@ mod question;
 mod scorer;
 
 pub use gather::{Past, Window};
-pub use inputs::{Candidates, SCORES};
+pub use inputs::Candidates;
 pub use judge::{Judged, learn};
 pub use learned::{FeatureImportance, LearnedRanker, RankerReport};
 pub use scorer::RankedScorer;
