@@ -29,6 +29,10 @@ pub struct RankerConfig {
     pub dropout: f64,
     /// Candidates drawn beside the positives of a question.
     pub negatives: usize,
+    /// How much less is looked at further down: an item at place p of an answer, from 1, with probability p^−η. What was taken
+    /// there says more, by the inverse of it (Joachims et al., WSDM 2017), ten times at most; events without a position count as
+    /// one. 0: place does not matter.
+    pub position_bias: f64,
     /// Users of held-out time below which there is too little to judge by.
     pub fewest_users: usize,
     /// Seed of initial weights, draws and dropout.
@@ -47,6 +51,7 @@ impl Default for RankerConfig {
             l2: 0.01,
             dropout: 0.2,
             negatives: 64,
+            position_bias: 0.5,
             fewest_users: 50,
             seed: 42,
         }
@@ -66,6 +71,7 @@ impl RankerConfig {
         check("learning_rate", self.learning_rate, 1e-8..=1.0)?;
         check("l2", self.l2, 0.0..=1e3)?;
         check("dropout", self.dropout, 0.0..=0.95)?;
+        check("position_bias", self.position_bias, 0.0..=4.0)?;
         check("negatives", self.negatives as f64, 1.0..=10_000.0)?;
         check("fewest_users", self.fewest_users as f64, 1.0..=1e9)
     }

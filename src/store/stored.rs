@@ -129,6 +129,11 @@ impl StoredEvent {
         CountedEvent { time, value: self.value, dwell_ms: self.dwell_ms }
     }
 
+    /// The place in an answer at which it was shown.
+    pub fn position(&self) -> Option<u32> {
+        self.position
+    }
+
     /// Its circumstances.
     pub fn context(self) -> Attributes {
         attributes(self.context)

@@ -40,6 +40,8 @@ pub struct LoggedCount<'a> {
     pub counted: CountedEvent,
     /// Its circumstances.
     pub context: Attributes,
+    /// The place in the answer at which it was shown, from 0, if an answer showed it.
+    pub position: Option<u32>,
 }
 
 /// The store as it was when the view was taken.
@@ -188,8 +190,8 @@ impl View<'_> {
         self.for_each_entry(None, &mut |key, value| {
             let stored: StoredEvent = codec::decode("an event", value)?;
             let EventKey { time, user, item, kind, .. } = key;
-            let counted = stored.counted(time);
-            f(LoggedCount { user, item, kind, counted, context: stored.context() })
+            let (counted, position) = (stored.counted(time), stored.position());
+            f(LoggedCount { user, item, kind, counted, context: stored.context(), position })
         })
     }
 

@@ -2,6 +2,7 @@
 //! candidates for every user who comes back, and their features are what was known when the window began.
 
 use rayon::prelude::*;
+use rustc_hash::FxHashMap;
 
 use super::inputs::{Candidates, SCORES};
 use super::question::Question;
@@ -18,6 +19,8 @@ use crate::train::{Model, ModelScorer, TrainingData, trainer};
 
 /// Questions of all windows together, at most: their rows are in memory.
 const MOST_QUESTIONS: usize = 2_000;
+/// The largest weight of what was taken far down: more would be noise.
+const MOST_WEIGHT: f64 = 10.0;
 /// Users that are scored together.
 const TOGETHER: usize = 64;
 
@@ -73,6 +76,7 @@ pub fn gather(
             return Err(Error::Cancelled("training the ranker"));
         }
     }
+    weigh_places(past.view, windows, &mut all, config.position_bias)?;
     let mut fitting = past.table.clone().fit();
     let mut rows = Vec::with_capacity(all.len());
     replay_asked(past.view, past.table, past.items, past.users, &asked, &mut |place, request, known| {
@@ -103,6 +107,34 @@ pub fn gather(
         });
     }
     Ok((questions, fitted))
+}
+
+/// Weighs what was taken by the inverse of how likely it was looked at, where events say at which place it was shown.
+fn weigh_places(view: &View<'_>, windows: &[Window<'_>], all: &mut [(usize, Found)], bias: f64) -> Result<()> {
+    let mut asked: FxHashMap<UserId, Vec<usize>> = FxHashMap::default();
+    all.iter().enumerate().for_each(|(place, (_, one))| asked.entry(one.user).or_default().push(place));
+    view.for_each_counted(&mut |event| {
+        let Some(shown) = event.position else { return Ok(()) };
+        let of_user = asked.get(&event.user).map(Vec::as_slice).unwrap_or_default();
+        // A window ends where the next one begins.
+        let is_in = |number: usize| {
+            let begins = |number: usize| windows.get(number).map(|window| window.at);
+            begins(number).is_some_and(|at| event.counted.time >= at)
+                && begins(number + 1).is_none_or(|next| event.counted.time < next)
+        };
+        for place in of_user {
+            let Some((_, one)) = all.get_mut(*place).filter(|(number, _)| is_in(*number)) else { continue };
+            let Found { items, taken, .. } = one;
+            let taken = taken.iter_mut().find(|(place, _)| items.get(*place as usize) == Some(&event.item));
+            taken.into_iter().for_each(|(_, weight)| *weight = inverse_propensity(shown, bias));
+        }
+        Ok(())
+    })
+}
+
+/// One over the probability that a place, from 0, is looked at.
+fn inverse_propensity(shown: u32, bias: f64) -> f32 {
+    (f64::from(shown) + 1.0).powf(bias).min(MOST_WEIGHT) as f32
 }
 
 /// What retrieval finds for a user.
@@ -164,4 +196,16 @@ pub(super) fn found(model: &Model, holdout: &Holdout, tested: &[&(u32, Vec<u32>)
     let each: Vec<Option<Found>> =
         tested.par_iter().zip(scores.par_chunks_exact(columns.max(1))).map(of_user).collect();
     each.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_further_down_weighs_more_up_to_a_bound() {
+        assert_eq!([0, 3, 99].map(|shown| inverse_propensity(shown, 0.5)), [1.0, 2.0, 10.0]);
+        assert_eq!(inverse_propensity(1_000_000, 1.0), MOST_WEIGHT as f32);
+        assert_eq!(inverse_propensity(7, 0.0), 1.0);
+    }
 }
