@@ -255,6 +255,7 @@ impl Fading {
             return 1.0;
         }
         let weight = match self.before {
+            Some((before, weight)) if before - at == 1 => weight * self.step,
             Some((before, weight)) if before > at => weight * self.step.powi(before - at),
             _ => (-age / self.half_life).exp2(),
         };
