@@ -55,14 +55,14 @@ pub mod server;
 
 pub use config::{
     BlendConfig, Config, Durability, EvaluateConfig, EventsConfig, FeatureDefinition, FeatureKind, FeatureOf,
-    FeaturesConfig, FilterConfig, IndexChoice, IndexConfig,
-    LinearConfig, Metric, Missing, ModelKind, RatingsConfig, RecommendConfig, Repeats, ServerConfig, SgdConfig, Similarity,
-    SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,
+    FeaturesConfig, FilterConfig, IndexChoice, IndexConfig, LinearConfig, Metric, Missing, ModelKind, RatingsConfig,
+    RecommendConfig, Repeats, ServerConfig, SgdConfig, Similarity, SnapshotConfig, Solver, Split, StoreConfig,
+    TrainConfig,
 };
 pub use engine::{
-    Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged,
-    Page, Put, SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial,
-    VectorFile, build_bundle,
+    Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, FeatureColumn, FeatureReport,
+    FeatureValue, FeatureValues, Finding, Gate, Job, JobState, Merged, Page, Put, SnapshotComparison, SpaceStats,
+    Stats, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, VectorFile, build_bundle,
 };
 pub use error::{Error, Result};
 pub use eval::{

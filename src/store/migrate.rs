@@ -40,7 +40,14 @@ pub fn migrate(db: &DB, found: u32) -> Result<()> {
     let mut options = WriteOptions::default();
     options.set_sync(true);
     db.write_opt(batch, &options).map_err(storage("migrate"))?;
-    tracing::info!(from = found, to = FORMAT, records = rewritten, indexed, counted, "the data directory has a new format");
+    tracing::info!(
+        from = found,
+        to = FORMAT,
+        records = rewritten,
+        indexed,
+        counted,
+        "the data directory has a new format"
+    );
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The features that the data suggest, where nobody has declared any: activity of the user, popularity and trend of the
 //! item for each frequent event type, rates between types, dwell and ratings where there are some, recency, the pair, the
 //! session, affinities and one-hot columns of categorical attributes, numbers as they are and against the user's habit,
-//! titles and texts, and the hour.
+//! titles and texts, the device and other circumstances, and the hour.
 
 use super::survey::{KindSeen, Survey};
 use crate::config::{FeatureDefinition, FeatureKind as Kind, FeatureOf as Of};
@@ -22,7 +22,10 @@ pub fn definitions(survey: &Survey, sources: &[&str]) -> Vec<(String, FeatureDef
     let day = Span::days(1);
     for (side, word) in [(Of::User, "user"), (Of::Item, "item")] {
         add(format!("{word}.events"), of(Kind::Count, side));
-        add(format!("{word}.events_1h"), FeatureDefinition { window: Some(Span::seconds(3600)), ..of(Kind::Count, side) });
+        add(
+            format!("{word}.events_1h"),
+            FeatureDefinition { window: Some(Span::seconds(3600)), ..of(Kind::Count, side) },
+        );
         for days in [1, 7, 30] {
             let definition = FeatureDefinition { window: Some(Span::days(days)), ..of(Kind::Count, side) };
             add(format!("{word}.events_{days}d"), definition);
@@ -32,7 +35,10 @@ pub fn definitions(survey: &Survey, sources: &[&str]) -> Vec<(String, FeatureDef
             format!("{word}.trend"),
             FeatureDefinition { window: Some(day), against: Some(Span::days(30)), ..of(Kind::Trend, side) },
         );
-        add(format!("{word}.decayed"), FeatureDefinition { half_life: Some(Span::days(14)), ..of(Kind::Decayed, side) });
+        add(
+            format!("{word}.decayed"),
+            FeatureDefinition { half_life: Some(Span::days(14)), ..of(Kind::Decayed, side) },
+        );
         if survey.kinds.values().any(|seen| seen.dwells > 0) {
             add(format!("{word}.dwell"), of(Kind::Dwell, side));
         }
@@ -47,7 +53,8 @@ pub fn definitions(survey: &Survey, sources: &[&str]) -> Vec<(String, FeatureDef
         for (kind, _) in others {
             for (side, word) in [(Of::User, "user"), (Of::Item, "item")] {
                 let types = vec![(*kind).clone()];
-                let rate = FeatureDefinition { types: types.clone(), per: vec![(*most).clone()], ..of(Kind::Rate, side) };
+                let rate =
+                    FeatureDefinition { types: types.clone(), per: vec![(*most).clone()], ..of(Kind::Rate, side) };
                 add(format!("{word}.{kind}_rate"), rate);
                 let decayed = FeatureDefinition { types, half_life: Some(Span::days(14)), ..of(Kind::Decayed, side) };
                 add(format!("{word}.{kind}_decayed"), decayed);
@@ -88,6 +95,14 @@ pub fn definitions(survey: &Survey, sources: &[&str]) -> Vec<(String, FeatureDef
     for (name, _) in of_users().filter(|(_, seen)| seen.is_categorical()).take(MOST_ATTRIBUTES) {
         let one_hot = FeatureDefinition { size: Some(MOST_VALUES), ..with(Kind::OneHot, Some(Of::User), name) };
         add(format!("user.{name}"), one_hot);
+    }
+    let of_contexts = || survey.contexts.attributes.iter();
+    for (name, _) in of_contexts().filter(|(_, seen)| seen.is_number()).take(MOST_ATTRIBUTES) {
+        add(format!("request.{name}"), with(Kind::Number, Some(Of::Context), name));
+    }
+    for (name, _) in of_contexts().filter(|(_, seen)| seen.is_categorical()).take(MOST_ATTRIBUTES) {
+        let one_hot = FeatureDefinition { size: Some(MOST_VALUES), ..with(Kind::OneHot, Some(Of::Context), name) };
+        add(format!("request.{name}"), one_hot);
     }
     for source in sources {
         let score = FeatureDefinition { source: Some((*source).to_owned()), ..FeatureDefinition::new(Kind::Score) };

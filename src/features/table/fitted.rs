@@ -89,7 +89,8 @@ struct Sums {
 impl FeatureTable {
     /// Begins to learn from training rows.
     pub fn fit(self) -> Fitting {
-        let is_target = |place: usize| self.features.get(place).is_some_and(|of| of.definition.kind == FeatureKind::Target);
+        let is_target =
+            |place: usize| self.features.get(place).is_some_and(|of| of.definition.kind == FeatureKind::Target);
         let places: Vec<usize> = (0..self.features.len()).filter(|place| is_target(*place)).collect();
         let smoothing = places.iter().filter_map(|place| self.features.get(*place));
         let targets = Targets {

@@ -8,6 +8,8 @@
 //! [`Fitting`], which gives raw rows and learns their means, deviations and target statistics as it goes;
 //! [`Fitting::finish`]; then [`FittedTable::rows`] in training and serving, and [`FittedTable::to_bytes`] beside its weights.
 
+#![allow(dead_code, unused_imports, reason = "half of it is the face for the ranker")]
+
 mod audit;
 mod automatic;
 mod facts;
@@ -25,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use audit::{AuditedRow, ColumnDifference, audit};
 pub use facts::{FactTable, Facts};
-pub use fitted::{ColumnStatistics, Fitting, FittedTable};
+pub use fitted::{ColumnStatistics, FittedTable, Fitting};
 pub use past::PastEvent;
 pub use replay::{Moment, replay};
 pub use rows::{FeatureRequest, Known, SourceScores};

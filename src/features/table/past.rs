@@ -61,7 +61,14 @@ pub struct Affinity {
 
 impl Affinity {
     /// Of past events, each halved with every half-life (milliseconds) that has passed.
-    pub fn new(past: &[PastEvent], kinds: &[u16], place: usize, half_life: f64, at: Timestamp, items: &FactTable) -> Self {
+    pub fn new(
+        past: &[PastEvent],
+        kinds: &[u16],
+        place: usize,
+        half_life: f64,
+        at: Timestamp,
+        items: &FactTable,
+    ) -> Self {
         let mut affinity = Self { weights: FxHashMap::default(), total: 0.0 };
         for event in past.iter().filter(|event| event.is_of(kinds)) {
             let values = items.get(event.item).map(|facts| facts.values(place)).unwrap_or_default();

@@ -114,7 +114,9 @@ impl FeatureTable {
             (Kind::Count, Some(Of::Session)) => {
                 Some(vec![log(f64::from(in_session(request.past, &feature.kinds, request.at))) as f32])
             }
-            (Kind::Number, Some(Of::Context)) => Some(vec![number(request.context.get(definition.attribute.as_ref()?))]),
+            (Kind::Number, Some(Of::Context)) => {
+                Some(vec![number(request.context.get(definition.attribute.as_ref()?))])
+            }
             (Kind::OneHot, Some(Of::Context)) => {
                 let values = request.context.get(definition.attribute.as_ref()?).map(hashes).unwrap_or_default();
                 let mut out = Vec::new();
@@ -222,14 +224,7 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    fn value(
-        &self,
-        feature: &Feature,
-        row: usize,
-        item: ItemId,
-        facts: Option<&Facts>,
-        at: Timestamp,
-    ) -> Option<f64> {
+    fn value(&self, feature: &Feature, row: usize, item: ItemId, facts: Option<&Facts>, at: Timestamp) -> Option<f64> {
         match self {
             Self::Nothing => None,
             Self::Pairs(pairs) => match (feature.definition.kind, pairs.get(&item)) {

@@ -3,7 +3,7 @@
 use super::past::PastEvent;
 use super::replay::latest;
 use super::rows::{FeatureRequest, SourceScores};
-use super::{FeatureTable, Facts};
+use super::{Facts, FeatureTable};
 use crate::counters::EventCounter;
 use crate::error::Result;
 use crate::record::{Attributes, Timestamp, UserId};

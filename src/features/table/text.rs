@@ -41,7 +41,10 @@ impl TextModel {
         let matrix = Csr::from_rows(PLACES as usize, rows);
         let svd = truncated_svd(&matrix, dimensions, SEED, &Silent).ok()?;
         model.dimensions = svd.values.len();
-        model.axes = (0..PLACES as usize).flat_map(|place| svd.right.row(place).iter().take(model.dimensions)).copied().collect();
+        model.axes = (0..PLACES as usize)
+            .flat_map(|place| svd.right.row(place).iter().take(model.dimensions))
+            .copied()
+            .collect();
         (model.dimensions > 0).then_some(model)
     }
 
@@ -64,7 +67,8 @@ impl TextModel {
 
     /// TF-IDF of unit length, by place.
     fn weighted(&self, words: &FxHashMap<u32, f32>) -> Vec<(u32, f32)> {
-        let weight = |place: u32, count: f32| (1.0 + count.ln()) * self.rarity.get(place as usize).copied().unwrap_or(0.0);
+        let weight =
+            |place: u32, count: f32| (1.0 + count.ln()) * self.rarity.get(place as usize).copied().unwrap_or(0.0);
         let mut row: Vec<(u32, f32)> = words.iter().map(|(place, count)| (*place, weight(*place, *count))).collect();
         row.sort_unstable_by_key(|(place, _)| *place);
         let length = row.iter().map(|(_, weight)| weight * weight).sum::<f32>().sqrt();
