@@ -60,9 +60,9 @@ pub use config::{
     StoreConfig, TrainConfig,
 };
 pub use engine::{
-    Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged,
-    Page, Put, SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial,
-    VectorFile, build_bundle,
+    Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, FeatureColumn, FeatureReport,
+    FeatureValue, FeatureValues, Finding, Gate, Job, JobState, Merged, Page, Put, SnapshotComparison, SpaceStats,
+    Stats, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, VectorFile, build_bundle,
 };
 pub use error::{Error, Result};
 pub use eval::{

@@ -97,7 +97,7 @@ pub enum FeatureKind {
     Number,
     /// How many standard deviations an item's number is from the user's mean.
     Habit,
-    /// How much of the user's decayed history has the item's values of an attribute, against how common they are.
+    /// The share of the user's decayed history that has the item's values of an attribute.
     Affinity,
     /// One column for each of the most frequent values.
     OneHot,

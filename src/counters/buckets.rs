@@ -164,12 +164,7 @@ impl Buckets {
         self.0.get(place).unwrap_or_default()
     }
 
-    /// All buckets, by resolution, the newest first.
-    pub fn all(&self) -> &[Bucket] {
-        &self.0
-    }
-
-    /// The same from a list; `None` if it is not as [`Buckets::all`] gives one.
+    /// From all buckets, by resolution, the newest first; `None` if they are not in this order, too many, or empty.
     pub fn from_all(all: Vec<Bucket>) -> Option<Self> {
         let is_sorted = all.is_sorted_by(|a, b| a.order(b).is_lt());
         let fits = |level| all.iter().filter(|bucket| bucket.level == level).count() <= level.most();
@@ -298,7 +293,7 @@ mod tests {
             let mut merged = counted(a);
             merged.merge(&counted(b));
             prop_assert_eq!(&merged, &expected);
-            prop_assert_eq!(&Buckets::from_all(expected.all().to_vec()), &Some(expected));
+            prop_assert_eq!(&Buckets::from_all(expected.0.clone()), &Some(expected));
         }
 
         #[test]

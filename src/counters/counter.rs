@@ -70,13 +70,10 @@ impl EventCounter {
         self.events == 0
     }
 
-    /// The mean dwell time in milliseconds, of the events that have one.
-    pub fn mean_dwell(&self) -> Option<f64> {
-        (self.dwells > 0).then(|| self.dwell_ms as f64 / self.dwells as f64)
-    }
-
-    /// The mean value, of the events that have one.
-    pub fn mean_value(&self) -> Option<f64> {
-        (self.values > 0).then(|| self.value / self.values as f64)
+    /// Whether both have counted the same in all. Sums of values depend on the order of the events in their last digits.
+    pub fn agrees(&self, other: &Self) -> bool {
+        let totals = |of: &Self| (of.events, of.dwells, of.dwell_ms, of.values);
+        let scale = 1.0 + self.value.abs().max(other.value.abs());
+        totals(self) == totals(other) && (self.value - other.value).abs() <= 1e-6 * scale
     }
 }

@@ -52,6 +52,16 @@ impl CounterSet {
         self.counters.get(&owner).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// Whether both have counted the same in all; a counter of nothing is as good as none.
+    pub fn agrees(&self, other: &Self) -> bool {
+        let has = |set: &Self, owner, kind: &str, counter: &EventCounter| {
+            let found = set.of(owner).iter().find(|(known, _)| **known == *kind).map(|(_, counter)| counter);
+            found.map_or(counter.is_empty(), |found| found.agrees(counter))
+        };
+        let is_in = |a: &Self, b: &Self| a.iter().all(|(owner, kind, counter)| has(b, owner, kind, counter));
+        is_in(self, other) && is_in(other, self)
+    }
+
     /// All counters, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (Owner, &str, &EventCounter)> {
         self.counters.iter().flat_map(|(owner, of_owner)| of_owner.iter().map(|(kind, c)| (*owner, &**kind, c)))
@@ -65,11 +75,6 @@ impl CounterSet {
     /// Owners with a counter.
     pub fn len(&self) -> usize {
         self.counters.len()
-    }
-
-    /// No counter.
-    pub fn is_empty(&self) -> bool {
-        self.counters.is_empty()
     }
 
     /// The counter of an owner for an event type; a new one if need be.

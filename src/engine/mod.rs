@@ -3,6 +3,7 @@
 //! runtime is needed.
 
 mod evaluation;
+mod features;
 mod freshness;
 mod jobs;
 mod learning;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuar
 
 use arc_swap::ArcSwapOption;
 
+pub use features::{FeatureColumn, FeatureReport, FeatureValue, FeatureValues};
 pub use offline::{Bundled, VectorFile, build_bundle};
 pub use options::{
     Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, Job, JobState, Merged, Page, Put,

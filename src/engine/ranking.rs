@@ -8,13 +8,15 @@ use crate::error::Result;
 use crate::features::table::{FactTable, FeatureTable, Survey};
 use crate::features::{Holdout, Log};
 use crate::progress::Progress;
-use crate::record::Timestamp;
+use crate::record::{Span, Timestamp};
 use crate::store::View;
 use crate::train::Model;
 use crate::train::ranker::{self, Judged, LearnedRanker, Past, RankedScorer, Window};
 
 /// With so many users in the latest window, fewer windows say enough.
 const MANY_USERS: usize = 1_000;
+/// The circumstances of events as old as this tell what circumstances there are.
+const CONTEXTS: Span = Span::days(7);
 /// So many: one to learn from, one to stop by, one to be judged on.
 const FEW_WINDOWS: usize = 3;
 
@@ -90,10 +92,13 @@ impl<'a> Ranking<'a> {
             survey.user(&user.attributes);
             Ok(())
         })?;
-        let mut counters = CounterSet::default();
-        self.view.for_each_counted(&mut |event| {
+        let (mut counters, recent) = (CounterSet::default(), before.before(CONTEXTS));
+        self.view.for_each_counted(None, &mut |event| {
             if event.counted.time < before {
                 counters.add(event.user, event.item, event.kind, event.counted);
+                if event.counted.time >= recent {
+                    survey.context(&event.context);
+                }
             }
             Ok(())
         })?;

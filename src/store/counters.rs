@@ -31,6 +31,15 @@ impl Store {
         Ok(counters)
     }
 
+    /// Counts an event that is not in the log: what a fault would do.
+    #[cfg(test)]
+    pub fn miscount(&self, owner: Owner, kind: &str, event: CountedEvent) -> Result<()> {
+        self.commit(crate::config::Durability::Async, |turn| {
+            turn.counted.counter(owner, kind).add(event);
+            turn.delete(Family::Meta, "no such entry")
+        })
+    }
+
     /// The counters of all items. Writers wait while this is held.
     pub fn item_counters(&self) -> RwLockReadGuard<'_, CounterSet> {
         commit::read(&self.item_counters)

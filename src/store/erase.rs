@@ -159,7 +159,7 @@ mod tests {
         let counts = store.counts();
         assert_eq!((counts.users, counts.events), (1, 1));
         let counters = store.view().event_counters(&|owner| owner == Owner::User(user)).unwrap();
-        assert!(counters.is_empty());
+        assert_eq!(counters.len(), 0);
         for family in [Family::Users, Family::UserIds, Family::Events, Family::UserEvents] {
             assert_eq!(
                 store.db.iterator_cf(family.of(&store.db).unwrap(), IteratorMode::Start).count(),

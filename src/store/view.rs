@@ -169,7 +169,7 @@ impl View<'_> {
     /// The counters of events as a replay of the log makes them, of the owners that are wanted. One pass over the log.
     pub fn recount(&self, wanted: &dyn Fn(Owner) -> bool) -> Result<CounterSet> {
         let mut counters = CounterSet::default();
-        self.for_each_counted(&mut |event| {
+        self.for_each_counted(None, &mut |event| {
             for owner in [Owner::User(event.user), Owner::Item(event.item)].into_iter().filter(|owner| wanted(*owner)) {
                 counters.counter(owner, event.kind).add(event.counted);
             }
@@ -185,9 +185,13 @@ impl View<'_> {
     }
 
     /// Passes the events on with what counters take from them, in the order of time, user, item. Those with deleted items
-    /// are among them: they are part of what their users did.
-    pub fn for_each_counted(&self, f: &mut dyn FnMut(LoggedCount<'_>) -> Result<()>) -> Result<()> {
-        self.for_each_entry(None, &mut |key, value| {
+    /// are among them: they are part of what their users did. From a time on, or all.
+    pub fn for_each_counted(
+        &self,
+        from: Option<Timestamp>,
+        f: &mut dyn FnMut(LoggedCount<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.for_each_entry(from, &mut |key, value| {
             let stored: StoredEvent = codec::decode("an event", value)?;
             let EventKey { time, user, item, kind, .. } = key;
             let (counted, position) = (stored.counted(time), stored.position());

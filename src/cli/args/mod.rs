@@ -14,7 +14,7 @@ mod learn;
 mod query;
 mod tune;
 
-pub use data::{DoctorArgs, ExportArgs, ImportArgs, ItemCommand, RecordKind, UserCommand};
+pub use data::{DoctorArgs, ExportArgs, FeaturesCommand, ImportArgs, ItemCommand, RecordKind, UserCommand};
 pub use learn::{EvaluateArgs, SnapshotCommand, TrainArgs, WhenActive};
 pub use query::{ExplainArgs, ListArgs, Narrow, RankArgs, RecommendArgs, SimilarArgs};
 pub use tune::TuneArgs;
@@ -159,6 +159,9 @@ pub enum Command {
     /// Look up and delete items
     #[command(subcommand)]
     Item(ItemCommand),
+    /// What is known of users and items as numbers: columns, distributions, values
+    #[command(subcommand)]
+    Features(FeaturesCommand),
     /// Copy the data directory while it is in use
     Backup(BackupArgs),
     /// Make a data directory from a backup

@@ -6,6 +6,7 @@ mod doctor;
 mod evaluate;
 mod explain;
 mod export;
+mod features;
 mod import;
 mod item;
 mod list;
@@ -45,6 +46,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Command::Snapshot(command) => snapshot::run(&context, command),
         Command::User(command) => user::run(&context, command),
         Command::Item(command) => item::run(&context, command),
+        Command::Features(command) => features::run(&context, command),
         Command::Backup(args) => backup::run(&context, args),
         Command::Restore(args) => restore::run(&context, args),
         Command::Stats => stats::run(&context),

@@ -47,7 +47,7 @@ pub fn replay_asked(
         }
         Ok(())
     };
-    view.for_each_counted(&mut |event| {
+    view.for_each_counted(None, &mut |event| {
         if next == asked.len() {
             return Ok(());
         }

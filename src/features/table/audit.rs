@@ -58,7 +58,7 @@ pub fn audit(
         by_owner.entry(Owner::User(row.user)).or_default().push(place);
         by_owner.entry(Owner::Item(row.item)).or_default().push(place);
     }
-    view.for_each_counted(&mut |event| {
+    view.for_each_counted(None, &mut |event| {
         for owner in [Owner::User(event.user), Owner::Item(event.item)] {
             for place in by_owner.get(&owner).map(Vec::as_slice).unwrap_or_default() {
                 let (Some(row), Some((counters, past))) = (rows.get(*place), states.get_mut(*place)) else { continue };

@@ -1,7 +1,7 @@
 //! The features that the data suggest, where nobody has declared any: activity of the user, popularity and trend of the
 //! item for each frequent event type, rates between types, dwell and ratings where there are some, recency, the pair, the
 //! session, affinities and one-hot columns of categorical attributes, numbers as they are and against the user's habit,
-//! titles and texts, and the hour.
+//! titles and texts, the device and other circumstances, and the hour.
 
 use super::survey::{KindSeen, Survey};
 use crate::config::{FeatureDefinition, FeatureKind as Kind, FeatureOf as Of};
@@ -95,6 +95,14 @@ pub fn definitions(survey: &Survey, sources: &[&str]) -> Vec<(String, FeatureDef
     for (name, _) in of_users().filter(|(_, seen)| seen.is_categorical()).take(MOST_ATTRIBUTES) {
         let one_hot = FeatureDefinition { size: Some(MOST_VALUES), ..with(Kind::OneHot, Some(Of::User), name) };
         add(format!("user.{name}"), one_hot);
+    }
+    let of_contexts = || survey.contexts.attributes.iter();
+    for (name, _) in of_contexts().filter(|(_, seen)| seen.is_number()).take(MOST_ATTRIBUTES) {
+        add(format!("request.{name}"), with(Kind::Number, Some(Of::Context), name));
+    }
+    for (name, _) in of_contexts().filter(|(_, seen)| seen.is_categorical()).take(MOST_ATTRIBUTES) {
+        let one_hot = FeatureDefinition { size: Some(MOST_VALUES), ..with(Kind::OneHot, Some(Of::Context), name) };
+        add(format!("request.{name}"), one_hot);
     }
     for source in sources {
         let score = FeatureDefinition { source: Some((*source).to_owned()), ..FeatureDefinition::new(Kind::Score) };

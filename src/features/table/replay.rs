@@ -38,7 +38,7 @@ pub fn replay(
 ) -> Result<()> {
     let mut state = State::default();
     let mut pending: Vec<Pending> = Vec::new();
-    view.for_each_counted(&mut |event| {
+    view.for_each_counted(None, &mut |event| {
         if pending.first().is_some_and(|first| first.event.counted.time < event.counted.time) {
             state.apply(&mut pending, table);
         }

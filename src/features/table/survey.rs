@@ -18,13 +18,14 @@ const MOST_VALUES: usize = 20_000;
 pub struct Survey {
     pub(super) items: Side,
     pub(super) users: Side,
+    pub(super) contexts: Side,
     pub(super) kinds: BTreeMap<String, KindSeen>,
     spaces: BTreeMap<String, usize>,
     texts: BTreeMap<String, Vec<String>>,
     pub(super) published: usize,
 }
 
-/// Attributes of items or of users.
+/// Attributes of items, of users, or of the contexts of events.
 #[derive(Default)]
 pub(super) struct Side {
     pub count: usize,
@@ -74,6 +75,14 @@ impl Survey {
         attributes.iter().for_each(|(name, value)| self.users.see(name, value));
     }
 
+    /// Looks at the circumstances of an event.
+    pub fn context(&mut self, attributes: &Attributes) {
+        if !attributes.is_empty() {
+            self.contexts.count += 1;
+            attributes.iter().for_each(|(name, value)| self.contexts.see(name, value));
+        }
+    }
+
     /// Looks at the counters of items.
     pub fn events(&mut self, counters: &CounterSet) {
         for (owner, kind, counter) in counters.iter() {
@@ -99,9 +108,13 @@ impl Survey {
         self.texts.get(attribute).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The most frequent values with their hashes, ties in alphabetical order. Of a context nothing is known beforehand.
+    /// The most frequent values with their hashes, ties in alphabetical order.
     pub(super) fn frequent_values(&self, of: Option<FeatureOf>, attribute: &str, most: usize) -> Vec<(String, u32)> {
-        let side = if of == Some(FeatureOf::User) { &self.users } else { &self.items };
+        let side = match of {
+            Some(FeatureOf::User) => &self.users,
+            Some(FeatureOf::Context) => &self.contexts,
+            _ => &self.items,
+        };
         let Some(seen) = side.attributes.get(attribute) else { return Vec::new() };
         let mut values: Vec<_> = seen.values.iter().collect();
         values.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));

@@ -4,13 +4,13 @@
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
-use super::inputs::{Candidates, SCORES};
+use super::inputs::{Candidates, SCORES, Sources};
 use super::question::Question;
 use crate::config::{RankerConfig, TrainConfig};
 use crate::error::{Error, Result};
 use crate::eval::{Scorer, unseen};
 use crate::features::Holdout;
-use crate::features::table::{Asked, FactTable, FeatureTable, FittedTable, replay_asked};
+use crate::features::table::{Asked, FactTable, FeatureRequest, FeatureTable, FittedTable, replay_asked};
 use crate::linalg::Matrix;
 use crate::progress::Progress;
 use crate::record::{ItemId, Timestamp, UserId};
@@ -82,6 +82,8 @@ pub fn gather(
     replay_asked(past.view, past.table, past.items, past.users, &asked, &mut |place, request, known| {
         let Some((_, one)) = all.get(place) else { return Ok(()) };
         let mut out = Matrix::zeros(0, 1);
+        let sources = Sources::of(&one.scores);
+        let request = &FeatureRequest { scores: &sources.scores(), ..*request };
         fitting.rows(request, known, &one.items, &mut out);
         for (candidate, item) in one.items.iter().enumerate() {
             let is_taken = one.taken.iter().any(|(place, _)| *place as usize == candidate);
@@ -113,7 +115,7 @@ pub fn gather(
 fn weigh_places(view: &View<'_>, windows: &[Window<'_>], all: &mut [(usize, Found)], bias: f64) -> Result<()> {
     let mut asked: FxHashMap<UserId, Vec<usize>> = FxHashMap::default();
     all.iter().enumerate().for_each(|(place, (_, one))| asked.entry(one.user).or_default().push(place));
-    view.for_each_counted(&mut |event| {
+    view.for_each_counted(windows.first().map(|window| window.at), &mut |event| {
         let Some(shown) = event.position else { return Ok(()) };
         let of_user = asked.get(&event.user).map(Vec::as_slice).unwrap_or_default();
         // A window ends where the next one begins.

@@ -1,6 +1,7 @@
 //! What retrieval knows of its candidates, as inputs of the ranker: the parts of the score, and the score of user and item
 //! vectors block by block, all relative to the other candidates of the question. The same code in training and serving.
 
+use crate::features::table::SourceScores;
 use crate::linalg::{Matrix, dot};
 use crate::train::Mix;
 
@@ -16,6 +17,23 @@ pub fn score_names() -> impl Iterator<Item = String> {
     let whole = ["retrieval", "rank", "factors", "low_pass", "popularity", "lists"].map(str::to_owned).into_iter();
     let blocks = |kind: &'static str| (0..BLOCKS).map(move |block| format!("{kind}.{block}"));
     whole.chain(blocks("factors")).chain(blocks("low_pass")).map(|name| format!("score.{name}"))
+}
+
+/// The inputs as features of the kind `score` name them: what each source says of the candidates.
+pub struct Sources([(&'static str, Vec<f32>); 5]);
+
+impl Sources {
+    /// From the inputs of some candidates.
+    pub fn of(inputs: &Matrix) -> Self {
+        let column = |place: usize| (0..inputs.rows()).filter_map(|row| inputs.row(row).get(place)).copied().collect();
+        let named = [("retrieval", RETRIEVAL), ("factors", 2), ("low_pass", 3), ("popularity", 4), ("lists", 5)];
+        Self(named.map(|(name, place)| (name, column(place))))
+    }
+
+    /// As a question of the feature table brings them.
+    pub fn scores(&self) -> Vec<SourceScores<'_>> {
+        self.0.iter().map(|(source, scores)| SourceScores { source, scores }).collect()
+    }
 }
 
 /// Candidates of a question as retrieval gives them, the best first.

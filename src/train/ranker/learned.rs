@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::inputs::{SCORES, score_names};
+use super::inputs::{SCORES, Sources, score_names};
 use super::network::Network;
 use crate::error::{Error, Result};
 use crate::features::table::{FeatureRequest, FittedTable, Known, Scope, Standard};
@@ -125,6 +125,8 @@ impl LearnedRanker {
         candidates: &[ItemId],
     ) -> Vec<f32> {
         let mut features = Matrix::zeros(0, 1);
+        let sources = Sources::of(scores);
+        let request = &FeatureRequest { scores: &sources.scores(), ..*request };
         self.table.raw_rows(request, known, candidates, &mut features);
         let Weights { network, columns } = &self.weights;
         let value = |row: usize, place: u32| match (place as usize).checked_sub(SCORES) {
