@@ -4,7 +4,7 @@
 
 A key is a metric of the model (`ndcg@10`), one of popularity in the same run (`pop_ndcg@10`), an error of foretold ratings
 (`rmse`, and `mean_rmse`, `bias_rmse` of the baselines in the same run), `train_s` (as the engine
-measured it) or `peak_mib` (resident memory of the command, as the kernel counted it). What was not measured is not
+measured it), `ndcg@10_retrieval`, `ndcg@10_ranked` and the interval of their difference, `low` and `high`, or `peak_mib` (resident memory of the command, as the kernel counted it). What was not measured is not
 printed: the exit code is 1 then.
 """
 
@@ -32,6 +32,25 @@ def main() -> int:
     return 0
 
 
+def ranked(evaluation: dict, retrieval: str) -> dict[str, str]:
+    """What the ranker adds to NDCG@10, paired by user: nothing where its gate kept it out, as it does in serving."""
+    report = evaluation["report"]
+    of = lambda name: next(m["mean"] for x in report["models"] if x["name"] == name for m in x["metrics"] if m["name"] == "ndcg@10")
+    pairs = [pair for pair in report["comparisons"] if (pair["a"], pair["b"]) == (retrieval, f"{retrieval} + ranker")]
+    if not evaluation.get("ranker"):
+        return {}
+    if not pairs:
+        plain = f"{of(retrieval):.4f}"
+        return {"ndcg@10_retrieval": plain, "ndcg@10_ranked": plain, "low": "0.0000", "high": "0.0000"}
+    difference = next(metric for metric in pairs[0]["metrics"] if metric["name"] == "ndcg@10")
+    return {
+        "ndcg@10_retrieval": f"{of(retrieval):.4f}",
+        "ndcg@10_ranked": f"{of(retrieval + ' + ranker'):.4f}",
+        "low": f"{difference['low']:.4f}",
+        "high": f"{difference['high']:.4f}",
+    }
+
+
 def read(evaluation: dict) -> dict[str, str]:
     """The figures of an evaluation, by their keys in the last line. The first model is popularity, the baseline."""
     baseline, model = evaluation["report"]["models"][:2]
@@ -40,6 +59,7 @@ def read(evaluation: dict) -> dict[str, str]:
     for errors in (evaluation.get("ratings") or {}).get("models", []):
         prefix = "" if errors["name"] == "ratings" else f"{errors['name']}_"
         figures |= {f"{prefix}{error['name']}": f"{error['mean']:.4f}" for error in errors["errors"]}
+    figures |= ranked(evaluation, model["name"])
     figures["train_s"] = f"{evaluation['train_seconds']:.2f}"
     return figures
 

@@ -1,5 +1,6 @@
 //! Writing: a bulk import of events, and single events acknowledged on disk from eight threads, beside RocksDB alone
-//! doing the same two puts for each event with its own group commit. See `benches/store.sh`.
+//! doing the same two puts for each event with its own group commit; and what the counters of features add to the write of
+//! one event that is not synced. See `benches/store.sh`.
 
 use std::io::Write;
 use std::path::Path;
@@ -8,6 +9,12 @@ use std::time::{Duration, Instant};
 
 use savor::ingest::{ImportOptions, Kind, Source};
 use savor::{Config, Engine, Event, Silent, Timestamp};
+
+// The crate's own counters, not a copy: they are no part of its public face.
+#[allow(dead_code, unused_imports)]
+#[path = "../src/counters/mod.rs"]
+mod counters;
+use savor::record;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -37,6 +44,11 @@ fn main() -> Outcome<()> {
             alone.push(pair.1);
         }
     }
+    let (update_us, write_us) = feature_update(dir.path())?;
+    println!(
+        "store feature_update_us={update_us:.2} write_us={write_us:.2} feature_update_share={:.3}",
+        update_us / write_us
+    );
     let mut ratios: Vec<f64> = durable.iter().zip(&alone).map(|(ours, raw)| ours / raw).collect();
     println!(
         "store import_per_s={import_per_s:.0} durable_per_s={:.0} raw_rocksdb_per_s={:.0} ratio={:.3}",
@@ -99,6 +111,82 @@ fn event_of(number: u64) -> Event {
         Ok(time) => event.at(time),
         Err(_) => event,
     }
+}
+
+/// Microseconds that counting adds to an event's batch, and those of the whole write of an event without it; neither synced.
+fn feature_update(dir: &Path) -> Outcome<(f64, f64)> {
+    const PAIRS: usize = 5;
+    const SINGLE: u64 = 40_000;
+    let mut config = Config::default();
+    config.store.durability = savor::Durability::Async;
+    let engine = Engine::open(dir.join("single"), config)?;
+    let mut options = rocksdb::Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    let add_up = |_: &[u8], existing: Option<&[u8]>, operands: &rocksdb::MergeOperands| {
+        let mut sum = existing.map_or(Some(counters::EventCounter::default()), counters::EventCounter::read)?;
+        for operand in operands {
+            sum.merge(&counters::EventCounter::read(operand)?);
+        }
+        let mut bytes = Vec::new();
+        sum.write(&mut bytes);
+        Some(bytes)
+    };
+    let mut counting = rocksdb::Options::default();
+    counting.set_merge_operator_associative("savor.event_counters", add_up);
+    counting.set_max_successive_merges(64);
+    let families = ["events", "user_events"].map(|name| (name, rocksdb::Options::default()));
+    let families = families.into_iter().chain([("event_counters", counting)]);
+    let db = rocksdb::DB::open_cf_with_opts(&options, dir.join("counted"), families)?;
+    let mut items = counters::CounterSet::default();
+    let mut raw = |number: u64, is_counted: bool| -> Outcome<()> {
+        let mut batch = rocksdb::WriteBatch::default();
+        let mut key = [0; 22];
+        key[..8].copy_from_slice(&number.to_be_bytes());
+        key[8..16].copy_from_slice(&mix(number).to_be_bytes());
+        for (family, value) in [("events", &[1; 7][..]), ("user_events", &[1; 2])] {
+            batch.put_cf(db.cf_handle(family).ok_or("no family")?, key, value);
+        }
+        if is_counted {
+            let mixed = mix(number);
+            let (user, item) = ((mixed % 10_000) as u32, ((mixed >> 32) % 2_000) as u32);
+            let mut counted = counters::CounterSet::default();
+            let time = Timestamp::from_millis(START + number as i64)?;
+            let event = counters::CountedEvent { time, value: None, dwell_ms: None };
+            counted.add(record::UserId::new(user), record::ItemId::new(item), "click", event);
+            let family = db.cf_handle("event_counters").ok_or("no family")?;
+            for (owner, kind, counter) in counted.changes() {
+                let (side, id) = match owner {
+                    counters::Owner::User(id) => (0, id.get()),
+                    counters::Owner::Item(id) => (1, id.get()),
+                };
+                let mut bytes = Vec::new();
+                counter.write(&mut bytes);
+                batch.merge_cf(family, [&[side], &id.to_be_bytes()[..], kind.as_bytes()].concat(), bytes);
+                if side == 1 {
+                    items.merge(owner, kind, counter);
+                }
+            }
+        }
+        Ok(db.write(batch)?)
+    };
+    let per_event = |run: &mut dyn FnMut(u64) -> Outcome<()>, from: u64| -> Outcome<f64> {
+        let began = Instant::now();
+        (from..from + SINGLE).try_for_each(run)?;
+        Ok(began.elapsed().as_secs_f64() * 1e6 / SINGLE as f64)
+    };
+    let (mut updates, mut writes) = (Vec::new(), Vec::new());
+    for round in 0..=PAIRS as u64 {
+        let from = round * 3 * SINGLE;
+        let whole = per_event(&mut |number| Ok(engine.append_events(&[event_of(number)]).map(drop)?), from)?;
+        let without = per_event(&mut |number| raw(number, false), from + SINGLE)?;
+        let with = per_event(&mut |number| raw(number, true), from + 2 * SINGLE)?;
+        if round > 0 {
+            updates.push(with - without);
+            writes.push(whole - (with - without));
+        }
+    }
+    Ok((median(&mut updates), median(&mut writes)))
 }
 
 /// RocksDB with two families, as many bytes for each event as Savor writes.

@@ -32,6 +32,7 @@
 //! `recommend` → [`Engine`] → `server`, `cli`. ARCHITECTURE.md walks through them.
 
 mod config;
+mod counters;
 mod engine;
 mod error;
 mod eval;
@@ -53,14 +54,15 @@ pub mod cli;
 pub mod server;
 
 pub use config::{
-    BlendConfig, ColdConfig, Config, Durability, EvaluateConfig, EventsConfig, ExploreConfig, FilterConfig,
-    IndexChoice, IndexConfig, LinearConfig, Metric, ModelKind, RatingsConfig, RecommendConfig, Repeats, ServerConfig,
-    SgdConfig, Similarity, SnapshotConfig, Solver, Split, StoreConfig, TrainConfig, TransitionsConfig,
+    BlendConfig, ColdConfig, Config, Durability, EvaluateConfig, EventsConfig, ExploreConfig, FeatureDefinition,
+    FeatureKind, FeatureOf, FeaturesConfig, FilterConfig, IndexChoice, IndexConfig, LinearConfig, Metric, Missing,
+    ModelKind, RankerConfig, RatingsConfig, RecommendConfig, Repeats, ServerConfig, SgdConfig, Similarity,
+    SnapshotConfig, Solver, Split, StoreConfig, TrainConfig, TransitionsConfig,
 };
 pub use engine::{
-    Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, Finding, Gate, IndexReport, Job,
-    JobState, Merged, Page, Put, SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained, TuneOptions, Tuned,
-    TunedTrial, VectorFile, build_bundle,
+    Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, FeatureColumn, FeatureReport,
+    FeatureValue, FeatureValues, Finding, Gate, IndexReport, Job, JobState, Merged, Page, Put, SnapshotComparison,
+    SpaceStats, Stats, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, VectorFile, build_bundle,
 };
 pub use error::{Error, Result};
 pub use eval::{
@@ -68,9 +70,11 @@ pub use eval::{
     SliceKind,
 };
 pub use progress::{Progress, Silent, Step};
+pub use recommend::{Ranker, RankerQuestion};
 pub use record::*;
 pub use snapshot::{Manifest, OfflineMetric, SnapshotState};
 pub use store::Holder;
+pub use train::ranker::{FeatureImportance, RankerReport};
 
 /// The code of the README, compiled by the tests.
 #[cfg(doctest)]

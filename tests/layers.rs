@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["error"],
     &["record"],
     &["config", "progress"],
-    &["linalg"],
+    &["linalg", "counters"],
     &["store"],
     &["ingest", "features"],
     &["eval", "index"],

@@ -8,6 +8,11 @@
 //! second active), the first of them as a bundle, and the answers that it gave to filters (`answers.jsonl`: user, filter, the
 //! best five of all items that pass, with their scores).
 
+//!
+//! `tests/golden/v3` was written by the last build of format 3: 24 users and items, 288 events with dwell times and values, a
+//! deleted user, a deleted item, a visitor who was merged into `u2`, two snapshots of iALS (the second active), and the
+//! answers that it gave (`answers.jsonl`: user, the best five with their scores).
+
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
@@ -164,4 +169,29 @@ fn a_bundle_of_format_2_is_taken_in() {
     engine.activate(id).unwrap();
     let answer = engine.recommend(&Query::for_session(["g1-1", "g1-2"]).limit(3)).unwrap();
     assert_eq!((answer.degraded, answer.items[0].source), (None, Source::FoldIn));
+}
+
+#[derive(Deserialize)]
+struct Plain {
+    user: String,
+    items: Vec<(String, f64)>,
+}
+
+#[test]
+fn a_directory_of_format_3_gets_its_events_counted_and_answers_as_it_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = opened("v3", dir.path());
+    for line in std::fs::read_to_string(golden("v3").join("answers.jsonl")).unwrap().lines() {
+        let line: Plain = serde_json::from_str(line).unwrap();
+        let answer = engine.recommend(&Query::for_user(&line.user).limit(5)).unwrap();
+        let found: Vec<_> = answer.items.iter().map(|item| item.item.clone()).collect();
+        assert_eq!(found, line.items.iter().map(|(item, _)| item.clone()).collect::<Vec<_>>());
+    }
+    assert!(engine.check().unwrap().iter().all(|finding| finding.ok));
+    // What was counted by the migration goes on being counted, and goes with its user.
+    engine.append_events(&[Event::new("u2", "g1-1", "view")]).unwrap();
+    engine.delete_user("u3").unwrap();
+    drop(engine);
+    let engine = Engine::open(dir.path(), config()).unwrap();
+    assert!(engine.check().unwrap().iter().all(|finding| finding.ok));
 }

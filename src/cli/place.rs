@@ -7,7 +7,7 @@ use super::args::Narrow;
 use super::context::Place;
 use super::failure::Failure;
 use super::remote::segment;
-use crate::engine::{Merged, Page, SnapshotComparison, Stats};
+use crate::engine::{FeatureColumn, FeatureValues, Merged, Page, SnapshotComparison, Stats};
 use crate::progress::Progress;
 use crate::record::{
     Answer, Event, Item, Likeness, ListKind, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, SnapshotId, User,
@@ -225,6 +225,29 @@ impl Place {
         match self {
             Self::Here(engine) => Ok(engine.rollback()?),
             Self::There(remote) => Ok(remote.post_nothing::<Active>("/v1/snapshots:rollback")?.active),
+        }
+    }
+
+    /// The columns of the feature table.
+    pub fn feature_columns(&self) -> Result<Vec<FeatureColumn>, Failure> {
+        #[derive(Deserialize)]
+        struct Features {
+            columns: Vec<FeatureColumn>,
+        }
+        match self {
+            Self::Here(engine) => Ok(engine.feature_columns()?),
+            Self::There(remote) => Ok(remote.get::<Features>("/v1/features")?.columns),
+        }
+    }
+
+    /// The features of a user, with an item or without.
+    pub fn feature_values(&self, user: &str, item: Option<&str>) -> Result<FeatureValues, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.feature_values(user, item)?),
+            Self::There(remote) => {
+                let item = item.map(|item| format!("?item={}", segment(item))).unwrap_or_default();
+                remote.get(&format!("/v1/users/{}/features{item}", segment(user)))
+            }
         }
     }
 

@@ -3,6 +3,8 @@
 
 mod cold;
 mod evaluate;
+mod features;
+mod ranker;
 mod sgd;
 mod train;
 mod transitions;
@@ -13,6 +15,8 @@ use std::path::Path;
 
 pub use cold::ColdConfig;
 pub use evaluate::{EvaluateConfig, Split};
+pub use features::{FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, Missing};
+pub use ranker::RankerConfig;
 pub use sgd::SgdConfig;
 pub use train::{BlendConfig, FilterConfig, LinearConfig, ModelKind, RatingsConfig, Similarity, Solver, TrainConfig};
 
@@ -36,8 +40,12 @@ use crate::record::Span;
 pub struct Config {
     /// How events become preferences.
     pub events: EventsConfig,
+    /// How what is known becomes numbers.
+    pub features: FeaturesConfig,
     /// How models are learned.
     pub train: TrainConfig,
+    /// How candidates are put in order.
+    pub ranker: RankerConfig,
     /// How models are measured.
     pub evaluate: EvaluateConfig,
     /// How vectors are indexed.
@@ -317,7 +325,9 @@ impl Config {
     /// Checks every value; the error names the first that is wrong.
     pub fn validate(&self) -> Result<()> {
         self.events.validate().map_err(|error| error.within("events"))?;
+        self.features.validate().map_err(|error| error.within("features"))?;
         self.train.validate().map_err(|error| error.within("train"))?;
+        self.ranker.validate().map_err(|error| error.within("ranker"))?;
         self.evaluate.validate().map_err(|error| error.within("evaluate"))?;
         self.index.validate().map_err(|error| error.within("index"))?;
         check("snapshot.keep", self.snapshot.keep as f64, 1.0..=1000.0)?;

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::learning::LastLoss;
+use super::ranking::Ranking;
 use super::{Contender, Engine, EvaluateOptions, Evaluation, SnapshotComparison, Trained, lock};
 use crate::config::{EvaluateConfig, ModelKind, Split, TrainConfig};
 use crate::error::{Error, Result};
@@ -16,8 +17,10 @@ use crate::snapshot::{Snapshot, SnapshotScorer, SnapshotState};
 use crate::train::{self, ModelPredictor, ModelScorer, TrainingData};
 
 /// What models are trained and measured on.
-pub(super) struct Part {
+pub(super) struct Part<'a> {
     holdout: Holdout,
+    /// The training part itself and when it ends, where it ends at a time: what a ranker is learned from.
+    before: Option<(Log<'a>, Timestamp)>,
     /// The hold-outs inside the training part, where something is chosen by them.
     validation: Vec<Holdout>,
     /// The same split of the ratings, for models of ratings.
@@ -40,7 +43,9 @@ impl Engine {
         }
         log.order_ties(&view)?;
         let Some(file) = &options.test else {
-            return measure(parts(&log, split, &contenders)?, &contenders, &inner.config.evaluate, progress);
+            let ranking = inner.config.ranker.enabled.then(|| Ranking::new(self, &view));
+            let parts = parts(&log, split, &contenders)?;
+            return measure(parts, &contenders, &inner.config.evaluate, ranking.as_ref(), progress);
         };
         let mut pairs = Vec::new();
         for (user, item) in ingest::pairs(file)? {
@@ -52,9 +57,9 @@ impl Engine {
         let rated = log.ratings().matrix(&train).map(|train| RatedSplit { train, test: Vec::new() });
         let holdout = Holdout::from_pairs(train, pairs, split);
         let validation = if is_measured(&contenders) { log.validation() } else { Vec::new() };
-        let part = holdout.map(|holdout| Part { holdout, validation, rated });
+        let part = holdout.map(|holdout| Part { holdout, before: None, validation, rated });
         drop(log);
-        measure(std::iter::once(part), &contenders, &inner.config.evaluate, progress)
+        measure(std::iter::once(part), &contenders, &inner.config.evaluate, None, progress)
     }
 
     /// Ranks the same users by two snapshots, each from the user's whole history up to the newest event that either was
@@ -150,7 +155,7 @@ pub(super) fn parts<'a>(
     log: &'a Log<'a>,
     split: Split,
     contenders: &[Contender],
-) -> Result<impl Iterator<Item = Result<Part>> + 'a> {
+) -> Result<impl Iterator<Item = Result<Part<'a>>> + 'a> {
     let (folds, note) = match split {
         Split::LeaveLastOut if !log.has_times() => {
             return Err(Error::no_data(
@@ -174,9 +179,11 @@ pub(super) fn parts<'a>(
         }
         let rated = log.rated_split(&*splitter, &holdout.train);
         let validation = if is_measured { log.split(&*splitter).0.validation() } else { Vec::new() };
-        Ok(Part { holdout, validation, rated })
+        let is_timed = matches!(split, Split::Time { .. }) && log.has_times();
+        let before = is_timed.then(|| log.split(&*splitter)).map(|(before, after)| (before, after.oldest()));
+        Ok(Part { holdout, before, validation, rated })
     };
-    let is_kept = move |part: &Result<Part>| folds == 1 || !matches!(part, Err(Error::NoData { .. }));
+    let is_kept = move |part: &Result<Part<'_>>| folds == 1 || !matches!(part, Err(Error::NoData { .. }));
     Ok((0..folds).map(part).filter(is_kept))
 }
 
@@ -191,18 +198,22 @@ pub(super) fn splitter(log: &Log<'_>, split: Split, fold: u64) -> Box<dyn Splitt
 }
 
 /// Trains and measures all contenders on every part, beside popularity. At least one contender. The first model of ratings
-/// foretells those of every part.
-pub(super) fn measure(
-    parts: impl Iterator<Item = Result<Part>>,
+/// foretells those of every part. With `ranking` a ranker is learned on top of the first contender, from the training part
+/// alone, and measured beside the others if it passes its gate.
+pub(super) fn measure<'a>(
+    parts: impl Iterator<Item = Result<Part<'a>>>,
     contenders: &[Contender],
     config: &EvaluateConfig,
+    ranking: Option<&Ranking<'_>>,
     progress: &dyn Progress,
 ) -> Result<Evaluation> {
     let mut evaluator = Evaluator::new(config);
     let mut trained: Vec<Trained> = Vec::new();
     let mut ratings: Option<(usize, RatingMeter)> = None;
+    let mut ranker = None;
     for part in parts {
-        let Part { holdout, validation, rated } = part?;
+        let Part { holdout, before, validation, rated } = part?;
+        let mut own = None;
         let matrix = &holdout.train.matrix;
         let ground = evaluator.begin(&holdout);
         evaluator.measure(&ground, &PopularityScorer::new(matrix), progress)?;
@@ -220,10 +231,23 @@ pub(super) fn measure(
             {
                 ratings.get_or_insert_with(|| (place, RatingMeter::default())).1.measure(split, &predictor);
             }
+            if let (0, Some(ranking), Some((log, at))) = (place, ranking, &before)
+                && train.model != ModelKind::Ratings
+            {
+                own = Some((ranking.learn(log, *at, &settled, config, progress)?, model, *at));
+            }
             match trained.get_mut(place) {
                 Some(earlier) => earlier.train_seconds += train_seconds,
                 None => trained.push(Trained { name: name.clone(), train: settled, train_seconds, loss: last.loss() }),
             }
+        }
+        if let (Some((judged, model, at)), Some(ranking), Some(own)) = (own, ranking, contenders.first()) {
+            if let Some(learned) = &judged.ranker {
+                let name = format!("{} + ranker", own.name);
+                let scorer = ranking.scorer(name, learned, &model, &holdout, at)?;
+                evaluator.measure(&ground, &scorer, progress)?;
+            }
+            ranker = Some(judged.report);
         }
     }
     let mut trained = trained.into_iter();
@@ -231,5 +255,5 @@ pub(super) fn measure(
     let nothing =
         || Error::no_data("no part of the split has test pairs of known users and items", "import more events");
     let own = trained.next().ok_or_else(nothing)?;
-    Ok(Evaluation { trained: own, compared: trained.collect(), report: evaluator.report(), ratings })
+    Ok(Evaluation { trained: own, compared: trained.collect(), report: evaluator.report(), ratings, ranker })
 }

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::TryLockError;
 
+use super::ranking::Ranking;
 use super::{Contender, Engine, TrainOptions, evaluation, lock};
 use crate::config::{EvaluateConfig, ModelKind, TrainConfig};
 use crate::error::{Error, Result};
@@ -32,7 +33,7 @@ impl Engine {
         let draft = Draft::begin(&self.inner.store, "local", config)?;
         let id = draft.id();
         tracing::info!(snapshot = id.0, "training");
-        self.build(draft, config, options.measure, progress).inspect_err(|_| {
+        self.build(draft, config, options, progress).inspect_err(|_| {
             if let Err(error) = snapshot::remove(&self.inner.store, &self.inner.dir, id) {
                 tracing::warn!(snapshot = id.0, %error, "an unfinished snapshot is cleaned up at the next start");
             }
@@ -40,7 +41,13 @@ impl Engine {
         Ok(id)
     }
 
-    fn build(&self, mut draft: Draft, config: &TrainConfig, measure: bool, progress: &dyn Progress) -> Result<()> {
+    fn build(
+        &self,
+        mut draft: Draft,
+        config: &TrainConfig,
+        options: &TrainOptions,
+        progress: &dyn Progress,
+    ) -> Result<()> {
         let inner = &*self.inner;
         let seen = inner.freshness.now();
         let view = inner.store.view();
@@ -50,9 +57,8 @@ impl Engine {
             log.know_raters();
         }
         log.order_ties(&view)?;
-        drop(view);
         let mut config = config.clone();
-        if measure {
+        if options.measure {
             match self.offline_metrics(&log, &config, progress) {
                 Ok((metrics, settled)) => {
                     draft.measured(metrics, None);
@@ -73,13 +79,19 @@ impl Engine {
         let validation = if train::is_measured(&config) { log.validation() } else { Vec::new() };
         let ratings = log.ratings().matrix(&interactions);
         let next = log.transitions(&interactions.items, &config.transitions);
-        drop(log);
+        let ranks = options.ranker && inner.config.ranker.enabled && config.model != ModelKind::Ratings;
+        let (log, view) = if ranks { (Some(log), Some(view)) } else { (None, None) };
         let last = LastLoss::new(progress);
         let before = config.warm_start.then(|| self.before(&interactions, &config)).flatten();
         let warm = before.as_ref().map(|before| Warm { items: &before.items, enough: before.enough });
         let data =
             TrainingData { matrix: &interactions.matrix, validation: &validation, ratings: ratings.as_ref(), warm };
         let (model, settled) = train::train(&data, &config, &last)?;
+        if let (Some(log), Some(view)) = (log, view) {
+            let after = Timestamp::from_millis(log.newest().millis() + 1)?;
+            let ranking = Ranking::new(self, &view);
+            draft.ranked(ranking.learn(&log, after, &settled, &inner.config.evaluate, progress)?);
+        }
         draft.trained(settled.clone(), last.loss(), warm.and_then(|warm| warm.enough).or(last.gain()));
         let id = draft.id();
         let profiles = self.profiles(&interactions)?;
@@ -150,7 +162,10 @@ impl Engine {
         // The gate looks at means; p-values would be thrown away.
         let evaluate = EvaluateConfig { permutations: 0, ..self.inner.config.evaluate.clone() };
         let own = [Contender { name: train::trainer(config.model)?.name().into(), train: config.clone() }];
-        let evaluation = evaluation::measure(evaluation::parts(log, evaluate.split, &own)?, &own, &evaluate, progress)?;
+        let evaluation = {
+            let parts = evaluation::parts(log, evaluate.split, &own)?;
+            evaluation::measure(parts, &own, &evaluate, None, progress)?
+        };
         Ok((offline_metrics(&evaluation.report), evaluation.trained.train))
     }
 }

@@ -3,6 +3,7 @@
 //! runtime is needed.
 
 mod evaluation;
+mod features;
 mod fresh;
 mod freshness;
 mod indexes;
@@ -12,6 +13,7 @@ mod offline;
 mod operations;
 mod options;
 mod questions;
+mod ranking;
 mod snapshots;
 mod spaces;
 mod tuned;
@@ -24,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arc_swap::ArcSwapOption;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+pub use features::{FeatureColumn, FeatureReport, FeatureValue, FeatureValues};
 pub use offline::{Bundled, VectorFile, build_bundle};
 pub use options::{
     Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, IndexReport, Job, JobState, Merged,
@@ -36,7 +39,8 @@ pub use tuning::changes;
 use crate::config::Config;
 use crate::error::Result;
 use crate::features::EventWeights;
-use crate::recommend::{Catalog, Fresh, Popular, Spaces};
+use crate::features::table::FactTable;
+use crate::recommend::{Catalog, Fresh, Popular, Ranker, Spaces};
 use crate::snapshot::{self, Snapshot};
 use crate::store::{Holder, Store};
 use freshness::{Freshness, Seen};
@@ -81,6 +85,8 @@ struct Inner {
     training: Mutex<()>,
     /// Held while settings are searched.
     tuning: Mutex<()>,
+    /// A ranker in place of the snapshot's.
+    ranker: RwLock<Option<Arc<dyn Ranker>>>,
     jobs: Jobs,
 }
 
@@ -90,6 +96,8 @@ struct Live {
     seen: Seen,
     /// Items that it does not know as they are. Locked after everything else.
     fresh: RwLock<Fresh>,
+    /// What the snapshot's ranker takes from all items; none without a ranker.
+    facts: Option<RwLock<FactTable>>,
 }
 
 impl Engine {
@@ -125,6 +133,7 @@ impl Engine {
                 switching: Mutex::new(()),
                 training: Mutex::new(()),
                 tuning: Mutex::new(()),
+                ranker: RwLock::new(None),
                 jobs,
             }),
         };
@@ -135,6 +144,11 @@ impl Engine {
     /// Who has a directory open: process id and, if it serves, its address. `None` when nobody has.
     pub fn holder(path: impl AsRef<Path>) -> Option<Holder> {
         crate::store::holder(path.as_ref())
+    }
+
+    /// From now on this ranker puts candidates in order; `None` gives the order back to that of the snapshot, or to retrieval.
+    pub fn set_ranker(&self, ranker: Option<Arc<dyn Ranker>>) {
+        *write(&self.inner.ranker) = ranker;
     }
 
     /// The settings it was opened with.

@@ -3,9 +3,13 @@
 use std::path::Path;
 
 use super::{Engine, Finding, IndexReport, SpaceStats, Stats};
+use crate::counters::Owner;
 use crate::error::{Error, Result};
 use crate::snapshot::{Manifest, Snapshot, SnapshotState};
 use crate::store::{Side, Store};
+
+/// Users, and items, whose counters are checked, about.
+const COUNTED: u64 = 1000;
 
 impl Engine {
     /// How much there is, and what serves. Counts the raw vectors one by one; [`Engine::figures`] does not.
@@ -44,7 +48,7 @@ impl Engine {
 
     /// Looks at everything that can be looked at without changing it: what `savor doctor` prints.
     pub fn check(&self) -> Result<Vec<Finding>> {
-        let mut findings = vec![self.check_counts()?, self.check_item_index()?];
+        let mut findings = vec![self.check_counts()?, self.check_item_index()?, self.check_event_counters()?];
         let whole = |manifest: &Manifest| manifest.state != SnapshotState::Building;
         for manifest in self.snapshots()?.into_iter().filter(whole) {
             let check = format!("snapshot {}", manifest.id);
@@ -118,6 +122,24 @@ impl Engine {
     }
 
     /// Reads the whole log and compares it with the counters.
+    /// Counts the events of some users and items anew. One pass over the log.
+    fn check_event_counters(&self) -> Result<Finding> {
+        let counts = self.inner.store.counts();
+        let stride = (counts.users.max(counts.items) / COUNTED).max(1);
+        let is_sampled = |owner: Owner| match owner {
+            Owner::User(id) => u64::from(id.get()) % stride == 0,
+            Owner::Item(id) => u64::from(id.get()) % stride == 0,
+        };
+        let view = self.inner.store.view();
+        let (kept, counted) = (view.event_counters(&is_sampled)?, view.recount(&is_sampled)?);
+        let ok = kept.agrees(&counted);
+        let detail = match ok {
+            true => format!("those of {} users and items are what the log says", counted.len()),
+            false => "some are not what the log says; export the events into a new directory".into(),
+        };
+        Ok(Finding { check: "event counters".into(), ok, detail, index: None })
+    }
+
     fn check_counts(&self) -> Result<Finding> {
         let view = self.inner.store.view();
         let mut read = 0;

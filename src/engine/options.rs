@@ -9,6 +9,7 @@ use crate::index::IndexPlan;
 use crate::ingest::Source;
 use crate::progress::Step;
 use crate::record::{SnapshotId, Timestamp};
+use crate::train::ranker::RankerReport;
 
 /// How a snapshot is trained. The default takes all settings from the engine's configuration and measures the model on
 /// a hold-out before it trains on everything.
@@ -19,13 +20,15 @@ pub struct TrainOptions {
     pub train: Option<TrainConfig>,
     /// Whether to measure the model on a hold-out first; the gate needs these figures.
     pub measure: bool,
+    /// Whether to learn a ranker on top, if the configuration has one enabled.
+    pub ranker: bool,
     /// What to do with the finished snapshot; a background job does it, [`crate::Engine::train`] leaves it to the caller.
     pub activate: Activate,
 }
 
 impl Default for TrainOptions {
     fn default() -> Self {
-        Self { train: None, measure: true, activate: Activate::Gate }
+        Self { train: None, measure: true, ranker: true, activate: Activate::Gate }
     }
 }
 
@@ -100,6 +103,8 @@ pub struct Evaluation {
     pub report: Report,
     /// How far foretold ratings are off, for a model of ratings.
     pub ratings: Option<RatingReport>,
+    /// What was measured of the ranker inside the training part; absent where none was learned.
+    pub ranker: Option<RankerReport>,
 }
 
 /// A model that was trained to be measured.

@@ -85,6 +85,8 @@ impl Engine {
         let popular = read(&inner.popular);
         let none = Fresh::default();
         let fresh = live.as_ref().map(|live| read(&live.fresh));
+        let facts = live.as_ref().and_then(|live| live.facts.as_ref()).map(read);
+        let ranker = read(&inner.ranker).clone();
         question(&Context {
             store: &inner.store,
             config: &inner.config,
@@ -93,6 +95,8 @@ impl Engine {
             fresh: fresh.as_deref().unwrap_or(&none),
             is_stale: &|user| live.as_ref().is_none_or(|live| inner.freshness.is_stale(user, live.seen)),
             catalog: &catalog,
+            facts: facts.as_deref(),
+            ranker: ranker.as_deref(),
             popular: &popular,
             now: Timestamp::now(),
         })

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::freshness::Seen;
-use super::{Engine, Gate, Live, lock};
+use super::{Engine, Gate, Live, lock, read};
 use crate::error::{Error, Result};
-use crate::record::{SnapshotId, Timestamp};
+use crate::features::table::{FactTable, Facts, FeatureTable};
+use crate::record::{Item, SnapshotId, Timestamp};
 use crate::snapshot::{self, Manifest, Snapshot, SnapshotState};
 use crate::store::Records;
 
@@ -125,8 +126,19 @@ impl Engine {
     /// Answers come from this one from now on. What is too large to be verified beforehand is verified meanwhile; if it turns
     /// out to be damaged, the newest good one before it takes over.
     fn go_live(&self, snapshot: Snapshot, seen: Seen) {
-        let live = Arc::new(Live { snapshot, seen, fresh: RwLock::default() });
+        // Items that change meanwhile wait: their facts belong to this snapshot's ranker.
+        let refreshing = lock(&self.inner.refreshing);
+        let facts = snapshot.ranker().map(|ranker| {
+            let catalog = read(&self.inner.catalog);
+            let mut facts = FactTable::default();
+            for (id, item) in catalog.iter() {
+                facts.set(id.get(), Some(self.item_facts(ranker.table().table(), item)));
+            }
+            RwLock::new(facts)
+        });
+        let live = Arc::new(Live { snapshot, seen, facts, fresh: RwLock::default() });
         self.place_all(&live);
+        drop(refreshing);
         if live.snapshot.index().is_verified() {
             return;
         }
@@ -149,6 +161,17 @@ impl Engine {
         };
         if let Err(error) = std::thread::Builder::new().name("savor-verify".into()).spawn(verify) {
             tracing::warn!(%error, "the snapshot that answers is not verified; run `savor doctor --verify`");
+        }
+    }
+
+    /// What a table takes from an item. The catalogue leaves vectors out; a table that needs them has them from the store.
+    pub(super) fn item_facts(&self, table: &FeatureTable, item: &Item) -> Facts {
+        match table.spaces().next() {
+            None => table.item_facts(item),
+            Some(_) => {
+                let whole = self.inner.store.item(&item.id).ok().flatten();
+                table.item_facts(whole.as_ref().unwrap_or(item))
+            }
         }
     }
 

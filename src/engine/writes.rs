@@ -196,9 +196,16 @@ impl Engine {
             let items = ids.iter().map(stored).collect::<Result<Vec<_>>>()?;
             let mut catalog = write(&self.inner.catalog);
             let mut spaces = write(&self.inner.spaces);
+            let live = self.inner.live.load();
             for (id, item) in items {
                 match item {
                     Some(item) => {
+                        if let Some(live) = &*live
+                            && let Some((ranker, facts)) = live.snapshot.ranker().zip(live.facts.as_ref())
+                        {
+                            let of_item = ranker.table().table().item_facts(&item);
+                            write(facts).set(id.get(), Some(of_item));
+                        }
                         spaces.set(id, &item);
                         self.follow(id, Some(&item));
                         catalog.set(id, item);

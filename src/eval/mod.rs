@@ -22,6 +22,7 @@ pub use evaluator::Evaluator;
 pub use metric::{Metric, Ndcg};
 pub use ratings::{RatingErrors, RatingMeter, RatingPredictor, RatingReport};
 pub use report::{Comparison, CurvePoint, Difference, Estimate, ListFigures, ModelReport, Report, Slice, SliceKind};
+pub use resample::{Column, Interval, Resampled};
 pub use scorer::{PopularityScorer, Scorer};
 pub use top::unseen;
 pub use values::{MetricAt, user_values};

@@ -156,6 +156,11 @@ impl<'a> Log<'a> {
         self.events.last().map_or(Timestamp::MIN, |event| event.time)
     }
 
+    /// The time of the oldest event.
+    pub fn oldest(&self) -> Timestamp {
+        self.events.first().map_or(Timestamp::MIN, |event| event.time)
+    }
+
     /// The part to learn from and the part to be measured on.
     pub fn split(&self, splitter: &dyn Splitter) -> (Self, Self) {
         let is_test = splitter.is_test(&self.events);

@@ -9,6 +9,8 @@ mod log;
 mod popularity;
 mod profile;
 mod ratings;
+mod svd;
+pub mod table;
 mod transitions;
 mod validation;
 mod weights;
@@ -22,4 +24,5 @@ pub use profile::{Profile, ProfileEncoder};
 pub use ratings::RatedSplit;
 #[cfg(test)]
 pub use ratings::TestRating;
+pub use svd::{Svd, truncated_svd};
 pub use weights::{EventWeights, History, Preference, RatingHistory, Signal};

@@ -4,6 +4,7 @@
 
 use super::holdout::{Draw, Holdout, PairFold, TimeSplit};
 use super::log::Log;
+use crate::record::Timestamp;
 
 /// A single hold-out with fewer users than this says too little: weights found on 250 users of Gowalla ranked others worse
 /// than weights that nobody had fitted. Then there are several.
@@ -38,10 +39,16 @@ impl Log<'_> {
     /// Windows of time one after another, each after what is trained on (rolling origin), the latest first: it is nearest
     /// to what comes next.
     pub fn windows(&self) -> Vec<Holdout> {
+        self.timed_windows().into_iter().map(|(_, holdout)| holdout).collect()
+    }
+
+    /// The same, each with the time at which it begins.
+    pub fn timed_windows(&self) -> Vec<(Timestamp, Holdout)> {
         let window = |window: usize| {
             let begin = FIRST_WINDOW + window as f64 * WINDOW;
             let (before, _) = self.split(&TimeSplit { train: begin + WINDOW });
-            before.holdout(&TimeSplit { train: begin / (begin + WINDOW) }).ok()
+            let split = TimeSplit { train: begin / (begin + WINDOW) };
+            Some((before.split(&split).1.oldest(), before.holdout(&split).ok()?))
         };
         (0..WINDOWS).rev().filter_map(window).collect()
     }

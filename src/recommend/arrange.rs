@@ -5,6 +5,7 @@ use rustc_hash::FxHashMap;
 
 use super::Context;
 use super::diversity::{ByScore, Calibration, Candidates, Determinant, Marginal, Mix, Objective, Quota, choose};
+use super::order::Ordered;
 use super::visitor::Visitor;
 use crate::linalg::dot;
 use crate::record::{CATEGORIES, Diversity, Item, ItemId, MaxPer, Value};
@@ -41,12 +42,12 @@ impl<'a> Bounded<'a> {
         diversity: &Diversity,
         snapshot: &Snapshot,
         visitor: &Visitor,
-        best: Vec<(ItemId, f32)>,
+        best: Vec<Ordered>,
         limit: usize,
-    ) -> Vec<(ItemId, f32)> {
+    ) -> Vec<Ordered> {
         let Self { context, bound, values } = self;
-        let scores: Vec<f32> = best.iter().map(|(_, score)| *score).collect();
-        let vectors: Vec<&[f32]> = best.iter().map(|(item, _)| vector(context, snapshot, *item)).collect();
+        let scores: Vec<f32> = best.iter().map(|best| best.rank.unwrap_or(best.score)).collect();
+        let vectors: Vec<&[f32]> = best.iter().map(|best| vector(context, snapshot, best.item)).collect();
         let lengths: Vec<f32> = vectors.iter().map(|vector| dot(vector, vector).sqrt()).collect();
         let alike = |a: usize, b: usize| {
             // New items may stand in a space of their own; nothing is known of how like others they are.
@@ -57,13 +58,13 @@ impl<'a> Bounded<'a> {
         let mut of =
             |key: &str, item: ItemId| context.catalog.get(item).map_or(Vec::new(), |item| values.of(item, key));
         let bounded =
-            bound.as_ref().map(|(bound, _)| best.iter().map(|(item, _)| of(&bound.key, *item)).collect::<Vec<_>>());
+            bound.as_ref().map(|(bound, _)| best.iter().map(|best| of(&bound.key, best.item)).collect::<Vec<_>>());
 
         let calibrated = diversity.calibration.as_ref().map(|calibration| {
             let past = visitor.history.iter().filter_map(|(row, weight)| Some((snapshot.item(*row)?, *weight)));
             let past: Vec<_> = past.map(|(item, weight)| (of(&calibration.key, item), f64::from(weight))).collect();
             let wanted = Mix::of(past.iter().map(|(values, weight)| (values.as_slice(), *weight)));
-            let values: Vec<_> = best.iter().map(|(item, _)| of(&calibration.key, *item)).collect();
+            let values: Vec<_> = best.iter().map(|best| of(&calibration.key, best.item)).collect();
             (values, wanted, calibration.weight)
         });
         let mut objective: Box<dyn Objective + '_> = match (diversity.mmr, diversity.dpp, &calibrated) {

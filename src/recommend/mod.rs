@@ -14,6 +14,7 @@ mod fresh;
 mod listed;
 mod lists;
 mod matches;
+mod order;
 mod personal;
 mod popular;
 mod rank;
@@ -30,6 +31,7 @@ pub use catalog::Catalog;
 pub use expression::Expression;
 pub use fresh::Fresh;
 pub use lists::list;
+pub use order::{Ranker, RankerQuestion};
 pub use personal::{recommend, recommend_many};
 pub use popular::Popular;
 pub use rank::rank;
@@ -38,6 +40,7 @@ pub use spaces::{Spaces, search_vectors};
 
 use crate::config::Config;
 use crate::features::EventWeights;
+use crate::features::table::FactTable;
 use crate::record::{Answer, Degraded, ItemId, RecommendedItem, Source, Timestamp, UserId};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -58,6 +61,10 @@ pub struct Context<'a> {
     pub is_stale: &'a (dyn Fn(UserId) -> bool + Sync),
     /// The metadata of all items.
     pub catalog: &'a Catalog,
+    /// What the snapshot's ranker takes from all items; none without a ranker.
+    pub facts: Option<&'a FactTable>,
+    /// A ranker of the caller's own.
+    pub ranker: Option<&'a dyn Ranker>,
     /// The running popularity of all items.
     pub popular: &'a Popular,
     /// The time of the question.
@@ -74,7 +81,7 @@ impl Context<'_> {
     /// One item of an answer; `None` if the item has been deleted meanwhile.
     fn entry(&self, item: ItemId, score: f64, source: Source) -> Option<RecommendedItem> {
         let item = self.catalog.get(item)?.id.clone();
-        Some(RecommendedItem { item, score, source, propensity: None, because: None })
+        Some(RecommendedItem { item, score, rank: None, source, propensity: None, because: None })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The main question. The hot path: read the visitor's history, take or solve the user's vector, add up the lists of past
-//! items, find the best of both with the policy inside, and among the items that are newer than the index; fill up with
-//! what is popular. Cost for a known user: one prefix
+//! items, find the best of both with the policy inside, and among the items that are newer than the index; put them in
+//! order; fill up with what is popular. Cost for a known user: one prefix
 //! read of the history, one point read of the vector (or one d × d solve), an addition for each entry of the lists, one
 //! index search or two.
 
@@ -16,6 +16,7 @@ use super::best;
 use super::explore::{self, Candidate, Drawn};
 use super::fresh::FreshItem;
 use super::listed::ListScores;
+use super::order::Ordered;
 use super::source::{CandidateSource, Next};
 use super::visitor::Visitor;
 use crate::error::Result;
@@ -82,7 +83,8 @@ impl<'a> Asked<'a> {
     }
 
     fn ask(&self) -> Ask<'_> {
-        Ask::best(self.query.candidates()).allow(&self.allowed).within(self.allowed.matching_rows())
+        let candidates = self.context.candidates(self.query.candidates());
+        Ask::best(candidates).allow(&self.allowed).within(self.allowed.matching_rows())
     }
 
     /// The answer with the best rows, filled up with what is popular.
@@ -91,12 +93,14 @@ impl<'a> Asked<'a> {
         let mut bounded = Bounded::new(context, query.diversity.as_ref());
         let (mut items, mut degraded) = match taste {
             Ok(taste) => {
-                let best = taste.with_fresh(context, best, query.candidates(), &allowed);
+                let best = taste.with_fresh(context, best, context.candidates(query.candidates()), &allowed);
+                let mut ordered = taste.order(context, query.user.as_deref(), &visitor, best)?;
+                ordered.truncate(query.candidates());
                 let places = (context.config.recommend.next_share * query.limit as f64).round() as usize;
                 let next = Next.candidates(context, &visitor, places, &allowed);
                 let drawn = taste.drawn(context, &visitor, query, &allowed);
                 let degraded = (taste.source == Source::Profile).then_some(Degraded::NoHistory);
-                (taste.items(context, &visitor, query, best, next, drawn, &mut bounded)?, degraded)
+                (taste.items(context, &visitor, query, ordered, next, drawn, &mut bounded)?, degraded)
             }
             Err(reason) => (Vec::new(), Some(reason)),
         };
@@ -145,9 +149,9 @@ fn bounded_by(query: &Query) -> bool {
 
 /// What a visitor likes, for this question: a vector, what the lists of past items say, and where the vector comes from.
 pub struct Taste<'a> {
-    snapshot: &'a Snapshot,
-    vector: Vec<f32>,
-    lists: ListScores,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) vector: Vec<f32>,
+    pub(super) lists: ListScores,
     /// Where the visitor is among new items.
     among_new: Vec<f32>,
     source: Source,
@@ -292,30 +296,35 @@ impl<'a> Taste<'a> {
         context: &Context<'_>,
         visitor: &Visitor,
         query: &Query,
-        mut best: Vec<(ItemId, f32)>,
+        mut best: Vec<Ordered>,
         mut next: Vec<(ItemId, f32)>,
         mut drawn: Vec<Drawn>,
         bounded: &mut Bounded<'_>,
     ) -> Result<Vec<RecommendedItem>> {
         let is_explored = explore::places(&context.config.recommend.explore, query.limit) > 0;
         drawn.retain(|drawn| bounded.take(drawn.item));
-        best.retain(|(item, _)| drawn.iter().all(|drawn| drawn.item != *item));
+        best.retain(|best| drawn.iter().all(|drawn| drawn.item != best.item));
         let places = query.limit.saturating_sub(drawn.len() + next.len());
         match &query.diversity {
             Some(diversity) => best = bounded.arrange(diversity, self.snapshot, visitor, best, places),
             None => best.truncate(places),
         }
-        next.retain(|(item, _)| drawn.iter().all(|drawn| drawn.item != *item) && best.iter().all(|b| b.0 != *item));
-        next.retain(|(item, _)| bounded.take(*item));
-        let best = best.into_iter().map(|(item, score)| {
-            let source = context.fresh.get(item).map_or(self.source, |fresh| self.source_of(fresh));
-            (item, score, source, is_explored.then_some(1.0))
+        next.retain(|(item, _)| {
+            drawn.iter().all(|drawn| drawn.item != *item)
+                && best.iter().all(|best| best.item != *item)
+                && bounded.take(*item)
         });
-        let drawn = drawn.into_iter().map(|drawn| (drawn.item, drawn.score, Source::Explore, Some(drawn.propensity)));
-        let next = next.into_iter().map(|(item, score)| (item, score, Next.source(), is_explored.then_some(1.0)));
+        let best = best.into_iter().map(|Ordered { item, score, rank }| {
+            let source = context.fresh.get(item).map_or(self.source, |fresh| self.source_of(fresh));
+            (item, score, rank, source, is_explored.then_some(1.0))
+        });
+        let drawn =
+            drawn.into_iter().map(|drawn| (drawn.item, drawn.score, None, Source::Explore, Some(drawn.propensity)));
+        let next = next.into_iter().map(|(item, score)| (item, score, None, Next.source(), is_explored.then_some(1.0)));
         let mut items = Vec::with_capacity(query.limit);
-        for (item, score, source, propensity) in best.chain(next).chain(drawn) {
+        for (item, score, rank, source, propensity) in best.chain(next).chain(drawn) {
             let Some(mut entry) = context.entry(item, f64::from(score), source) else { continue };
+            entry.rank = rank.map(f64::from);
             entry.propensity = propensity;
             if query.explain && source != Next.source() {
                 entry.because = Some(self.because(context, visitor, item)?);

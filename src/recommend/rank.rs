@@ -1,10 +1,13 @@
 //! The caller's own candidates in the model's order.
 
+use rustc_hash::FxHashMap;
+
 use super::Context;
+use super::order::Ordered;
 use super::personal::Taste;
 use super::visitor::Visitor;
 use crate::error::Result;
-use crate::record::{Answer, Degraded, ExcludeSeen, RankQuery, RecommendedItem, Source};
+use crate::record::{Answer, Degraded, ExcludeSeen, ItemId, RankQuery, RecommendedItem, Source};
 
 /// Answers with all candidates: first those the model can score, the best first; then the others, the more popular
 /// first; unknown ids at the end, in the caller's order.
@@ -21,6 +24,7 @@ pub fn rank(context: &Context<'_>, query: &RankQuery) -> Result<Answer> {
         let mut entry = RecommendedItem {
             item: name.clone(),
             score: 0.0,
+            rank: None,
             source: Source::Unscored,
             propensity: None,
             because: None,
@@ -32,7 +36,7 @@ pub fn rank(context: &Context<'_>, query: &RankQuery) -> Result<Answer> {
                 if query.explain {
                     entry.because = Some(taste.because(context, &visitor, item)?);
                 }
-                scored.push((entry, Some(item)));
+                scored.push((entry, item));
             }
             _ => {
                 let popularity = item.map_or(-1.0, |item| context.popular.score(item, context.now));
@@ -41,8 +45,19 @@ pub fn rank(context: &Context<'_>, query: &RankQuery) -> Result<Answer> {
         }
     }
     scored.sort_by(|(a, a_id), (b, b_id)| b.score.total_cmp(&a.score).then(a_id.cmp(b_id)));
+    let mut ordered = Vec::with_capacity(scored.len());
+    if let Ok(taste) = &taste {
+        // Items name the entries again; a candidate that was named twice has two.
+        let mut entries: FxHashMap<ItemId, Vec<RecommendedItem>> = FxHashMap::default();
+        let found = scored.iter().map(|(entry, item)| (*item, entry.score as f32)).collect();
+        scored.into_iter().rev().for_each(|(entry, item)| entries.entry(item).or_default().push(entry));
+        for Ordered { item, rank, .. } in taste.order(context, user, &visitor, found)? {
+            let entry = entries.get_mut(&item).and_then(Vec::pop);
+            ordered.extend(entry.map(|entry| RecommendedItem { rank: rank.map(f64::from), ..entry }));
+        }
+    }
     unscored.sort_by(|(a, a_place, _), (b, b_place, _)| b.total_cmp(a).then(a_place.cmp(b_place)));
     let degraded = taste.err().or((!unscored.is_empty()).then_some(Degraded::UnknownItem));
-    let items = scored.into_iter().map(|(entry, _)| entry).chain(unscored.into_iter().map(|(.., entry)| entry));
+    let items = ordered.into_iter().chain(unscored.into_iter().map(|(.., entry)| entry));
     Ok(context.answer(items.collect(), degraded))
 }

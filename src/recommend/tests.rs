@@ -110,6 +110,8 @@ impl World {
             fresh: &self.fresh,
             is_stale: &|_| false,
             catalog: &self.catalog,
+            facts: None,
+            ranker: None,
             popular: &self.popular,
             now: Timestamp::now(),
         }

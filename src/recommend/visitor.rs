@@ -26,6 +26,8 @@ pub struct Visitor {
     pub history: Vec<(u32, f32)>,
     /// Rows of the latest items, the newest first.
     pub latest: Vec<u32>,
+    /// Items of the session, the oldest first, with the type of each event.
+    pub session: Vec<(ItemId, String)>,
     /// Items that are left out as seen.
     pub seen: Vec<ItemId>,
     /// Whether there is something that the user's vector in the snapshot has not seen.
@@ -56,8 +58,10 @@ impl Visitor {
         } else {
             Past::Preferences(context.weights.history(newest.map_or(context.now, |newest| newest.min(context.now))))
         };
+        let mut visited = Vec::new();
         for entry in session.iter().rev() {
             if let Some(item) = context.store.item_id(&entry.item)? {
+                visited.push((item, entry.kind.clone()));
                 seen.extend(seen_rule.holds(&entry.kind, context.now).then_some(item));
                 past.add_session(item, entry, context.now, weight as f32);
                 note(&mut latest, row(item));
@@ -88,7 +92,8 @@ impl Visitor {
             })?;
         }
         let history = past.finish().into_iter().filter_map(|(item, value)| Some((row(item)?, value))).collect();
-        Ok(Self { user, is_known, profile, history, latest, seen, is_fresh, is_folded_in })
+        visited.reverse();
+        Ok(Self { user, is_known, profile, history, latest, session: visited, seen, is_fresh, is_folded_in })
     }
 }
 

@@ -68,6 +68,9 @@ pub struct RecommendedItem {
     /// The score, in the unit of its source: a predicted preference (an inner product and what item-item lists add to
     /// it), decayed events, or milliseconds.
     pub score: f64,
+    /// The score of the ranker, by which the answer is in order; absent where it is in the order of `score`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<f64>,
     /// Where it comes from.
     pub source: Source,
     /// The probability with which this question would have had the item in its answer. Only where new items are explored.

@@ -14,6 +14,7 @@ use crate::linalg::{Matrix, Rows};
 use crate::progress::{Progress, Step};
 use crate::record::{SnapshotId, Timestamp, UserId};
 use crate::store::{Records, Side, Store};
+use crate::train::ranker::{Judged, LearnedRanker};
 use crate::train::{ColdStart, FoldIn, Model};
 
 /// So many users ask while the recall of a graph is measured.
@@ -43,6 +44,7 @@ impl Beside {
 /// A snapshot in the making. Its manifest says `building` from the start, so that a crash leaves something to find.
 pub struct Draft {
     manifest: Manifest,
+    ranker: Option<LearnedRanker>,
     began: Instant,
 }
 
@@ -67,10 +69,11 @@ impl Draft {
             index: None,
             seconds: 0.0,
             metrics: Vec::new(),
+            ranker: None,
             note: None,
         };
         store.put_record(Records::Snapshots, manifest.id.0, &manifest)?;
-        Ok(Self { manifest, began: Instant::now() })
+        Ok(Self { manifest, ranker: None, began: Instant::now() })
     }
 
     /// Its number.
@@ -94,6 +97,12 @@ impl Draft {
     pub fn measured(&mut self, metrics: Vec<OfflineMetric>, note: Option<String>) {
         self.manifest.metrics = metrics;
         self.manifest.note = note;
+    }
+
+    /// Notes the ranker, if one passed its gate, and what was measured of it.
+    pub fn ranked(&mut self, judged: Judged) {
+        self.ranker = judged.ranker;
+        self.manifest.ranker = Some(judged.report);
     }
 
     /// Notes the settings that made the model, none left to the data, the objective after the last epoch, and what that epoch
@@ -125,7 +134,7 @@ pub fn write(
     let items: Vec<u32> = interactions.items.iter().map(|item| item.get()).collect();
     store.put_factors(Side::Users, id, &users, model.users.as_rows())?;
     store.put_factors(Side::Items, id, &items, model.items.as_rows())?;
-    write_files(dir, id, &index, &items, &model.fold_in, beside)?;
+    write_files(dir, id, &index, &items, &model.fold_in, beside, draft.ranker.as_ref())?;
     forget_deleted(store, id, &users)?;
     if progress.cancelled() {
         return Err(Error::Cancelled("training"));
@@ -159,6 +168,7 @@ pub fn write_files(
     items: &[u32],
     fold_in: &FoldIn,
     beside: &Beside,
+    ranker: Option<&LearnedRanker>,
 ) -> Result<()> {
     let folder = folder(dir);
     std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
@@ -167,6 +177,7 @@ pub fn write_files(
     parts.section("items", |out| items.iter().try_for_each(|item| out.write_all(&item.to_le_bytes())))?;
     learned::write(&mut parts, fold_in)?;
     beside.write(&mut parts)?;
+    ranker.map_or(Ok(()), |ranker| learned::write_ranker(&mut parts, ranker))?;
     parts.finish()
 }
 

@@ -10,11 +10,14 @@
 //! list_ends    u64, [n_items]: where each row of the lists ends
 //! list_items   u32, [entries]
 //! list_values  f32, [entries]
+//! ranker       JSON of the ranker's weights, if there is one
+//! features     the feature table that its rows are made by
 //! ```
 
 use super::sections::{SectionFile, SectionWriter, write_floats};
 use crate::config::TrainConfig;
 use crate::error::Result;
+use crate::train::ranker::LearnedRanker;
 use crate::train::{FoldIn, ItemParts, Mix};
 
 /// Writes all sections.
@@ -37,6 +40,22 @@ pub fn read(from: &SectionFile, items: usize, dim: usize, config: &TrainConfig) 
         return Err(from.damaged(format!("it knows {found}, the index has {items} of dimension {dim}")));
     }
     FoldIn::new(mix, from.floats("gramian")?, parts, config).map_err(|error| from.damaged(error.to_string()))
+}
+
+/// Writes the ranker's sections.
+pub fn write_ranker(to: &mut SectionWriter, ranker: &LearnedRanker) -> Result<()> {
+    let (weights, table) = ranker.to_bytes()?;
+    to.section("ranker", |out| out.write_all(&weights))?;
+    to.section("features", |out| out.write_all(&table))
+}
+
+/// Reads the ranker, if the file has one.
+pub fn read_ranker(from: &SectionFile) -> Result<Option<LearnedRanker>> {
+    if !from.has("ranker") {
+        return Ok(None);
+    }
+    let ranker = LearnedRanker::from_bytes(&from.bytes("ranker")?, &from.bytes("features")?);
+    ranker.map(Some).map_err(|error| from.damaged(error.to_string()))
 }
 
 fn layout(from: &SectionFile) -> Result<(Mix, ItemParts)> {

@@ -12,6 +12,7 @@ use crate::features::Csr;
 use crate::index::VectorIndex;
 use crate::linalg::{Rows, dot};
 use crate::record::ItemId;
+use crate::train::ranker::LearnedRanker;
 use crate::train::{ColdStart, FoldIn};
 
 const NO_ROW: u32 = u32::MAX;
@@ -26,6 +27,7 @@ pub struct Snapshot {
     norms: OnceLock<Vec<f32>>,
     fold_in: FoldIn,
     beside: Beside,
+    ranker: Option<LearnedRanker>,
 }
 
 impl Snapshot {
@@ -48,8 +50,9 @@ impl Snapshot {
         }
         let fold_in = learned::read(&parts, items.len(), vectors.dim(), &manifest.train)?;
         let beside = Beside::read(&parts, items.len(), vectors.dim())?;
+        let ranker = learned::read_ranker(&parts)?;
         let rows = RowMap::of(&items);
-        Ok(Self { manifest, index, items, rows, norms: OnceLock::new(), fold_in, beside })
+        Ok(Self { manifest, index, items, rows, norms: OnceLock::new(), fold_in, beside, ranker })
     }
 
     /// What is known of it.
@@ -84,6 +87,11 @@ impl Snapshot {
 
     pub(super) fn beside(&self) -> &Beside {
         &self.beside
+    }
+
+    /// What puts candidates in order, if one has passed its gate.
+    pub fn ranker(&self) -> Option<&LearnedRanker> {
+        self.ranker.as_ref()
     }
 
     /// The item of every row.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::config::{ModelKind, TrainConfig};
 use crate::index::IndexPlan;
 use crate::record::{SnapshotId, Timestamp};
+use crate::train::ranker::RankerReport;
 
 /// The life of a snapshot: `building → validated → active → retired`, or `rejected` by the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -80,6 +81,9 @@ pub struct Manifest {
     pub seconds: f64,
     /// Hold-out metrics; empty when it was not measured.
     pub metrics: Vec<OfflineMetric>,
+    /// What was measured of its ranker; absent if none was learned.
+    #[serde(default)]
+    pub ranker: Option<RankerReport>,
     /// Why the gate refused it, or how it came to be active.
     pub note: Option<String>,
 }

@@ -5,12 +5,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use rocksdb::{DB, WriteBatch, WriteOptions};
 use rustc_hash::FxHashMap;
 
-use super::dictionary::{Dictionaries, Staged};
+use super::dictionary::Staged;
 use super::families::Family;
 use super::stored::Counters;
-use super::{Store, codec, records, storage};
+use super::{Store, codec, counters, records, storage};
 use crate::config::Durability;
+use crate::counters::CounterSet;
 use crate::error::{Error, Result};
+use crate::record::ItemId;
 
 /// What only the writer whose turn it is may touch.
 pub struct Writer {
@@ -34,6 +36,10 @@ pub struct Turn<'a> {
     pub ids: Staged<'a>,
     /// Vector spaces that this write begins.
     pub spaces: Vec<String>,
+    /// What this write adds to the counters of events, and takes from them.
+    pub counted: CounterSet,
+    /// Items whose counters this write removes.
+    pub uncounted: Vec<ItemId>,
     /// Catalogue entries that this write has put or deleted: [`Turn::get`] sees them.
     changed: FxHashMap<(Family, Vec<u8>), Option<Vec<u8>>>,
 }
@@ -54,11 +60,14 @@ impl Store {
                 counters: writer.counters,
                 ids: Staged::new(&known),
                 spaces: Vec::new(),
+                counted: CounterSet::default(),
+                uncounted: Vec::new(),
                 changed: FxHashMap::default(),
             };
             let outcome = build(&mut turn)?;
-            let Turn { mut batch, counters, ids, .. } = turn;
+            let Turn { mut batch, counters, ids, counted, uncounted, .. } = turn;
             let changes = ids.finish();
+            counters::put(&self.db, &counted, &mut batch)?;
             drop(known);
             if counters != writer.counters {
                 batch.put_cf(Family::Meta.of(&self.db)?, records::COUNTERS, codec::encode(&counters)?);
@@ -68,6 +77,7 @@ impl Store {
                 writer.counters = counters;
                 writer.ticket += 1;
                 write(&self.ids).apply(changes);
+                counters::apply(&mut write(&self.item_counters), &counted, &uncounted);
             }
             (outcome, writer.ticket)
         };
@@ -175,11 +185,11 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-pub fn read(lock: &RwLock<Dictionaries>) -> RwLockReadGuard<'_, Dictionaries> {
+pub fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn write(lock: &RwLock<Dictionaries>) -> std::sync::RwLockWriteGuard<'_, Dictionaries> {
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 

@@ -5,9 +5,11 @@ use super::events::for_each_of_user;
 use super::families::Family;
 use super::item_index::terms_in;
 use super::key::{self, EventKey};
+use super::stored::StoredEvent;
 use super::term::Terms;
-use super::{Store, storage};
+use super::{Store, codec, storage};
 use crate::config::Durability;
+use crate::counters::{EventCounter, Owner};
 use crate::error::{Error, Result};
 use crate::record::{ItemId, SnapshotId, UserId};
 use rocksdb::IteratorMode;
@@ -42,6 +44,7 @@ impl Store {
             for (space, _) in self.spaces()? {
                 turn.delete(Family::ItemVectors, key::vector(&space, ItemId::new(id)))?;
             }
+            turn.forget_counters(Owner::Item(ItemId::new(id)))?;
             Ok(Some(ItemId::new(id)))
         })
     }
@@ -71,6 +74,8 @@ impl Store {
                     }
                     let event = turn.get(Family::Events, &old)?;
                     let event = event.ok_or_else(|| Error::corrupt("the event log", "lacks an event of a user"))?;
+                    let stored: StoredEvent = codec::decode("an event", &event)?;
+                    turn.recount(&moved, stored.counted(key.time), EventCounter::add)?;
                     turn.put(Family::Events, &log, event)?;
                     turn.put(Family::UserEvents, &user, value)?;
                     turn.counters.events += 1;
@@ -105,6 +110,10 @@ impl Turn<'_> {
             &mut |key, raw, _| {
                 log.clear();
                 key.write_log(&mut log);
+                let event = self.get(Family::Events, &log)?;
+                let event = event.ok_or_else(|| Error::corrupt("the event log", "lacks an event of a user"))?;
+                let stored: StoredEvent = codec::decode("an event", &event)?;
+                self.recount(&key, stored.counted(key.time), EventCounter::remove)?;
                 self.delete(Family::Events, &log)?;
                 self.delete(Family::UserEvents, raw)?;
                 self.counters.events -= 1;
@@ -119,6 +128,7 @@ impl Turn<'_> {
                 self.delete(Family::UserFactors, key::factor(SnapshotId(snapshot), id))?;
             }
         }
+        self.forget_counters(Owner::User(UserId::new(id)))?;
         Ok(Some(UserId::new(id)))
     }
 }
@@ -148,6 +158,8 @@ mod tests {
         assert_eq!(store.delete_user("somebody-to-forget").unwrap(), Some(user));
         let counts = store.counts();
         assert_eq!((counts.users, counts.events), (1, 1));
+        let counters = store.view().event_counters(&|owner| owner == Owner::User(user)).unwrap();
+        assert_eq!(counters.len(), 0);
         for family in [Family::Users, Family::UserIds, Family::Events, Family::UserEvents] {
             assert_eq!(
                 store.db.iterator_cf(family.of(&store.db).unwrap(), IteratorMode::Start).count(),

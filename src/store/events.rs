@@ -88,7 +88,9 @@ impl Store {
                     continue;
                 }
                 last = key;
-                turn.put(Family::Events, key, codec::encode(&StoredEvent::new(event))?)?;
+                let stored = StoredEvent::new(event);
+                turn.put(Family::Events, key, codec::encode(&stored)?)?;
+                turn.counted.add(entry.user, entry.item, &event.kind, stored.counted(entry.time));
                 turn.counters.events += 1;
                 turn.counters.log_changes += 1;
                 turn.counters.newest_event = turn.counters.newest_event.max(Some(entry.time.millis()));

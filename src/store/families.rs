@@ -6,7 +6,7 @@ use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, LogLevel, Options,
 };
 
-use super::storage;
+use super::{counters, storage};
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};
 
@@ -29,10 +29,11 @@ pub enum Family {
     Jobs,
     Trials,
     ItemIndex,
+    EventCounters,
 }
 
 /// All of them.
-pub const ALL: [Family; 16] = [
+pub const ALL: [Family; 17] = [
     Family::Meta,
     Family::Users,
     Family::Items,
@@ -49,6 +50,7 @@ pub const ALL: [Family; 16] = [
     Family::Jobs,
     Family::Trials,
     Family::ItemIndex,
+    Family::EventCounters,
 ];
 
 impl Family {
@@ -71,6 +73,7 @@ impl Family {
             Self::Jobs => "jobs",
             Self::Trials => "trials",
             Self::ItemIndex => "item_index",
+            Self::EventCounters => "event_counters",
         }
     }
 
@@ -110,6 +113,9 @@ impl Family {
             options.set_memtable_prefix_bloom_ratio(0.02);
         } else {
             options.set_write_buffer_size(16 << 20);
+        }
+        if self == Self::EventCounters {
+            counters::merged(&mut options);
         }
         options
     }

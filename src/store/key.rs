@@ -9,8 +9,10 @@
 //! snapshots, jobs, trials      number u64
 //! users, items                 the external id
 //! item_index    term (see `term`) | item u32
+//! event_counters   0 user, 1 item u8 | dense id u32 | type
 //! ```
 
+use crate::counters::Owner;
 use crate::record::{ItemId, SnapshotId, Timestamp, UserId};
 
 /// What identifies an event, borrowed from its key.
@@ -141,6 +143,32 @@ pub fn read_vector(key: &[u8]) -> Option<ItemId> {
     key.get(usize::from(u16::from_be_bytes(*length))..).and_then(read_dense).map(ItemId::new)
 }
 
+/// What all counters of an owner begin with.
+pub fn owner(owner: Owner) -> [u8; 5] {
+    let (side, id) = match owner {
+        Owner::User(id) => (0, id.get()),
+        Owner::Item(id) => (1, id.get()),
+    };
+    let [a, b, c, d] = dense(id);
+    [side, a, b, c, d]
+}
+
+/// What the counters of all items begin with.
+pub const ITEM_COUNTERS: [u8; 1] = [1];
+
+/// The owner and the event type in a counter's key.
+pub fn read_counter(key: &[u8]) -> Option<(Owner, &str)> {
+    let (side, key) = key.split_first()?;
+    let (id, kind) = key.split_at_checked(4)?;
+    let id = read_dense(id)?;
+    let owner = match side {
+        0 => Owner::User(UserId::new(id)),
+        1 => Owner::Item(ItemId::new(id)),
+        _ => return None,
+    };
+    Some((owner, std::str::from_utf8(kind).ok()?))
+}
+
 /// The smallest key that is greater than all keys with a prefix; `None` if there is none.
 pub fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
@@ -198,6 +226,14 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             let _ = (EventKey::read_log(&bytes), EventKey::read_user(&bytes), read_vector(&bytes), read_factor(&bytes));
+            let _ = read_counter(&bytes);
+        }
+
+        #[test]
+        fn counter_keys_are_read_as_written(id: u32, is_item: bool, kind in "[a-z]{0,9}") {
+            let of = if is_item { Owner::Item(ItemId::new(id)) } else { Owner::User(UserId::new(id)) };
+            let key = [&owner(of)[..], kind.as_bytes()].concat();
+            prop_assert_eq!(read_counter(&key), Some((of, &kind[..])));
         }
 
         #[test]

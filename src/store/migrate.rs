@@ -1,12 +1,13 @@
 //! Directories of older formats, brought to the one that this build writes. A migration ends with one write batch that
 //! has the new format's number and all changed records in it: it happens whole or not at all, and a crash leaves the old
-//! format to be migrated again. What is only added, the item index, is written before it.
+//! format to be migrated again. What is only added, the item index and the counters of events, is written before it.
 //!
 //! | format | what is different |
 //! | --- | --- |
 //! | 1 | manifests and jobs are bincode, read by position; a model is factors alone |
 //! | 2 | manifests and jobs are JSON, read by name; there is no item index |
-//! | 3 | the item index |
+//! | 3 | the item index; there are no counters of events |
+//! | 4 | the counters of events, from a replay of the log |
 //!
 //! The records of format 1 are written down here as they were, whatever becomes of the types that they came from. Model
 //! files are not rewritten: what an older one lacks is known where it is read.
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::families::Family;
 use super::format::{FORMAT, FORMAT_KEY};
-use super::{codec, item_index, storage};
+use super::{codec, counters, item_index, storage};
 use crate::error::Result;
 use crate::record::Timestamp;
 
@@ -33,12 +34,20 @@ pub fn migrate(db: &DB, found: u32) -> Result<()> {
         rewritten += rewrite::<Manifest>(db, Family::Snapshots, "a snapshot's manifest", &mut batch)?;
         rewritten += rewrite::<Job>(db, Family::Jobs, "a job", &mut batch)?;
     }
-    let indexed = item_index::build(db)?;
+    let indexed = if found < 3 { item_index::build(db)? } else { 0 };
+    let counted = counters::build(db)?;
     batch.put_cf(Family::Meta.of(db)?, FORMAT_KEY, codec::encode(&FORMAT)?);
     let mut options = WriteOptions::default();
     options.set_sync(true);
     db.write_opt(batch, &options).map_err(storage("migrate"))?;
-    tracing::info!(from = found, to = FORMAT, records = rewritten, indexed, "the data directory has a new format");
+    tracing::info!(
+        from = found,
+        to = FORMAT,
+        records = rewritten,
+        indexed,
+        counted,
+        "the data directory has a new format"
+    );
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod backup;
 mod catalogue;
 mod codec;
 mod commit;
+mod counters;
 mod dictionary;
 mod erase;
 mod events;
@@ -37,9 +38,10 @@ pub use format::{Holder, holder};
 pub use item_index::bitmap;
 pub use records::Records;
 pub use term::{TermRange, Terms, kind as term_kind};
-pub use view::View;
+pub use view::{LoggedCount, View};
 
 use crate::config::StoreConfig;
+use crate::counters::CounterSet;
 use crate::error::{Error, Result};
 use crate::record::{ItemId, UserId};
 use commit::{GroupSync, Writer};
@@ -66,6 +68,8 @@ pub struct Store {
     writer: Mutex<Writer>,
     sync: GroupSync,
     ids: RwLock<Dictionaries>,
+    /// Those of all items, as they are in the family: asked for by the hundred for one answer.
+    item_counters: RwLock<CounterSet>,
     dir: std::path::PathBuf,
     lock: DirectoryLock,
 }
@@ -84,11 +88,13 @@ impl Store {
             None => Counters::default(),
         };
         let ids = Dictionaries::load(&db)?;
+        let item_counters = counters::of_items(&db)?;
         Ok(Self {
             db,
             writer: Mutex::new(Writer::new(counters)),
             sync: GroupSync::default(),
             ids: RwLock::new(ids),
+            item_counters: RwLock::new(item_counters),
             dir: dir.to_path_buf(),
             lock,
         })

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::key::EventKey;
+use crate::counters::CountedEvent;
 use crate::record::{Attributes, Event, Item, Timestamp, User, Value};
 
 /// An attribute value.
@@ -121,6 +122,21 @@ impl StoredEvent {
             recommendation_id: event.recommendation_id.clone(),
             position: event.position,
         }
+    }
+
+    /// What a counter takes from it.
+    pub fn counted(&self, time: Timestamp) -> CountedEvent {
+        CountedEvent { time, value: self.value, dwell_ms: self.dwell_ms }
+    }
+
+    /// The place in an answer at which it was shown.
+    pub fn position(&self) -> Option<u32> {
+        self.position
+    }
+
+    /// Its circumstances.
+    pub fn context(self) -> Attributes {
+        attributes(self.context)
     }
 
     pub fn into_event(self, user: String, item: String, key: EventKey<'_>) -> Event {

@@ -9,6 +9,7 @@ use rocksdb::IteratorMode;
 use super::families::Family;
 use super::{Store, Terms};
 use crate::config::{Durability, StoreConfig};
+use crate::counters::{CounterSet, Owner};
 use crate::record::{Event, Item, Timestamp, User, Value};
 
 fn open(dir: &Path) -> Store {
@@ -29,7 +30,7 @@ enum Operation {
 fn operation() -> impl Strategy<Value = Operation> {
     let id = 0..6u8;
     prop_oneof![
-        6 => proptest::collection::vec((id.clone(), id.clone(), 0..2u8, -3..6i64, 0..2u8), 0..12).prop_map(Operation::Append),
+        6 => proptest::collection::vec((id.clone(), id.clone(), 0..2u8, (-3..6i64).prop_map(|n| n * 7_000_000), 0..2u8), 0..12).prop_map(Operation::Append),
         2 => proptest::collection::vec((id.clone(), 0..4u8), 0..4).prop_map(Operation::PutItems),
         2 => proptest::collection::vec((id.clone(), 0..3u8), 0..4).prop_map(Operation::PutUsers),
         1 => id.clone().prop_map(Operation::DeleteUser),
@@ -115,7 +116,42 @@ fn index(store: &Store, model: &Model) -> Vec<Vec<u8>> {
     entries
 }
 
+/// The counters say what the events say: of users also those with deleted items, of items those whose users are there.
+fn check_counters(store: &Store, model: &Model) {
+    let kept = |set: &CounterSet| {
+        let filled = set.iter().filter(|(.., counter)| !counter.is_empty());
+        filled.map(|(owner, kind, counter)| ((owner, kind.to_owned()), counter.clone())).collect::<BTreeMap<_, _>>()
+    };
+    let view = store.view();
+    let stored = kept(&view.event_counters(&|_| true).unwrap());
+    assert_eq!(stored, kept(&view.recount(&|_| true).unwrap()));
+    let mut events = BTreeMap::new();
+    for (at, user, item, kind, _) in model.events.keys() {
+        let user = Owner::User(store.user_id(user).unwrap().unwrap());
+        let (name, _) = item.split_once('#').unwrap();
+        let is_there = model.items.contains_key(name) && model.life(name) == *item;
+        let item = is_there.then(|| Owner::Item(store.item_id(name).unwrap().unwrap()));
+        for owner in [Some(user), item].into_iter().flatten() {
+            let (count, sum) = events.entry((owner, kind.clone())).or_insert((0, 0.0));
+            *count += 1;
+            *sum += *at as f64;
+        }
+    }
+    let sums = stored.iter().map(|(key, counter)| (key.clone(), (counter.events, counter.value)));
+    assert_eq!(sums.collect::<BTreeMap<_, _>>(), events);
+    let of_items = stored.iter().filter(|((owner, _), _)| owner.item().is_some());
+    assert_eq!(kept(&store.item_counters()), of_items.map(|(key, counter)| (key.clone(), counter.clone())).collect());
+    for user in model.users.keys() {
+        let user = store.user_id(user).unwrap().unwrap();
+        let found = store.user_counters(user).unwrap().into_iter().filter(|(_, counter)| !counter.is_empty());
+        let expected = stored.iter().filter(|((owner, _), _)| *owner == Owner::User(user));
+        let expected = expected.map(|((_, kind), counter)| (kind.as_str().into(), counter.clone()));
+        assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    }
+}
+
 fn check(store: &Store, model: &mut Model) {
+    check_counters(store, model);
     let counts = store.counts();
     assert_eq!(counts.users as usize, model.users.len());
     assert_eq!(counts.items as usize, model.items.len());

@@ -7,9 +7,10 @@ use super::families::Family;
 use super::key::{self, EventKey};
 use super::stored::{Counters, StoredEvent, StoredItem, StoredUser};
 use super::term::Terms;
-use super::{Store, codec, item_index, records, storage};
+use super::{Store, codec, counters, item_index, records, storage};
+use crate::counters::{CountedEvent, CounterSet, Owner};
 use crate::error::{Error, Result};
-use crate::record::{Event, Item, ItemId, Timestamp, User, UserId};
+use crate::record::{Attributes, Event, Item, ItemId, Timestamp, User, UserId};
 
 /// An event of the log.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +25,23 @@ pub struct LoggedEvent<'a> {
     pub kind: &'a str,
     /// The number that belongs to it.
     pub value: Option<f64>,
+}
+
+/// An event of the log with what counters and features take from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedCount<'a> {
+    /// Who.
+    pub user: UserId,
+    /// With which item.
+    pub item: ItemId,
+    /// What.
+    pub kind: &'a str,
+    /// When, with its value and dwell time.
+    pub counted: CountedEvent,
+    /// Its circumstances.
+    pub context: Attributes,
+    /// The place in the answer at which it was shown, from 0, if an answer showed it.
+    pub position: Option<u32>,
 }
 
 /// The store as it was when the view was taken.
@@ -131,6 +149,54 @@ impl View<'_> {
             found.add(&entry.map_err(storage("read the item index"))?.0);
         }
         Ok((found.entries, found == expected))
+    }
+
+    /// The counters of events as they are kept, of the owners that are wanted.
+    pub fn event_counters(&self, wanted: &dyn Fn(Owner) -> bool) -> Result<CounterSet> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        options.set_snapshot(&self.snapshot);
+        let mut counters = CounterSet::default();
+        counters::for_each_of(self.db, &[], options, &mut |owner, kind, counter| {
+            if wanted(owner) {
+                counters.merge(owner, kind, &counter);
+            }
+            Ok(())
+        })?;
+        Ok(counters)
+    }
+
+    /// The counters of events as a replay of the log makes them, of the owners that are wanted. One pass over the log.
+    pub fn recount(&self, wanted: &dyn Fn(Owner) -> bool) -> Result<CounterSet> {
+        let mut counters = CounterSet::default();
+        self.for_each_counted(None, &mut |event| {
+            for owner in [Owner::User(event.user), Owner::Item(event.item)].into_iter().filter(|owner| wanted(*owner)) {
+                counters.counter(owner, event.kind).add(event.counted);
+            }
+            Ok(())
+        })?;
+        let items: Vec<ItemId> = counters.iter().filter_map(|(owner, ..)| owner.item()).collect();
+        for item in items {
+            if self.item_name(item)?.is_none() {
+                counters.forget(Owner::Item(item));
+            }
+        }
+        Ok(counters)
+    }
+
+    /// Passes the events on with what counters take from them, in the order of time, user, item. Those with deleted items
+    /// are among them: they are part of what their users did. From a time on, or all.
+    pub fn for_each_counted(
+        &self,
+        from: Option<Timestamp>,
+        f: &mut dyn FnMut(LoggedCount<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.for_each_entry(from, &mut |key, value| {
+            let stored: StoredEvent = codec::decode("an event", value)?;
+            let EventKey { time, user, item, kind, .. } = key;
+            let (counted, position) = (stored.counted(time), stored.position());
+            f(LoggedCount { user, item, kind, counted, context: stored.context(), position })
+        })
     }
 
     /// The external id of a user.

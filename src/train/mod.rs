@@ -13,6 +13,7 @@ mod ials;
 mod linear;
 mod model;
 mod pool;
+pub mod ranker;
 mod ratings;
 mod settle;
 mod sgd;

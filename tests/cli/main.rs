@@ -55,6 +55,7 @@ fn help_and_version_succeed() {
         "restore",
         "stats",
         "doctor",
+        "features",
         "config",
     ] {
         assert!(place.ok(&["--help"]).contains(words), "{words}");
@@ -144,6 +145,15 @@ fn every_question_answers_in_json() {
         (Some("index of the model"), &"exact".into())
     );
     assert!(place.json(&["doctor"]).as_array().unwrap().iter().all(|finding| finding["ok"] == true));
+    assert!(place.json(&["doctor", "--skew"]).as_array().unwrap().iter().all(|finding| finding["ok"] == true));
+    let columns = place.json(&["features", "list"]).as_array().unwrap().len();
+    let page = place.path("features.html");
+    let statistics = place.json(&["features", "stats", "--report", page.to_str().unwrap()]);
+    assert_eq!(statistics["columns"].as_array().unwrap().len(), columns);
+    assert!(std::fs::read_to_string(page).unwrap().contains("user.events_7d"));
+    let values = place.json(&["features", "show", "--user", "u1", "--item", "f5"]);
+    assert_eq!(values["values"].as_array().unwrap().len(), columns);
+    assert_eq!(place.fails(&["features", "show", "--user", "nobody"]).0, 1);
     assert_eq!(place.json(&["config", "show", "--set", "train.dimension=7"])["train"]["dimension"], 7);
     assert_eq!(place.json(&["user", "show", "u1", "-n", "3"])["events"].as_array().unwrap().len(), 3);
     assert_eq!(place.ok(&["recommend", "u1", "u2", "nobody", "--format", "json"]).lines().count(), 3);

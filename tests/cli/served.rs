@@ -35,6 +35,10 @@ fn a_server_takes_the_same_commands() {
     assert_eq!(there(&["snapshot", "rollback"])["active"], 1);
     assert_eq!(there(&["snapshot", "activate", "2"])["active"], 2);
     assert_eq!(there(&["stats"])["events"], 400);
+    let columns = there(&["features", "list"]).as_array().unwrap().len();
+    let values = there(&["features", "show", "--user", "u1", "--item", "f5"]);
+    assert_eq!(values["values"].as_array().unwrap().len(), columns);
+    assert!(there(&["features", "show", "--user", "u1"])["values"].as_array().unwrap().len() < columns);
     assert!(Path::new(there(&["backup", "monday"])["path"].as_str().unwrap()).is_dir());
     let titles = place.ok(&["recommend", "u1", "--url", &server.url]);
     assert!(titles.contains("Comedy 5"), "{titles}");

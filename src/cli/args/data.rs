@@ -67,6 +67,31 @@ pub struct DoctorArgs {
     /// Read every byte of every index, large ones too, and compare the checksums
     #[arg(long)]
     pub verify: bool,
+    /// Make sampled feature rows anew from the log, and compare them with those of training and of serving
+    #[arg(long)]
+    pub skew: bool,
+}
+
+/// `savor features …`.
+#[derive(Debug, Subcommand)]
+pub enum FeaturesCommand {
+    /// The columns, what each depends on, and what stands where nothing is known
+    List,
+    /// How the columns are distributed over the events, and how often nothing is known
+    Stats {
+        /// A page with plots of the distributions
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
+    },
+    /// The values of a user, or of a user with an item, as serving sees them now
+    Show {
+        /// Id of the user
+        #[arg(long, value_name = "USER")]
+        user: String,
+        /// Id of the item
+        #[arg(long, value_name = "ITEM")]
+        item: Option<String>,
+    },
 }
 
 /// `savor user …`.

@@ -77,6 +77,9 @@ pub struct TrainArgs {
     /// Do not measure the snapshot on held-out events first; saves half of the time, leaves the gate nothing to compare
     #[arg(long)]
     pub no_measure: bool,
+    /// Learn no ranker: candidates stay in the order of retrieval
+    #[arg(long)]
+    pub no_ranker: bool,
     #[command(flatten)]
     pub settings: TrainSettings,
 }

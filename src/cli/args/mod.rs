@@ -14,9 +14,9 @@ mod learn;
 mod query;
 mod tune;
 
-pub use data::{DoctorArgs, ExportArgs, ImportArgs, ItemCommand, RecordKind, UserCommand};
+pub use data::{DoctorArgs, ExportArgs, FeaturesCommand, ImportArgs, ItemCommand, RecordKind, UserCommand};
 pub use learn::{EvaluateArgs, SnapshotCommand, TrainArgs, WhenActive};
-pub use query::{ExplainArgs, ListArgs, Narrow, RecommendArgs, SimilarArgs};
+pub use query::{ExplainArgs, ListArgs, Narrow, RankArgs, RecommendArgs, SimilarArgs};
 pub use tune::TuneArgs;
 
 /// An embedded recommendation engine: events in; trained, indexed and served recommendations out.
@@ -144,6 +144,8 @@ pub enum Command {
     Similar(SimilarArgs),
     /// A list that is the same for everybody
     List(ListArgs),
+    /// Put your own candidates in order for a user or a session
+    Rank(RankArgs),
     /// Why a user is recommended what: each score, split over the user's past items
     Explain(ExplainArgs),
     /// Answer over HTTP until stopped
@@ -157,6 +159,9 @@ pub enum Command {
     /// Look up and delete items
     #[command(subcommand)]
     Item(ItemCommand),
+    /// What is known of users and items as numbers: columns, distributions, values
+    #[command(subcommand)]
+    Features(FeaturesCommand),
     /// Copy the data directory while it is in use
     Backup(BackupArgs),
     /// Make a data directory from a backup

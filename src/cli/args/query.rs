@@ -107,6 +107,20 @@ impl From<ListName> for ListKind {
     }
 }
 
+/// `savor rank`.
+#[derive(Debug, clap::Args)]
+pub struct RankArgs {
+    /// The candidates
+    #[arg(value_name = "ITEM", required = true)]
+    pub items: Vec<String>,
+    /// Id of the user; without one, the session speaks for the visitor
+    #[arg(long, short = 'u', value_name = "USER")]
+    pub user: Option<String>,
+    /// Items of a running session, the oldest first
+    #[arg(long, value_name = "ITEM", value_delimiter = ',')]
+    pub session: Vec<String>,
+}
+
 /// `savor explain`.
 #[derive(Debug, clap::Args)]
 pub struct ExplainArgs {

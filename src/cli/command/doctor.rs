@@ -11,6 +11,9 @@ pub fn run(context: &Context, args: &DoctorArgs) -> Result<(), Failure> {
     if args.verify {
         findings.extend(engine.verify()?);
     }
+    if args.skew {
+        findings.extend(engine.check_skew()?);
+    }
     context.output.show(&findings, |findings| {
         let mut table = table(&["check", "", "seen"], &[]);
         for finding in findings {

@@ -6,9 +6,11 @@ mod doctor;
 mod evaluate;
 mod explain;
 mod export;
+mod features;
 mod import;
 mod item;
 mod list;
+mod rank;
 mod recommend;
 mod restore;
 mod serve;
@@ -38,11 +40,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Command::Recommend(args) => recommend::run(&context, args),
         Command::Similar(args) => similar::run(&context, args),
         Command::List(args) => list::run(&context, args),
+        Command::Rank(args) => rank::run(&context, args),
         Command::Explain(args) => explain::run(&context, args),
         Command::Serve(args) => serve::run(&context, args),
         Command::Snapshot(command) => snapshot::run(&context, command),
         Command::User(command) => user::run(&context, command),
         Command::Item(command) => item::run(&context, command),
+        Command::Features(command) => features::run(&context, command),
         Command::Backup(args) => backup::run(&context, args),
         Command::Restore(args) => restore::run(&context, args),
         Command::Stats => stats::run(&context),

@@ -24,7 +24,7 @@ pub fn run(context: Context, args: TrainArgs) -> Result<(), Failure> {
         WhenActive::Always => Activate::Always,
         WhenActive::Never => Activate::Never,
     };
-    let options = TrainOptions { train: None, measure: !args.no_measure, activate };
+    let options = TrainOptions { train: None, measure: !args.no_measure, ranker: !args.no_ranker, activate };
     let manifest = match context.place()? {
         Place::Here(engine) => here(&engine, &options)?,
         Place::There(remote) => {

@@ -58,15 +58,22 @@ pub fn table(answer: &Answer, titles: &Titles, parts: usize) -> String {
         header.push("title");
     }
     let score = header.len();
+    let ranked = answer.items.iter().any(|item| item.rank.is_some());
+    if ranked {
+        header.push("rank by");
+    }
     header.extend(["score", "source"]);
     if explained {
         header.push("because");
     }
-    let mut table = super::table(&header, &[0, score]);
+    let mut table = super::table(&header, &[0, score, score + usize::from(ranked)]);
     for (place, item) in answer.items.iter().enumerate() {
         let mut row = vec![(place + 1).to_string(), item.item.clone()];
         if titles.any() {
             row.push(titles.of(&item.item).to_owned());
+        }
+        if ranked {
+            row.push(item.rank.map(|rank| format!("{rank:.3}")).unwrap_or_default());
         }
         row.extend([score_text(item.score, item.source), source(item.source).to_owned()]);
         if explained {

@@ -20,6 +20,9 @@ pub fn evaluation(evaluation: &Evaluation, slices: bool) -> String {
             text += &format!("weights  {weights}\n");
         }
     }
+    if let Some(ranker) = &evaluation.ranker {
+        text += &format!("ranker  {}\n", super::snapshot::ranker(ranker));
+    }
     if let Some(ratings) = &evaluation.ratings {
         text += &format!("\n{}\n", rating_errors(ratings));
     }

@@ -3,6 +3,7 @@
 use super::{count, pairs, table, weights};
 use crate::index::{IndexKind, IndexPlan};
 use crate::snapshot::{Manifest, SnapshotState};
+use crate::train::ranker::RankerReport;
 
 /// The metric that stands for all where there is room for one.
 const USUAL: &str = "ndcg@10";
@@ -68,6 +69,7 @@ pub fn one(manifest: &Manifest) -> String {
             ("origin", manifest.origin.clone()),
             ("created", manifest.created.to_string()),
             ("seconds", format!("{:.1}", manifest.seconds)),
+            ("ranker", manifest.ranker.as_ref().map(ranker).unwrap_or_default()),
             ("note", manifest.note.clone().unwrap_or_default()),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
@@ -85,6 +87,15 @@ pub fn one(manifest: &Manifest) -> String {
         text += &format!("\n{}", metrics.trim_fmt());
     }
     text
+}
+
+/// What was measured of a ranker, and the features that are worth most.
+pub fn ranker(report: &RankerReport) -> String {
+    let worth: Vec<String> =
+        report.importance.iter().take(5).map(|of| format!("{} {:+.4}", of.feature, of.drop)).collect();
+    let head = if report.is_used { format!("{}, ", report.model) } else { "none: ".into() };
+    let worth = if worth.is_empty() { String::new() } else { format!("; worth most: {}", worth.join(", ")) };
+    format!("{head}{}{worth}", report.note)
 }
 
 fn index(plan: &IndexPlan) -> String {

@@ -2,6 +2,7 @@
 //! [`super::reply::Reply`]; it neither knows HTTP nor waits for anything but the engine.
 
 mod events;
+mod features;
 mod items;
 mod lists;
 mod operations;
@@ -23,6 +24,7 @@ pub fn all() -> Vec<Route> {
     routes.extend(users::routes());
     routes.extend(recommendations::routes());
     routes.extend(lists::routes());
+    routes.extend(features::routes());
     routes.extend(train::routes());
     routes.extend(snapshots::routes());
     routes.extend(operations::routes());

@@ -4,10 +4,9 @@
 
 use super::ColdStart;
 use crate::error::Result;
-use crate::features::Csr;
+use crate::features::{Csr, truncated_svd};
 use crate::linalg::{Matrix, axpy, dot, inner_products};
 use crate::progress::Silent;
-use crate::train::filter::truncated_svd;
 use crate::train::model::Model;
 
 /// Dimensions at most.

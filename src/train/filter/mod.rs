@@ -3,16 +3,14 @@
 //! are scored by the same code.
 
 mod neighbours;
-mod svd;
 #[cfg(test)]
 mod tests;
 
 pub use neighbours::neighbours;
-pub use svd::{Svd, truncated_svd};
 
 use crate::config::TrainConfig;
 use crate::error::Result;
-use crate::features::Csr;
+use crate::features::{Csr, Svd, truncated_svd};
 use crate::linalg::Matrix;
 use crate::progress::Progress;
 

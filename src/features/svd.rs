@@ -5,8 +5,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::csr::Csr;
 use crate::error::{Error, Result};
-use crate::features::Csr;
 use crate::linalg::{Matrix, axpy, gramian_f64, project, symmetric_eigen};
 use crate::progress::Progress;
 

@@ -1,0 +1,337 @@
+//! Counts by absolute time at four resolutions, in bounded memory: of each resolution the newest buckets that are not
+//! empty. Who is seldom active has a long past in few buckets; who is always active keeps at least the span that the
+//! windows of this resolution need.
+//!
+//! Order does not matter: a bucket is given up only when enough newer ones are taken, and those stay. So what is left is
+//! always the newest of all buckets that ever held something, each with all that fell into it.
+
+use std::cmp::Ordering;
+
+use crate::record::Timestamp;
+
+/// A resolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Five minutes: recency, and windows up to an hour.
+    Minutes,
+    /// Hours: windows up to a day.
+    Hours,
+    /// Days (UTC): windows up to a month.
+    Days,
+    /// Four weeks: the long past.
+    Months,
+}
+
+/// From the finest on.
+pub const LEVELS: [Level; 4] = [Level::Minutes, Level::Hours, Level::Days, Level::Months];
+
+impl Level {
+    /// Length of a bucket, in milliseconds.
+    pub const fn width(self) -> i64 {
+        match self {
+            Self::Minutes => 5 * 60_000,
+            Self::Hours => 3_600_000,
+            Self::Days => 86_400_000,
+            Self::Months => 28 * 86_400_000,
+        }
+    }
+
+    /// Buckets that are kept at most: one more than the longest window needs, as a window seldom begins with a bucket.
+    pub const fn most(self) -> usize {
+        match self {
+            Self::Minutes => 13,
+            Self::Hours => 25,
+            Self::Days => 31,
+            Self::Months => 26,
+        }
+    }
+
+    /// The bucket of a time. Fits: a bucket of the years 1 to 9999 is a number of ten digits less than 2^31.
+    pub const fn bucket(self, time: Timestamp) -> i32 {
+        time.millis().div_euclid(self.width()) as i32
+    }
+
+    /// The resolution at which a window is looked at.
+    pub const fn of_window(millis: i64) -> Self {
+        if millis <= 12 * Self::Minutes.width() {
+            Self::Minutes
+        } else if millis <= 24 * Self::Hours.width() {
+            Self::Hours
+        } else if millis <= 30 * Self::Days.width() {
+            Self::Days
+        } else {
+            Self::Months
+        }
+    }
+}
+
+/// One bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its resolution.
+    pub level: Level,
+    /// Its number: its start, divided by its width.
+    pub at: i32,
+    /// Events in it; negative in a difference that is yet to be added.
+    pub count: i64,
+}
+
+impl Bucket {
+    /// The order in which buckets are kept: by resolution, the newest first.
+    fn order(&self, other: &Self) -> Ordering {
+        self.level.cmp(&other.level).then(other.at.cmp(&self.at))
+    }
+}
+
+/// Counts by time: buckets, and where those of each resolution end.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Buckets(Vec<Bucket>, [u8; LEVELS.len()]);
+
+impl Buckets {
+    /// Counts `count` events at a time.
+    pub fn add(&mut self, time: Timestamp, count: i64) {
+        for level in LEVELS {
+            let new = Bucket { level, at: level.bucket(time), count };
+            match self.0.binary_search_by(|bucket| bucket.order(&new)) {
+                Ok(place) => {
+                    let is_empty = self.0.get_mut(place).is_some_and(|bucket| {
+                        bucket.count = bucket.count.saturating_add(count);
+                        bucket.count == 0
+                    });
+                    if is_empty {
+                        self.0.remove(place);
+                    }
+                }
+                Err(place) => {
+                    let begin = self.0.partition_point(|bucket| bucket.level < level);
+                    let end = self.0.partition_point(|bucket| bucket.level <= level);
+                    if place - begin < level.most() && count != 0 {
+                        if end - begin == level.most() {
+                            self.0.remove(end - 1);
+                        }
+                        self.0.insert(place, new);
+                    }
+                }
+            }
+        }
+        self.note_ends();
+    }
+
+    /// 95 buckets at most: an end fits a byte.
+    fn note_ends(&mut self) {
+        let mut end = 0;
+        for (level, slot) in LEVELS.into_iter().zip(&mut self.1) {
+            end += self.0.iter().skip(end).take_while(|bucket| bucket.level == level).count();
+            *slot = end as u8;
+        }
+    }
+
+    /// Adds all counts of another.
+    pub fn merge(&mut self, other: &Self) {
+        let mut merged: Vec<Bucket> = Vec::with_capacity(self.0.len() + other.0.len());
+        let (mut mine, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());
+        loop {
+            let next = match (mine.peek(), theirs.peek()) {
+                (None, None) => break,
+                (Some(a), None) => **a,
+                (None, Some(b)) => **b,
+                (Some(a), Some(b)) => match a.order(b) {
+                    Ordering::Less => **a,
+                    Ordering::Greater => **b,
+                    Ordering::Equal => Bucket { count: a.count.saturating_add(b.count), ..**a },
+                },
+            };
+            mine.next_if(|bucket| bucket.order(&next).is_eq());
+            theirs.next_if(|bucket| bucket.order(&next).is_eq());
+            let kept = merged.iter().rev().take_while(|bucket| bucket.level == next.level).count();
+            if next.count != 0 && kept < next.level.most() {
+                merged.push(next);
+            }
+        }
+        self.0 = merged;
+        self.note_ends();
+    }
+
+    /// The buckets of a resolution, the newest first.
+    pub fn of(&self, level: Level) -> &[Bucket] {
+        let [minutes, hours, days, months] = self.1.map(usize::from);
+        let place = match level {
+            Level::Minutes => 0..minutes,
+            Level::Hours => minutes..hours,
+            Level::Days => hours..days,
+            Level::Months => days..months,
+        };
+        self.0.get(place).unwrap_or_default()
+    }
+
+    /// From all buckets, by resolution, the newest first; `None` if they are not in this order, too many, or empty.
+    pub fn from_all(all: Vec<Bucket>) -> Option<Self> {
+        let is_sorted = all.is_sorted_by(|a, b| a.order(b).is_lt());
+        let fits = |level| all.iter().filter(|bucket| bucket.level == level).count() <= level.most();
+        let is_whole = is_sorted && LEVELS.into_iter().all(fits) && all.iter().all(|bucket| bucket.count != 0);
+        is_whole.then(|| {
+            let mut buckets = Self(all, [0; LEVELS.len()]);
+            buckets.note_ends();
+            buckets
+        })
+    }
+
+    /// Events in the window that ends at a time, at the resolution of the window: whole buckets, the newest of them the one
+    /// that `now` is in. Exact for those; what is later than `now` is not counted.
+    pub fn within(&self, window: i64, now: Timestamp) -> i64 {
+        let level = Level::of_window(window);
+        let newest = level.bucket(now);
+        let buckets = (window / level.width()).max(1);
+        let in_window = |bucket: &&Bucket| i64::from(newest) - i64::from(bucket.at) < buckets;
+        let until_now = self.of(level).iter().skip_while(|bucket| bucket.at > newest);
+        until_now.take_while(in_window).map(|bucket| bucket.count.max(0)).sum()
+    }
+
+    /// Events, each halved with every `half_life` milliseconds between the middle of its bucket and `now`: days as far as
+    /// they are kept, four weeks before that.
+    pub fn decayed(&self, half_life: f64, now: Timestamp) -> f64 {
+        let today = Level::Days.bucket(now);
+        let mut days = self.of(Level::Days);
+        let (mut of_days, mut of_months) =
+            (Fading::new(Level::Days, half_life, now), Fading::new(Level::Months, half_life, now));
+        let mut sum = 0.0;
+        for day in days.iter().filter(|day| day.at <= today) {
+            sum += day.count.max(0) as f64 * of_days.weight(day.at);
+        }
+        for month in self.of(Level::Months) {
+            // Both have the newest first.
+            let later = days.iter().take_while(|day| day.at.div_euclid(28) > month.at).count();
+            days = days.get(later..).unwrap_or_default();
+            let known: i64 = days.iter().take_while(|day| day.at.div_euclid(28) == month.at).map(|day| day.count).sum();
+            if month.count > known {
+                sum += (month.count - known) as f64 * of_months.weight(month.at);
+            }
+        }
+        sum
+    }
+
+    /// When the newest of these events was, to five minutes; events after `now` are not looked at. `None` without any.
+    pub fn newest(&self, now: Timestamp) -> Option<i64> {
+        LEVELS.iter().find_map(|level| {
+            let before = |bucket: &&Bucket| bucket.at <= level.bucket(now);
+            self.of(*level).iter().find(before).map(|bucket| i64::from(bucket.at) * level.width())
+        })
+    }
+
+    /// When the oldest of these events was, to the bucket that is still known.
+    pub fn oldest(&self) -> Option<i64> {
+        LEVELS.iter().find_map(|level| {
+            let of_level = self.of(*level);
+            let is_whole = of_level.len() < level.most() || *level == Level::Months;
+            of_level.last().filter(|_| is_whole).map(|bucket| i64::from(bucket.at) * level.width())
+        })
+    }
+}
+
+/// Weights that halve with age, of buckets from the newest on: each from the one before.
+struct Fading {
+    width: f64,
+    half_life: f64,
+    now: f64,
+    step: f64,
+    before: Option<(i32, f64)>,
+}
+
+impl Fading {
+    fn new(level: Level, half_life: f64, now: Timestamp) -> Self {
+        let width = level.width() as f64;
+        Self { width, half_life, now: now.millis() as f64, step: (-width / half_life).exp2(), before: None }
+    }
+
+    /// The weight at the middle of a bucket: 1 from now on.
+    fn weight(&mut self, at: i32) -> f64 {
+        let age = self.now - (f64::from(at) + 0.5) * self.width;
+        if age <= 0.0 {
+            return 1.0;
+        }
+        let weight = match self.before {
+            Some((before, weight)) if before - at == 1 => weight * self.step,
+            Some((before, weight)) if before > at => weight * self.step.powi(before - at),
+            _ => (-age / self.half_life).exp2(),
+        };
+        self.before = Some((at, weight));
+        weight
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DAY: i64 = 86_400_000;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis).unwrap()
+    }
+
+    fn counted(times: &[i64]) -> Buckets {
+        let mut buckets = Buckets::default();
+        times.iter().for_each(|time| buckets.add(at(*time), 1));
+        buckets
+    }
+
+    /// Times that crowd some buckets and reach over years.
+    fn times() -> impl Strategy<Value = Vec<i64>> {
+        let time = prop_oneof![0..DAY / 2, 0..60 * DAY, -900 * DAY..900 * DAY];
+        proptest::collection::vec(time, 0..120)
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_and_any_grouping_give_the_same(mut times in times(), seed: u64, cut in 0usize..120) {
+            let expected = counted(&times);
+            times.sort_by_key(|time| (*time as u64 ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            prop_assert_eq!(&counted(&times), &expected);
+            let (a, b) = times.split_at(cut.min(times.len()));
+            let mut merged = counted(a);
+            merged.merge(&counted(b));
+            prop_assert_eq!(&merged, &expected);
+            prop_assert_eq!(&Buckets::from_all(expected.0.clone()), &Some(expected));
+        }
+
+        #[test]
+        fn what_is_taken_out_leaves_no_trace_while_all_is_kept(
+            times in proptest::collection::vec(0..10 * DAY, 0..12),
+            more in proptest::collection::vec(0..10 * DAY, 0..12),
+        ) {
+            let all: Vec<i64> = times.iter().chain(&more).copied().collect();
+            prop_assume!(all.iter().map(|time| Level::Minutes.bucket(at(*time))).collect::<std::collections::BTreeSet<_>>().len() <= 13);
+            let mut buckets = counted(&all);
+            more.iter().for_each(|time| buckets.add(at(*time), -1));
+            prop_assert_eq!(buckets, counted(&times));
+        }
+
+        #[test]
+        fn a_window_counts_what_a_scan_of_the_events_counts(times in times(), window in prop_oneof![Just(3_600_000i64), Just(DAY), Just(7 * DAY), Just(30 * DAY)]) {
+            let now = times.iter().copied().max().unwrap_or(0);
+            let level = Level::of_window(window);
+            let first = level.bucket(at(now)) as i64 - window / level.width() + 1;
+            let expected = times.iter().filter(|time| i64::from(level.bucket(at(**time))) >= first).count();
+            prop_assert_eq!(counted(&times).within(window, at(now)), expected as i64);
+        }
+
+        #[test]
+        fn decay_is_that_of_the_events_to_the_resolution(times in proptest::collection::vec(0i64..400 * DAY, 1..200)) {
+            let now = 400 * DAY;
+            let half_life = 60.0 * DAY as f64;
+            let exact: f64 = times.iter().map(|time| (-((now - time) as f64) / half_life).exp2()).sum();
+            let found = counted(&times).decayed(half_life, at(now));
+            prop_assert!((found / exact - 1.0).abs() < 0.19, "{found} {exact}");
+        }
+    }
+
+    #[test]
+    fn an_event_of_the_future_takes_one_place_and_is_not_counted_now() {
+        let buckets = counted(&[0, DAY, 2 * DAY, 2_000_000 * DAY]);
+        assert_eq!(buckets.within(7 * DAY, at(2 * DAY)), 3);
+        assert_eq!(buckets.newest(at(2 * DAY + 1)), Some(2 * DAY));
+        assert_eq!(buckets.oldest(), Some(0));
+    }
+}

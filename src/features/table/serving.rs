@@ -1,0 +1,54 @@
+//! What the store knows of a user at the moment of a question.
+
+use super::past::PastEvent;
+use super::replay::latest;
+use super::rows::{FeatureRequest, SourceScores};
+use super::{Facts, FeatureTable};
+use crate::counters::EventCounter;
+use crate::error::Result;
+use crate::record::{Attributes, Timestamp, UserId};
+use crate::store::Store;
+
+/// Events dated in the future that are read over.
+const FUTURE: usize = 16;
+
+/// A user as serving sees one.
+#[derive(Default)]
+pub struct UserState {
+    facts: Option<Facts>,
+    counters: Vec<(Box<str>, EventCounter)>,
+    past: Vec<PastEvent>,
+}
+
+impl UserState {
+    /// Reads profile, counters and latest events; of an unknown user, nothing.
+    pub fn read(store: &Store, table: &FeatureTable, user: UserId, at: Timestamp) -> Result<Self> {
+        let mut past = Vec::new();
+        store.user_history(user, table.history() + FUTURE, &mut |event| {
+            past.push(table.past_event(event.item, event.kind, event.time));
+        })?;
+        past.reverse();
+        let profile = store.user_name(user)?.map_or(Ok(None), |name| store.user(&name))?;
+        Ok(Self {
+            facts: profile.map(|profile| table.user_facts(&profile.attributes)),
+            counters: store.user_counters(user)?,
+            past: latest(past, table.history(), at),
+        })
+    }
+
+    /// Adds an item of the session, later than all that is known.
+    pub fn visit(&mut self, event: PastEvent) {
+        self.past.push(event);
+    }
+
+    /// The question.
+    pub fn request<'a>(
+        &'a self,
+        at: Timestamp,
+        context: &'a Attributes,
+        scores: &'a [SourceScores<'a>],
+    ) -> FeatureRequest<'a> {
+        let Self { facts, counters, past } = self;
+        FeatureRequest { at, user: facts.as_ref(), counters, past, context, scores }
+    }
+}

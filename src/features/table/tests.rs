@@ -1,0 +1,164 @@
+//! A leak that is planted on purpose is found, and an honest replay has none.
+
+use super::replay::{Pending, State};
+use super::*;
+use crate::config::{Durability, StoreConfig};
+use crate::counters::CounterSet;
+use crate::error::Result;
+use crate::linalg::Matrix;
+use crate::record::{Attributes, Event, Item, Timestamp};
+use crate::store::{Store, View};
+
+fn filled(dir: &std::path::Path) -> Store {
+    let store = Store::open(dir, &StoreConfig::default()).unwrap();
+    let items: Vec<Item> = (0..10)
+        .map(|n| {
+            let mut item = Item::new(format!("i{n}"));
+            item.categories = vec![format!("c{}", n % 2)];
+            item.attributes.insert("price".into(), f64::from(n * n).into());
+            item
+        })
+        .collect();
+    store.put_items(&items, Durability::Async).unwrap();
+    let events: Vec<Event> = (0..150i64)
+        .map(|n| {
+            let kind = ["view", "cart", "purchase"][(n % 7 / 3) as usize];
+            // Some at the same millisecond.
+            let time = Timestamp::from_millis(1_767_225_600_000 + n / 2 * 3_333_333).unwrap();
+            Event::new(format!("u{}", n * n % 7), format!("i{}", n * 3 % 10), kind).at(time).with_value((n % 5) as f64)
+        })
+        .collect();
+    store.append_events(&events, Durability::Async).unwrap();
+    store
+}
+
+fn surveyed(store: &Store, view: &View<'_>) -> (FeatureTable, FactTable, FactTable) {
+    let mut survey = Survey::default();
+    let mut all = Vec::new();
+    view.for_each_item(&mut |id, item| {
+        survey.item(&item);
+        all.push((id, item));
+        Ok(())
+    })
+    .unwrap();
+    survey.events(&store.item_counters());
+    let config = FeaturesConfig { history: 4, ..FeaturesConfig::default() };
+    let table = FeatureTable::new(&config, &survey, &["personal"]);
+    let mut items = FactTable::default();
+    all.iter().for_each(|(id, item)| items.set(id.get(), Some(table.item_facts(item))));
+    let mut users = FactTable::default();
+    view.for_each_user(&mut |id, user| {
+        users.set(id.get(), Some(table.user_facts(&user.attributes)));
+        Ok(())
+    })
+    .unwrap();
+    (table, items, users)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Planted {
+    Nothing,
+    /// The event is counted before its row is made.
+    OwnEvent,
+    /// Rows are made from the counters of the whole log.
+    LaterEvents,
+}
+
+/// The columns in which rows made with a planted leak differ from the log.
+fn found(planted: Planted) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(dir.path());
+    let view = store.view();
+    let (table, items, users) = surveyed(&store, &view);
+    let fitted = table.clone().fit().finish();
+    let mut rows = Vec::new();
+    let mut take = |moment: &Moment<'_>, counters: Option<&CounterSet>| -> Result<()> {
+        let known = Known { counters: counters.unwrap_or(moment.known.counters), ..moment.known };
+        let mut out = Matrix::zeros(0, 1);
+        fitted.raw_rows(&moment.request, known, &[moment.item], &mut out);
+        rows.push(AuditedRow {
+            user: moment.user,
+            item: moment.item,
+            at: moment.request.at,
+            context: Attributes::new(),
+            row: out.row(0).to_vec(),
+        });
+        Ok(())
+    };
+    match planted {
+        Planted::Nothing => replay(&view, &table, &items, &users, &mut |moment| take(moment, None)).unwrap(),
+        Planted::LaterEvents => {
+            let all = view.recount(&|_| true).unwrap();
+            replay(&view, &table, &items, &users, &mut |moment| take(moment, Some(&all))).unwrap();
+        }
+        Planted::OwnEvent => {
+            let mut state = State::default();
+            view.for_each_counted(None, &mut |event| {
+                state.apply(&mut vec![Pending::new(&event)], &table);
+                state.show(&event, &items, &users, &mut |moment| take(moment, None))
+            })
+            .unwrap();
+        }
+    }
+    assert_eq!(rows.len(), 150);
+    let differences = audit(&view, &fitted, &items, &users, &rows).unwrap();
+    differences.into_iter().map(|difference| difference.column).collect()
+}
+
+#[test]
+fn an_honest_replay_knows_what_was_before_each_event_and_nothing_else() {
+    assert_eq!(found(Planted::Nothing), Vec::<String>::new());
+}
+
+#[test]
+fn a_feature_that_knows_its_own_event_is_found() {
+    let columns = found(Planted::OwnEvent);
+    for expected in ["user.events", "item.events_1h", "item.value", "pair.events", "pair.recency", "session.events"] {
+        assert!(columns.iter().any(|column| column == expected), "{expected} is not among {columns:?}");
+    }
+    assert!(!columns.iter().any(|column| column == "item.price" || column.starts_with("request.")), "{columns:?}");
+}
+
+#[test]
+fn a_feature_that_knows_later_events_is_found() {
+    let columns = found(Planted::LaterEvents);
+    assert!(columns.iter().any(|column| column == "item.events"), "{columns:?}");
+    assert!(columns.iter().all(|column| column.starts_with("item.")), "{columns:?}");
+}
+
+#[test]
+fn scores_stand_beside_their_candidates_and_are_missing_where_a_source_has_not_found_the_item() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(dir.path());
+    let view = store.view();
+    let (table, items, _) = surveyed(&store, &view);
+    let fitted = table.fit().finish();
+    let state = UserState::default();
+    let context = Attributes::new();
+    let scores = [SourceScores { source: "personal", scores: &[0.5, f32::NAN] }];
+    let counters = store.item_counters();
+    let mut out = Matrix::zeros(0, 1);
+    let candidates = [0, 1].map(crate::record::ItemId::new);
+    let request = state.request(Timestamp::from_millis(1_767_300_000_000).unwrap(), &context, &scores);
+    fitted.raw_rows(&request, Known { items: &items, counters: &counters }, &candidates, &mut out);
+    let place = |name: &str| fitted.columns().iter().position(|column| column.name == name).unwrap();
+    let (score, indicator) = (place("score.personal"), place("score.personal?"));
+    assert_eq!((out.row(0)[score], out.row(0)[indicator]), (0.5, 0.0));
+    assert!(out.row(1)[score].is_nan() && out.row(1)[indicator] == 1.0);
+}
+
+#[test]
+fn texts_that_share_words_lie_near_each_other() {
+    let words =
+        ["red wine from the south", "white wine from the north", "steel pan for the oven", "iron pan for the fire"];
+    let texts: Vec<String> = (0..40).map(|n| format!("{} {}", words[n % 4], n)).collect();
+    let model = text::TextModel::fit(&texts, 2).unwrap();
+    let vector = |text: &str| model.project(text).unwrap();
+    let cosine = |a: &[f32], b: &[f32]| {
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    };
+    let (wine, other, pan) = (vector("red wine"), vector("wine, white"), vector("an oven pan"));
+    assert!(cosine(&wine, &other) > cosine(&wine, &pan) + 0.2, "{wine:?} {other:?} {pan:?}");
+    assert_eq!(model.project(" - "), None);
+}

@@ -1,0 +1,139 @@
+//! The order of candidates: that of retrieval, unless the snapshot has a ranker that passed its gate, or the library's user
+//! has put in one of their own.
+
+use super::Context;
+use super::personal::Taste;
+use super::visitor::Visitor;
+use crate::error::{Error, Result};
+use crate::features::table::{FactTable, Known, UserState};
+use crate::linalg::Rows;
+use crate::record::{Attributes, Item, ItemId, Timestamp};
+use crate::train::ranker::{Candidates, LearnedRanker};
+
+/// Puts candidates in order in place of the snapshot's ranker: see [`crate::Engine::set_ranker`].
+pub trait Ranker: Send + Sync {
+    /// A score for each candidate, the larger the better; equal ones stay in the order of retrieval. It is called while an
+    /// answer waits, by many threads at once. An error becomes that of the answer.
+    fn score(&self, question: &RankerQuestion<'_>) -> Result<Vec<f32>>;
+}
+
+/// Candidates of one question.
+pub struct RankerQuestion<'a> {
+    /// External id of the user, if one was named.
+    pub user: Option<&'a str>,
+    /// When it is asked.
+    pub now: Timestamp,
+    /// The candidates, in the order of retrieval.
+    pub items: &'a [&'a Item],
+    /// What retrieval says of each.
+    pub scores: &'a [f32],
+}
+
+/// A candidate in its place.
+#[derive(Clone, Copy)]
+pub struct Ordered {
+    /// Which.
+    pub item: ItemId,
+    /// The score of retrieval.
+    pub score: f32,
+    /// The score of the ranker, where one was asked.
+    pub rank: Option<f32>,
+}
+
+impl Context<'_> {
+    /// How many candidates are wanted for an answer of so many items.
+    pub(super) fn candidates(&self, limit: usize) -> usize {
+        if self.ranker.is_some() || self.learned().is_some() { limit.max(self.config.ranker.candidates) } else { limit }
+    }
+
+    fn learned(&self) -> Option<(&LearnedRanker, &FactTable)> {
+        self.snapshot?.ranker().zip(self.facts).filter(|_| self.config.ranker.enabled)
+    }
+}
+
+impl Taste<'_> {
+    /// Candidates, given in the order of retrieval, in the order of the answer.
+    pub(super) fn order(
+        &self,
+        context: &Context<'_>,
+        user: Option<&str>,
+        visitor: &Visitor,
+        found: Vec<(ItemId, f32)>,
+    ) -> Result<Vec<Ordered>> {
+        let scores = match (context.ranker, context.learned()) {
+            _ if found.is_empty() => None,
+            (Some(ranker), _) => Some(self.asked(context, ranker, user, &found)?),
+            (None, Some((ranker, facts))) => Some(self.learned(context, ranker, facts, visitor, &found)?),
+            (None, None) => None,
+        };
+        let rank = |place: usize| scores.as_ref().and_then(|scores| scores.get(place)).copied();
+        let ordered = found.iter().enumerate().map(|(place, (item, score))| Ordered {
+            item: *item,
+            score: *score,
+            rank: rank(place),
+        });
+        let mut ordered: Vec<Ordered> = ordered.collect();
+        let key = |of: &Ordered| of.rank.unwrap_or(f32::NEG_INFINITY);
+        ordered.sort_by(|a, b| key(b).total_cmp(&key(a)));
+        Ok(ordered)
+    }
+
+    fn asked(
+        &self,
+        context: &Context<'_>,
+        ranker: &dyn Ranker,
+        user: Option<&str>,
+        found: &[(ItemId, f32)],
+    ) -> Result<Vec<f32>> {
+        let item = |(item, score): &(ItemId, f32)| Some((&**context.catalog.get(*item)?, *score));
+        let known: Vec<Option<(&Item, f32)>> = found.iter().map(item).collect();
+        let items: Vec<&Item> = known.iter().flatten().map(|(item, _)| *item).collect();
+        let scores: Vec<f32> = known.iter().flatten().map(|(_, score)| *score).collect();
+        let given = ranker.score(&RankerQuestion { user, now: context.now, items: &items, scores: &scores })?;
+        if given.len() != items.len() || given.iter().any(|score| score.is_nan()) {
+            let reason =
+                format!("gave {} scores for {} candidates, or one that is not a number", given.len(), items.len());
+            return Err(Error::invalid("ranker", reason));
+        }
+        // What has been deleted meanwhile has no place.
+        let mut given = given.into_iter();
+        Ok(known.iter().map(|of| of.and_then(|_| given.next()).unwrap_or(f32::NEG_INFINITY)).collect())
+    }
+
+    fn learned(
+        &self,
+        context: &Context<'_>,
+        ranker: &LearnedRanker,
+        facts: &FactTable,
+        visitor: &Visitor,
+        found: &[(ItemId, f32)],
+    ) -> Result<Vec<f32>> {
+        let table = ranker.table().table();
+        let mut state = match visitor.user {
+            Some(user) => UserState::read(context.store, table, user, context.now)?,
+            None => UserState::default(),
+        };
+        for (item, kind) in &visitor.session {
+            state.visit(table.past_event(*item, kind, context.now));
+        }
+        let vectors: Rows<'_> = self.snapshot.vectors();
+        let totals: Vec<f32> = found.iter().map(|(_, score)| *score).collect();
+        let rows: Vec<Option<u32>> = found.iter().map(|(item, _)| self.snapshot.row(*item)).collect();
+        let lists: Vec<f32> = rows.iter().map(|row| row.map_or(0.0, |row| self.lists.get(row))).collect();
+        // Of what is newer than the snapshot the ranker knows the whole score, not its parts.
+        let nowhere = vec![0.0; vectors.dim()];
+        let of = |row: &Option<u32>| row.map_or(&nowhere[..], |row| vectors.row(row as usize));
+        let scores = Candidates {
+            mix: self.snapshot.fold_in().mix(),
+            vector: &self.vector,
+            items: rows.iter().map(of).collect(),
+            totals: &totals,
+            lists: &lists,
+        };
+        let items: Vec<ItemId> = found.iter().map(|(item, _)| *item).collect();
+        let inputs = scores.inputs();
+        let counters = context.store.item_counters();
+        let (context_of, known) = (Attributes::new(), Known { items: facts, counters: &counters });
+        Ok(ranker.score(&inputs, &state.request(context.now, &context_of, &[]), known, &items))
+    }
+}

@@ -1,0 +1,182 @@
+//! A learned ranker as it is served: feature table, frozen weights, and what was measured of it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::inputs::{SCORES, Sources, score_names};
+use super::network::Network;
+use crate::error::{Error, Result};
+use crate::features::table::{FeatureRequest, FittedTable, Known, Scope, Standard};
+use crate::linalg::Matrix;
+use crate::record::ItemId;
+
+/// What was measured of a ranker on held-out time, beside retrieval alone: on windows of time, each after those that it
+/// was learned from.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct RankerReport {
+    /// Whether it puts answers in order.
+    pub is_used: bool,
+    /// Why, or why not.
+    pub note: String,
+    /// `network` or `linear`: whichever was better; the linear one if both were the same.
+    pub model: String,
+    /// Questions that it was learned from.
+    pub questions: u64,
+    /// Users of held-out time by whom it was judged.
+    pub users: u64,
+    /// NDCG@10 of retrieval alone, among its own candidates and all that was taken.
+    pub ndcg_retrieval: f64,
+    /// NDCG@10 of the linear model.
+    pub ndcg_linear: f64,
+    /// NDCG@10 of the network.
+    pub ndcg_network: f64,
+    /// By how much the better one is above retrieval, paired by user.
+    pub difference: f64,
+    /// Lower end of the interval of the difference.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Passes over the questions.
+    pub epochs: u64,
+    /// Seconds that all of it took.
+    pub seconds: f64,
+    /// What each feature is worth, the most important first.
+    pub importance: Vec<FeatureImportance>,
+}
+
+/// What a feature is worth to a ranker (permutation importance, Breiman 2001, section 10).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FeatureImportance {
+    /// The feature.
+    pub feature: String,
+    /// By how much NDCG@10 falls when its values are those of other candidates.
+    pub drop: f64,
+}
+
+/// A ranker that orders candidates. Columns that were the same in all training rows have no weight, whatever they are
+/// when serving.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LearnedRanker {
+    table: FittedTable,
+    weights: Weights,
+    /// How each column of the table is standardised.
+    standards: Vec<Standard>,
+}
+
+/// The network and what goes into it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Weights {
+    pub network: Network,
+    pub columns: Columns,
+}
+
+/// Columns that a network reads, by place: first the retrieval's inputs, then the table's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Columns {
+    /// Those that are the same for all candidates of a question.
+    pub shared: Vec<u32>,
+    /// The others.
+    pub own: Vec<u32>,
+}
+
+impl Columns {
+    /// Those of a table that are not the same in all rows.
+    pub fn of(table: &FittedTable, varies: impl Fn(usize) -> bool) -> Self {
+        let scope =
+            |place: usize| place.checked_sub(SCORES).and_then(|place| table.columns().get(place)).map(|of| of.scope);
+        let is_shared = |place: usize| matches!(scope(place), Some(Scope::User | Scope::Session | Scope::Request));
+        let all = 0..SCORES + table.columns().len();
+        let (shared, own): (Vec<usize>, Vec<usize>) =
+            all.filter(|place| varies(*place)).partition(|place| is_shared(*place));
+        let narrow = |places: Vec<usize>| places.into_iter().map(|place| place as u32).collect();
+        Self { shared: narrow(shared), own: narrow(own) }
+    }
+
+    /// Number of columns.
+    pub fn len(&self) -> usize {
+        self.shared.len() + self.own.len()
+    }
+
+    /// Places in the order of the network's inputs.
+    pub fn all(&self) -> impl Iterator<Item = usize> {
+        self.shared.iter().chain(&self.own).map(|place| *place as usize)
+    }
+
+    /// The input that a place has become.
+    pub fn input_of(&self, place: usize) -> Option<usize> {
+        self.all().position(|column| column == place)
+    }
+}
+
+impl LearnedRanker {
+    /// Of a table and the weights that were learned on its rows.
+    pub(super) fn new(table: FittedTable, weights: Weights) -> Self {
+        let standards = table.standards();
+        Self { table, weights, standards }
+    }
+
+    /// Scores of candidates, the larger the better. `scores` is what retrieval knows of them ([`super::Candidates::inputs`]).
+    /// The user's features are worked out once, and their part of the first layer.
+    pub fn score(
+        &self,
+        scores: &Matrix,
+        request: &FeatureRequest<'_>,
+        known: Known<'_>,
+        candidates: &[ItemId],
+    ) -> Vec<f32> {
+        let mut features = Matrix::zeros(0, 1);
+        let sources = Sources::of(scores);
+        let request = &FeatureRequest { scores: &sources.scores(), ..*request };
+        self.table.raw_rows(request, known, candidates, &mut features);
+        let Weights { network, columns } = &self.weights;
+        let value = |row: usize, place: u32| match (place as usize).checked_sub(SCORES) {
+            None => scores.row(row)[place as usize],
+            Some(place) => {
+                let raw = features.row(row).get(place).zip(self.standards.get(place));
+                raw.map_or(0.0, |(value, standard)| standard.of(*value))
+            }
+        };
+        if candidates.is_empty() || scores.rows() < candidates.len() {
+            return Vec::new();
+        }
+        let common: Vec<f32> = columns.shared.iter().map(|place| value(0, *place)).collect();
+        let mut request = network.request(&common);
+        let mut own = vec![0.0; columns.own.len()];
+        let of_row = |row: usize| {
+            own.iter_mut().zip(&columns.own).for_each(|(slot, place)| *slot = value(row, *place));
+            request.score(&own)
+        };
+        (0..candidates.len()).map(of_row).collect()
+    }
+
+    /// The table that makes its rows.
+    pub fn table(&self) -> &FittedTable {
+        &self.table
+    }
+
+    /// The bytes of the two sections of a snapshot: the weights, and the feature table.
+    pub fn to_bytes(&self) -> Result<(Vec<u8>, Vec<u8>)> {
+        Ok((serde_json::to_vec(&self.weights).map_err(|error| damaged(error.to_string()))?, self.table.to_bytes()?))
+    }
+
+    /// From the bytes of both sections. Errors: [`Error::Corrupt`] when they do not fit together.
+    pub fn from_bytes(weights: &[u8], table: &[u8]) -> Result<Self> {
+        let weights: Weights = serde_json::from_slice(weights).map_err(|error| damaged(error.to_string()))?;
+        let table = FittedTable::from_bytes(table)?;
+        let width = SCORES + table.columns().len();
+        let is_known = weights.columns.all().all(|place| place < width);
+        if !is_known || !weights.network.is_sound() || weights.network.shape().inputs() != weights.columns.len() {
+            return Err(damaged("its weights do not fit its columns".into()));
+        }
+        Ok(Self::new(table, weights))
+    }
+}
+
+fn damaged(reason: String) -> Error {
+    Error::corrupt("the ranker", reason)
+}
+
+/// Names of all columns: the retrieval's inputs, then the table's.
+pub(super) fn names(table: &FittedTable) -> Vec<String> {
+    score_names().chain(table.columns().iter().map(|column| column.name.clone())).collect()
+}

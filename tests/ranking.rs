@@ -1,0 +1,209 @@
+//! The ranker: learned where it helps, kept out where it does not, in snapshots and bundles, and replaced by one's own.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use savor::{
+    Config, Engine, Event, Item, Query, RankQuery, Ranker, RankerQuestion, RankerReport, Timestamp, TrainOptions,
+};
+
+const ITEMS: u64 = 200;
+const USERS: u64 = 120;
+const DAYS: u64 = 60;
+const START: i64 = 1_767_225_600_000;
+
+/// Every week other items are in fashion with everybody: what who likes whom does not tell, but what was taken yesterday
+/// does.
+fn fashion(share: u64) -> Vec<Event> {
+    let mut state = 1u64;
+    let mut below = |n: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % n
+    };
+    let mut events = Vec::new();
+    for day in 0..DAYS {
+        for place in 0..150 {
+            let hot = (day / 7 * 25 + below(25)) % ITEMS;
+            let item = if below(100) < share { hot } else { below(ITEMS) };
+            let time = START + (day * 86_400 + place * 500) as i64 * 1000;
+            let event = Event::new(format!("u{}", below(USERS)), format!("i{item}"), "click");
+            events.push(event.at(Timestamp::from_millis(time).unwrap()));
+        }
+    }
+    events
+}
+
+fn config() -> Config {
+    let mut config =
+        Config::from_toml("[train]\ndimension = 8\nepochs = 5\n[store]\ndurability = \"async\"\n").unwrap();
+    config.evaluate.bootstrap = 200;
+    config.evaluate.permutations = 0;
+    config.ranker.candidates = 100;
+    config.ranker.epochs = 10;
+    config
+}
+
+fn filled(dir: &Path, config: Config, share: u64) -> Engine {
+    let engine = Engine::open(dir, config).unwrap();
+    let items: Vec<Item> = (0..ITEMS)
+        .map(|number| {
+            let mut item = Item::new(format!("i{number}"));
+            item.attributes.insert("price".into(), (number as f64).into());
+            item
+        })
+        .collect();
+    engine.put_items(&items).unwrap();
+    engine.append_events(&fashion(share)).unwrap();
+    engine
+}
+
+fn trained(engine: &Engine) -> RankerReport {
+    let id = engine.train(&TrainOptions { measure: false, ..TrainOptions::default() }).unwrap();
+    engine.activate(id).unwrap();
+    engine.snapshot(id).unwrap().ranker.unwrap()
+}
+
+fn names(engine: &Engine, user: &str) -> Vec<String> {
+    engine.recommend(&Query::for_user(user)).unwrap().items.into_iter().map(|item| item.item).collect()
+}
+
+#[test]
+fn what_helps_on_held_out_time_orders_answers_here_after_a_reopening_and_where_a_bundle_is_imported() {
+    let (dir, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let engine = filled(dir.path(), config(), 80);
+    let report = trained(&engine);
+    assert!(report.is_used && report.low > 0.0, "{report:?}");
+    assert!(report.ndcg_linear.max(report.ndcg_network) > report.ndcg_retrieval + 0.05, "{report:?}");
+    let worth = |name: &str| report.importance.iter().find(|of| of.feature == name).unwrap().drop;
+    assert!(worth("item.events_1d") > worth("item.price"), "{:?}", report.importance);
+
+    let answer = engine.recommend(&Query::for_user("u7").explain()).unwrap();
+    assert_eq!(answer.items.len(), 10);
+    assert!(answer.items.windows(2).all(|pair| pair[0].rank.unwrap() >= pair[1].rank.unwrap()), "{answer:?}");
+    assert!(answer.items.windows(2).any(|pair| pair[0].score < pair[1].score), "the order is not that of retrieval");
+    for item in &answer.items {
+        let sum: f64 = item.because.as_ref().unwrap().iter().map(|part| part.weight).sum();
+        assert!((sum - item.score).abs() < 1e-3, "explanations are of the score");
+    }
+    let many = engine.recommend_many(&[Query::for_user("u7"), Query::for_session(["i3", "i4"])]).unwrap();
+    assert!(many.iter().all(|answer| answer.items.iter().all(|item| item.rank.is_some())), "{many:?}");
+
+    let items: Vec<String> = names(&engine, "u7").into_iter().rev().chain(["nothing".into()]).collect();
+    let query = RankQuery { user: Some("u7".into()), session: vec![], items: items.clone(), explain: false };
+    let ranked = engine.rank(&query).unwrap().items;
+    assert_eq!(ranked.len(), items.len());
+    assert!(ranked[..10].windows(2).all(|pair| pair[0].rank.unwrap() >= pair[1].rank.unwrap()), "{ranked:?}");
+    assert_eq!((ranked[10].item.as_str(), ranked[10].rank), ("nothing", None));
+
+    let expected = names(&engine, "u7");
+    let bundle = there.path().join("bundle");
+    engine.export_snapshot(engine.active_snapshot().unwrap(), &bundle).unwrap();
+    drop(engine);
+    assert_eq!(names(&Engine::open(dir.path(), config()).unwrap(), "u7"), expected);
+    let other = filled(&there.path().join("data"), config(), 80);
+    let id = other.import_snapshot(&bundle).unwrap();
+    other.activate(id).unwrap();
+    assert_eq!(names(&other, "u7"), expected);
+    assert!(other.snapshot(id).unwrap().ranker.unwrap().is_used);
+}
+
+#[test]
+fn a_ranker_without_anything_to_tell_is_kept_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(dir.path(), config(), 0);
+    let report = trained(&engine);
+    assert!(!report.is_used && report.low <= 0.0, "{report:?}");
+    let answer = engine.recommend(&Query::for_user("u7")).unwrap();
+    assert!(answer.items.iter().all(|item| item.rank.is_none()));
+    assert!(answer.items.windows(2).all(|pair| pair[0].score >= pair[1].score));
+}
+
+#[test]
+fn it_can_be_left_out_of_training_and_of_serving() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(dir.path(), config(), 80);
+    let id = engine.train(&TrainOptions { measure: false, ranker: false, ..TrainOptions::default() }).unwrap();
+    assert_eq!(engine.snapshot(id).unwrap().ranker, None);
+    assert!(trained(&engine).is_used);
+    drop(engine);
+    let mut without = config();
+    without.ranker.enabled = false;
+    let engine = Engine::open(dir.path(), without).unwrap();
+    let answer = engine.recommend(&Query::for_user("u7")).unwrap();
+    assert!(answer.items.iter().all(|item| item.rank.is_none()));
+}
+
+#[test]
+fn few_users_are_too_few_and_the_report_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut strict = config();
+    strict.ranker.fewest_users = 1_000_000;
+    let report = trained(&filled(dir.path(), strict, 80));
+    assert!(!report.is_used && report.note.contains("1000000 are needed"), "{}", report.note);
+}
+
+#[test]
+fn the_same_data_give_the_same_ranker_whatever_the_threads() {
+    let learned = |threads| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config();
+        config.train.threads = threads;
+        let engine = filled(dir.path(), config, 80);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let report = pool.install(|| trained(&engine));
+        let ranks: Vec<_> =
+            ["u1", "u2", "u3"].map(|user| engine.recommend(&Query::for_user(user)).unwrap().items).into();
+        let orders: Vec<Vec<String>> =
+            ranks.into_iter().map(|items| items.into_iter().map(|item| item.item).collect()).collect();
+        (RankerReport { seconds: 0.0, ..report }, orders)
+    };
+    assert_eq!(learned(1), learned(3));
+}
+
+#[test]
+fn evaluation_measures_it_beside_retrieval_on_what_neither_has_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(dir.path(), config(), 80);
+    let evaluation = engine.evaluate(&savor::EvaluateOptions::default(), &savor::Silent).unwrap();
+    assert!(evaluation.ranker.unwrap().is_used);
+    let ndcg = |name: &str| evaluation.report.model(name).unwrap().metric("ndcg@10").unwrap().mean;
+    assert!(ndcg("blend + ranker") > ndcg("blend") + 0.02, "{} {}", ndcg("blend + ranker"), ndcg("blend"));
+}
+
+/// The cheapest first.
+struct Cheapest;
+
+impl Ranker for Cheapest {
+    fn score(&self, question: &RankerQuestion<'_>) -> savor::Result<Vec<f32>> {
+        assert_eq!(question.user, Some("u7"));
+        let price = |item: &&Item| item.id.trim_start_matches('i').parse::<f32>().unwrap();
+        Ok(question.items.iter().map(|item| -price(item)).collect())
+    }
+}
+
+/// Gives no scores at all.
+struct Mute;
+
+impl Ranker for Mute {
+    fn score(&self, _: &RankerQuestion<'_>) -> savor::Result<Vec<f32>> {
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn a_ranker_of_ones_own_takes_the_place_of_the_learned_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(dir.path(), config(), 80);
+    trained(&engine);
+    let before = names(&engine, "u7");
+    engine.set_ranker(Some(Arc::new(Cheapest)));
+    let answer = engine.recommend(&Query::for_user("u7")).unwrap();
+    let price = |item: &str| item.trim_start_matches('i').parse::<i64>().unwrap();
+    assert!(answer.items.windows(2).all(|pair| price(&pair[0].item) < price(&pair[1].item)), "{answer:?}");
+    engine.set_ranker(Some(Arc::new(Mute)));
+    assert_eq!(engine.recommend(&Query::for_user("u7")).unwrap_err().code(), "invalid");
+    engine.set_ranker(None);
+    assert_eq!(names(&engine, "u7"), before);
+}
