@@ -152,7 +152,7 @@ fn recall<'a>(found: impl Iterator<Item = &'a str>, wanted: &BTreeSet<&str>) -> 
     found.take(K).filter(|item| wanted.contains(item)).count() as f64 / wanted.len() as f64
 }
 
-fn answered<'a>(answer: &'a savor::Answer) -> impl Iterator<Item = &'a str> {
+fn answered(answer: &savor::Answer) -> impl Iterator<Item = &str> {
     answer.items.iter().map(|item| item.item.as_str())
 }
 

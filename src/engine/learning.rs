@@ -112,12 +112,16 @@ impl Engine {
         let view = store.view();
         view.for_each_item(&mut |id, item| {
             let slot = interactions.column_of(id).and_then(|column| items.get_mut(column as usize));
-            slot.map(|slot| *slot = Some(item));
+            if let Some(slot) = slot {
+                *slot = Some(item);
+            }
             Ok(())
         })?;
         view.for_each_user(&mut |id, user| {
             let slot = interactions.row_of(id).and_then(|row| users.get_mut(row as usize));
-            slot.map(|slot| *slot = Some(user));
+            if let Some(slot) = slot {
+                *slot = Some(user);
+            }
             Ok(())
         })?;
         drop(view);

@@ -100,7 +100,8 @@ impl<'a> Asked<'a> {
                 let next = Next.candidates(context, &visitor, places, &allowed);
                 let drawn = taste.drawn(context, &visitor, query, &allowed);
                 let degraded = (taste.source == Source::Profile).then_some(Degraded::NoHistory);
-                (taste.items(context, &visitor, query, ordered, next, drawn, &mut bounded)?, degraded)
+                let found = Found { best: ordered, next, drawn };
+                (taste.items(context, &visitor, query, found, &mut bounded)?, degraded)
             }
             Err(reason) => (Vec::new(), Some(reason)),
         };
@@ -147,6 +148,16 @@ fn bounded_by(query: &Query) -> bool {
     query.diversity.as_ref().is_some_and(|diversity| diversity.max_per.is_some())
 }
 
+/// What an answer is put together from.
+struct Found {
+    /// In the order of the answer.
+    best: Vec<Ordered>,
+    /// What people take next.
+    next: Vec<(ItemId, f32)>,
+    /// New items.
+    drawn: Vec<Drawn>,
+}
+
 /// What a visitor likes, for this question: a vector, what the lists of past items say, and where the vector comes from.
 pub struct Taste<'a> {
     pub(super) snapshot: &'a Snapshot,
@@ -183,7 +194,9 @@ impl<'a> Taste<'a> {
             vector.clear();
             vector.resize(vectors.dim(), 0.0);
             fold_in.solve(vectors, &visitor.history, &mut vector)?;
-            prior.map(|prior| axpy(1.0, &prior, &mut vector));
+            if let Some(prior) = prior {
+                axpy(1.0, &prior, &mut vector);
+            }
             if visitor.is_fresh {
                 source = Source::FoldIn;
             }
@@ -296,11 +309,10 @@ impl<'a> Taste<'a> {
         context: &Context<'_>,
         visitor: &Visitor,
         query: &Query,
-        mut best: Vec<Ordered>,
-        mut next: Vec<(ItemId, f32)>,
-        mut drawn: Vec<Drawn>,
+        found: Found,
         bounded: &mut Bounded<'_>,
     ) -> Result<Vec<RecommendedItem>> {
+        let Found { mut best, mut next, mut drawn } = found;
         let is_explored = explore::places(&context.config.recommend.explore, query.limit) > 0;
         drawn.retain(|drawn| bounded.take(drawn.item));
         best.retain(|best| drawn.iter().all(|drawn| drawn.item != best.item));

@@ -93,7 +93,9 @@ fn items(best: Top) -> Vec<(ItemId, f32)> {
 /// Where an item of the delta segment is, among vectors that say what kind an item is.
 fn now(snapshot: &Snapshot, fresh: FreshItem<'_>) -> Vec<f32> {
     let mut vector = fresh.vector.to_vec();
-    fresh.row.map(|row| axpy(1.0, snapshot.vectors().row(row as usize), &mut vector));
+    if let Some(row) = fresh.row {
+        axpy(1.0, snapshot.vectors().row(row as usize), &mut vector);
+    }
     vector
 }
 

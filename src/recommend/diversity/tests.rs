@@ -41,9 +41,8 @@ fn log_determinant(mut a: Vec<Vec<f64>>) -> f64 {
         sum += a[i][i].abs().ln();
         for j in i + 1..n {
             let factor = a[j][i] / a[i][i];
-            for k in i..n {
-                a[j][k] -= factor * a[i][k];
-            }
+            let pivot = a[i].clone();
+            a[j].iter_mut().zip(pivot).skip(i).for_each(|(entry, above)| *entry -= factor * above);
         }
     }
     sum
