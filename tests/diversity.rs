@@ -82,9 +82,8 @@ fn a_calibrated_answer_has_the_mix_of_the_past() {
 fn what_makes_no_sense_is_refused_with_its_field() {
     let dir = tempfile::tempdir().unwrap();
     let engine = world(dir.path());
-    let refused = |diversity: Diversity| {
-        engine.recommend(&Query::for_user("u0").diversity(diversity)).unwrap_err().to_string()
-    };
+    let refused =
+        |diversity: Diversity| engine.recommend(&Query::for_user("u0").diversity(diversity)).unwrap_err().to_string();
     let both = Diversity { mmr: Some(0.2), dpp: Some(0.2), ..Diversity::default() };
     assert!(refused(both).contains("more than one of mmr, dpp and calibration"));
     assert!(refused(Diversity { mmr: Some(1.5), ..Diversity::default() }).contains("diversity.mmr"));

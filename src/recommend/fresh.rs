@@ -149,14 +149,17 @@ impl Entry {
     }
 }
 
-/// Where an item is that the snapshot does not know as it is, or how far one has moved that it knows otherwise; `None` for all others, and where nothing is known of it.
+/// Where an item is that the snapshot does not know, or how far one has moved that it knows otherwise; `None` for all
+/// others, and where nothing is known of it.
 fn place(snapshot: &Snapshot, id: ItemId, item: &Item) -> Option<Vec<f32>> {
     let cold = snapshot.cold();
     let map = cold.items.as_ref()?;
-    let Some(row) = snapshot.row(id) else {
-        let is_blank = item.categories.is_empty() && item.attributes.is_empty() && item.vectors.is_empty();
-        return (!is_blank || item.time.is_some()).then(|| map.vector(item.into()));
-    };
+    let is_blank = item.categories.is_empty() && item.attributes.is_empty() && item.vectors.is_empty();
+    if is_blank && item.time.is_none() {
+        // Where only the model was brought, items stay as it knows them.
+        return None;
+    }
+    let Some(row) = snapshot.row(id) else { return Some(map.vector(item.into())) };
     let encoded = map.encoder().encode(item.into());
     let (columns, values) = cold.known.row(row as usize);
     let known: Vec<(u32, f32)> = columns.iter().copied().zip(values.iter().copied()).collect();
