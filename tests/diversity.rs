@@ -1,5 +1,7 @@
 //! Answers whose items differ, through the library's face.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod support;
 
 use std::collections::BTreeMap;
