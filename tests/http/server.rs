@@ -93,3 +93,15 @@ impl Running {
         self.thread.take().unwrap().join().unwrap()
     }
 }
+
+/// A server or a job that outlives its test would close the database while the process ends.
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "the server ended by a panic");
+        }
+        self.engine.shutdown();
+    }
+}
