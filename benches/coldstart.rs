@@ -322,7 +322,7 @@ fn new_people(films: &Films) -> Outcome<Vec<String>> {
                 *counts.entry(&event.item).or_default() += 1.0;
             }
         }
-        let all: Vec<&str> = counts.keys().copied().collect();
+        let all: Vec<&str> = counts.keys().copied().collect::<BTreeSet<_>>().into_iter().collect();
         let most = ranked(&all, |name| counts[name], &mut random);
         for (user, liked) in liked.iter().filter(|(_, liked)| liked.len() >= LEAST_LIKED) {
             let (first, rest) = liked.split_at(MOST_KNOWN);
@@ -392,7 +392,7 @@ fn gowalla(folder: &Path) -> Outcome<Vec<String>> {
     let dir = tempfile::tempdir()?;
     let engine = trained(&dir.path().join("data"), &[], &[], &events)?;
     drop(events);
-    let all: Vec<&str> = counts.keys().copied().collect();
+    let all: Vec<&str> = counts.keys().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let most = ranked(&all, |name| counts[name], &mut random);
     let mut by_known = KNOWN.map(|_| Recalls::default());
     let mut popular = Recalls::default();
