@@ -241,6 +241,11 @@ impl<'a> Taste<'a> {
         Self { snapshot, vector, past, lists, among_new, foretold: Vec::new(), source }
     }
 
+    /// Where its vector comes from.
+    pub(super) fn source(&self) -> Source {
+        self.source
+    }
+
     /// The score of an item, the inner product and what the lists say, and where it comes from; `None` for an item that the
     /// model cannot place.
     pub fn score(&self, context: &Context<'_>, item: ItemId) -> Option<(f32, Source)> {
