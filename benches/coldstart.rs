@@ -32,6 +32,8 @@ const NEW_USERS: usize = 3_000;
 const LEAST_LIKED: usize = MOST_KNOWN + 1;
 /// So many first events of a new film are sent.
 const FIRST_EVENTS: usize = 5;
+/// The last rating of MovieLens-100K. All are moved as if that had just come: whoever asks now asks about what was recent then.
+const LAST: i64 = 893_286_638_000;
 const LIKED: f64 = 4.0;
 
 fn main() -> Outcome<()> {
@@ -80,9 +82,10 @@ impl Films {
             }
             users.insert(id.clone(), user);
         }
+        let since = Timestamp::now().millis() - LAST;
         for row in rows("ml-100k.inter")? {
             let [user, item, rating, time] = &row[..] else { return Err("a rating has not four fields".into()) };
-            let time = Timestamp::from_millis(time.parse::<f64>()? as i64 * 1000)?;
+            let time = Timestamp::from_millis(time.parse::<f64>()? as i64 * 1000 + since)?;
             let mut event = Event::new(user, item, "rating").at(time);
             event.value = Some(rating.parse()?);
             events.push(event);
@@ -322,7 +325,7 @@ fn new_people(films: &Films) -> Outcome<Vec<String>> {
                 *counts.entry(&event.item).or_default() += 1.0;
             }
         }
-        let all: Vec<&str> = counts.keys().copied().collect();
+        let all: Vec<&str> = counts.keys().copied().collect::<BTreeSet<_>>().into_iter().collect();
         let most = ranked(&all, |name| counts[name], &mut random);
         for (user, liked) in liked.iter().filter(|(_, liked)| liked.len() >= LEAST_LIKED) {
             let (first, rest) = liked.split_at(MOST_KNOWN);
@@ -392,7 +395,7 @@ fn gowalla(folder: &Path) -> Outcome<Vec<String>> {
     let dir = tempfile::tempdir()?;
     let engine = trained(&dir.path().join("data"), &[], &[], &events)?;
     drop(events);
-    let all: Vec<&str> = counts.keys().copied().collect();
+    let all: Vec<&str> = counts.keys().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let most = ranked(&all, |name| counts[name], &mut random);
     let mut by_known = KNOWN.map(|_| Recalls::default());
     let mut popular = Recalls::default();

@@ -5,6 +5,7 @@
 use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
+use crate::linalg::axpy;
 use crate::record::{Item, ItemId, UserId};
 use crate::snapshot::Snapshot;
 
@@ -46,6 +47,17 @@ pub struct FreshItem<'a> {
     pub vector: &'a [f32],
     /// Events since it came.
     pub events: usize,
+}
+
+impl FreshItem<'_> {
+    /// Where it is now, among vectors of a model that say what kind an item is.
+    pub fn now(&self, snapshot: &Snapshot) -> Vec<f32> {
+        let mut vector = self.vector.to_vec();
+        if let Some(row) = self.row {
+            axpy(1.0, snapshot.vectors().row(row as usize), &mut vector);
+        }
+        vector
+    }
 }
 
 /// What a new item's vector is made of, to be put together without holding anything.

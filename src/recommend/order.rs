@@ -7,7 +7,7 @@ use super::visitor::Visitor;
 use crate::error::{Error, Result};
 use crate::features::table::{FactTable, Known, UserState};
 use crate::linalg::Rows;
-use crate::record::{Attributes, Item, ItemId, Timestamp};
+use crate::record::{Attributes, Item, ItemId, Source, Timestamp};
 use crate::train::ranker::{Candidates, LearnedRanker};
 
 /// Puts candidates in order in place of the snapshot's ranker: see [`crate::Engine::set_ranker`].
@@ -60,7 +60,11 @@ impl Taste<'_> {
         visitor: &Visitor,
         found: Vec<(ItemId, f32)>,
     ) -> Result<Vec<Ordered>> {
-        let scores = match (context.ranker, context.learned()) {
+        // A learned ranker has seen nobody and nothing of which no event is known: what is foretold of those keeps its order.
+        let learned = context.learned().filter(|_| self.source() != Source::Profile);
+        let is_new =
+            |item: ItemId| learned.is_some() && context.fresh.get(item).is_some_and(|fresh| fresh.row.is_none());
+        let scores = match (context.ranker, learned) {
             _ if found.is_empty() => None,
             (Some(ranker), _) => Some(self.asked(context, ranker, user, &found)?),
             (None, Some((ranker, facts))) => Some(self.learned(context, ranker, facts, visitor, &found)?),
@@ -74,8 +78,19 @@ impl Taste<'_> {
         });
         let mut ordered: Vec<Ordered> = ordered.collect();
         let key = |of: &Ordered| of.rank.unwrap_or(f32::NEG_INFINITY);
-        ordered.sort_by(|a, b| key(b).total_cmp(&key(a)));
-        Ok(ordered)
+        if context.ranker.is_some() || !ordered.iter().any(|of| is_new(of.item)) {
+            ordered.sort_by(|a, b| key(b).total_cmp(&key(a)));
+            return Ok(ordered);
+        }
+        // New items keep their places, the others are put in order among theirs.
+        let mut known: Vec<Ordered> = ordered.iter().filter(|of| !is_new(of.item)).copied().collect();
+        known.sort_by(|a, b| key(b).total_cmp(&key(a)));
+        let mut known = known.into_iter();
+        let placed = ordered.into_iter().filter_map(|of| match is_new(of.item) {
+            true => Some(Ordered { rank: None, ..of }),
+            false => known.next(),
+        });
+        Ok(placed.collect())
     }
 
     fn asked(

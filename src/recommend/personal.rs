@@ -21,7 +21,7 @@ use super::source::{CandidateSource, Next};
 use super::visitor::Visitor;
 use crate::error::Result;
 use crate::index::{Ask, Hit, Top};
-use crate::linalg::{Matrix, axpy, dot};
+use crate::linalg::{Matrix, dot};
 use crate::record::{Answer, Because, Degraded, ItemId, Query, RecommendedItem, Source};
 use crate::snapshot::Snapshot;
 use crate::store::Side;
@@ -93,7 +93,11 @@ impl<'a> Asked<'a> {
         let mut bounded = Bounded::new(context, query.diversity.as_ref());
         let (mut items, mut degraded) = match taste {
             Ok(taste) => {
-                let best = taste.with_fresh(context, best, context.candidates(query.candidates()), &allowed);
+                let wanted = context.candidates(query.candidates());
+                let best = match taste.source {
+                    Source::Profile => taste.by_profile(wanted, &allowed),
+                    _ => taste.with_fresh(context, best, wanted, &allowed),
+                };
                 let mut ordered = taste.order(context, query.user.as_deref(), &visitor, best)?;
                 ordered.truncate(query.candidates());
                 let places = (context.config.recommend.next_share * query.limit as f64).round() as usize;
@@ -162,7 +166,11 @@ struct Found {
 pub struct Taste<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) vector: Vec<f32>,
+    /// What vector and lists come from: the visitor's history, then what is foretold.
+    past: Vec<(u32, f32)>,
     pub(super) lists: ListScores,
+    /// What those like the visitor have, where a profile is all that is known: rows and shares, the largest first.
+    foretold: Vec<(u32, f32)>,
     /// Where the visitor is among new items.
     among_new: Vec<f32>,
     source: Source,
@@ -175,38 +183,67 @@ impl<'a> Taste<'a> {
         let Some(snapshot) = context.snapshot else { return Ok(Err(Degraded::NoSnapshot)) };
         let (vectors, fold_in) = (snapshot.vectors(), snapshot.fold_in());
         let mut vector = Vec::with_capacity(vectors.dim());
+        let mut past = visitor.history.clone();
         let mut source = Source::Personal;
         let stored = visitor.user.filter(|_| !visitor.is_folded_in);
         let is_there = stored.map_or(Ok(false), |user| {
             context.store.factor(Side::Users, snapshot.manifest().id, user.get(), &mut vector)
         })?;
         if !is_there || vector.len() != vectors.dim() {
-            // Whom the snapshot knows has a vector from events alone, and keeps it when more come.
-            let prior = if visitor.is_known { None } else { snapshot.cold().user_prior(&visitor.profile) };
             if visitor.history.is_empty() {
-                if let Some(vector) = prior.filter(|_| !visitor.profile.is_empty()) {
-                    let (lists, among_new) = (ListScores::default(), vector.clone());
-                    return Ok(Ok(Self { snapshot, vector, lists, among_new, source: Source::Profile }));
+                if let Some(taste) = Self::of_profile(context, snapshot, visitor)? {
+                    return Ok(Ok(taste));
                 }
                 let unknown = visitor.user.is_none() && !visitor.is_fresh;
                 return Ok(Err(if unknown { Degraded::UnknownUser } else { Degraded::NoHistory }));
             }
+            // Whom the snapshot knows has a vector from events alone, and keeps it when more come.
+            if !visitor.is_known {
+                past.extend(snapshot.cold().prior_history(&visitor.profile, 0.0, fold_in.mix().unit));
+            }
             vector.clear();
             vector.resize(vectors.dim(), 0.0);
-            fold_in.solve(vectors, &visitor.history, &mut vector)?;
-            if let Some(prior) = prior {
-                axpy(1.0, &prior, &mut vector);
-            }
+            fold_in.solve(vectors, &past, &mut vector)?;
             if visitor.is_fresh {
                 source = Source::FoldIn;
             }
         }
-        let lists = ListScores::sum(vectors.len(), fold_in.listed(&visitor.history));
+        Ok(Ok(Self::new(context, snapshot, vector, past, source)))
+    }
+
+    /// From the profile alone; `None` where it says nothing.
+    fn of_profile(context: &Context<'_>, snapshot: &'a Snapshot, visitor: &Visitor) -> Result<Option<Self>> {
+        let (vectors, fold_in) = (snapshot.vectors(), snapshot.fold_in());
+        if visitor.profile.is_empty() {
+            return Ok(None);
+        }
+        let past = snapshot.cold().prior_history(&visitor.profile, 1.0, fold_in.mix().unit);
+        let mut vector = vec![0.0; vectors.dim()];
+        fold_in.solve(vectors, &past, &mut vector)?;
+        let foretold = snapshot.cold().foretold(&visitor.profile);
+        let taste = Self::new(context, snapshot, vector, past, Source::Profile);
+        Ok(Some(Self { foretold, ..taste }).filter(|taste| !taste.foretold.is_empty()))
+    }
+
+    fn new(
+        context: &Context<'_>,
+        snapshot: &'a Snapshot,
+        vector: Vec<f32>,
+        past: Vec<(u32, f32)>,
+        source: Source,
+    ) -> Self {
+        let fold_in = snapshot.fold_in();
+        let lists = ListScores::sum(snapshot.vectors().len(), fold_in.listed(&past));
         let among_new = match context.fresh.is_empty() {
             true => Vec::new(),
-            false => snapshot.cold().visitor(&vector, &visitor.history, fold_in.mix().unit),
+            false => snapshot.cold().visitor(&vector, &past, fold_in.mix().unit),
         };
-        Ok(Ok(Self { snapshot, vector, lists, among_new, source }))
+        Self { snapshot, vector, past, lists, among_new, foretold: Vec::new(), source }
+    }
+
+    /// Where its vector comes from.
+    pub(super) fn source(&self) -> Source {
+        self.source
     }
 
     /// The score of an item, the inner product and what the lists say, and where it comes from; `None` for an item that the
@@ -258,22 +295,24 @@ impl<'a> Taste<'a> {
     /// The score's parts by past item, the largest first.
     pub fn because(&self, context: &Context<'_>, visitor: &Visitor, item: ItemId) -> Result<Vec<Because>> {
         let (fold_in, vectors) = (self.snapshot.fold_in(), self.snapshot.vectors());
-        let history = &visitor.history;
-        let mut parts = match self.snapshot.row(item) {
-            Some(row) => fold_in.explain(vectors, history, row)?,
-            None => history.iter().map(|(row, _)| (*row, 0.0)).collect(),
+        let history = &self.past;
+        let row = self.snapshot.row(item);
+        let of_row = || match row {
+            Some(row) => fold_in.explain(vectors, history, row),
+            None => Ok(history.iter().map(|(row, _)| (*row, 0.0)).collect()),
         };
-        if let Some(fresh) = context.fresh.get(item) {
-            let moved = match self.snapshot.cold().parts(fresh.vector, history, fold_in.mix().unit) {
-                Some(parts) => parts,
-                None => fold_in.explain_vector(vectors, history, fresh.vector, None)?,
-            };
-            parts.iter_mut().zip(moved).for_each(|(part, (_, moved))| part.1 += moved);
-        }
-        let sum: f64 = parts.iter().map(|(_, part)| part).sum();
-        let score = self.score(context, item).map_or(sum, |(score, _)| f64::from(score));
-        // What is owed to the profile is shared alike by all past items.
-        let share = if visitor.is_known { 0.0 } else { (score - sum) / parts.len().max(1) as f64 };
+        let mut parts = match context.fresh.get(item) {
+            None => of_row()?,
+            Some(fresh) => match self.snapshot.cold().parts(fresh.vector, history, fold_in.mix().unit) {
+                None => fold_in.explain_vector(vectors, history, &fresh.now(self.snapshot), row)?,
+                Some(moved) => {
+                    of_row()?.into_iter().zip(moved).map(|(part, moved)| (part.0, part.1 + moved.1)).collect()
+                }
+            },
+        };
+        // What is owed to what was foretold is shared alike by the visitor's own items.
+        let foretold: f64 = parts.drain(visitor.history.len().min(parts.len())..).map(|(_, part)| part).sum();
+        let share = foretold / parts.len().max(1) as f64;
         let mut because: Vec<_> = parts
             .into_iter()
             .map(|(row, weight)| (row, weight + share))
@@ -284,6 +323,13 @@ impl<'a> Taste<'a> {
             .collect();
         because.sort_by(|a, b| b.weight.total_cmp(&a.weight));
         Ok(because)
+    }
+
+    /// What those like the visitor have most, where a profile is all that is known: which items they have is surer than what
+    /// the model makes of that.
+    fn by_profile(&self, limit: usize, allowed: &Allowed<'_>) -> Vec<(ItemId, f32)> {
+        let items = self.foretold.iter().filter_map(|(row, share)| Some((self.snapshot.item(*row)?, *share)));
+        items.filter(|(item, _)| allowed.allows_item(*item)).take(limit).collect()
     }
 
     /// New items for the places that are for them.

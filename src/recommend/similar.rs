@@ -1,14 +1,13 @@
-//! What lies near to an item or a user, new items among them: cosine of the columns that say what kind it is, so that popularity (the length of
-//! a vector, and a column of its own in a blend) does not decide. A model of lists alone has no such columns; there the
-//! list of an item holds what lies near to it.
+//! What lies near to an item or a user, new items among them: cosine of the columns that say what kind it is, so that
+//! popularity (the length of a vector, and a column of its own in a blend) does not decide. A model of lists alone has no
+//! such columns; there the list of an item holds what lies near to it.
 
 use super::Context;
 use super::allowed::Allowed;
-use super::fresh::FreshItem;
 use super::source;
 use crate::error::{Error, Result};
 use crate::index::{Allow, Hit, Top};
-use crate::linalg::{axpy, dot};
+use crate::linalg::dot;
 use crate::record::{Answer, Condition, Degraded, Filter, ItemId, Likeness, Neighbour, SimilarQuery, Source, UserId};
 use crate::snapshot::Snapshot;
 use crate::store::{Side, Store};
@@ -60,7 +59,7 @@ fn nearest(
     let row = snapshot.row(item);
     if snapshot.fold_in().mix().traits() > 0 {
         let vector = match fresh {
-            Some(fresh) => now(snapshot, fresh),
+            Some(fresh) => fresh.now(snapshot),
             None => snapshot.vectors().row(row? as usize).to_vec(),
         };
         let query = snapshot.traits(&vector);
@@ -69,7 +68,7 @@ fn nearest(
             None => by_cosine(snapshot, query, 0..snapshot.vectors().len() as u32, &mut best, allowed),
         }
         for other in context.fresh.iter() {
-            let other_vector = now(snapshot, other);
+            let other_vector = other.now(snapshot);
             let traits = snapshot.traits(&other_vector);
             let cosine = cosine(query, length(query), traits, length(traits));
             best.offer(Hit { row: other.item.get(), score: cosine }, |_| allowed.allows_item(other.item));
@@ -88,15 +87,6 @@ fn nearest(
 
 fn items(best: Top) -> Vec<(ItemId, f32)> {
     best.into_hits().into_iter().map(|hit| (ItemId::new(hit.row), hit.score)).collect()
-}
-
-/// Where an item of the delta segment is, among vectors that say what kind an item is.
-fn now(snapshot: &Snapshot, fresh: FreshItem<'_>) -> Vec<f32> {
-    let mut vector = fresh.vector.to_vec();
-    if let Some(row) = fresh.row {
-        axpy(1.0, snapshot.vectors().row(row as usize), &mut vector);
-    }
-    vector
 }
 
 /// One pass over the vectors of the candidates.

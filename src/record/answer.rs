@@ -66,7 +66,7 @@ pub struct RecommendedItem {
     /// External id.
     pub item: String,
     /// The score, in the unit of its source: a predicted preference (an inner product and what item-item lists add to
-    /// it), decayed events, or milliseconds.
+    /// it), decayed events, the share of what the like have, or milliseconds.
     pub score: f64,
     /// The score of the ranker, by which the answer is in order; absent where it is in the order of `score`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -102,7 +102,7 @@ pub enum Source {
     New,
     /// A new item that was drawn, to learn who likes it (`recommend.explore`).
     Explore,
-    /// The model, by a vector from the user's profile alone.
+    /// What people with the same profile have most: nothing else is known of the user.
     Profile,
     /// What people took next after what the visitor, or who had the given item, did last.
     Next,

@@ -3,7 +3,8 @@
 //! ```text
 //! cold            JSON: how profiles are encoded, and how good each map is
 //! item_map        f32, [2 + columns, dim]: intercept, variances of what is not foretold, coefficients; or empty
-//! user_map        the same for users
+//! user_map        f32, [2 + columns, prior items], in the same way for users
+//! prior_items     u32, ascending: rows of the items of which the map of users tells
 //! known_ends      u64, [n_items]: where each row of encoded metadata ends
 //! known_items     u32, [entries]
 //! known_values    f32, [entries]
@@ -61,6 +62,8 @@ pub fn write(to: &mut SectionWriter, cold: &ColdStart) -> Result<()> {
     }
     to.rows("known", &cold.known)?;
     let space = cold.space.as_ref().map_or(&[][..], Matrix::data);
+    let items = &cold.prior_items;
+    to.section("prior_items", |out| items.iter().try_for_each(|item| out.write_all(&item.to_le_bytes())))?;
     to.section("item_space", |out| write_floats(out, space))?;
     to.section("evidence", |out| write_floats(out, &cold.evidence))?;
     to.section("user_sample", |out| write_floats(out, cold.sample.data()))
@@ -80,6 +83,11 @@ pub fn read(from: &SectionFile, items: usize, dim: usize) -> Result<ColdStart> {
     }
     let placed_dim = if space.is_empty() { dim } else { space.len() / items };
     let space = if space.is_empty() { None } else { Some(Matrix::new(placed_dim, space)?) };
+    let bytes = from.bytes("prior_items")?;
+    let prior_items: Vec<u32> = bytes.as_chunks::<4>().0.iter().map(|item| u32::from_le_bytes(*item)).collect();
+    if !prior_items.is_sorted_by(|a, b| a < b) || prior_items.last().is_some_and(|item| *item as usize >= items) {
+        return Err(from.damaged("its prior of users names items that are not there"));
+    }
     let map = |name: &str, dim: usize, described: Option<DescribedMap>| -> Result<Option<ProfileMap>> {
         let Some(DescribedMap { encoder, quality }) = described else { return Ok(None) };
         let mut intercept = from.floats(name)?;
@@ -92,7 +100,7 @@ pub fn read(from: &SectionFile, items: usize, dim: usize) -> Result<ColdStart> {
         let map = ProfileMap::new(encoder, Fit { intercept, coefficients }, residual, quality);
         map.map(Some).map_err(|error| from.damaged(error.to_string()))
     };
-    let (item_map, user_map) = (map("item_map", placed_dim, item_map)?, map("user_map", dim, user_map)?);
+    let (item_map, user_map) = (map("item_map", placed_dim, item_map)?, map("user_map", prior_items.len(), user_map)?);
     let columns = item_map.as_ref().map_or(0, |map| map.encoder().columns());
     let known: Csr = from.rows("known", columns)?;
     let evidence = from.floats("evidence")?;
@@ -106,5 +114,15 @@ pub fn read(from: &SectionFile, items: usize, dim: usize) -> Result<ColdStart> {
         return Err(from.damaged("its cold-start prior holds something that is not a number"));
     }
     let sample = Matrix::new(placed_dim, sample).map_err(|error| from.damaged(error.to_string()))?;
-    Ok(ColdStart { items: item_map, users: user_map, known, evidence, moments, sample, space, prior_pairs })
+    Ok(ColdStart {
+        items: item_map,
+        users: user_map,
+        known,
+        evidence,
+        moments,
+        sample,
+        space,
+        prior_items,
+        prior_pairs,
+    })
 }

@@ -140,11 +140,6 @@ impl ProfileMap {
         Ok(Self { encoder, fit, residual, quality })
     }
 
-    /// Adds `scale` times a vector, `[dim]`, to what is said of every profile.
-    pub fn add(&mut self, scale: f32, vector: &[f32]) {
-        axpy(scale, vector, &mut self.fit.intercept);
-    }
-
     /// The vector of a profile, `[dim]`.
     pub fn vector(&self, profile: Profile<'_>) -> Vec<f32> {
         self.vector_of(&self.encoder.encode(profile))

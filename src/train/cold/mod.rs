@@ -46,7 +46,7 @@ pub struct Profiles {
 pub struct ColdStart {
     /// From an item's metadata to its vector; `None` where metadata is missing.
     pub items: Option<ProfileMap>,
-    /// From a user's profile to the vector of a history whose confidences sum to one mean pair.
+    /// From a user's profile to the shares that `prior_items` have in the confidences of those like the user.
     pub users: Option<ProfileMap>,
     /// The metadata of known items as the map sees it, `[n_items, columns]`: a change of it moves the item.
     pub known: Csr,
@@ -59,7 +59,9 @@ pub struct ColdStart {
     /// Of a model of lists alone: what a user's past items add up to where new items are placed, `[n_items, k]`; for all
     /// others, whose vectors say what kind an item is, new items are placed among those.
     pub space: Option<Matrix>,
-    /// For how many pairs the vector of a user's profile counts.
+    /// The rows of the items of which the map of users tells, ascending.
+    pub prior_items: Vec<u32>,
+    /// For how many pairs counts what is foretold of a user.
     pub prior_pairs: f32,
 }
 
@@ -110,45 +112,23 @@ impl ColdStart {
         drop(of_length_one);
         let (encoder, rows) = encoded(profiles.users.iter().map(|user| user.as_ref().map(Profile::from)), config);
         // A rating does not grow with the number of ratings: there the mean is the prior already.
-        let users_are_placed = space.is_none() && model.fold_in.mix().ratings.is_none();
-        let moments = Moments::of(model, matrix, &places, &scales);
-        let mut users = if users_are_placed {
-            let unit = model.fold_in.mix().unit;
-            let scales: Vec<f32> =
-                (0..matrix.n_rows()).map(|row| inverse(matrix.row(row).1.iter().sum::<f32>() / unit)).collect();
-            let vectors = scaled(model.users.as_rows(), &scales);
-            let listed = has_lists(model).then(|| listed_users(model, matrix, &scales));
-            ProfileMap::learn(
-                Examples {
-                    encoder,
-                    rows: &rows,
-                    evidence: counts(matrix),
-                    vectors: vectors.as_rows(),
-                    listed,
-                    gramian: damped(model.items.as_rows()),
-                    probes: &probes(&model.items).1,
-                },
-                config.ridge,
-                seed,
-            )?
-        } else {
-            None
-        };
-        let prior_pairs = match &mut users {
-            Some(map) => users::settle(model, matrix, map, &rows)?,
-            None => 0.0,
-        };
-        for (side, map) in [("items", &items), ("users", &users)] {
+        let mut cold = Self { prior_items: users::items(&by_item), ..Self::default() };
+        if !cold.prior_items.is_empty() && model.fold_in.mix().ratings.is_none() {
+            let shares = users::shares(matrix, &cold.prior_items);
+            cold.users = users::learn(encoder, &rows, counts(matrix), &shares, config.ridge, seed)?;
+            cold.prior_pairs = users::prior_pairs(model, matrix, &cold, &rows)?;
+        }
+        tracing::info!(pairs = cold.prior_pairs, "cold-start prior of users");
+        for (side, map) in [("items", &items), ("users", &cold.users)] {
             if let Some(map) = map {
                 let MapQuality { ridge, slope, explained } = map.quality();
                 tracing::info!(side, columns = map.encoder().columns(), ridge, slope, explained, "cold-start map");
             }
         }
-        let mut cold = Self { users, prior_pairs, ..Self::default() };
         if let Some(map) = items {
             cold.known = Csr::from_rows(map.encoder().columns(), known);
             cold.evidence = evidence;
-            cold.moments = moments;
+            cold.moments = Moments::of(model, matrix, &places, &scales);
             cold.space = space;
             cold.sample = events::sample(&item_probes, SAMPLE);
             cold.items = Some(map);
@@ -167,6 +147,7 @@ impl Default for ColdStart {
             moments: Moments::default(),
             sample: Matrix::zeros(0, 1),
             space: None,
+            prior_items: Vec::new(),
             prior_pairs: 0.0,
         }
     }
@@ -176,8 +157,13 @@ impl ColdStart {
     /// How much of the vector of a known item is owed to its metadata, 0 to 1: with n pairs, mean n / (n + mean n), as the
     /// map weighs the item.
     pub fn prior_share(&self, row: u32) -> f32 {
-        let (mean, pairs) = (self.mean_evidence(), self.evidence.get(row as usize).copied().unwrap_or(0.0));
+        let (mean, pairs) = (self.mean_evidence(), self.pairs(row));
         if mean + pairs > 0.0 { mean / (mean + pairs) } else { 1.0 }
+    }
+
+    /// Pairs of a known item.
+    pub fn pairs(&self, row: u32) -> f32 {
+        self.evidence.get(row as usize).copied().unwrap_or(0.0)
     }
 
     /// The mean number of pairs of a known item.
@@ -212,13 +198,6 @@ fn listed_items(model: &Model, by_item: &Csr, users: &Matrix, scales: &[f32]) ->
         }
     });
     gathered(&model.fold_in.parts().lists.transpose(), &past, by_item.n_rows())
-}
-
-/// Σ_i y_i · (what the lists say of item i to u), `[n_users, dim]`, the scores scaled.
-fn listed_users(model: &Model, matrix: &Csr, scales: &[f32]) -> Matrix {
-    let said = gathered(&model.fold_in.parts().lists, &model.items, matrix.n_cols());
-    let by_mass: Vec<f32> = scales.iter().map(|scale| scale / model.fold_in.mix().unit).collect();
-    gathered(&matrix.scaled(&by_mass, &vec![1.0; matrix.n_cols()]), &said, matrix.n_rows())
 }
 
 /// `weights` times `rows`, `[n, dim]`.

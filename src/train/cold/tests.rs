@@ -78,15 +78,18 @@ fn a_cold_item_competes_for_the_whole_score_of_a_blend() {
 }
 
 #[test]
-fn a_user_known_by_profile_alone_likes_what_the_like_do() {
-    let (model, cold) = learned(ModelKind::Blend);
-    let map = cold.users.unwrap();
-    for group in 0..3 {
-        let vector = map.vector((&user(group)).into());
-        let mean = |kind: u32| {
-            (0..ITEMS).filter(|i| i % 3 == kind).map(|i| dot(&vector, model.items.row(i as usize))).sum::<f32>()
-        };
-        assert!((0..3).all(|kind| kind == group || mean(kind) < mean(group)));
+fn a_user_known_by_profile_alone_has_what_the_like_have_under_every_model() {
+    for kind in [ModelKind::Blend, ModelKind::Ials, ModelKind::Linear] {
+        let (model, cold) = learned(kind);
+        for group in 0..3 {
+            let profile = cold.users.as_ref().unwrap().encoder().encode((&user(group)).into());
+            let foretold = cold.foretold(&profile);
+            assert!(foretold.windows(2).all(|pair| pair[0].1 >= pair[1].1));
+            assert!(foretold.iter().take(10).all(|(item, _)| item % 3 == group), "{kind:?}: {foretold:?}");
+            let history = cold.prior_history(&profile, 1.0, model.fold_in.mix().unit);
+            let mut vector = vec![0.0; model.items.dim()];
+            model.fold_in.solve(model.items.as_rows(), &history, &mut vector).unwrap();
+        }
     }
 }
 
