@@ -117,28 +117,17 @@ fn event_of(number: u64) -> Event {
 fn feature_update(dir: &Path) -> Outcome<(f64, f64)> {
     const PAIRS: usize = 5;
     const SINGLE: u64 = 40_000;
+    /// Rather often: the journal takes 65,536 events, or 16,384 users and items.
+    const FOLD: u64 = 16_384;
     let mut config = Config::default();
     config.store.durability = savor::Durability::Async;
     let engine = Engine::open(dir.join("single"), config)?;
     let mut options = rocksdb::Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
-    let add_up = |_: &[u8], existing: Option<&[u8]>, operands: &rocksdb::MergeOperands| {
-        let mut sum = existing.map_or(Some(counters::EventCounter::default()), counters::EventCounter::read)?;
-        for operand in operands {
-            sum.merge(&counters::EventCounter::read(operand)?);
-        }
-        let mut bytes = Vec::new();
-        sum.write(&mut bytes);
-        Some(bytes)
-    };
-    let mut counting = rocksdb::Options::default();
-    counting.set_merge_operator_associative("savor.event_counters", add_up);
-    counting.set_max_successive_merges(64);
-    let families = ["events", "user_events"].map(|name| (name, rocksdb::Options::default()));
-    let families = families.into_iter().chain([("event_counters", counting)]);
-    let db = rocksdb::DB::open_cf_with_opts(&options, dir.join("counted"), families)?;
-    let mut items = counters::CounterSet::default();
+    let families = ["events", "user_events", "event_counters"];
+    let db = rocksdb::DB::open_cf(&options, dir.join("counted"), families)?;
+    let (mut items, mut pending) = (counters::CounterSet::default(), counters::CounterSet::default());
     let mut raw = |number: u64, is_counted: bool| -> Outcome<()> {
         let mut batch = rocksdb::WriteBatch::default();
         let mut key = [0; 22];
@@ -154,17 +143,30 @@ fn feature_update(dir: &Path) -> Outcome<(f64, f64)> {
             let time = Timestamp::from_millis(START + number as i64)?;
             let event = counters::CountedEvent { time, value: None, dwell_ms: None };
             counted.add(record::UserId::new(user), record::ItemId::new(item), "click", event);
-            let family = db.cf_handle("event_counters").ok_or("no family")?;
+            let mut entry = Vec::new();
             for (owner, kind, counter) in counted.changes() {
                 let (side, id) = match owner {
                     counters::Owner::User(id) => (0, id.get()),
                     counters::Owner::Item(id) => (1, id.get()),
                 };
-                let mut bytes = Vec::new();
-                counter.write(&mut bytes);
-                batch.merge_cf(family, [&[side], &id.to_be_bytes()[..], kind.as_bytes()].concat(), bytes);
+                entry.push(5 + kind.len() as u8);
+                entry.push(side);
+                entry.extend_from_slice(&id.to_be_bytes());
+                entry.extend_from_slice(kind.as_bytes());
+                counter.write(&mut entry);
                 if side == 1 {
                     items.merge(owner, kind, counter);
+                }
+                pending.merge(owner, kind, counter);
+            }
+            let family = db.cf_handle("event_counters").ok_or("no family")?;
+            batch.put_cf(family, number.to_be_bytes(), entry);
+            // Now and then all is folded.
+            if number % FOLD == 0 {
+                for (owner, kind, counter) in std::mem::take(&mut pending).changes() {
+                    let mut bytes = Vec::new();
+                    counter.write(&mut bytes);
+                    batch.put_cf(family, format!("{owner:?}{kind}"), bytes);
                 }
             }
         }

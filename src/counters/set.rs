@@ -42,9 +42,9 @@ impl CounterSet {
         self.counter(owner, kind).merge(counter);
     }
 
-    /// Forgets an owner; tells whether there was something to forget.
-    pub fn forget(&mut self, owner: Owner) -> bool {
-        self.counters.remove(&owner).is_some()
+    /// Forgets an owner.
+    pub fn forget(&mut self, owner: Owner) {
+        self.counters.remove(&owner);
     }
 
     /// The counters of an owner by event type; empty for one without events.

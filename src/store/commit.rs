@@ -5,14 +5,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use rocksdb::{DB, WriteBatch, WriteOptions};
 use rustc_hash::FxHashMap;
 
+use super::counters::Counting;
 use super::dictionary::Staged;
 use super::families::Family;
 use super::stored::Counters;
-use super::{Store, codec, counters, records, storage};
+use super::{Store, codec, records, storage};
 use crate::config::Durability;
-use crate::counters::CounterSet;
+use crate::counters::{CounterSet, Owner};
 use crate::error::{Error, Result};
-use crate::record::ItemId;
 
 /// What only the writer whose turn it is may touch.
 pub struct Writer {
@@ -38,8 +38,8 @@ pub struct Turn<'a> {
     pub spaces: Vec<String>,
     /// What this write adds to the counters of events, and takes from them.
     pub counted: CounterSet,
-    /// Items whose counters this write removes.
-    pub uncounted: Vec<ItemId>,
+    /// Users and items whose counters this write removes.
+    pub forgotten: Vec<Owner>,
     /// Catalogue entries that this write has put or deleted: [`Turn::get`] sees them.
     changed: FxHashMap<(Family, Vec<u8>), Option<Vec<u8>>>,
 }
@@ -61,23 +61,24 @@ impl Store {
                 ids: Staged::new(&known),
                 spaces: Vec::new(),
                 counted: CounterSet::default(),
-                uncounted: Vec::new(),
+                forgotten: Vec::new(),
                 changed: FxHashMap::default(),
             };
             let outcome = build(&mut turn)?;
-            let Turn { mut batch, counters, ids, counted, uncounted, .. } = turn;
+            let Turn { mut batch, counters, ids, counted, forgotten, .. } = turn;
             let changes = ids.finish();
-            counters::put(&self.db, &counted, &mut batch)?;
+            let counting = Counting::stage(&self.db, &read(&self.kept), counted, forgotten, &mut batch)?;
             drop(known);
             if counters != writer.counters {
                 batch.put_cf(Family::Meta.of(&self.db)?, records::COUNTERS, codec::encode(&counters)?);
             }
             if !batch.is_empty() {
+                let readers_wait = counting.folds.then(|| write(&self.kept));
                 self.db.write_opt(batch, &WriteOptions::default()).map_err(storage("write"))?;
                 writer.counters = counters;
                 writer.ticket += 1;
                 write(&self.ids).apply(changes);
-                counters::apply(&mut write(&self.item_counters), &counted, &uncounted);
+                counting.apply(&mut readers_wait.unwrap_or_else(|| write(&self.kept)));
             }
             (outcome, writer.ticket)
         };

@@ -1,7 +1,11 @@
-//! The counters of events (see [`crate::counters`]) on disk and, of items, in memory. A write adds what it changes as a
-//! merge operand, in the batch of the events themselves, and reads nothing; RocksDB adds operands up when it reads or
-//! compacts. Since counters are sums, the order and the grouping in which it does so do not matter.
+//! The counters of events (see [`crate::counters`]) on disk and, of items, in memory. A write reads nothing: it puts what it
+//! changes into a journal, one entry for the whole batch, beside the events themselves; in memory the same is added to what
+//! is pending. When enough is pending, one write folds it into the counters as merge operands and empties the journal. RocksDB adds
+//! operands up when it reads or compacts. Since counters are sums, order and grouping do not matter.
+//!
+//! An entry of the journal is, for each counter: length of its key u8 | key | length of its bytes u16, little-endian | bytes.
 
+use std::ops::Deref;
 use std::sync::RwLockReadGuard;
 
 use rocksdb::{DB, Direction, IteratorMode, MergeOperands, Options, ReadOptions, WriteBatch, WriteOptions};
@@ -15,19 +19,127 @@ use crate::counters::{CountedEvent, CounterSet, EventCounter, Owner};
 use crate::error::{Error, Result};
 use crate::record::{ItemId, UserId};
 
-/// Operands of one counter that wait in memory before they are added up: what a read must do at most.
-const WAITING: usize = 64;
+/// Users and items that may have something pending: more are folded, in some ten milliseconds.
+#[cfg(not(test))]
+const MOST_PENDING: usize = 1 << 14;
+/// Tests come by here often.
+#[cfg(test)]
+const MOST_PENDING: usize = 8;
+/// Entries that the journal may have.
+const MOST_ENTRIES: u64 = 1 << 16;
 /// Owners of a batch while counters are built.
 const OWNERS: usize = 1 << 18;
 
+/// The counters in memory. Only who writes changes them.
+pub struct Kept {
+    /// Those of all items: asked for by the hundred for one answer.
+    items: CounterSet,
+    /// What the journal holds, of users and items.
+    pending: CounterSet,
+    /// The number of the journal's next entry, and that of the first since it was emptied.
+    next: u64,
+    first: u64,
+}
+
+impl Kept {
+    /// Reads the counters of all items, and the journal.
+    pub fn load(db: &DB) -> Result<Self> {
+        let mut items = CounterSet::default();
+        for_each_of(db, &key::ITEM_COUNTERS, ReadOptions::default(), &mut |owner, kind, counter| {
+            items.merge(owner, kind, &counter);
+            Ok(())
+        })?;
+        let mut kept = Self { items, pending: CounterSet::default(), next: 0, first: 0 };
+        kept.next = for_each_journaled(db, ReadOptions::default(), &mut |owner, kind, counter| {
+            kept.pending.merge(owner, kind, &counter);
+            if owner.item().is_some() {
+                kept.items.merge(owner, kind, &counter);
+            }
+            Ok(())
+        })?;
+        Ok(kept)
+    }
+}
+
+/// The counters of all items, while writers wait.
+pub struct ItemCounters<'a>(RwLockReadGuard<'a, Kept>);
+
+impl Deref for ItemCounters<'_> {
+    type Target = CounterSet;
+
+    fn deref(&self) -> &CounterSet {
+        &self.0.items
+    }
+}
+
+/// What a write does to the counters.
+pub struct Counting {
+    counted: CounterSet,
+    forgotten: Vec<Owner>,
+    /// Whether what is pending goes into the family; readers must not look between the write and [`Counting::apply`].
+    pub folds: bool,
+}
+
+impl Counting {
+    /// Adds it to the batch. Whoever is forgotten takes along what is pending, so that no trace stays in the journal.
+    pub fn stage(
+        db: &DB,
+        kept: &Kept,
+        counted: CounterSet,
+        forgotten: Vec<Owner>,
+        batch: &mut WriteBatch,
+    ) -> Result<Self> {
+        let family = Family::EventCounters.of(db)?;
+        let is_full = kept.next - kept.first >= MOST_ENTRIES || kept.pending.len() + counted.len() > MOST_PENDING;
+        let folds = is_full || !forgotten.is_empty();
+        if folds {
+            let mut all = kept.pending.clone();
+            counted.changes().for_each(|(owner, kind, counter)| all.merge(owner, kind, counter));
+            forgotten.iter().for_each(|owner| all.forget(*owner));
+            put(db, &all, batch)?;
+            batch.delete_range_cf(family, key::journal(0), key::journal(kept.next));
+        } else if counted.changes().next().is_some() {
+            batch.put_cf(family, key::journal(kept.next), journal_entry(&counted));
+        }
+        Ok(Self { counted, forgotten, folds })
+    }
+
+    /// Makes it known, when it is written.
+    pub fn apply(self, kept: &mut Kept) {
+        if self.folds {
+            kept.pending = CounterSet::default();
+            kept.first = kept.next + 1;
+        }
+        for (owner, kind, counter) in self.counted.changes() {
+            if owner.item().is_some() {
+                kept.items.merge(owner, kind, counter);
+            }
+            if !self.folds {
+                kept.pending.merge(owner, kind, counter);
+            }
+        }
+        self.forgotten.iter().for_each(|owner| kept.items.forget(*owner));
+        kept.next += 1;
+    }
+}
+
 impl Store {
-    /// The counters of a user, by event type; none for a user without events.
+    /// The counters of a user, in the order of their event types; none for a user without events.
     pub fn user_counters(&self, user: UserId) -> Result<Vec<(Box<str>, EventCounter)>> {
-        let mut counters = Vec::new();
-        for_each_of(&self.db, &key::owner(Owner::User(user)), ReadOptions::default(), &mut |_, kind, counter| {
+        let owner = Owner::User(user);
+        let kept = commit::read(&self.kept);
+        let mut counters: Vec<(Box<str>, EventCounter)> = Vec::new();
+        for_each_of(&self.db, &key::owner(owner), ReadOptions::default(), &mut |_, kind, counter| {
             counters.push((kind.into(), counter));
             Ok(())
         })?;
+        for (kind, pending) in kept.pending.of(owner) {
+            match counters.iter_mut().find(|(known, _)| known == kind) {
+                Some((_, counter)) => counter.merge(pending),
+                None => counters.push((kind.clone(), pending.clone())),
+            }
+        }
+        counters.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         Ok(counters)
     }
 
@@ -36,13 +148,13 @@ impl Store {
     pub fn miscount(&self, owner: Owner, kind: &str, event: CountedEvent) -> Result<()> {
         self.commit(crate::config::Durability::Async, |turn| {
             turn.counted.counter(owner, kind).add(event);
-            turn.delete(Family::Meta, "no such entry")
+            Ok(())
         })
     }
 
     /// The counters of all items. Writers wait while this is held.
-    pub fn item_counters(&self) -> RwLockReadGuard<'_, CounterSet> {
-        commit::read(&self.item_counters)
+    pub fn item_counters(&self) -> ItemCounters<'_> {
+        ItemCounters(commit::read(&self.kept))
     }
 }
 
@@ -63,10 +175,7 @@ impl Turn<'_> {
 
     /// Removes all counters of an owner, also what this write has added to them.
     pub fn forget_counters(&mut self, owner: Owner) -> Result<()> {
-        self.counted.forget(owner);
-        if let Owner::Item(item) = owner {
-            self.uncounted.push(item);
-        }
+        self.forgotten.push(owner);
         let mut kinds: Vec<Box<str>> = Vec::new();
         for_each_of(self.db, &key::owner(owner), ReadOptions::default(), &mut |_, kind, _| {
             kinds.push(kind.into());
@@ -79,7 +188,6 @@ impl Turn<'_> {
 /// Lets a family add up its values.
 pub fn merged(options: &mut Options) {
     options.set_merge_operator_associative("savor.event_counters", add_up);
-    options.set_max_successive_merges(WAITING);
 }
 
 /// `None`, for bytes that are no counter, makes the read fail that needs them.
@@ -94,42 +202,59 @@ fn add_up(_: &[u8], existing: Option<&[u8]>, operands: &MergeOperands) -> Option
 }
 
 /// Adds changes to a batch, in the order of their keys.
-pub fn put(db: &DB, counted: &CounterSet, batch: &mut WriteBatch) -> Result<()> {
+fn put(db: &DB, counted: &CounterSet, batch: &mut WriteBatch) -> Result<()> {
     let family = Family::EventCounters.of(db)?;
     let mut sorted: Vec<_> = counted.changes().collect();
     sorted.sort_unstable_by_key(|(owner, kind, _)| (*owner, *kind));
-    let (mut key, mut bytes) = (Vec::new(), Vec::new());
+    let mut bytes = Vec::new();
     for (owner, kind, counter) in sorted {
-        key.clear();
-        key.extend_from_slice(&key::owner(owner));
-        key.extend_from_slice(kind.as_bytes());
         bytes.clear();
         counter.write(&mut bytes);
-        batch.merge_cf(family, &key, &bytes);
+        batch.merge_cf(family, counter_key(owner, kind), &bytes);
     }
     Ok(())
 }
 
-/// Makes changes that have been written known in memory.
-pub fn apply(items: &mut CounterSet, counted: &CounterSet, uncounted: &[ItemId]) {
+fn journal_entry(counted: &CounterSet) -> Vec<u8> {
+    let (mut entry, mut bytes) = (Vec::new(), Vec::new());
     for (owner, kind, counter) in counted.changes() {
-        if matches!(owner, Owner::Item(_)) {
-            items.merge(owner, kind, counter);
-        }
+        bytes.clear();
+        counter.write(&mut bytes);
+        entry.push(5 + kind.len() as u8);
+        entry.extend_from_slice(&key::owner(owner));
+        entry.extend_from_slice(kind.as_bytes());
+        entry.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
+        entry.extend_from_slice(&bytes);
     }
-    for item in uncounted {
-        items.forget(Owner::Item(*item));
-    }
+    entry
 }
 
-/// Reads the counters of all items.
-pub fn of_items(db: &DB) -> Result<CounterSet> {
-    let mut counters = CounterSet::default();
-    for_each_of(db, &key::ITEM_COUNTERS, ReadOptions::default(), &mut |owner, kind, counter| {
-        counters.merge(owner, kind, &counter);
-        Ok(())
-    })?;
-    Ok(counters)
+/// The first counter of a part of an entry, and the rest.
+fn read_journaled(entry: &[u8]) -> Option<(Owner, &str, EventCounter, &[u8])> {
+    let (length, rest) = entry.split_first()?;
+    let (key, rest) = rest.split_at_checked(usize::from(*length))?;
+    let (length, rest) = rest.split_first_chunk()?;
+    let (bytes, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+    let (owner, kind) = key::read_counter(key)?;
+    Some((owner, kind, EventCounter::read(bytes)?, rest))
+}
+
+/// Passes on what the journal holds, and tells the number of its next entry.
+pub fn for_each_journaled(db: &DB, options: ReadOptions, f: OfCounter<'_>) -> Result<u64> {
+    let damaged = || Error::corrupt("event_counters", "holds a journal that is none; restore a backup");
+    let mode = IteratorMode::From(&key::journal(0), Direction::Forward);
+    let mut next = 0;
+    for entry in db.iterator_cf_opt(Family::EventCounters.of(db)?, options, mode) {
+        let (raw, entry) = entry.map_err(storage("read the counters of events"))?;
+        next = key::read_journal(&raw).ok_or_else(damaged)? + 1;
+        let mut rest = &*entry;
+        while !rest.is_empty() {
+            let (owner, kind, counter, after) = read_journaled(rest).ok_or_else(damaged)?;
+            f(owner, kind, counter)?;
+            rest = after;
+        }
+    }
+    Ok(next)
 }
 
 /// Counts the log of a directory that has no counters, in several batches; tells how many events there were. One that is
@@ -198,4 +323,36 @@ pub fn for_each_of(db: &DB, prefix: &[u8], mut options: ReadOptions, f: OfCounte
 
 fn counter_key(owner: Owner, kind: &str) -> Vec<u8> {
     [&key::owner(owner)[..], kind.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::Timestamp;
+
+    proptest! {
+        #[test]
+        fn a_journal_is_read_as_written(events in proptest::collection::vec((0u32..4, 0u32..4, "[a-z]{1,64}", 0i64..1 << 40), 0..20)) {
+            let mut counted = CounterSet::default();
+            for (user, item, kind, time) in &events {
+                let time = Timestamp::from_millis(*time).unwrap();
+                let event = CountedEvent { time, value: Some(1.5), dwell_ms: Some(3) };
+                counted.add(UserId::new(*user), ItemId::new(*item), kind, event);
+            }
+            let entry = journal_entry(&counted);
+            let (mut rest, mut read) = (&entry[..], CounterSet::default());
+            while let Some((owner, kind, counter, after)) = read_journaled(rest) {
+                read.merge(owner, kind, &counter);
+                rest = after;
+            }
+            prop_assert!(rest.is_empty() && read.agrees(&counted));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = read_journaled(&bytes);
+        }
+    }
 }

@@ -9,7 +9,7 @@
 //! snapshots, jobs, trials      number u64
 //! users, items                 the external id
 //! item_index    term (see `term`) | item u32
-//! event_counters   0 user, 1 item u8 | dense id u32 | type
+//! event_counters   0 user, 1 item u8 | dense id u32 | type; journal: 2 u8 | number u64
 //! ```
 
 use crate::counters::Owner;
@@ -153,8 +153,23 @@ pub fn owner(owner: Owner) -> [u8; 5] {
     [side, a, b, c, d]
 }
 
+/// What the counters of all users begin with.
+pub const USER_COUNTERS: [u8; 1] = [0];
+
 /// What the counters of all items begin with.
 pub const ITEM_COUNTERS: [u8; 1] = [1];
+
+/// The key of an entry of the counters' journal.
+pub fn journal(number: u64) -> [u8; 9] {
+    let mut key = [2; 9];
+    key[1..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The number in a key of the journal.
+pub fn read_journal(key: &[u8]) -> Option<u64> {
+    key.strip_prefix(&[2]).and_then(read_number)
+}
 
 /// The owner and the event type in a counter's key.
 pub fn read_counter(key: &[u8]) -> Option<(Owner, &str)> {

@@ -41,10 +41,10 @@ pub use term::{TermRange, Terms, kind as term_kind};
 pub use view::{LoggedCount, View};
 
 use crate::config::StoreConfig;
-use crate::counters::CounterSet;
 use crate::error::{Error, Result};
 use crate::record::{ItemId, UserId};
 use commit::{GroupSync, Writer};
+use counters::Kept;
 use dictionary::Dictionaries;
 use families::Family;
 use format::DirectoryLock;
@@ -68,8 +68,7 @@ pub struct Store {
     writer: Mutex<Writer>,
     sync: GroupSync,
     ids: RwLock<Dictionaries>,
-    /// Those of all items, as they are in the family: asked for by the hundred for one answer.
-    item_counters: RwLock<CounterSet>,
+    kept: RwLock<Kept>,
     dir: std::path::PathBuf,
     lock: DirectoryLock,
 }
@@ -88,13 +87,13 @@ impl Store {
             None => Counters::default(),
         };
         let ids = Dictionaries::load(&db)?;
-        let item_counters = counters::of_items(&db)?;
+        let kept = Kept::load(&db)?;
         Ok(Self {
             db,
             writer: Mutex::new(Writer::new(counters)),
             sync: GroupSync::default(),
             ids: RwLock::new(ids),
-            item_counters: RwLock::new(item_counters),
+            kept: RwLock::new(kept),
             dir: dir.to_path_buf(),
             lock,
         })

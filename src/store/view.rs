@@ -8,7 +8,7 @@ use super::key::{self, EventKey};
 use super::stored::{Counters, StoredEvent, StoredItem, StoredUser};
 use super::term::Terms;
 use super::{Store, codec, counters, item_index, records, storage};
-use crate::counters::{CountedEvent, CounterSet, Owner};
+use crate::counters::{CountedEvent, CounterSet, EventCounter, Owner};
 use crate::error::{Error, Result};
 use crate::record::{Attributes, Event, Item, ItemId, Timestamp, User, UserId};
 
@@ -153,17 +153,23 @@ impl View<'_> {
 
     /// The counters of events as they are kept, of the owners that are wanted.
     pub fn event_counters(&self, wanted: &dyn Fn(Owner) -> bool) -> Result<CounterSet> {
-        let mut options = ReadOptions::default();
-        options.fill_cache(false);
-        options.set_snapshot(&self.snapshot);
-        let mut counters = CounterSet::default();
-        counters::for_each_of(self.db, &[], options, &mut |owner, kind, counter| {
+        let options = || {
+            let mut options = ReadOptions::default();
+            options.fill_cache(false);
+            options.set_snapshot(&self.snapshot);
+            options
+        };
+        let mut found = CounterSet::default();
+        let mut take = |owner: Owner, kind: &str, counter: EventCounter| {
             if wanted(owner) {
-                counters.merge(owner, kind, &counter);
+                found.merge(owner, kind, &counter);
             }
             Ok(())
-        })?;
-        Ok(counters)
+        };
+        counters::for_each_of(self.db, &key::USER_COUNTERS, options(), &mut take)?;
+        counters::for_each_of(self.db, &key::ITEM_COUNTERS, options(), &mut take)?;
+        counters::for_each_journaled(self.db, options(), &mut take)?;
+        Ok(found)
     }
 
     /// The counters of events as a replay of the log makes them, of the owners that are wanted. One pass over the log.
