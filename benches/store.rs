@@ -162,7 +162,7 @@ fn feature_update(dir: &Path) -> Outcome<(f64, f64)> {
             let family = db.cf_handle("event_counters").ok_or("no family")?;
             batch.put_cf(family, number.to_be_bytes(), entry);
             // Now and then all is folded.
-            if number % FOLD == 0 {
+            if number.is_multiple_of(FOLD) {
                 for (owner, kind, counter) in std::mem::take(&mut pending).changes() {
                     let mut bytes = Vec::new();
                     counter.write(&mut bytes);

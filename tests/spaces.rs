@@ -136,6 +136,14 @@ fn changes_of_a_space_of_distances_are_followed() {
     changes_are_followed(Metric::L2);
 }
 
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn searches_beside_a_writer_find_what_was_put_and_nothing_that_was_deleted() {
     let dir = tempfile::tempdir().unwrap();
@@ -165,7 +173,9 @@ fn searches_beside_a_writer_find_what_was_put_and_nothing_that_was_deleted() {
                 }
             });
         }
-        for turn in 0..300 {
+        // Also when an assertion below fails, the readers end.
+        let _done = Done(&done);
+        for turn in 0..120 {
             let first = FIRST + turn * 20;
             let items: Vec<Item> = (first..first + 20).map(|id| item(id as u32, Some(&vector(&mut random)))).collect();
             engine.put_items(&items).unwrap();
@@ -180,6 +190,5 @@ fn searches_beside_a_writer_find_what_was_put_and_nothing_that_was_deleted() {
                 gone.store(oldest + 1, Ordering::SeqCst);
             }
         }
-        done.store(true, Ordering::SeqCst);
     });
 }

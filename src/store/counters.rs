@@ -5,7 +5,7 @@
 //!
 //! An entry of the journal is, for each counter: length of its key u8 | key | length of its bytes u16, little-endian | bytes.
 
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::RwLockReadGuard;
 
 use rocksdb::{DB, Direction, IteratorMode, MergeOperands, Options, ReadOptions, WriteBatch, WriteOptions};
@@ -36,9 +36,8 @@ pub struct Kept {
     items: CounterSet,
     /// What the journal holds, of users and items.
     pending: CounterSet,
-    /// The number of the journal's next entry, and that of the first since it was emptied.
-    next: u64,
-    first: u64,
+    /// The numbers of the journal's entries; the next one is at the end.
+    journal: Range<u64>,
 }
 
 impl Kept {
@@ -49,8 +48,8 @@ impl Kept {
             items.merge(owner, kind, &counter);
             Ok(())
         })?;
-        let mut kept = Self { items, pending: CounterSet::default(), next: 0, first: 0 };
-        kept.next = for_each_journaled(db, ReadOptions::default(), &mut |owner, kind, counter| {
+        let mut kept = Self { items, pending: CounterSet::default(), journal: 0..0 };
+        kept.journal = for_each_journaled(db, ReadOptions::default(), &mut |owner, kind, counter| {
             kept.pending.merge(owner, kind, &counter);
             if owner.item().is_some() {
                 kept.items.merge(owner, kind, &counter);
@@ -76,6 +75,8 @@ impl Deref for ItemCounters<'_> {
 pub struct Counting {
     counted: CounterSet,
     forgotten: Vec<Owner>,
+    /// Whether it is an entry of the journal.
+    journals: bool,
     /// Whether what is pending goes into the family; readers must not look between the write and [`Counting::apply`].
     pub folds: bool,
 }
@@ -90,26 +91,30 @@ impl Counting {
         batch: &mut WriteBatch,
     ) -> Result<Self> {
         let family = Family::EventCounters.of(db)?;
-        let is_full = kept.next - kept.first >= MOST_ENTRIES || kept.pending.len() + counted.len() > MOST_PENDING;
+        let is_full =
+            kept.journal.end - kept.journal.start >= MOST_ENTRIES || kept.pending.len() + counted.len() > MOST_PENDING;
         let folds = is_full || !forgotten.is_empty();
+        let journals = !folds && counted.changes().next().is_some();
         if folds {
             let mut all = kept.pending.clone();
             counted.changes().for_each(|(owner, kind, counter)| all.merge(owner, kind, counter));
             forgotten.iter().for_each(|owner| all.forget(*owner));
             put(db, &all, batch)?;
-            batch.delete_range_cf(family, key::journal(0), key::journal(kept.next));
-        } else if counted.changes().next().is_some() {
-            batch.put_cf(family, key::journal(kept.next), journal_entry(&counted));
+            // One by one: a range that is deleted stays in memory, and every iterator would take all of them apart again.
+            kept.journal.clone().for_each(|number| batch.delete_cf(family, key::journal(number)));
+        } else if journals {
+            batch.put_cf(family, key::journal(kept.journal.end), journal_entry(&counted));
         }
-        Ok(Self { counted, forgotten, folds })
+        Ok(Self { counted, forgotten, journals, folds })
     }
 
     /// Makes it known, when it is written.
     pub fn apply(self, kept: &mut Kept) {
         if self.folds {
             kept.pending = CounterSet::default();
-            kept.first = kept.next + 1;
+            kept.journal.start = kept.journal.end;
         }
+        kept.journal.end += u64::from(self.journals);
         for (owner, kind, counter) in self.counted.changes() {
             if owner.item().is_some() {
                 kept.items.merge(owner, kind, counter);
@@ -119,7 +124,6 @@ impl Counting {
             }
         }
         self.forgotten.iter().for_each(|owner| kept.items.forget(*owner));
-        kept.next += 1;
     }
 }
 
@@ -239,14 +243,15 @@ fn read_journaled(entry: &[u8]) -> Option<(Owner, &str, EventCounter, &[u8])> {
     Some((owner, kind, EventCounter::read(bytes)?, rest))
 }
 
-/// Passes on what the journal holds, and tells the number of its next entry.
-pub fn for_each_journaled(db: &DB, options: ReadOptions, f: OfCounter<'_>) -> Result<u64> {
+/// Passes on what the journal holds, and tells the numbers of its entries.
+pub fn for_each_journaled(db: &DB, options: ReadOptions, f: OfCounter<'_>) -> Result<Range<u64>> {
     let damaged = || Error::corrupt("event_counters", "holds a journal that is none; restore a backup");
     let mode = IteratorMode::From(&key::journal(0), Direction::Forward);
-    let mut next = 0;
+    let mut numbers = 0..0;
     for entry in db.iterator_cf_opt(Family::EventCounters.of(db)?, options, mode) {
         let (raw, entry) = entry.map_err(storage("read the counters of events"))?;
-        next = key::read_journal(&raw).ok_or_else(damaged)? + 1;
+        let number = key::read_journal(&raw).ok_or_else(damaged)?;
+        numbers = if numbers.is_empty() { number..number + 1 } else { numbers.start..number + 1 };
         let mut rest = &*entry;
         while !rest.is_empty() {
             let (owner, kind, counter, after) = read_journaled(rest).ok_or_else(damaged)?;
@@ -254,7 +259,7 @@ pub fn for_each_journaled(db: &DB, options: ReadOptions, f: OfCounter<'_>) -> Re
             rest = after;
         }
     }
-    Ok(next)
+    Ok(numbers)
 }
 
 /// Counts the log of a directory that has no counters, in several batches; tells how many events there were. One that is
