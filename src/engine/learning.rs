@@ -11,7 +11,7 @@ use crate::eval::Report;
 use crate::features::{Interactions, Log};
 use crate::progress::{Progress, Silent, Step};
 use crate::record::{SnapshotId, Timestamp};
-use crate::snapshot::{self, Beside, Draft, Manifest, OfflineMetric};
+use crate::snapshot::{self, Draft, Manifest, OfflineMetric};
 use crate::train::{self, ColdStart, Profiles, TrainingData, Warm};
 
 impl Engine {
@@ -97,9 +97,9 @@ impl Engine {
         let profiles = self.profiles(&interactions)?;
         let cold = ColdStart::learn(&model, &interactions.matrix, &profiles, &settled.cold, settled.seed)?;
         drop(profiles);
-        let beside = Beside { cold, next };
+        draft.placed(cold, next);
         let index = &inner.config.index;
-        snapshot::write(&inner.store, &inner.dir, draft, &interactions, &model, &beside, index, progress)?;
+        snapshot::write(&inner.store, &inner.dir, draft, &interactions, &model, index, progress)?;
         inner.jobs.note_seen(id, seen);
         Ok(())
     }

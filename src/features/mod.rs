@@ -14,6 +14,7 @@ pub mod table;
 mod transitions;
 mod validation;
 mod weights;
+mod words;
 
 pub use csr::Csr;
 pub use holdout::{Draw, Holdout, LeaveLastOut, PairFold, Splitter, TimePoint, TimeSplit};

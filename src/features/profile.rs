@@ -10,6 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::words::words;
 use crate::record::{Attributes, Item, Timestamp, User, Value};
 
 /// A term must be in so many profiles to tell anything about another.
@@ -266,9 +267,8 @@ impl<'a> Profile<'a> {
                             f(hash("value", name, text), Kind::Value, 0);
                         }
                         let field = hash("field", name, "");
-                        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
                         if text.chars().any(|c| !c.is_alphanumeric()) {
-                            words.for_each(|word| f(hash("word", name, &word.to_lowercase()), Kind::Word, field));
+                            words(text).for_each(|word| f(hash("word", name, &word), Kind::Word, field));
                         }
                     }
                     Value::Number(_) | Value::List(_) => {}

@@ -25,6 +25,11 @@ impl<'a> Bounded<'a> {
         Self { context, bound: bound.map(|bound| (bound, Quota::new(bound.limit))), values: Values::default() }
     }
 
+    /// Whether anything is.
+    pub fn is_bounded(&self) -> bool {
+        self.bound.is_some()
+    }
+
     /// Counts an item if it fits; false if it does not.
     pub fn take(&mut self, item: ItemId) -> bool {
         let Some((bound, quota)) = &mut self.bound else { return true };
@@ -95,25 +100,15 @@ struct Values(FxHashMap<String, u32>);
 impl Values {
     /// The values of an item's attribute, each once.
     fn of(&mut self, item: &Item, key: &str) -> Vec<u32> {
-        let mut values = Vec::new();
-        match item.attributes.get(key) {
-            _ if key == CATEGORIES => values.extend(item.categories.iter().map(|category| self.number(category))),
-            Some(Value::List(list)) => values.extend(list.iter().filter_map(|value| self.value(value))),
-            Some(value) => values.extend(self.value(value)),
-            None => {}
-        }
+        let mut values: Vec<u32> = if key == CATEGORIES {
+            item.categories.iter().map(|category| self.number(category)).collect()
+        } else {
+            let values = item.attributes.get(key).map_or(&[][..], Value::each);
+            values.iter().map(|value| self.number(&value.display())).collect()
+        };
         values.sort_unstable();
         values.dedup();
         values
-    }
-
-    fn value(&mut self, value: &Value) -> Option<u32> {
-        match value {
-            Value::Text(text) => Some(self.number(text)),
-            Value::Bool(value) => Some(self.number(&value.to_string())),
-            Value::Number(value) => Some(self.number(&value.to_string())),
-            Value::List(_) => None,
-        }
     }
 
     fn number(&mut self, text: &str) -> u32 {

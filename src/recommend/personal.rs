@@ -128,9 +128,10 @@ fn fill(
     let named = |items: &[RecommendedItem]| items.iter().map(|item| item.item.clone()).collect::<Vec<_>>();
     let allowed = allowed.without_named(&named(items))?;
     // Where values are bounded some will not fit.
+    let is_bounded = bounded.is_bounded();
     let wanted = |items: &[RecommendedItem]| match query.limit - items.len() {
         0 => 0,
-        missing if bounded_by(query) => missing.max(query.candidates()),
+        missing if is_bounded => missing.max(query.candidates()),
         missing => missing,
     };
     let popular = context.popular.top(wanted(items), context.now, &allowed);
@@ -146,10 +147,6 @@ fn fill(
         }
     }
     Ok(())
-}
-
-fn bounded_by(query: &Query) -> bool {
-    query.diversity.as_ref().is_some_and(|diversity| diversity.max_per.is_some())
 }
 
 /// What an answer is put together from.

@@ -11,7 +11,7 @@ use crate::index::Allow;
 use crate::linalg::{Matrix, gramian};
 use crate::progress::Silent;
 use crate::record::{Event, ExcludeSeen, Filter, Item, Query, RankQuery, SimilarQuery};
-use crate::snapshot::{self, Beside, Draft};
+use crate::snapshot::{self, Draft};
 use crate::train::{FoldIn, ItemParts, Mix, Model, ModelScorer};
 
 const ITEMS: usize = 40;
@@ -94,7 +94,6 @@ impl World {
             draft,
             &self.interactions,
             model,
-            &Beside::default(),
             &IndexConfig::default(),
             &Silent,
         );

@@ -27,24 +27,27 @@ pub struct Beside {
     pub cold: ColdStart,
     /// What people take next, `[n_items, n_items]`; empty where nobody knows.
     pub next: Csr,
+    /// What puts candidates in order, if one has passed its gate.
+    pub ranker: Option<LearnedRanker>,
 }
 
 impl Beside {
     pub(super) fn write(&self, to: &mut SectionWriter) -> Result<()> {
         cold::write(to, &self.cold)?;
-        to.rows("next", &self.next)
+        to.rows("next", &self.next)?;
+        self.ranker.as_ref().map_or(Ok(()), |ranker| learned::write_ranker(to, ranker))
     }
 
     pub(super) fn read(from: &SectionFile, items: usize, dim: usize) -> Result<Self> {
         let next = if from.has("next_ends") { from.rows("next", items)? } else { Csr::default() };
-        Ok(Self { cold: cold::read(from, items, dim)?, next })
+        Ok(Self { cold: cold::read(from, items, dim)?, next, ranker: learned::read_ranker(from)? })
     }
 }
 
 /// A snapshot in the making. Its manifest says `building` from the start, so that a crash leaves something to find.
 pub struct Draft {
     manifest: Manifest,
-    ranker: Option<LearnedRanker>,
+    beside: Beside,
     began: Instant,
 }
 
@@ -73,7 +76,7 @@ impl Draft {
             note: None,
         };
         store.put_record(Records::Snapshots, manifest.id.0, &manifest)?;
-        Ok(Self { manifest, ranker: None, began: Instant::now() })
+        Ok(Self { manifest, beside: Beside::default(), began: Instant::now() })
     }
 
     /// Its number.
@@ -101,8 +104,14 @@ impl Draft {
 
     /// Notes the ranker, if one passed its gate, and what was measured of it.
     pub fn ranked(&mut self, judged: Judged) {
-        self.ranker = judged.ranker;
+        self.beside.ranker = judged.ranker;
         self.manifest.ranker = Some(judged.report);
+    }
+
+    /// Notes where those stand of whom no event is known, and what people take next.
+    pub fn placed(&mut self, cold: ColdStart, next: Csr) {
+        self.beside.cold = cold;
+        self.beside.next = next;
     }
 
     /// Notes the settings that made the model, none left to the data, the objective after the last epoch, and what that epoch
@@ -114,7 +123,6 @@ impl Draft {
     }
 }
 
-#[allow(clippy::too_many_arguments)]
 /// Writes factors, index and parts, then the manifest as `validated`. `dir` is the data directory.
 pub fn write(
     store: &Store,
@@ -122,7 +130,6 @@ pub fn write(
     mut draft: Draft,
     interactions: &Interactions,
     model: &Model,
-    beside: &Beside,
     config: &IndexConfig,
     progress: &dyn Progress,
 ) -> Result<Manifest> {
@@ -134,7 +141,7 @@ pub fn write(
     let items: Vec<u32> = interactions.items.iter().map(|item| item.get()).collect();
     store.put_factors(Side::Users, id, &users, model.users.as_rows())?;
     store.put_factors(Side::Items, id, &items, model.items.as_rows())?;
-    write_files(dir, id, &index, &items, &model.fold_in, beside, draft.ranker.as_ref())?;
+    write_files(dir, id, &index, &items, &model.fold_in, &draft.beside)?;
     forget_deleted(store, id, &users)?;
     if progress.cancelled() {
         return Err(Error::Cancelled("training"));
@@ -168,7 +175,6 @@ pub fn write_files(
     items: &[u32],
     fold_in: &FoldIn,
     beside: &Beside,
-    ranker: Option<&LearnedRanker>,
 ) -> Result<()> {
     let folder = folder(dir);
     std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
@@ -177,7 +183,6 @@ pub fn write_files(
     parts.section("items", |out| items.iter().try_for_each(|item| out.write_all(&item.to_le_bytes())))?;
     learned::write(&mut parts, fold_in)?;
     beside.write(&mut parts)?;
-    ranker.map_or(Ok(()), |ranker| learned::write_ranker(&mut parts, ranker))?;
     parts.finish()
 }
 

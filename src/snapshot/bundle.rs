@@ -16,7 +16,6 @@ use crate::linalg::{Matrix, Rows};
 use crate::record::{Item, ItemId, SnapshotId, Timestamp, User, UserId, validate_id};
 use crate::store::{Records, Side, Store};
 use crate::train::FoldIn;
-use crate::train::ranker::LearnedRanker;
 
 /// Users and items that an import brings are made known in batches of this size.
 const BATCH: usize = 10_000;
@@ -29,7 +28,6 @@ pub fn export(store: &Store, dir: &Path, snapshot: &Snapshot, to: &Path) -> Resu
     bundle.section("index", |out| io::copy(&mut std::fs::File::open(&index)?, out).map(drop))?;
     learned::write(&mut bundle, snapshot.fold_in())?;
     snapshot.beside().write(&mut bundle)?;
-    snapshot.ranker().map_or(Ok(()), |ranker| learned::write_ranker(&mut bundle, ranker))?;
     let items = (0..snapshot.vectors().len() as u32).filter_map(|row| snapshot.item(row));
     let names = items.map(|item| Ok(store.item_name(item)?.unwrap_or_default())).collect::<Result<Vec<_>>>()?;
     bundle.section("items", |out| names.iter().try_for_each(|name| write_text(out, name)))?;
@@ -116,7 +114,6 @@ struct Content {
     user_factors: Matrix,
     fold_in: FoldIn,
     beside: Beside,
-    ranker: Option<LearnedRanker>,
     _folder: tempfile::TempDir,
 }
 
@@ -157,8 +154,7 @@ impl Content {
         }
         let fold_in = learned::read(&file, items.len(), dimension, &manifest.train)?;
         let beside = Beside::read(&file, items.len(), dimension)?;
-        let ranker = learned::read_ranker(&file)?;
-        Ok(Self { manifest, index, items, users, user_factors, fold_in, beside, ranker, _folder: folder })
+        Ok(Self { manifest, index, items, users, user_factors, fold_in, beside, _folder: folder })
     }
 }
 
@@ -169,7 +165,7 @@ fn store_content(store: &Store, dir: &Path, id: SnapshotId, content: Content, dr
     let users: Vec<u32> = users.iter().map(|user| user.get()).collect();
     store.put_factors(Side::Items, id, &items, content.index.vectors())?;
     store.put_factors(Side::Users, id, &users, content.user_factors.as_rows())?;
-    write_files(dir, id, &content.index, &items, &content.fold_in, &content.beside, content.ranker.as_ref())?;
+    write_files(dir, id, &content.index, &items, &content.fold_in, &content.beside)?;
     forget_deleted(store, id, &users)?;
     let manifest =
         Manifest { id, state: SnapshotState::Validated, created: draft.created, activated: None, ..content.manifest };

@@ -27,7 +27,6 @@ pub struct Snapshot {
     norms: OnceLock<Vec<f32>>,
     fold_in: FoldIn,
     beside: Beside,
-    ranker: Option<LearnedRanker>,
 }
 
 impl Snapshot {
@@ -50,9 +49,8 @@ impl Snapshot {
         }
         let fold_in = learned::read(&parts, items.len(), vectors.dim(), &manifest.train)?;
         let beside = Beside::read(&parts, items.len(), vectors.dim())?;
-        let ranker = learned::read_ranker(&parts)?;
         let rows = RowMap::of(&items);
-        Ok(Self { manifest, index, items, rows, norms: OnceLock::new(), fold_in, beside, ranker })
+        Ok(Self { manifest, index, items, rows, norms: OnceLock::new(), fold_in, beside })
     }
 
     /// What is known of it.
@@ -91,7 +89,7 @@ impl Snapshot {
 
     /// What puts candidates in order, if one has passed its gate.
     pub fn ranker(&self) -> Option<&LearnedRanker> {
-        self.ranker.as_ref()
+        self.beside.ranker.as_ref()
     }
 
     /// The item of every row.

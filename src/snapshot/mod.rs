@@ -13,7 +13,7 @@ mod rows;
 mod scorer;
 mod sections;
 
-pub use build::{Beside, Draft, write};
+pub use build::{Draft, write};
 pub use bundle::{export, import, write_vectors};
 pub use files::{remove, remove_leftovers};
 pub use live::{RowMap, Snapshot};

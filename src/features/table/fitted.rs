@@ -127,11 +127,6 @@ impl FeatureTable {
 }
 
 impl Fitting {
-    /// The table that is fitted.
-    pub fn table(&self) -> &FeatureTable {
-        &self.table
-    }
-
     /// Raw rows `[candidates, columns]` for training, NaN where nothing is known; to be passed through
     /// [`FittedTable::standardise`] when all are there. Their distribution is learned.
     pub fn rows(&mut self, request: &FeatureRequest<'_>, known: Known<'_>, candidates: &[ItemId], out: &mut Matrix) {
@@ -237,14 +232,8 @@ impl FittedTable {
         &self.table
     }
 
-    /// Standardised rows `[candidates, columns]`, all of them finite: what a ranker reads, in serving as in training.
-    /// `out` is made anew if it has another shape. Cost: some 50 ns for each candidate and column that follows events.
-    pub fn rows(&self, request: &FeatureRequest<'_>, known: Known<'_>, candidates: &[ItemId], out: &mut Matrix) {
-        self.raw_rows(request, known, candidates, out);
-        self.standardise(out);
-    }
-
-    /// Rows as numbers that people read, NaN where nothing is known.
+    /// Rows `[candidates, columns]` as numbers that people read, NaN where nothing is known; a ranker reads them through
+    /// [`FittedTable::standards`], in serving as in training. `out` is made anew if it has another shape.
     pub fn raw_rows(&self, request: &FeatureRequest<'_>, known: Known<'_>, candidates: &[ItemId], out: &mut Matrix) {
         self.table.raw_rows(request, known, &self.targets, candidates, out);
     }

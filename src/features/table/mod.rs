@@ -1,14 +1,13 @@
 //! The feature table: what is known of a user, an item, the pair, the session and the moment, as a row of numbers.
 //!
-//! One piece of code makes rows for training and for serving: [`FittedTable::rows`] over a [`FeatureRequest`], which holds
+//! One piece of code makes rows for training and for serving: [`FittedTable::raw_rows`] over a [`FeatureRequest`], which holds
 //! counters, past and attributes as they are at a time. For serving they come from the store, for training from a
 //! [`replay`] of the log that stops before each event. Whether both agree is what the [`audit`](audit()) finds out.
 //!
 //! A ranker does: [`FeatureTable::new`] from the configuration and what the data hold ([`Survey`]); [`replay`] with
-//! [`Fitting`], which gives raw rows and learns their means, deviations and target statistics as it goes;
-//! [`Fitting::finish`]; then [`FittedTable::rows`] in training and serving, and [`FittedTable::to_bytes`] beside its weights.
-
-#![allow(dead_code, unused_imports, reason = "half of it is the face of tests and of the cold-start maps")]
+//! [`Fitting`](fitted::Fitting), which gives raw rows and learns their means, deviations and target statistics as it goes;
+//! [`Fitting::finish`](fitted::Fitting::finish); then [`FittedTable::raw_rows`] and [`FittedTable::standards`] in training and
+//! serving, and [`FittedTable::to_bytes`] beside its weights.
 
 mod asked;
 mod audit;
@@ -27,11 +26,11 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 pub use asked::{Asked, replay_asked};
-pub use audit::{AuditedRow, ColumnDifference, audit};
+pub use audit::{AuditedRow, audit};
 pub use facts::{FactTable, Facts};
-pub use fitted::{ColumnStatistics, FittedTable, Fitting, Standard};
+pub use fitted::{FittedTable, Standard};
 pub use past::PastEvent;
-pub use replay::{Moment, replay};
+pub use replay::replay;
 pub use rows::{FeatureRequest, Known, SourceScores};
 pub use serving::UserState;
 pub use survey::Survey;

@@ -17,10 +17,6 @@ pub struct Moment<'a> {
     pub user: UserId,
     /// With which item.
     pub item: ItemId,
-    /// What.
-    pub kind: &'a str,
-    /// The number that belongs to it.
-    pub value: Option<f64>,
     /// What a question at that moment would have known of the user. There are no scores of sources in it.
     pub request: FeatureRequest<'a>,
     /// What it would have known of items.
@@ -85,8 +81,7 @@ impl State {
             scores: &[],
         };
         let known = Known { items, counters: &self.counters };
-        let (user, item, kind, value) = (event.user, event.item, event.kind, event.counted.value);
-        f(&Moment { user, item, kind, value, request, known })
+        f(&Moment { user: event.user, item: event.item, request, known })
     }
 
     /// Serving reads a user's events from the newest on, in the order of items within a millisecond; so the past keeps

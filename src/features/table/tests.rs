@@ -1,5 +1,6 @@
 //! A leak that is planted on purpose is found, and an honest replay has none.
 
+use super::replay::Moment;
 use super::replay::{Pending, State};
 use super::*;
 use crate::config::{Durability, StoreConfig};

@@ -5,6 +5,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::facts::hash;
+use crate::features::words::words;
 use crate::features::{Csr, truncated_svd};
 use crate::progress::Silent;
 
@@ -28,16 +29,16 @@ impl TextModel {
     /// Fitted on the texts of the items that are learned from; `None` where there is nothing to learn.
     pub fn fit(texts: &[String], dimensions: usize) -> Option<Self> {
         let texts = texts.get(..texts.len().min(MOST_TEXTS))?;
-        let counted: Vec<FxHashMap<u32, f32>> = texts.iter().map(|text| words(text)).collect();
+        let counts: Vec<FxHashMap<u32, f32>> = texts.iter().map(|text| counted(text)).collect();
         let mut documents = vec![0u32; PLACES as usize];
-        for place in counted.iter().flat_map(FxHashMap::keys) {
+        for place in counts.iter().flat_map(FxHashMap::keys) {
             if let Some(count) = documents.get_mut(*place as usize) {
                 *count += 1;
             }
         }
         let rarity = documents.iter().map(|count| ((1.0 + texts.len() as f32) / (1.0 + *count as f32)).ln() + 1.0);
         let mut model = Self { dimensions: 0, rarity: rarity.collect(), axes: Vec::new() };
-        let rows = counted.iter().map(|words| model.weighted(words)).collect();
+        let rows = counts.iter().map(|words| model.weighted(words)).collect();
         let matrix = Csr::from_rows(PLACES as usize, rows);
         let svd = truncated_svd(&matrix, dimensions, SEED, &Silent).ok()?;
         model.dimensions = svd.values.len();
@@ -55,7 +56,7 @@ impl TextModel {
 
     /// A text as `dimensions` numbers; `None` for one without words.
     pub fn project(&self, text: &str) -> Option<Vec<f32>> {
-        let weighted = self.weighted(&words(text));
+        let weighted = self.weighted(&counted(text));
         let mut out = vec![0.0; self.dimensions];
         for (place, weight) in &weighted {
             let from = *place as usize * self.dimensions;
@@ -78,10 +79,10 @@ impl TextModel {
 }
 
 /// How often each place is hit by a word of two letters or more, without case.
-fn words(text: &str) -> FxHashMap<u32, f32> {
-    let mut words = FxHashMap::default();
-    for word in text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| word.chars().count() > 1) {
-        *words.entry(hash(&word.to_lowercase()) % PLACES).or_insert(0.0) += 1.0;
+fn counted(text: &str) -> FxHashMap<u32, f32> {
+    let mut places = FxHashMap::default();
+    for word in words(text).filter(|word| word.chars().count() > 1) {
+        *places.entry(hash(&word) % PLACES).or_insert(0.0) += 1.0;
     }
-    words
+    places
 }

@@ -43,6 +43,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
+use super::pool::Pool;
 use super::section::Section;
 use super::space::{Space, by_falling_norm};
 use crate::config::Metric;
@@ -81,7 +82,8 @@ pub(super) struct Working {
     /// The first panels and the axes as scans want them, made when they are first asked for.
     head: OnceLock<head::Head>,
     columns: OnceLock<Vec<f32>>,
-    scratch: pass::Scratch,
+    /// Arrays of what is added to each bound, `[panels, 64]`: each is given back as it was taken.
+    extras: Pool<Vec<f32>>,
 }
 
 /// Panels that are coded at once.

@@ -1,7 +1,5 @@
 //! One query's way through the sieve.
 
-use std::sync::{Mutex, PoisonError};
-
 use roaring::RoaringBitmap;
 
 use super::Sieve;
@@ -48,6 +46,14 @@ impl Sieve {
 
     pub fn panels(&self) -> usize {
         self.bounds.as_slice().len() / (4 * PANEL)
+    }
+
+    /// What is added to each bound, `[panels, 64]`, where nothing comes from elsewhere.
+    fn extra(&self) -> Vec<f32> {
+        self.working.extras.take().unwrap_or_else(|| match self.shift.as_slice() {
+            [] => vec![0.0; self.panels() * PANEL],
+            shift => shift.to_vec(),
+        })
     }
 
     /// The places of some rows, one bit each.
@@ -223,7 +229,7 @@ impl<'a> Pass<'a> {
     fn add(&mut self, listed: Listed<'_>) {
         let places = self.sieve.places();
         let place = |row: &u32| places.get(*row as usize).map(|place| *place as usize);
-        let mut extra = self.sieve.working.scratch.take(self.sieve);
+        let mut extra = self.sieve.extra();
         for row in listed.rows {
             if let Some(slot) = place(row).and_then(|place| extra.get_mut(place)) {
                 *slot += listed.score(*row);
@@ -271,7 +277,7 @@ impl<'a> Pass<'a> {
                 }
                 extra[place] = self.sieve.shift.as_slice().get(place).copied().unwrap_or(0.0);
             }
-            self.sieve.working.scratch.give(extra);
+            self.sieve.working.extras.give(extra);
         }
         Scanned { hits: self.top.into_hits(), sifted: self.sifted, scored: self.scored }
     }
@@ -317,33 +323,4 @@ fn bits(mut set: u64) -> impl Iterator<Item = usize> {
         set &= set.wrapping_sub(1);
         bit
     })
-}
-
-/// Arrays of what is added to each bound, `[panels, 64]`, kept between queries: each is given back as it was taken.
-#[derive(Default)]
-pub struct Scratch(Mutex<Vec<Vec<f32>>>);
-
-/// As many are kept; more searches at a time allocate their own.
-const KEPT: usize = 32;
-
-impl Scratch {
-    fn take(&self, sieve: &Sieve) -> Vec<f32> {
-        let kept = self.lock().pop();
-        kept.unwrap_or_else(|| match sieve.shift.as_slice() {
-            [] => vec![0.0; sieve.panels() * PANEL],
-            shift => shift.to_vec(),
-        })
-    }
-
-    fn give(&self, extra: Vec<f32>) {
-        let mut kept = self.lock();
-        if kept.len() < KEPT {
-            kept.push(extra);
-        }
-    }
-
-    /// The list is whole at every moment, so a panic elsewhere does not spoil it.
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<f32>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
