@@ -91,30 +91,34 @@ impl Buckets {
     /// Counts `count` events at a time.
     pub fn add(&mut self, time: Timestamp, count: i64) {
         for level in LEVELS {
-            let new = Bucket { level, at: level.bucket(time), count };
-            match self.0.binary_search_by(|bucket| bucket.order(&new)) {
-                Ok(place) => {
-                    let is_empty = self.0.get_mut(place).is_some_and(|bucket| {
-                        bucket.count = bucket.count.saturating_add(count);
-                        bucket.count == 0
-                    });
-                    if is_empty {
-                        self.0.remove(place);
-                    }
+            self.put(Bucket { level, at: level.bucket(time), count });
+        }
+        self.note_ends();
+    }
+
+    /// Adds one bucket; the ends are to be noted afterwards.
+    fn put(&mut self, new: Bucket) {
+        match self.0.binary_search_by(|bucket| bucket.order(&new)) {
+            Ok(place) => {
+                let is_empty = self.0.get_mut(place).is_some_and(|bucket| {
+                    bucket.count = bucket.count.saturating_add(new.count);
+                    bucket.count == 0
+                });
+                if is_empty {
+                    self.0.remove(place);
                 }
-                Err(place) => {
-                    let begin = self.0.partition_point(|bucket| bucket.level < level);
-                    let end = self.0.partition_point(|bucket| bucket.level <= level);
-                    if place - begin < level.most() && count != 0 {
-                        if end - begin == level.most() {
-                            self.0.remove(end - 1);
-                        }
-                        self.0.insert(place, new);
+            }
+            Err(place) => {
+                let begin = self.0.partition_point(|bucket| bucket.level < new.level);
+                let end = self.0.partition_point(|bucket| bucket.level <= new.level);
+                if place - begin < new.level.most() && new.count != 0 {
+                    if end - begin == new.level.most() {
+                        self.0.remove(end - 1);
                     }
+                    self.0.insert(place, new);
                 }
             }
         }
-        self.note_ends();
     }
 
     /// 95 buckets at most: an end fits a byte.
@@ -128,6 +132,12 @@ impl Buckets {
 
     /// Adds all counts of another.
     pub fn merge(&mut self, other: &Self) {
+        // What a single event has counted: most changes are such.
+        if other.0.len() <= LEVELS.len() {
+            other.0.iter().for_each(|bucket| self.put(*bucket));
+            return self.note_ends();
+        }
+        let mut kept = [0usize; LEVELS.len()];
         let mut merged: Vec<Bucket> = Vec::with_capacity(self.0.len() + other.0.len());
         let (mut mine, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());
         loop {
@@ -143,8 +153,9 @@ impl Buckets {
             };
             mine.next_if(|bucket| bucket.order(&next).is_eq());
             theirs.next_if(|bucket| bucket.order(&next).is_eq());
-            let kept = merged.iter().rev().take_while(|bucket| bucket.level == next.level).count();
-            if next.count != 0 && kept < next.level.most() {
+            let kept = &mut kept[next.level as usize];
+            if next.count != 0 && *kept < next.level.most() {
+                *kept += 1;
                 merged.push(next);
             }
         }

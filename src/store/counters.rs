@@ -96,10 +96,8 @@ impl Counting {
         let folds = is_full || !forgotten.is_empty();
         let journals = !folds && counted.changes().next().is_some();
         if folds {
-            let mut all = kept.pending.clone();
-            counted.changes().for_each(|(owner, kind, counter)| all.merge(owner, kind, counter));
-            forgotten.iter().for_each(|owner| all.forget(*owner));
-            put(db, &all, batch)?;
+            put(db, &kept.pending, &forgotten, batch)?;
+            put(db, &counted, &forgotten, batch)?;
             // One by one: a range that is deleted stays in memory, and every iterator would take all of them apart again.
             kept.journal.clone().for_each(|number| batch.delete_cf(family, key::journal(number)));
         } else if journals {
@@ -205,10 +203,10 @@ fn add_up(_: &[u8], existing: Option<&[u8]>, operands: &MergeOperands) -> Option
     Some(bytes)
 }
 
-/// Adds changes to a batch, in the order of their keys.
-fn put(db: &DB, counted: &CounterSet, batch: &mut WriteBatch) -> Result<()> {
+/// Adds changes to a batch, in the order of their keys, without those of some owners.
+fn put(db: &DB, counted: &CounterSet, without: &[Owner], batch: &mut WriteBatch) -> Result<()> {
     let family = Family::EventCounters.of(db)?;
-    let mut sorted: Vec<_> = counted.changes().collect();
+    let mut sorted: Vec<_> = counted.changes().filter(|(owner, ..)| !without.contains(owner)).collect();
     sorted.sort_unstable_by_key(|(owner, kind, _)| (*owner, *kind));
     let mut bytes = Vec::new();
     for (owner, kind, counter) in sorted {
@@ -303,7 +301,7 @@ fn flush(
             counted.forget(Owner::Item(item));
         }
     }
-    put(db, counted, batch)?;
+    put(db, counted, &[], batch)?;
     *counted = CounterSet::default();
     db.write_opt(std::mem::take(batch), &WriteOptions::default()).map_err(storage("count the events"))
 }
