@@ -114,11 +114,15 @@ pub struct IndexConfig {
     pub kind: IndexChoice,
     /// From so many vectors on, `auto` builds a graph.
     pub graph_from: usize,
+    /// MiB that `auto` lets the growth of a graph take, by estimate: 2.5 KiB and two bytes a dimension for each vector. Where
+    /// it would take more, the exact scan answers.
+    pub graph_memory: usize,
     /// Neighbours of a node of the graph, on its upper layers; twice as many on the lowest.
     pub m: usize,
     /// Breadth of the search while building.
     pub ef_construction: usize,
-    /// Breadth of the search while answering; grows with the number of items wanted.
+    /// Breadth of the search while answering, at least; the plan widens it until the wanted recall is reached, and it grows
+    /// with the number of items wanted.
     pub ef_search: usize,
     /// The recall against the exact answer that a graph must reach on sampled queries; otherwise the exact scan serves.
     pub recall: f64,
@@ -131,9 +135,10 @@ impl Default for IndexConfig {
         Self {
             kind: IndexChoice::Auto,
             graph_from: 50_000,
+            graph_memory: 8192,
             m: 16,
             ef_construction: 200,
-            ef_search: 128,
+            ef_search: 16,
             recall: 0.95,
             spaces: BTreeMap::new(),
         }

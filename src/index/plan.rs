@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ask::Ask;
-use super::codes::LONGEST;
+use super::codes::{LONGEST, stride};
 use super::frontier::PLACES;
 use super::graph::{Breadth, Graph};
 use super::grow::{Meter, grow};
@@ -132,19 +132,27 @@ pub struct Trial {
 
 /// Hits asked for when measuring.
 const K: usize = 10;
-/// Queries measured: recall@10 is then known to about ±.01.
-const SAMPLE: usize = 256;
+/// Queries measured: recall@10 is then known to about ±.005.
+const SAMPLE: usize = 1024;
 /// Fewer vectors than this have no graph whatever the configuration says: a walk would see them all.
 const FEWEST: usize = 256;
 /// How far the breadth of search is doubled beyond the configured one, to reach the wanted recall.
-const WIDEST: usize = 16;
-
+const WIDEST: usize = 128;
+/// Steps of bisection between the last breadth that was too narrow and the first that is wide enough.
+const BISECTIONS: usize = 3;
+/// Bytes that hnsw_rs takes for a vector and each of `m` neighbours while it inserts: measured, 2.5 KiB at m = 16.
+const GROWING: usize = 160;
 /// A walk scores at least so many vectors for each candidate that it keeps.
 const STEPS: usize = 4;
 /// Rounds in which times are taken; the quickest counts, as anything else that runs only adds to a time.
 const ROUNDS: usize = 3;
 /// A round ends after so long, whatever is left of the sample.
 const ROUND_TIME: Duration = Duration::from_millis(300);
+
+/// Bytes that it takes to grow a graph, about.
+fn growth(space: &Space, config: &IndexConfig) -> usize {
+    space.len().saturating_mul(GROWING * config.m + 2 * stride(space.dim))
+}
 
 /// Chooses; the graph is there if it serves.
 pub(super) fn choose(
@@ -194,6 +202,11 @@ pub(super) fn choose(
         _ if rows >= PLACES || space.dim >= LONGEST => {
             format!("{rows} vectors of {} values are too many or too long for a graph", space.dim)
         }
+        IndexChoice::Auto if growth(space, config) > config.graph_memory.saturating_mul(1 << 20) => format!(
+            "growing a graph would take some {} MiB, index.graph_memory allows {}",
+            growth(space, config) >> 20,
+            config.graph_memory
+        ),
         IndexChoice::Auto if rows < config.graph_from => {
             format!("{rows} vectors are fewer than index.graph_from = {}", config.graph_from)
         }
@@ -305,7 +318,7 @@ impl<'a> Sample<'a> {
         begun.elapsed().as_secs_f64() * 1e6 / (probes.len() * SAMPLE) as f64
     }
 
-    /// Widens the search until the recall is reached, or the walk costs more than a scan, or enough is enough.
+    /// Widens the search until the recall is reached or enough is enough, and goes back as far as the recall allows.
     fn measure(
         &self,
         space: &Space,
@@ -315,39 +328,54 @@ impl<'a> Sample<'a> {
         config: &IndexConfig,
         progress: &dyn Progress,
     ) -> Result<Trial> {
-        let pool = Pool::default();
-        let mut ef = config.ef_search.max(K);
-        loop {
-            if progress.cancelled() {
-                return Err(Error::Cancelled("indexing"));
-            }
-            let breadth = Breadth { k: K, ef, budget: usize::MAX, usual: 0 };
-            let measured: Vec<(f64, f64)> = self
-                .queries
-                .par_iter()
-                .zip(&self.truths)
-                .map(|(query, truth)| {
-                    let walked = pool.with(|walker| graph.walk(&space.probe(query), breadth, walker, &|_| true));
-                    walked.map_or((0.0, space.len() as f64), |walked| {
-                        (recall(&walked.hits, truth), walked.visited as f64)
-                    })
-                })
-                .collect();
-            let us = self.time(|query| {
-                pool.with(|visited| drop(graph.walk(&space.probe(query), breadth, visited, &|_| true)));
-            });
-            let trial = Trial {
-                form,
-                ef,
-                recall: mean(measured.iter().map(|(recall, _)| *recall)),
-                visited: mean(measured.iter().map(|(_, visited)| *visited)),
-                us,
-                linked,
-            };
-            if trial.recall >= config.recall || ef >= WIDEST * config.ef_search || ef >= space.len() {
+        let at = |ef: usize| match progress.cancelled() {
+            true => Err(Error::Cancelled("indexing")),
+            false => Ok(Trial { form, linked, ..self.walked(space, graph, ef) }),
+        };
+        let mut narrow = config.ef_search.max(K);
+        let mut trial = at(narrow)?;
+        if trial.recall >= config.recall {
+            return Ok(trial);
+        }
+        while trial.recall < config.recall {
+            if trial.ef >= WIDEST * config.ef_search || trial.ef >= space.len() {
                 return Ok(trial);
             }
-            ef *= 2;
+            narrow = trial.ef;
+            trial = at(2 * narrow)?;
+        }
+        for _ in 0..BISECTIONS {
+            let between = at((narrow + trial.ef) / 2)?;
+            if between.recall >= config.recall {
+                trial = between;
+            } else {
+                narrow = between.ef;
+            }
+        }
+        Ok(trial)
+    }
+
+    /// What a walk of this breadth finds, looks at and takes.
+    fn walked(&self, space: &Space, graph: &Graph, ef: usize) -> Trial {
+        let pool = Pool::default();
+        let breadth = Breadth { k: K, ef, budget: usize::MAX, usual: 0 };
+        let walk = |query: &[f32]| pool.with(|walker| graph.walk(&space.probe(query), breadth, walker, &|_| true));
+        let measured: Vec<(f64, f64)> = self
+            .queries
+            .par_iter()
+            .zip(&self.truths)
+            .map(|(query, truth)| match walk(query) {
+                Some(walked) => (recall(&walked.hits, truth), walked.visited as f64),
+                None => (0.0, space.len() as f64),
+            })
+            .collect();
+        Trial {
+            form: GraphForm::Raw,
+            ef,
+            recall: mean(measured.iter().map(|(recall, _)| *recall)),
+            visited: mean(measured.iter().map(|(_, visited)| *visited)),
+            us: self.time(|query| drop(walk(query))),
+            linked: 0,
         }
     }
 }

@@ -199,13 +199,18 @@ fn a_query_that_cannot_be_asked_finds_nothing_and_check_says_why() {
 }
 
 #[test]
-fn auto_scans_few_vectors_and_steep_norms_and_says_so() {
+fn auto_scans_few_vectors_little_memory_and_steep_norms_and_says_so() {
     let data = clustered(3000, 8, 0.0, 8);
     let rows = Rows::new(8, &data).unwrap();
     let auto = IndexConfig { graph_from: 5000, ..config(IndexChoice::Auto, 0.95) };
     let index = VectorIndex::build(rows, Metric::Cosine, &auto, None, &Silent).unwrap();
     assert_eq!(index.plan().kind, IndexKind::Exact);
     assert!(index.plan().why.contains("graph_from = 5000"), "{}", index.plan().why);
+
+    let small = IndexConfig { graph_from: 1000, graph_memory: 1, ..config(IndexChoice::Auto, 0.95) };
+    let index = VectorIndex::build(rows, Metric::Cosine, &small, None, &Silent).unwrap();
+    assert_eq!(index.plan().kind, IndexKind::Exact);
+    assert!(index.plan().why.contains("index.graph_memory allows 1"), "{}", index.plan().why);
 
     let steep: Vec<f32> = (0..3000).flat_map(|row| [0.99f32.powi(row), 0.0]).collect();
     let auto = IndexConfig { graph_from: 1000, ..config(IndexChoice::Auto, 0.95) };
@@ -237,7 +242,7 @@ fn zero_vectors_are_found_like_others_but_say_nothing_of_a_graph() {
     for queries in [None, Some(rows)] {
         let index = VectorIndex::build(rows, Metric::Dot, &hnsw, queries, &Silent).unwrap();
         let exact = exact(rows, Metric::Dot);
-        assert_eq!(index.plan().sample, 256, "{:?}", index.plan());
+        assert_eq!(index.plan().sample, 400, "{:?}", index.plan());
         assert!(recall(&index, &exact, Rows::new(6, &data[600 * 6..]).unwrap(), &|_| true) >= 0.85);
         assert_eq!(exact.search(rows.row(999), 1000, &|_| true).len(), 1000);
     }
