@@ -208,6 +208,8 @@ pub struct RecommendConfig {
     pub history: usize,
     /// Memory for the parts of filters that have been asked for, in MiB.
     pub filter_cache_mib: usize,
+    /// Memory for answers that are kept until something changes what is in them, in MiB; 0 keeps none.
+    pub cache_mib: usize,
     /// The share of an answer's places for what people took next after what the visitor did last, rounded; 0 has none.
     pub next_share: f64,
     /// What an event of the session weighs beside a stored one of its type.
@@ -243,6 +245,7 @@ impl Default for RecommendConfig {
             popular_half_life: Span::days(30),
             history: 1_000,
             filter_cache_mib: 64,
+            cache_mib: 64,
             next_share: 0.0,
             session_weight: 1.0,
             session_fading: 1.0,

@@ -35,6 +35,7 @@ impl Engine {
         }
         before.keys().filter(|id| catalog.get(**id).is_none()).for_each(|id| write(&live.fresh).remove(*id));
         self.inner.live.store(Some(Arc::clone(live)));
+        self.inner.answers.all_changed();
         drop(catalog);
         if let Err(error) = self.hear_log(live) {
             tracing::warn!(%error, "the first events of new items do not count before the next training");
@@ -52,6 +53,7 @@ impl Engine {
             }
             let shift = live.snapshot.cold().shift(&heard.mean, &vectors, heard.events)?;
             write(&live.fresh).shift(&heard, &shift);
+            self.inner.answers.all_changed();
         }
         Ok(())
     }

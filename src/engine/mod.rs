@@ -40,7 +40,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::features::EventWeights;
 use crate::features::table::FactTable;
-use crate::recommend::{Catalog, Fresh, Popular, Ranker, Spaces};
+use crate::recommend::{AnswerCache, Catalog, Fresh, Popular, Ranker, Spaces};
 use crate::snapshot::{self, Snapshot};
 use crate::store::{Holder, Store};
 use freshness::{Freshness, Seen};
@@ -79,6 +79,7 @@ struct Inner {
     /// Held while a space is read.
     loading: Mutex<()>,
     freshness: Freshness,
+    answers: AnswerCache,
     /// Held while snapshots are switched, exported, imported, removed or backed up.
     switching: Mutex<()>,
     /// Held while a model is trained.
@@ -113,6 +114,7 @@ impl Engine {
         snapshot::remove_leftovers(&store, &dir)?;
         let weights = EventWeights::new(&config.events);
         let jobs = Jobs::open(&store)?;
+        let answers = AnswerCache::new(config.recommend.cache_mib);
         let view = store.view();
         let catalog = Catalog::load(&view, &config.recommend)?;
         let popular = Popular::load(&view, &config, &weights)?;
@@ -130,6 +132,7 @@ impl Engine {
                 refreshing: Mutex::new(()),
                 loading: Mutex::new(()),
                 freshness: Freshness::default(),
+                answers,
                 switching: Mutex::new(()),
                 training: Mutex::new(()),
                 tuning: Mutex::new(()),
@@ -149,6 +152,7 @@ impl Engine {
     /// From now on this ranker puts candidates in order; `None` gives the order back to that of the snapshot, or to retrieval.
     pub fn set_ranker(&self, ranker: Option<Arc<dyn Ranker>>) {
         *write(&self.inner.ranker) = ranker;
+        self.inner.answers.all_changed();
     }
 
     /// The settings it was opened with.

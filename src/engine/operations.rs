@@ -32,6 +32,7 @@ impl Engine {
         let store = &self.inner.store;
         let counts = store.counts();
         let live = self.inner.live.load();
+        let (cache_hits, cache_misses) = self.inner.answers.hits_and_misses();
         let trained_on = live.as_ref().map_or(0, |live| live.snapshot.manifest().events);
         Ok(Stats {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -43,6 +44,8 @@ impl Engine {
             snapshots: self.snapshots()?.len() as u64,
             spaces: Vec::new(),
             disk_bytes: disk_bytes(self.path())?,
+            cache_hits,
+            cache_misses,
         })
     }
 

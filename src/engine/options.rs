@@ -218,6 +218,12 @@ pub struct Stats {
     pub spaces: Vec<SpaceStats>,
     /// Bytes on disk.
     pub disk_bytes: u64,
+    /// Recommendations since the directory was opened that were answered by an answer kept from before.
+    #[serde(default)]
+    pub cache_hits: u64,
+    /// Those that might have been and were not.
+    #[serde(default)]
+    pub cache_misses: u64,
 }
 
 /// A space of vectors that the user brought.

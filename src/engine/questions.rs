@@ -13,7 +13,18 @@ impl Engine {
     /// of history or of a known id. Errors: [`crate::Error::Invalid`] for a malformed question.
     pub fn recommend(&self, query: &Query) -> Result<Answer> {
         query.validate()?;
-        self.ask([(query.filter.as_ref(), query.category.as_deref())], |context| recommend::recommend(context, query))
+        let answers = &self.inner.answers;
+        let asked = answers.ask(query);
+        if let Some(answer) = asked.as_ref().and_then(|asked| answers.answer(asked, Timestamp::now())) {
+            return Ok(answer);
+        }
+        self.ask([(query.filter.as_ref(), query.category.as_deref())], |context| {
+            let answer = recommend::recommend(context, query)?;
+            if let Some(asked) = asked {
+                answers.keep(context, asked, &answer);
+            }
+            Ok(answer)
+        })
     }
 
     /// The answers to many questions, in their order, as [`recommend`](Self::recommend) gives each; all by one snapshot, on

@@ -154,7 +154,10 @@ impl Engine {
             if is_still_live {
                 match engine.load_from(|manifest| manifest.id < id && manifest.activated.is_some()) {
                     Ok(true) => {}
-                    Ok(false) => engine.inner.live.store(None),
+                    Ok(false) => {
+                        engine.inner.live.store(None);
+                        engine.inner.answers.all_changed();
+                    }
                     Err(error) => tracing::error!(%error, "the snapshots cannot be read"),
                 }
             }

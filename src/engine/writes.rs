@@ -31,6 +31,8 @@ impl Engine {
         let inner = &*self.inner;
         let appended = inner.store.append_events(events, durability)?;
         inner.freshness.mark(appended.new.iter().map(|event| event.user));
+        let stored = appended.new.iter().filter_map(|new| events.get(new.place));
+        stored.for_each(|event| inner.answers.user_changed(&event.user));
         self.know_items(appended.new.iter().map(|event| event.item))?;
         if let Some(live) = inner.live.load_full() {
             let signal = |place: usize| events.get(place).map(|event| inner.weights.signal(&event.kind, event.value));
@@ -106,6 +108,7 @@ impl Engine {
             self.follow(id, None);
             drop(catalog);
             drop(refreshing);
+            self.inner.answers.all_changed();
             self.tend_spaces();
         }
         Ok(deleted.is_some())
@@ -117,6 +120,7 @@ impl Engine {
             user.validate().map_err(|error| error.within(&format!("users[{place}]")))?;
         }
         let put = self.inner.store.put_users(users, self.inner.config.store.durability)?;
+        users.iter().for_each(|user| self.inner.answers.user_changed(&user.id));
         Ok(Put { created: put.created, changed: put.changed, unchanged: put.unchanged })
     }
 
@@ -127,6 +131,7 @@ impl Engine {
             user.validate()?;
             Ok(user)
         })?;
+        self.inner.answers.user_changed(id);
         changed.ok_or_else(|| Error::not_found("user", id))
     }
 
@@ -146,7 +151,9 @@ impl Engine {
     /// Deletes a user: profile, events and factors of every snapshot. The next snapshot has never seen the user. Tells
     /// whether the user was there.
     pub fn delete_user(&self, id: &str) -> Result<bool> {
-        Ok(self.inner.store.delete_user(id)?.is_some())
+        let deleted = self.inner.store.delete_user(id)?;
+        self.inner.answers.forget(id);
+        Ok(deleted.is_some())
     }
 
     /// An anonymous visitor turns out to be a user: all events of `from` become events of `into`, and `from` is deleted.
@@ -158,6 +165,8 @@ impl Engine {
         }
         let merged = self.inner.store.merge_users(into, from)?;
         self.inner.freshness.mark(self.inner.store.user_id(into)?);
+        self.inner.answers.user_changed(into);
+        self.inner.answers.forget(from);
         Ok(Merged { moved: merged.moved, known: merged.known })
     }
 
@@ -218,6 +227,7 @@ impl Engine {
                 }
             }
         }
+        self.inner.answers.all_changed();
         self.tend_spaces();
         Ok(())
     }
@@ -225,6 +235,7 @@ impl Engine {
     pub(super) fn reload_catalog(&self) -> Result<()> {
         let _refreshing = lock(&self.inner.refreshing);
         *write(&self.inner.catalog) = Catalog::load(&self.inner.store.view(), &self.inner.config.recommend)?;
+        self.inner.answers.all_changed();
         if let Some(live) = self.inner.live.load_full() {
             self.place_all(&live);
         }
@@ -251,6 +262,7 @@ impl Sink for EngineSink<'_> {
 
     fn write_users(&mut self, users: &[User]) -> Result<Written> {
         let put = self.engine.inner.store.put_users(users, Durability::Async)?;
+        users.iter().for_each(|user| self.engine.inner.answers.user_changed(&user.id));
         Ok(Written { stored: put.created + put.changed, known: put.unchanged })
     }
 

@@ -5,6 +5,7 @@
 mod allowed;
 mod arrange;
 mod best;
+mod cache;
 mod catalog;
 mod diversity;
 mod explore;
@@ -27,6 +28,7 @@ mod visitor;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use cache::AnswerCache;
 pub use catalog::Catalog;
 pub use expression::Expression;
 pub use fresh::Fresh;

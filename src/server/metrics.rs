@@ -37,6 +37,8 @@ pub struct Metrics {
     events_since_snapshot: Size,
     active_snapshot: Size,
     snapshots: Size,
+    cache_hits: Size,
+    cache_misses: Size,
     disk: Size,
 }
 
@@ -98,6 +100,8 @@ impl Metrics {
         let events_since_snapshot = size("events_since_snapshot", "Events since the active snapshot was trained");
         let active_snapshot = size("active_snapshot", "Number of the snapshot that answers; 0 when there is none");
         let snapshots = size("snapshots", "Snapshots kept");
+        let cache_hits = size("cache_hits", "Recommendations answered by an answer kept from before");
+        let cache_misses = size("cache_misses", "Recommendations that might have been, and were not");
         let disk = Size::default();
         registry.register_with_unit("disk", "Bytes of the data directory on disk", Unit::Bytes, disk.clone());
         Self {
@@ -113,6 +117,8 @@ impl Metrics {
             events_since_snapshot,
             active_snapshot,
             snapshots,
+            cache_hits,
+            cache_misses,
             disk,
         }
     }
@@ -154,6 +160,8 @@ impl Metrics {
         self.events_since_snapshot.set(stats.events_since_snapshot);
         self.active_snapshot.set(stats.active_snapshot.map_or(0, |id| id.0));
         self.snapshots.set(stats.snapshots);
+        self.cache_hits.set(stats.cache_hits);
+        self.cache_misses.set(stats.cache_misses);
         self.disk.set(stats.disk_bytes);
         let mut text = String::with_capacity(16 << 10);
         encode(&mut text, &self.registry)?;
