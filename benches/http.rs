@@ -35,42 +35,84 @@ fn main() -> Result<()> {
 }
 
 fn measure(data: &str, seconds: Duration, connections: usize) -> Result<()> {
-    let savor = Server::start(Command::new(env!("CARGO_BIN_EXE_savor")).args([
+    // One after the other: two cannot have a directory open.
+    let (paths, sample) = {
+        let savor = serve(data, CACHE)?;
+        let paths = known_users(savor.address)?;
+        let sample = sample(savor.address, &paths)?;
+        (paths, sample)
+    };
+    println!("{} users, answers of about {} bytes, {connections} connections", paths.len(), sample.len());
+    let itself = std::env::current_exe()?;
+    let bare = Server::start(Command::new(itself).args(["--bare-warp", &sample]))?;
+    load(bare.address, &paths, 1, WARM_UP)?;
+    let anew = compare(&serve(data, 0)?, &bare, &paths, seconds, connections)?;
+    println!("each answer made anew: {anew}");
+    let kept = compare(&serve(data, CACHE)?, &bare, &paths, seconds, connections)?;
+    println!("kept answers: {kept}");
+    println!("http {anew} kept_p50_ms={:.3} kept_p99_ms={:.3} kept_ratio={:.2}", kept.p50, kept.p99, kept.ratio());
+    Ok(())
+}
+
+/// MiB of answers that are kept by default.
+const CACHE: usize = 64;
+
+fn serve(data: &str, cache_mib: usize) -> Result<Server> {
+    let cache = format!("recommend.cache_mib={cache_mib}");
+    Server::start(Command::new(env!("CARGO_BIN_EXE_savor")).args([
         "serve",
         "--data",
         data,
         "--listen",
         "127.0.0.1:0",
-    ]))?;
-    let paths = known_users(savor.address)?;
-    let sample = sample(savor.address, &paths)?;
-    let itself = std::env::current_exe()?;
-    let bare = Server::start(Command::new(itself).args(["--bare-warp", &sample]))?;
+        "--set",
+        &cache,
+    ]))
+}
 
-    println!("{} users, answers of about {} bytes, {connections} connections", paths.len(), sample.len());
-    load(savor.address, &paths, 1, WARM_UP)?;
-    load(bare.address, &paths, 1, WARM_UP)?;
+/// Medians of the rounds.
+struct Figures {
+    p50: f64,
+    p99: f64,
+    rps: f64,
+    bare_rps: f64,
+}
+
+impl Figures {
+    fn ratio(&self) -> f64 {
+        self.rps / self.bare_rps
+    }
+}
+
+impl std::fmt::Display for Figures {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { p50, p99, rps, bare_rps } = self;
+        let ratio = self.ratio();
+        write!(to, "p50_ms={p50:.3} p99_ms={p99:.3} rps={rps:.0} bare_warp_rps={bare_rps:.0} ratio={ratio:.2}")
+    }
+}
+
+/// Asks both in turn. Each question is asked before it counts: what is kept is there.
+fn compare(savor: &Server, bare: &Server, paths: &[String], seconds: Duration, connections: usize) -> Result<Figures> {
+    let mut connection = Connection::open(savor.address)?;
+    for path in paths {
+        connection.get(path)?;
+    }
+    load(savor.address, paths, 1, WARM_UP)?;
     println!("{:>5} {:>12} {:>12} {:>12} {:>12}", "round", "p50 ms", "p99 ms", "savor rps", "warp rps");
     let (mut p50, mut p99, mut rps, mut bare_rps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
-        let mut alone = load(savor.address, &paths, 1, seconds)?;
+        let mut alone = load(savor.address, paths, 1, seconds)?;
         alone.sort_unstable();
         let at = |share: f64| alone[((alone.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
         p50.push(at(0.5));
         p99.push(at(0.99));
-        rps.push(load(savor.address, &paths, connections, seconds)?.len() as f64 / seconds.as_secs_f64());
-        bare_rps.push(load(bare.address, &paths, connections, seconds)?.len() as f64 / seconds.as_secs_f64());
+        rps.push(load(savor.address, paths, connections, seconds)?.len() as f64 / seconds.as_secs_f64());
+        bare_rps.push(load(bare.address, paths, connections, seconds)?.len() as f64 / seconds.as_secs_f64());
         let last = |figures: &[f64]| figures.last().copied().unwrap_or_default();
         println!("{round:>5} {:>12.3} {:>12.3} {:>12.0} {:>12.0}", last(&p50), last(&p99), last(&rps), last(&bare_rps));
     }
-    let (rps, bare_rps) = (median(rps), median(bare_rps));
-    println!(
-        "http p50_ms={:.3} p99_ms={:.3} rps={rps:.0} bare_warp_rps={bare_rps:.0} ratio={:.2}",
-        median(p50),
-        median(p99),
-        rps / bare_rps
-    );
-    Ok(())
+    Ok(Figures { p50: median(p50), p99: median(p99), rps: median(rps), bare_rps: median(bare_rps) })
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {

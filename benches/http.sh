@@ -7,8 +7,9 @@
 # --data DIR holds train.txt.gz of the Gowalla split of NGCF and LightGCN, lines `user item item …`; ../shared/data/gowalla
 # beside the repository if absent. --movielens takes MovieLens-100K instead: DIR holds ml-100k.inter, .item and .user;
 # without it they are fetched. The trained directory stays in the cache folder for the next run; --fresh trains anew.
-# Options of the benchmark are --seconds S (of each measurement, five rounds) and --connections C. The last line:
-#   http p50_ms=… p99_ms=… rps=… bare_warp_rps=… ratio=…
+# Options of the benchmark are --seconds S (of each measurement, five rounds) and --connections C. Measured twice: each answer
+# made anew, and answers that are kept from before. The last line:
+#   http p50_ms=… p99_ms=… rps=… bare_warp_rps=… ratio=… kept_p50_ms=… kept_p99_ms=… kept_ratio=…
 set -euo pipefail
 
 usage() { printf 'usage: %s [--data DIR | --movielens [DIR]] [--fresh] [-- OPTIONS]\n' "$0" >&2 && exit 2; }
