@@ -86,7 +86,11 @@ fn a_kept_answer_is_what_a_new_one_would_be_whatever_is_written() {
             let anew = forgetting.recommend(&query).unwrap();
             for _ in 0..2 {
                 let given = keeping.recommend(&query).unwrap();
-                assert_eq!((given.items, given.degraded), (anew.items.clone(), anew.degraded), "step {step}: {query:?}");
+                assert_eq!(
+                    (given.items, given.degraded),
+                    (anew.items.clone(), anew.degraded),
+                    "step {step}: {query:?}"
+                );
             }
         }
     }
