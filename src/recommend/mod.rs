@@ -4,6 +4,7 @@
 
 mod allowed;
 mod arrange;
+mod arranged;
 mod best;
 mod catalog;
 mod diversity;
@@ -27,6 +28,7 @@ mod visitor;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use arranged::{ArrangedScorer, ItemValues};
 pub use catalog::Catalog;
 pub use expression::Expression;
 pub use fresh::Fresh;
