@@ -139,12 +139,13 @@ fn feature_update(dir: &Path) -> Outcome<(f64, f64)> {
         if is_counted {
             let mixed = mix(number);
             let (user, item) = ((mixed % 10_000) as u32, ((mixed >> 32) % 2_000) as u32);
-            let mut counted = counters::CounterSet::default();
+            let mut counted = counters::Changes::default();
             let time = Timestamp::from_millis(START + number as i64)?;
             let event = counters::CountedEvent { time, value: None, dwell_ms: None };
             counted.add(record::UserId::new(user), record::ItemId::new(item), "click", event);
             let mut entry = Vec::new();
-            for (owner, kind, counter) in counted.changes() {
+            counted.sort();
+            counted.for_each(&mut |owner, kind, counter| {
                 let (side, id) = match owner {
                     counters::Owner::User(id) => (0, id.get()),
                     counters::Owner::Item(id) => (1, id.get()),
@@ -154,11 +155,10 @@ fn feature_update(dir: &Path) -> Outcome<(f64, f64)> {
                 entry.extend_from_slice(&id.to_be_bytes());
                 entry.extend_from_slice(kind.as_bytes());
                 counter.write(&mut entry);
-                if side == 1 {
-                    items.merge(owner, kind, counter);
-                }
-                pending.merge(owner, kind, counter);
-            }
+                Ok::<(), std::convert::Infallible>(())
+            })?;
+            counted.apply(&mut items, |owner| owner.item().is_some());
+            counted.apply(&mut pending, |_| true);
             let family = db.cf_handle("event_counters").ok_or("no family")?;
             batch.put_cf(family, number.to_be_bytes(), entry);
             // Now and then all is folded.

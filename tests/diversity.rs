@@ -6,7 +6,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use savor::{Answer, CalibrationTo, Diversity, Engine, MaxPer, Query, TrainOptions};
+use savor::{Answer, CalibrationTo, Diversity, Engine, EvaluateOptions, MaxPer, Query, Silent, TrainOptions};
 use support::{GROUPS, item, world};
 
 fn trained(dir: &std::path::Path) -> Engine {
@@ -91,4 +91,43 @@ fn what_makes_no_sense_is_refused_with_its_field() {
     assert!(refused(Diversity { mmr: Some(1.5), ..Diversity::default() }).contains("diversity.mmr"));
     let nothing = MaxPer { key: "brand".into(), limit: 0 };
     assert!(refused(Diversity { max_per: Some(nothing), ..Diversity::default() }).contains("diversity.max_per.limit"));
+}
+
+#[test]
+fn evaluation_measures_lists_as_they_are_and_arranged_on_the_same_users() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = world(dir.path());
+    let measured = |diversity: Option<Diversity>| {
+        let options = EvaluateOptions { diversity, ..EvaluateOptions::default() };
+        engine.evaluate(&options, &Silent).unwrap().report
+    };
+    let plain = measured(None);
+    let blend = plain.models.last().unwrap();
+    assert!(blend.metric("category_diversity@10").is_some() && blend.metric("calibration_error@20").is_some());
+
+    let differing = |name: &str, diversity: Diversity| {
+        let report = measured(Some(diversity));
+        assert_eq!(report.model("blend").unwrap().metrics, blend.metrics, "what is beside it changes nothing");
+        let pair = report.comparison("blend", name).unwrap().clone();
+        move |metric: &str| pair.metric(metric).unwrap().mean
+    };
+    let none = differing("blend, mmr 0", Diversity { mmr: Some(0.0), ..Diversity::default() });
+    assert_eq!([none("ndcg@10"), none("vector_diversity@10"), none("calibration_error@10")], [0.0; 3]);
+    let marginal = differing("blend, mmr 0.7", Diversity { mmr: Some(0.7), ..Diversity::default() });
+    assert!(marginal("vector_diversity@10") > 0.05 && marginal("category_diversity@10") > 0.05);
+    assert!(marginal("ndcg@10") < 0.0, "people here like what is alike");
+    let to_categories = CalibrationTo { key: "categories".into(), weight: 0.9 };
+    let diversity = Diversity { calibration: Some(to_categories), ..Diversity::default() };
+    let calibrated = differing("blend, calibration 0.9 to categories", diversity);
+    assert!(calibrated("calibration_error@20") < -0.01, "{}", calibrated("calibration_error@20"));
+    let quota = MaxPer { key: "categories".into(), limit: 2 };
+    let bounded =
+        differing("blend, at most 2 per categories", Diversity { max_per: Some(quota), ..Diversity::default() });
+    assert!(bounded("category_diversity@10") > 0.0);
+
+    let both = EvaluateOptions {
+        diversity: Some(Diversity { mmr: Some(0.2), dpp: Some(0.2), ..Diversity::default() }),
+        ..EvaluateOptions::default()
+    };
+    assert_eq!(engine.evaluate(&both, &Silent).unwrap_err().code(), "invalid");
 }

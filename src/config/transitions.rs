@@ -14,7 +14,7 @@ use crate::record::Span;
 pub struct TransitionsConfig {
     /// Items that are kept for each item; 0 counts nothing.
     pub neighbours: usize,
-    /// A visit ends when so much time passes without an event.
+    /// A visit ends when so much time passes without an event, and where events name their session, with the session.
     pub gap: Span,
     /// So many following events count, the s-th one 1/s.
     pub steps: usize,

@@ -96,6 +96,12 @@ impl Buckets {
         self.note_ends();
     }
 
+    /// Forgets everything, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.0.clear();
+        self.1 = [0; LEVELS.len()];
+    }
+
     /// Adds one bucket; the ends are to be noted afterwards.
     fn put(&mut self, new: Bucket) {
         match self.0.binary_search_by(|bucket| bucket.order(&new)) {
@@ -132,6 +138,9 @@ impl Buckets {
 
     /// Adds all counts of another.
     pub fn merge(&mut self, other: &Self) {
+        if self.0.is_empty() {
+            return self.clone_from(other);
+        }
         // What a single event has counted: most changes are such.
         if other.0.len() <= LEVELS.len() {
             other.0.iter().for_each(|bucket| self.put(*bucket));

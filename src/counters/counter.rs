@@ -65,6 +65,13 @@ impl EventCounter {
         self.value += other.value;
     }
 
+    /// Forgets everything, and keeps the memory.
+    pub fn clear(&mut self) {
+        let mut buckets = std::mem::take(&mut self.buckets);
+        buckets.clear();
+        *self = Self { buckets, ..Self::default() };
+    }
+
     /// Nothing counted, or all of it taken out again.
     pub fn is_empty(&self) -> bool {
         self.events == 0

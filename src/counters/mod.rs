@@ -4,9 +4,11 @@
 //! it is asked, from counts by absolute time: spans and half-lives may change without touching what is stored.
 
 mod buckets;
+mod changes;
 mod codec;
 mod counter;
 mod set;
 
+pub use changes::Changes;
 pub use counter::{CountedEvent, EventCounter};
 pub use set::{CounterSet, Owner};

@@ -79,7 +79,8 @@ impl CounterSet {
 
     /// The counter of an owner for an event type; a new one if need be.
     pub fn counter(&mut self, owner: Owner, kind: &str) -> &mut EventCounter {
-        let of_owner = self.counters.entry(owner).or_default();
+        // Most have events of one type.
+        let of_owner = self.counters.entry(owner).or_insert_with(|| Vec::with_capacity(1));
         let place = match of_owner.iter().position(|(known, _)| **known == *kind) {
             Some(place) => place,
             None => {

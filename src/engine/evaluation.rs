@@ -8,13 +8,15 @@ use super::ranking::Ranking;
 use super::{Contender, Engine, EvaluateOptions, Evaluation, SnapshotComparison, Trained, lock};
 use crate::config::{EvaluateConfig, ModelKind, Split, TrainConfig};
 use crate::error::{Error, Result};
-use crate::eval::{self, Evaluator, PopularityScorer, RatingMeter};
+use crate::eval::{self, Character, Evaluator, PopularityScorer, RatingMeter, Scorer};
 use crate::features::{Draw, Holdout, LeaveLastOut, Log, PairFold, RatedSplit, Splitter, TimePoint, TimeSplit};
 use crate::ingest;
 use crate::progress::Progress;
-use crate::record::{SnapshotId, Timestamp};
+use crate::recommend::{ArrangedScorer, ItemValues};
+use crate::record::{CATEGORIES, Diversity, SnapshotId, Timestamp};
 use crate::snapshot::{Snapshot, SnapshotScorer, SnapshotState};
-use crate::train::{self, ModelPredictor, ModelScorer, TrainingData};
+use crate::store::View;
+use crate::train::{self, Model, ModelPredictor, ModelScorer, TrainingData};
 
 /// What models are trained and measured on.
 pub(super) struct Part<'a> {
@@ -30,13 +32,16 @@ pub(super) struct Part<'a> {
 impl Engine {
     /// Trains on one part of the events and measures on the other, over the whole catalogue: the configuration's
     /// settings, others to compare them with, and the popularity baseline, all on the same users. Errors:
-    /// [`Error::NoData`] when a part is empty, [`Error::Invalid`] for settings that cannot be.
+    /// [`Error::NoData`] when a part is empty, [`Error::Invalid`] for settings that cannot be. Lists are looked at by what is
+    /// known of the items, too.
     pub fn evaluate(&self, options: &EvaluateOptions, progress: &dyn Progress) -> Result<Evaluation> {
         let inner = &*self.inner;
         let contenders = contenders(options, options.train.as_ref().unwrap_or(&inner.config.train))?;
         let split = options.split.unwrap_or(inner.config.evaluate.split);
         split.validate()?;
+        options.diversity.as_ref().map(Diversity::validate).transpose()?;
         let view = inner.store.view();
+        let lists = Lists::new(&view, options.diversity.as_ref())?;
         let mut log = Log::read(&view, &inner.weights, progress)?;
         if contenders.iter().any(|contender| contender.train.model == ModelKind::Ratings) {
             log.know_raters();
@@ -45,7 +50,7 @@ impl Engine {
         let Some(file) = &options.test else {
             let ranking = inner.config.ranker.enabled.then(|| Ranking::new(self, &view));
             let parts = parts(&log, split, &contenders)?;
-            return measure(parts, &contenders, &inner.config.evaluate, ranking.as_ref(), progress);
+            return measure(parts, &contenders, &inner.config.evaluate, ranking.as_ref(), Some(&lists), progress);
         };
         let mut pairs = Vec::new();
         for (user, item) in ingest::pairs(file)? {
@@ -59,7 +64,7 @@ impl Engine {
         let validation = if is_measured(&contenders) { log.validation() } else { Vec::new() };
         let part = holdout.map(|holdout| Part { holdout, before: None, validation, rated });
         drop(log);
-        measure(std::iter::once(part), &contenders, &inner.config.evaluate, None, progress)
+        measure(std::iter::once(part), &contenders, &inner.config.evaluate, None, Some(&lists), progress)
     }
 
     /// Ranks the same users by two snapshots, each from the user's whole history up to the newest event that either was
@@ -197,63 +202,114 @@ pub(super) fn splitter(log: &Log<'_>, split: Split, fold: u64) -> Box<dyn Splitt
     }
 }
 
+/// By what lists are looked at, beside what is found.
+pub(super) struct Lists<'a> {
+    values: ItemValues,
+    /// How they are arranged, if they are.
+    diversity: Option<&'a Diversity>,
+}
+
+impl<'a> Lists<'a> {
+    fn new(view: &View<'_>, diversity: Option<&'a Diversity>) -> Result<Self> {
+        let keys = diversity.into_iter().flat_map(Diversity::keys).chain([CATEGORIES]);
+        let mut values = ItemValues::new(keys.map(str::to_owned).collect());
+        view.for_each_item(&mut |id, item| {
+            values.add(id, &item);
+            Ok(())
+        })?;
+        Ok(Self { values, diversity })
+    }
+
+    fn character<'m>(&self, model: &'m Model, holdout: &Holdout) -> Character<'m> {
+        Character::new(&model.items, self.values.of_columns(CATEGORIES, holdout))
+    }
+
+    fn arranged<'m>(
+        &'m self,
+        scorer: &'m dyn Scorer,
+        model: &'m Model,
+        holdout: &'m Holdout,
+        config: &EvaluateConfig,
+    ) -> Option<ArrangedScorer<'m>> {
+        let limit = eval::answer_length(&config.cutoffs);
+        Some(ArrangedScorer::new(scorer, holdout, &model.items, &self.values, self.diversity?, limit))
+    }
+}
+
 /// Trains and measures all contenders on every part, beside popularity. At least one contender. The first model of ratings
 /// foretells those of every part. With `ranking` a ranker is learned on top of the first contender, from the training part
-/// alone, and measured beside the others if it passes its gate.
+/// alone, and measured beside the others if it passes its gate. With `lists`, lists are looked at by the first contender's
+/// vectors and by categories, and those of the first contender and its ranker are measured arranged, too, if that is wanted.
 pub(super) fn measure<'a>(
     parts: impl Iterator<Item = Result<Part<'a>>>,
     contenders: &[Contender],
     config: &EvaluateConfig,
     ranking: Option<&Ranking<'_>>,
+    lists: Option<&Lists<'_>>,
     progress: &dyn Progress,
 ) -> Result<Evaluation> {
+    let nothing =
+        || Error::no_data("no part of the split has test pairs of known users and items", "import more events");
+    let (own, others) = contenders.split_first().ok_or_else(nothing)?;
     let mut evaluator = Evaluator::new(config);
     let mut trained: Vec<Trained> = Vec::new();
     let mut ratings: Option<(usize, RatingMeter)> = None;
     let mut ranker = None;
     for part in parts {
         let Part { holdout, before, validation, rated } = part?;
-        let mut own = None;
         let matrix = &holdout.train.matrix;
         let ground = evaluator.begin(&holdout);
-        evaluator.measure(&ground, &PopularityScorer::new(matrix), progress)?;
-        for (place, Contender { name, train }) in contenders.iter().enumerate() {
+        let mut train = |place: usize, Contender { name, train }: &Contender| -> Result<(Model, TrainConfig)> {
             let last = LastLoss::new(progress);
             let began = Instant::now();
             let of_ratings = rated.as_ref().map(|split| &split.train);
             let data = TrainingData { matrix, validation: &validation, ratings: of_ratings, warm: None };
             let (model, settled) = train::train(&data, train, &last)?;
             let train_seconds = began.elapsed().as_secs_f64();
-            evaluator.measure(&ground, &ModelScorer::new(name, &model, matrix), progress)?;
             if let Some(split) = &rated
                 && ratings.as_ref().is_none_or(|(of, _)| *of == place)
                 && let Some(predictor) = ModelPredictor::new(&model, &split.train)
             {
                 ratings.get_or_insert_with(|| (place, RatingMeter::default())).1.measure(split, &predictor);
             }
-            if let (0, Some(ranking), Some((log, at))) = (place, ranking, &before)
-                && train.model != ModelKind::Ratings
-            {
-                own = Some((ranking.learn(log, *at, &settled, config, progress)?, model, *at));
-            }
             match trained.get_mut(place) {
                 Some(earlier) => earlier.train_seconds += train_seconds,
-                None => trained.push(Trained { name: name.clone(), train: settled, train_seconds, loss: last.loss() }),
+                None => trained.push(Trained {
+                    name: name.clone(),
+                    train: settled.clone(),
+                    train_seconds,
+                    loss: last.loss(),
+                }),
             }
+            Ok((model, settled))
+        };
+        let (model, settled) = train(0, own)?;
+        let character = lists.map(|lists| lists.character(&model, &holdout));
+        let mut measure = |scorer: &dyn Scorer| evaluator.measure(&ground, character.as_ref(), scorer, progress);
+        measure(&PopularityScorer::new(matrix))?;
+        let retrieval = ModelScorer::new(&own.name, &model, matrix);
+        measure(&retrieval)?;
+        for (place, contender) in (1..).zip(others) {
+            measure(&ModelScorer::new(&contender.name, &train(place, contender)?.0, matrix))?;
         }
-        if let (Some((judged, model, at)), Some(ranking), Some(own)) = (own, ranking, contenders.first()) {
+        let arranged = lists.and_then(|lists| lists.arranged(&retrieval, &model, &holdout, config));
+        arranged.map(|scorer| measure(&scorer)).transpose()?;
+        if let (Some(ranking), Some((log, at))) = (ranking, &before)
+            && own.train.model != ModelKind::Ratings
+        {
+            let judged = ranking.learn(log, *at, &settled, config, progress)?;
             if let Some(learned) = &judged.ranker {
                 let name = format!("{} + ranker", own.name);
-                let scorer = ranking.scorer(name, learned, &model, &holdout, at)?;
-                evaluator.measure(&ground, &scorer, progress)?;
+                let scorer = ranking.scorer(name, learned, &model, &holdout, *at)?;
+                measure(&scorer)?;
+                let arranged = lists.and_then(|lists| lists.arranged(&scorer, &model, &holdout, config));
+                arranged.map(|scorer| measure(&scorer)).transpose()?;
             }
             ranker = Some(judged.report);
         }
     }
     let mut trained = trained.into_iter();
     let ratings = ratings.and_then(|(_, meter)| meter.report(config));
-    let nothing =
-        || Error::no_data("no part of the split has test pairs of known users and items", "import more events");
     let own = trained.next().ok_or_else(nothing)?;
     Ok(Evaluation { trained: own, compared: trained.collect(), report: evaluator.report(), ratings, ranker })
 }

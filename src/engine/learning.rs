@@ -168,7 +168,7 @@ impl Engine {
         let own = [Contender { name: train::trainer(config.model)?.name().into(), train: config.clone() }];
         let evaluation = {
             let parts = evaluation::parts(log, evaluate.split, &own)?;
-            evaluation::measure(parts, &own, &evaluate, None, progress)?
+            evaluation::measure(parts, &own, &evaluate, None, None, progress)?
         };
         Ok((offline_metrics(&evaluation.report), evaluation.trained.train))
     }

@@ -8,7 +8,7 @@ use crate::eval::{RatingReport, Report};
 use crate::index::IndexPlan;
 use crate::ingest::Source;
 use crate::progress::Step;
-use crate::record::{SnapshotId, Timestamp};
+use crate::record::{Diversity, SnapshotId, Timestamp};
 use crate::train::ranker::RankerReport;
 
 /// How a snapshot is trained. The default takes all settings from the engine's configuration and measures the model on
@@ -74,6 +74,9 @@ pub struct EvaluateOptions {
     pub train: Option<TrainConfig>,
     /// Other settings that are trained and measured on the same split.
     pub compare: Vec<Contender>,
+    /// How the lists of the settings, and of the ranker on top, are to differ: they are measured as they are and arranged,
+    /// as answers of as many items as the largest cutoff up to 20 has.
+    pub diversity: Option<Diversity>,
     /// Replaces the configuration's split.
     pub split: Option<Split>,
     /// Trains on everything stored and tests on the user–item pairs of this file.

@@ -267,6 +267,7 @@ impl Sink for EngineSink<'_> {
     }
 
     fn finish(&mut self) -> Result<()> {
+        self.engine.inner.store.fold_counters()?;
         self.engine.inner.store.sync()
     }
 }

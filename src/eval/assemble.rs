@@ -1,6 +1,6 @@
 //! The report: users of all hold-outs together, with intervals, comparisons and slices.
 
-use super::evaluator::{Fold, FoldSlice, METRICS, Measured, slice_k};
+use super::evaluator::{Fold, FoldSlice, Measured, answer_length, metric_names};
 use super::permutation::{holm, p_values};
 use super::report::{Comparison, CurvePoint, Difference, Estimate, ListFigures, ModelReport, Report, Slice, SliceKind};
 use super::resample::{Column, Interval, Part, Resampled};
@@ -10,8 +10,8 @@ use crate::record::UserId;
 /// The report of hold-outs that were measured with the same models in the same order.
 pub fn report(folds: &[Fold], cutoffs: &[usize], config: &EvaluateConfig) -> Report {
     let users = Users::of(folds);
-    let metrics: Vec<String> =
-        cutoffs.iter().flat_map(|k| METRICS.map(|metric| format!("{}@{k}", metric.name()))).collect();
+    let measured = folds.first().and_then(|fold| fold.models.first());
+    let metrics = measured.map_or_else(|| metric_names(cutoffs), |measured| measured.names.clone());
     let models: Vec<Vec<&Measured>> = (0..folds.first().map_or(0, |fold| fold.models.len()))
         .map(|model| folds.iter().filter_map(|fold| fold.models.get(model)).collect())
         .collect();
@@ -63,7 +63,7 @@ pub fn report(folds: &[Fold], cutoffs: &[usize], config: &EvaluateConfig) -> Rep
         seed: config.seed,
         comparisons: tests.comparisons(&models, &metrics, &resampled),
         models,
-        slice_k: slice_k(cutoffs) as u64,
+        slice_k: answer_length(cutoffs) as u64,
         slices: slices.into_iter().map(|(slice, _)| slice).collect(),
         training_exposure: mean_curve(folds.iter().map(|fold| fold.training_exposure.as_slice())),
     }
@@ -184,7 +184,7 @@ impl Sliced<'_> {
             pairs,
             figures: Vec::new(),
         };
-        let k = slice_k(self.cutoffs);
+        let k = answer_length(self.cutoffs);
         let names: &[&str] = match first.kind {
             SliceKind::UserActivity | SliceKind::NewUsers => &["recall", "ndcg"],
             SliceKind::ItemPopularity | SliceKind::LongTail => &["recall"],

@@ -1,6 +1,7 @@
 //! Puts an evaluation together, hold-out by hold-out and model by model, so that one model and one hold-out are in memory
 //! at a time; of each the figures of every user are kept, for a report over all of them.
 
+use super::character::Character;
 use super::ground::{Cut, Ground, Members};
 use super::metric::{HitRate, Map, Metric, Mrr, Ndcg, Recall, RecallMin};
 use super::report::{CurvePoint, ListFigures, Report, SliceKind};
@@ -62,7 +63,9 @@ pub struct FoldSlice {
 pub struct Measured {
     /// Its name.
     pub name: String,
-    /// Every metric at every cutoff, `[cutoff × metric][user]`.
+    /// The names of its columns, the same for all models of a report.
+    pub names: Vec<String>,
+    /// Every metric at every cutoff, `[cutoff × metric][user]`, then every figure of lists by what is known of the items.
     pub columns: Vec<Vec<f32>>,
     /// Means at more list lengths.
     pub curve: Vec<CurvePoint>,
@@ -100,8 +103,15 @@ impl<'c> Evaluator<'c> {
         ground
     }
 
-    /// Measures a model on the hold-out that was begun last. Errors: [`crate::Error::Cancelled`].
-    pub fn measure(&mut self, ground: &Ground<'_>, scorer: &dyn Scorer, progress: &dyn Progress) -> Result<()> {
+    /// Measures a model on the hold-out that was begun last; lists are looked at by what is known of the items, too, if that
+    /// is given, for all models or for none. Errors: [`crate::Error::Cancelled`].
+    pub fn measure(
+        &mut self,
+        ground: &Ground<'_>,
+        character: Option<&Character<'_>>,
+        scorer: &dyn Scorer,
+        progress: &dyn Progress,
+    ) -> Result<()> {
         let holdout = ground.holdout;
         let longest = self.cutoffs.last().copied().unwrap_or(1);
         let rankings = rank::rank(holdout, scorer, longest, progress)?;
@@ -116,14 +126,24 @@ impl<'c> Evaluator<'c> {
         let mut lengths: Vec<usize> = CURVE.into_iter().filter(|k| *k < longest).chain(self.cutoffs.clone()).collect();
         lengths.sort_unstable();
         lengths.dedup();
-        let slice_k = slice_k(&self.cutoffs);
+        let slice_k = answer_length(&self.cutoffs);
         let listed = lists::listed(&rankings, slice_k, ground.popularity.len());
         let point = |k| CurvePoint { k: k as u64, recall: mean(&Recall, k), ndcg: mean(&Ndcg, k) };
+        let mut names = metric_names(&self.cutoffs);
+        let mut columns: Vec<Vec<f32>> =
+            self.cutoffs.iter().flat_map(|k| METRICS.map(|metric| values(metric, *k))).collect();
+        if let Some(character) = character {
+            names.extend(
+                self.cutoffs.iter().flat_map(|k| character.names().iter().map(move |name| format!("{name}@{k}"))),
+            );
+            columns.extend(character.columns(&rankings, &self.cutoffs, holdout));
+        }
         let Some(fold) = self.folds.last_mut() else { return Ok(()) };
         let slices = ground.slices.iter().zip(&fold.slices);
         let measured = Measured {
             name: scorer.name().to_owned(),
-            columns: self.cutoffs.iter().flat_map(|k| METRICS.map(|metric| values(metric, *k))).collect(),
+            names,
+            columns,
             curve: lengths.into_iter().map(point).collect(),
             lists: lists::figures(&rankings, &self.cutoffs, ground),
             exposure: lists::lorenz(listed),
@@ -139,9 +159,15 @@ impl<'c> Evaluator<'c> {
     }
 }
 
-/// The list length of slices.
-pub fn slice_k(cutoffs: &[usize]) -> usize {
-    cutoffs.iter().rev().find(|k| **k <= SLICE_K).or(cutoffs.first()).copied().unwrap_or(1)
+/// The names of the metrics, `[cutoff × metric]`.
+pub fn metric_names(cutoffs: &[usize]) -> Vec<String> {
+    cutoffs.iter().flat_map(|k| METRICS.map(|metric| format!("{}@{k}", metric.name()))).collect()
+}
+
+/// The length of what stands for an answer, the largest cutoff up to 20: that of slices, and of lists that are arranged.
+pub fn answer_length(cutoffs: &[usize]) -> usize {
+    let up_to = cutoffs.iter().copied().filter(|k| *k <= SLICE_K).max();
+    up_to.or(cutoffs.iter().copied().min()).unwrap_or(1)
 }
 
 fn slice(cut: &Cut, holdout: &Holdout) -> FoldSlice {

@@ -2,9 +2,10 @@
 //! no negatives are sampled (Krichene & Rendle, KDD 2020). Models are measured on the same users, popularity first, so
 //! that differences are paired: means come with bootstrap intervals over users, differences with p-values besides. For
 //! whom, and for which items, a model is good is told by slices; what its lists look like by coverage, novelty and the
-//! like.
+//! like, and where items are described, by how different they are and how near they come to the user's mix of categories.
 
 mod assemble;
+mod character;
 mod evaluator;
 mod ground;
 mod lists;
@@ -18,7 +19,8 @@ mod scorer;
 mod top;
 mod values;
 
-pub use evaluator::Evaluator;
+pub use character::Character;
+pub use evaluator::{Evaluator, answer_length};
 pub use metric::{Metric, Ndcg};
 pub use ratings::{RatingErrors, RatingMeter, RatingPredictor, RatingReport};
 pub use report::{Comparison, CurvePoint, Difference, Estimate, ListFigures, ModelReport, Report, Slice, SliceKind};
@@ -42,7 +44,7 @@ pub fn evaluate(
     let mut evaluator = Evaluator::new(config);
     let ground = evaluator.begin(holdout);
     for scorer in scorers {
-        evaluator.measure(&ground, *scorer, progress)?;
+        evaluator.measure(&ground, None, *scorer, progress)?;
     }
     Ok(evaluator.report())
 }

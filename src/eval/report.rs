@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::values::MetricAt;
+
 /// With fewer users, an interval is narrow by chance: that of a single one is a point.
 const FEWEST_USERS: u64 = 10;
 
@@ -59,13 +61,26 @@ impl Report {
         [format!("ndcg@{first}"), format!("recall@{}", self.slice_k)]
     }
 
-    /// What the interval of a difference allows to say: better, worse, or not told apart. Without resamplings, or with fewer
-    /// than 10 users, it allows nothing.
+    /// What the interval of a difference allows to say: better, worse, or not told apart; of what lists are like, more or
+    /// less. Without resamplings, or with fewer than 10 users, it allows nothing.
     pub fn verdict(&self, difference: &Difference) -> &'static str {
         let is_known = self.bootstrap > 0 && self.users >= FEWEST_USERS;
+        let is_metric = difference.is_metric();
         match difference {
-            Difference { low, .. } if is_known && *low > 0.0 => "better",
-            Difference { high, .. } if is_known && *high < 0.0 => "worse",
+            Difference { low, .. } if is_known && *low > 0.0 => {
+                if is_metric {
+                    "better"
+                } else {
+                    "more"
+                }
+            }
+            Difference { high, .. } if is_known && *high < 0.0 => {
+                if is_metric {
+                    "worse"
+                } else {
+                    "less"
+                }
+            }
             _ => "not told apart",
         }
     }
@@ -82,7 +97,10 @@ pub struct ModelReport {
     /// Its name.
     pub name: String,
     /// Means over users: `recall@k` (hits over held-out items), `recall_min@k` (hits over min(k, held-out)), `ndcg@k`,
-    /// `map@k`, `mrr@k`, `hit_rate@k`.
+    /// `map@k`, `mrr@k`, `hit_rate@k`. Where the items of the lists were looked at, also `vector_diversity@k` and
+    /// `category_diversity@k`, the mean distance of two items of a list by the cosine of the vectors of the settings that
+    /// are evaluated and of their categories, and `calibration_error@k`, the divergence of a list's mix of categories from
+    /// that of the user's past (Steck 2018).
     pub metrics: Vec<Estimate>,
     /// Means over users at more list lengths, up to the largest cutoff.
     pub curve: Vec<CurvePoint>,
@@ -161,6 +179,11 @@ pub struct Difference {
 }
 
 impl Difference {
+    /// Whether it is of a metric, the larger the better; else of what lists are like.
+    pub fn is_metric(&self) -> bool {
+        MetricAt::named(&self.name).is_ok()
+    }
+
     /// The corrected p-value for a table; nothing if there is none.
     pub fn written_p(&self) -> String {
         let written = |p| if p < 1e-4 { "< .0001".into() } else { format!("{p:.4}") };

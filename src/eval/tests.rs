@@ -243,7 +243,7 @@ fn hold_outs_that_are_measured_together_count_a_user_once() {
     // User 0 is tested twice, with a hit and without; user 1 once, with a hit.
     for holdout in [holdout(2, 3, &[(0, 2), (1, 2)], &[(0, 0), (1, 0)]), holdout(2, 3, &[(0, 2), (1, 2)], &[(0, 1)])] {
         let ground = evaluator.begin(&holdout);
-        evaluator.measure(&ground, &table, &Silent).unwrap();
+        evaluator.measure(&ground, None, &table, &Silent).unwrap();
     }
     let report = evaluator.report();
     assert_eq!((report.folds, report.users, report.test_pairs), (2, 2, 3));

@@ -176,7 +176,7 @@ mod tests {
 
     fn event(time: i64, user: u32, item: u32, signal: Signal) -> TimedSignal {
         let time = Timestamp::from_millis(time).unwrap();
-        TimedSignal { time, user: UserId::new(user), item: ItemId::new(item), signal }
+        TimedSignal { time, user: UserId::new(user), item: ItemId::new(item), signal, session: None }
     }
 
     #[test]

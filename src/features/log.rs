@@ -2,6 +2,8 @@
 //! learned from or measured on is cut out of one log, so that a hold-out and the hold-out inside its training part agree
 //! on what came before what.
 
+use std::num::NonZeroU32;
+
 use super::csr::Csr;
 use super::holdout::{Holdout, Splitter};
 use super::interactions::Interactions;
@@ -12,7 +14,7 @@ use crate::config::TransitionsConfig;
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Step};
 use crate::record::{ItemId, Timestamp, UserId};
-use crate::store::View;
+use crate::store::{LoggedEvent, View};
 
 /// Where more than one of so many events bear the same time, they were imported without times.
 const LARGEST_TIE: usize = 10;
@@ -28,6 +30,8 @@ pub struct TimedSignal {
     pub item: ItemId,
     /// What it says.
     pub signal: Signal,
+    /// In which session, where the event names one.
+    pub session: Option<NonZeroU32>,
 }
 
 /// Events in the order of time, those that say nothing included, those with deleted items left out.
@@ -63,7 +67,8 @@ impl<'a> Log<'a> {
                     ratings.resize(events.len(), f32::NAN);
                     ratings.push(rating);
                 }
-                events.push(TimedSignal { time: event.time, user: event.user, item: event.item, signal });
+                let LoggedEvent { time, user, item, session, .. } = event;
+                events.push(TimedSignal { time, user, item, signal, session });
             }
             if events.len() % REPORT_EVERY == 0 {
                 if progress.cancelled() {

@@ -1,4 +1,5 @@
-//! What people take next: transitions between items within visits, with time decay, normalised against popularity.
+//! What people take next: transitions between items within visits, with time decay, normalised against popularity. A visit
+//! ends with a pause; where events name their session, with that, too.
 
 use rustc_hash::FxHashMap;
 
@@ -20,11 +21,13 @@ pub fn transitions(events: &[TimedSignal], items: &[ItemId], now: Timestamp, con
     let column = |item: ItemId| items.binary_search(&item).ok().map(|column| column as u32);
     let mut positive: Vec<&TimedSignal> =
         events.iter().filter(|event| matches!(event.signal, Signal::Positive(_))).collect();
-    // Stable: a user's events stay in the order of time.
-    positive.sort_by_key(|event| event.user);
+    // Stable: a user's events stay in the order of time, those of sessions at the same time beside one another.
+    positive.sort_by_key(|event| (event.user, event.session));
     let mut counts: FxHashMap<(u32, u32), f64> = FxHashMap::default();
-    for visit in positive.chunk_by(|a, b| a.user == b.user && b.time.millis() - a.time.millis() <= config.gap.millis())
-    {
+    let is_one_visit = |a: &&TimedSignal, b: &&TimedSignal| {
+        (a.user, a.session) == (b.user, b.session) && b.time.millis() - a.time.millis() <= config.gap.millis()
+    };
+    for visit in positive.chunk_by(is_one_visit) {
         for (place, from) in visit.iter().enumerate() {
             let Some(from_column) = column(from.item) else { continue };
             for (step, to) in visit.iter().skip(place + 1).take(config.steps).enumerate() {
@@ -59,6 +62,8 @@ pub fn transitions(events: &[TimedSignal], items: &[ItemId], now: Timestamp, con
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
     use crate::record::UserId;
 
@@ -69,6 +74,7 @@ mod tests {
                 user: UserId::new(user),
                 item: ItemId::new(*item),
                 signal: Signal::Positive(1.0),
+                session: None,
             };
             items.iter().enumerate().map(event).collect::<Vec<_>>()
         };
@@ -102,6 +108,25 @@ mod tests {
         let only = counted(&log, &TransitionsConfig { neighbours: 1, ..config });
         assert_eq!(only.row(0).0, [1]);
         assert_eq!(counted(&log, &TransitionsConfig { neighbours: 0, ..TransitionsConfig::default() }).nnz(), 0);
+    }
+
+    #[test]
+    fn nothing_follows_from_one_session_to_the_next_nor_between_two_at_the_same_time() {
+        let minute = |minute: i64, item: u32, session: Option<u32>| TimedSignal {
+            time: Timestamp::from_millis(minute * 60_000).unwrap(),
+            user: UserId::new(1),
+            item: ItemId::new(item),
+            signal: Signal::Positive(1.0),
+            session: session.and_then(NonZeroU32::new),
+        };
+        let log = [minute(0, 0, Some(7)), minute(1, 3, Some(9)), minute(2, 1, Some(7)), minute(3, 4, Some(9))];
+        let pairs = |log: &[TimedSignal]| -> Vec<(u32, u32)> {
+            let next = counted(log, &TransitionsConfig::default());
+            (0..6).flat_map(|from| next.row(from as usize).0.iter().map(move |to| (from, *to))).collect()
+        };
+        assert_eq!(pairs(&log), [(0, 1), (3, 4)]);
+        let without = log.map(|event| TimedSignal { session: None, ..event });
+        assert_eq!(pairs(&without), [(0, 1), (0, 3), (0, 4), (1, 4), (3, 1), (3, 4)]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod allowed;
 mod arrange;
+mod arranged;
 mod best;
 mod cache;
 mod catalog;
@@ -28,6 +29,7 @@ mod visitor;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use arranged::{ArrangedScorer, ItemValues};
 pub use cache::AnswerCache;
 pub use catalog::Catalog;
 pub use expression::Expression;

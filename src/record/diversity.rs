@@ -1,5 +1,7 @@
 //! How the items of an answer are to differ from each other.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -87,9 +89,27 @@ impl Diversity {
         }
     }
 
+    /// The attributes whose values it asks for.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        let calibrated = self.calibration.iter().map(|calibration| calibration.key.as_str());
+        calibrated.chain(self.max_per.iter().map(|bound| bound.key.as_str()))
+    }
+
     /// How many candidates an answer of `limit` items is chosen from.
     pub fn candidates(&self, limit: usize) -> usize {
         let usual = (CANDIDATES_EACH * limit).clamp(FEWEST_CANDIDATES, MAX_CANDIDATES);
         self.candidates.unwrap_or(usual).max(limit)
+    }
+}
+
+impl fmt::Display for Diversity {
+    /// In short, for reports: `mmr 0.3, at most 2 per brand`.
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let weights = [("mmr", self.mmr), ("dpp", self.dpp)];
+        let weights = weights.into_iter().filter_map(|(name, weight)| Some(format!("{name} {}", weight?)));
+        let calibrated = self.calibration.iter().map(|to| format!("calibration {} to {}", to.weight, to.key));
+        let bounded = self.max_per.iter().map(|bound| format!("at most {} per {}", bound.limit, bound.key));
+        let parts: Vec<String> = weights.chain(calibrated).chain(bounded).collect();
+        to.write_str(&if parts.is_empty() { "by score".into() } else { parts.join(", ") })
     }
 }

@@ -11,7 +11,7 @@ use super::families::Family;
 use super::stored::Counters;
 use super::{Store, codec, records, storage};
 use crate::config::Durability;
-use crate::counters::{CounterSet, Owner};
+use crate::counters::{Changes, Owner};
 use crate::error::{Error, Result};
 
 /// What only the writer whose turn it is may touch.
@@ -37,9 +37,11 @@ pub struct Turn<'a> {
     /// Vector spaces that this write begins.
     pub spaces: Vec<String>,
     /// What this write adds to the counters of events, and takes from them.
-    pub counted: CounterSet,
+    pub counted: Changes,
     /// Users and items whose counters this write removes.
     pub forgotten: Vec<Owner>,
+    /// Whether nothing is to be pending in the counters afterwards.
+    pub folds: bool,
     /// Catalogue entries that this write has put or deleted: [`Turn::get`] sees them.
     changed: FxHashMap<(Family, Vec<u8>), Option<Vec<u8>>>,
 }
@@ -60,14 +62,15 @@ impl Store {
                 counters: writer.counters,
                 ids: Staged::new(&known),
                 spaces: Vec::new(),
-                counted: CounterSet::default(),
+                counted: Changes::default(),
                 forgotten: Vec::new(),
+                folds: false,
                 changed: FxHashMap::default(),
             };
             let outcome = build(&mut turn)?;
-            let Turn { mut batch, counters, ids, counted, forgotten, .. } = turn;
+            let Turn { mut batch, counters, ids, counted, forgotten, folds, .. } = turn;
             let changes = ids.finish();
-            let counting = Counting::stage(&self.db, &read(&self.kept), counted, forgotten, &mut batch)?;
+            let counting = Counting::stage(&self.db, &read(&self.kept), counted, forgotten, folds, &mut batch)?;
             drop(known);
             if counters != writer.counters {
                 batch.put_cf(Family::Meta.of(&self.db)?, records::COUNTERS, codec::encode(&counters)?);

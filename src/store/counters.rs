@@ -5,6 +5,7 @@
 //!
 //! An entry of the journal is, for each counter: length of its key u8 | key | length of its bytes u16, little-endian | bytes.
 
+use std::convert::Infallible;
 use std::ops::{Deref, Range};
 use std::sync::RwLockReadGuard;
 
@@ -15,7 +16,7 @@ use super::families::Family;
 use super::key::{self, EventKey};
 use super::stored::StoredEvent;
 use super::{Store, codec, storage};
-use crate::counters::{CountedEvent, CounterSet, EventCounter, Owner};
+use crate::counters::{Changes, CountedEvent, CounterSet, EventCounter, Owner};
 use crate::error::{Error, Result};
 use crate::record::{ItemId, UserId};
 
@@ -25,6 +26,14 @@ const MOST_PENDING: usize = 1 << 14;
 /// Tests come by here often.
 #[cfg(test)]
 const MOST_PENDING: usize = 8;
+/// A large batch may leave so many times what it changes itself: folding each batch of an import would touch the same
+/// counters again and again.
+#[cfg(not(test))]
+const TIMES_PENDING: usize = 16;
+#[cfg(test)]
+const TIMES_PENDING: usize = 2;
+/// But not more than this, some hundred megabytes.
+const MOST_OF_IMPORTS: usize = 1 << 18;
 /// Entries that the journal may have.
 const MOST_ENTRIES: u64 = 1 << 16;
 /// Owners of a batch while counters are built.
@@ -73,7 +82,7 @@ impl Deref for ItemCounters<'_> {
 
 /// What a write does to the counters.
 pub struct Counting {
-    counted: CounterSet,
+    counted: Changes,
     forgotten: Vec<Owner>,
     /// Whether it is an entry of the journal.
     journals: bool,
@@ -82,26 +91,34 @@ pub struct Counting {
 }
 
 impl Counting {
-    /// Adds it to the batch. Whoever is forgotten takes along what is pending, so that no trace stays in the journal.
+    /// Adds it to the batch. Whoever is forgotten takes along what is pending, so that no trace stays in the journal; nothing
+    /// is to be pending after the last write of an import.
     pub fn stage(
         db: &DB,
         kept: &Kept,
-        counted: CounterSet,
+        mut counted: Changes,
         forgotten: Vec<Owner>,
+        is_last: bool,
         batch: &mut WriteBatch,
     ) -> Result<Self> {
         let family = Family::EventCounters.of(db)?;
-        let is_full =
-            kept.journal.end - kept.journal.start >= MOST_ENTRIES || kept.pending.len() + counted.len() > MOST_PENDING;
-        let folds = is_full || !forgotten.is_empty();
-        let journals = !folds && counted.changes().next().is_some();
+        counted.sort();
+        let owners = counted.owners();
+        let most = MOST_PENDING.max((TIMES_PENDING * owners).min(MOST_OF_IMPORTS));
+        let is_full = kept.journal.end - kept.journal.start >= MOST_ENTRIES || kept.pending.len() + owners > most;
+        let folds = is_full || is_last || !forgotten.is_empty();
+        let mut journals = false;
         if folds {
             put(db, &kept.pending, &forgotten, batch)?;
-            put(db, &counted, &forgotten, batch)?;
+            put_changes(db, &counted, &forgotten, batch)?;
             // One by one: a range that is deleted stays in memory, and every iterator would take all of them apart again.
             kept.journal.clone().for_each(|number| batch.delete_cf(family, key::journal(number)));
-        } else if journals {
-            batch.put_cf(family, key::journal(kept.journal.end), journal_entry(&counted));
+        } else {
+            let entry = journal_entry(&counted);
+            journals = !entry.is_empty();
+            if journals {
+                batch.put_cf(family, key::journal(kept.journal.end), entry);
+            }
         }
         Ok(Self { counted, forgotten, journals, folds })
     }
@@ -113,13 +130,9 @@ impl Counting {
             kept.journal.start = kept.journal.end;
         }
         kept.journal.end += u64::from(self.journals);
-        for (owner, kind, counter) in self.counted.changes() {
-            if owner.item().is_some() {
-                kept.items.merge(owner, kind, counter);
-            }
-            if !self.folds {
-                kept.pending.merge(owner, kind, counter);
-            }
+        self.counted.apply(&mut kept.items, |owner| owner.item().is_some());
+        if !self.folds {
+            self.counted.apply(&mut kept.pending, |_| true);
         }
         self.forgotten.iter().for_each(|owner| kept.items.forget(*owner));
     }
@@ -149,7 +162,15 @@ impl Store {
     #[cfg(test)]
     pub fn miscount(&self, owner: Owner, kind: &str, event: CountedEvent) -> Result<()> {
         self.commit(crate::config::Durability::Async, |turn| {
-            turn.counted.counter(owner, kind).add(event);
+            turn.counted.count(owner, kind, event);
+            Ok(())
+        })
+    }
+
+    /// Puts into the counters whatever is pending: what an import has left would otherwise be the next write's to fold.
+    pub fn fold_counters(&self) -> Result<()> {
+        self.commit(crate::config::Durability::Async, |turn| {
+            turn.folds = true;
             Ok(())
         })
     }
@@ -166,11 +187,11 @@ impl Turn<'_> {
         &mut self,
         key: &EventKey<'_>,
         event: CountedEvent,
-        change: fn(&mut EventCounter, CountedEvent),
+        change: fn(&mut Changes, Owner, &str, CountedEvent),
     ) -> Result<()> {
-        change(self.counted.counter(Owner::User(key.user), key.kind), event);
+        change(&mut self.counted, Owner::User(key.user), key.kind, event);
         if self.holds(Family::ItemIds, &key::dense(key.item.get()))? {
-            change(self.counted.counter(Owner::Item(key.item), key.kind), event);
+            change(&mut self.counted, Owner::Item(key.item), key.kind, event);
         }
         Ok(())
     }
@@ -217,9 +238,23 @@ fn put(db: &DB, counted: &CounterSet, without: &[Owner], batch: &mut WriteBatch)
     Ok(())
 }
 
-fn journal_entry(counted: &CounterSet) -> Vec<u8> {
+/// The same of a write.
+fn put_changes(db: &DB, counted: &Changes, without: &[Owner], batch: &mut WriteBatch) -> Result<()> {
+    let family = Family::EventCounters.of(db)?;
+    let mut bytes = Vec::new();
+    counted.for_each(&mut |owner, kind, counter| {
+        if !without.contains(&owner) {
+            bytes.clear();
+            counter.write(&mut bytes);
+            batch.merge_cf(family, counter_key(owner, kind), &bytes);
+        }
+        Ok(())
+    })
+}
+
+fn journal_entry(counted: &Changes) -> Vec<u8> {
     let (mut entry, mut bytes) = (Vec::new(), Vec::new());
-    for (owner, kind, counter) in counted.changes() {
+    let write = counted.for_each(&mut |owner, kind, counter| {
         bytes.clear();
         counter.write(&mut bytes);
         entry.push(5 + kind.len() as u8);
@@ -227,7 +262,9 @@ fn journal_entry(counted: &CounterSet) -> Vec<u8> {
         entry.extend_from_slice(kind.as_bytes());
         entry.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
         entry.extend_from_slice(&bytes);
-    }
+        Ok::<(), Infallible>(())
+    });
+    let Ok(()) = write;
     entry
 }
 
@@ -338,13 +375,15 @@ mod tests {
     proptest! {
         #[test]
         fn a_journal_is_read_as_written(events in proptest::collection::vec((0u32..4, 0u32..4, "[a-z]{1,64}", 0i64..1 << 40), 0..20)) {
-            let mut counted = CounterSet::default();
+            let (mut changes, mut counted) = (Changes::default(), CounterSet::default());
             for (user, item, kind, time) in &events {
                 let time = Timestamp::from_millis(*time).unwrap();
                 let event = CountedEvent { time, value: Some(1.5), dwell_ms: Some(3) };
+                changes.add(UserId::new(*user), ItemId::new(*item), kind, event);
                 counted.add(UserId::new(*user), ItemId::new(*item), kind, event);
             }
-            let entry = journal_entry(&counted);
+            changes.sort();
+            let entry = journal_entry(&changes);
             let (mut rest, mut read) = (&entry[..], CounterSet::default());
             while let Some((owner, kind, counter, after)) = read_journaled(rest) {
                 read.merge(owner, kind, &counter);

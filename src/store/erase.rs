@@ -9,7 +9,7 @@ use super::stored::StoredEvent;
 use super::term::Terms;
 use super::{Store, codec, storage};
 use crate::config::Durability;
-use crate::counters::{EventCounter, Owner};
+use crate::counters::{Changes, Owner};
 use crate::error::{Error, Result};
 use crate::record::{ItemId, SnapshotId, UserId};
 use rocksdb::IteratorMode;
@@ -75,7 +75,7 @@ impl Store {
                     let event = turn.get(Family::Events, &old)?;
                     let event = event.ok_or_else(|| Error::corrupt("the event log", "lacks an event of a user"))?;
                     let stored: StoredEvent = codec::decode("an event", &event)?;
-                    turn.recount(&moved, stored.counted(key.time), EventCounter::add)?;
+                    turn.recount(&moved, stored.counted(key.time), Changes::count)?;
                     turn.put(Family::Events, &log, event)?;
                     turn.put(Family::UserEvents, &user, value)?;
                     turn.counters.events += 1;
@@ -113,7 +113,7 @@ impl Turn<'_> {
                 let event = self.get(Family::Events, &log)?;
                 let event = event.ok_or_else(|| Error::corrupt("the event log", "lacks an event of a user"))?;
                 let stored: StoredEvent = codec::decode("an event", &event)?;
-                self.recount(&key, stored.counted(key.time), EventCounter::remove)?;
+                self.recount(&key, stored.counted(key.time), Changes::remove)?;
                 self.delete(Family::Events, &log)?;
                 self.delete(Family::UserEvents, raw)?;
                 self.counters.events -= 1;

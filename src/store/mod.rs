@@ -38,7 +38,7 @@ pub use format::{Holder, holder};
 pub use item_index::bitmap;
 pub use records::Records;
 pub use term::{TermRange, Terms, kind as term_kind};
-pub use view::{LoggedCount, View};
+pub use view::{LoggedCount, LoggedEvent, View};
 
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};

@@ -101,7 +101,7 @@ impl StoredUser {
     }
 }
 
-/// A value of `events`. The event's value comes first: training reads nothing else. `user_events` has it alone.
+/// A value of `events`. Value and session come first: training reads nothing else. `user_events` has it alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredEvent {
     pub value: Option<f64>,

@@ -1,7 +1,9 @@
 //! A consistent view at a point in time: training reads from it while writes go on.
 
+use std::num::NonZeroU32;
+
 use rocksdb::{DB, Direction, IteratorMode, ReadOptions, SnapshotWithThreadMode};
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::families::Family;
 use super::key::{self, EventKey};
@@ -25,6 +27,8 @@ pub struct LoggedEvent<'a> {
     pub kind: &'a str,
     /// The number that belongs to it.
     pub value: Option<f64>,
+    /// Stands for the session it belongs to; `None` where it names none.
+    pub session: Option<NonZeroU32>,
 }
 
 /// An event of the log with what counters and features take from it.
@@ -66,7 +70,10 @@ impl View<'_> {
     ) -> Result<()> {
         self.for_each_entry(from, &mut |key, value| {
             let EventKey { time, user, item, kind, .. } = key;
-            f(LoggedEvent { time, user, item, kind, value: codec::decode_first("an event", value)? })
+            let (value, session): (Option<f64>, Option<String>) = codec::decode_first("an event", value)?;
+            // Sessions are told apart within the events of one user: a number is enough.
+            let session = session.map(|name| NonZeroU32::MIN.saturating_add(xxh3_64(name.as_bytes()) as u32 >> 1));
+            f(LoggedEvent { time, user, item, kind, value, session })
         })
     }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 
+use super::query::Differing;
+
 use crate::config::Split;
 
 /// Training settings by name; each is short for `--set train.…`.
@@ -108,6 +110,8 @@ pub struct EvaluateArgs {
     /// Measure other training settings on the same users, too: KEY=VALUE,…, such as model=ials,dimension=64; repeatable
     #[arg(long, value_name = "SETTINGS")]
     pub compare: Vec<String>,
+    #[command(flatten)]
+    pub differing: Differing,
     #[command(flatten)]
     pub report: ReportArgs,
     #[command(flatten)]

@@ -29,6 +29,24 @@ impl Narrow {
     }
 }
 
+/// How the items of a list are to differ.
+#[derive(Debug, clap::Args)]
+pub struct Differing {
+    /// How much items are to differ, 0 to 1, by maximal marginal relevance; --diversity has more
+    #[arg(long, value_name = "WEIGHT", conflicts_with = "diversity")]
+    mmr: Option<f64>,
+    /// How the items are to differ, as JSON: {"mmr": 0.3}, {"dpp": 0.3}, {"calibration": {"weight": 0.5}}, {"max_per": {"key": "brand", "limit": 2}}
+    #[arg(long, value_name = "JSON", value_parser = diversity)]
+    diversity: Option<Diversity>,
+}
+
+impl Differing {
+    /// As a question takes it.
+    pub fn into_diversity(self) -> Option<Diversity> {
+        self.diversity.or(self.mmr.map(|weight| Diversity { mmr: Some(weight), ..Diversity::default() }))
+    }
+}
+
 /// `savor recommend`.
 #[derive(Debug, clap::Args)]
 pub struct RecommendArgs {
@@ -52,12 +70,8 @@ pub struct RecommendArgs {
     /// Also items that the user had an event with
     #[arg(long)]
     pub seen: bool,
-    /// How much items are to differ, 0 to 1, by maximal marginal relevance; --diversity has more
-    #[arg(long, value_name = "WEIGHT", conflicts_with = "diversity")]
-    pub mmr: Option<f64>,
-    /// How the items are to differ, as JSON: {"mmr": 0.3}, {"dpp": 0.3}, {"calibration": {"weight": 0.5}}, {"max_per": {"key": "brand", "limit": 2}}
-    #[arg(long, value_name = "JSON", value_parser = diversity)]
-    pub diversity: Option<Diversity>,
+    #[command(flatten)]
+    pub differing: Differing,
     /// Say which past items each score comes from
     #[arg(long)]
     pub explain: bool,

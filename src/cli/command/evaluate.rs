@@ -20,7 +20,9 @@ pub fn run(context: Context, args: EvaluateArgs) -> Result<(), Failure> {
     let compare = args.compare.iter().map(|text| settings::contender(own, text)).collect::<Result<_, _>>()?;
     args.report.report.as_deref().map(try_page).transpose()?;
     let bars = Bars::new(Stop::on_signal()?);
-    let evaluation = engine.evaluate(&EvaluateOptions { train: None, compare, split: args.split, test }, &bars)?;
+    let diversity = args.differing.into_diversity();
+    let options = EvaluateOptions { train: None, compare, diversity, split: args.split, test };
+    let evaluation = engine.evaluate(&options, &bars)?;
     bars.finish();
     let shown = context.output.show(&evaluation, |evaluation| report::evaluation(evaluation, args.report.slices));
     if let Some(file) = &args.report.report {

@@ -11,7 +11,7 @@ use crate::cli::lines::Lines;
 use crate::cli::place::LARGEST_PAGE;
 use crate::cli::render::answer;
 use crate::cli::titles::Titles;
-use crate::record::{Answer, Diversity, ExcludeSeen, Query};
+use crate::record::{Answer, ExcludeSeen, Query};
 
 pub fn run(context: &Context, mut args: RecommendArgs) -> Result<(), Failure> {
     if args.users.len() > 1 && !args.session.is_empty() {
@@ -63,9 +63,8 @@ struct Line<'a> {
 }
 
 fn query(args: RecommendArgs) -> Query {
-    let by_weight = args.mmr.map(|weight| Diversity { mmr: Some(weight), ..Diversity::default() });
     Query {
-        diversity: args.diversity.or(by_weight),
+        diversity: args.differing.into_diversity(),
         category: args.narrow.category,
         filter: args.narrow.filter,
         exclude_items: args.exclude,

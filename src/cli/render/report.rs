@@ -4,7 +4,7 @@
 use super::{count, table as empty, weights};
 use crate::config::{ModelKind, TrainConfig};
 use crate::engine::{Evaluation, SnapshotComparison, Trained};
-use crate::eval::{Comparison, ListFigures, RatingReport, Report, Slice, SliceKind};
+use crate::eval::{Comparison, Difference, ListFigures, ModelReport, RatingReport, Report, Slice, SliceKind};
 
 /// An evaluation of settings.
 pub fn evaluation(evaluation: &Evaluation, slices: bool) -> String {
@@ -96,7 +96,7 @@ fn metrics(report: &Report, pair: &Comparison) -> String {
     let header = ["metric", &pair.a, &pair.b, "interval", "difference", "interval", "p", ""];
     let mut table = empty(&header, &[1, 2, 3, 4, 5, 6]);
     let (a, b) = (report.model(&pair.a), report.model(&pair.b));
-    for difference in &pair.metrics {
+    for difference in pair.metrics.iter().filter(|of| of.is_metric()) {
         let of_a = a.and_then(|model| model.metric(&difference.name));
         let of_b = b.and_then(|model| model.metric(&difference.name));
         table.add_row([
@@ -113,11 +113,15 @@ fn metrics(report: &Report, pair: &Comparison) -> String {
     table.trim_fmt()
 }
 
-/// Models two by two, on the metrics that stand for all.
+/// Models two by two, on the metrics that stand for all; of lists that are arranged, beside those as they are, also on what they
+/// are like.
 fn models(report: &Report, pairs: &[&Comparison]) -> String {
     let mut table = empty(&["models", "metric", "difference", "interval", "p", ""], &[2, 3, 4]);
+    let like = format!("@{}", report.slice_k);
     for pair in pairs {
-        for difference in report.headline().iter().filter_map(|name| pair.metric(name)) {
+        let is_arranged = pair.b.strip_prefix(&pair.a).is_some_and(|rest| rest.starts_with(", "));
+        let of_lists = pair.metrics.iter().filter(|of| is_arranged && of.name.ends_with(&like) && !of.is_metric());
+        for difference in report.headline().iter().filter_map(|name| pair.metric(name)).chain(of_lists) {
             table.add_row([
                 format!("{} against {}", pair.b, pair.a),
                 difference.name.clone(),
@@ -154,6 +158,11 @@ fn lists(report: &Report) -> String {
                 .map(|model| model.lists.iter().find(|lists| lists.k == *k).map(figure).unwrap_or_default());
             table.add_row(std::iter::once(format!("{name}@{k}")).chain(values));
         }
+    }
+    let of_lists = report.comparisons.first().into_iter().flat_map(|pair| &pair.metrics).filter(|of| !of.is_metric());
+    for Difference { name, .. } in of_lists {
+        let value = |model: &ModelReport| model.metric(name).map(|of| format!("{:.4}", of.mean)).unwrap_or_default();
+        table.add_row(std::iter::once(name.replace('_', " ")).chain(report.models.iter().map(value)));
     }
     table.trim_fmt()
 }

@@ -5,7 +5,7 @@ use super::{Candidates, Objective, relevance};
 
 /// A list is as good as the volume that its vectors span, each as long as the item is relevant: log det L, with
 /// L = diag(q) S diag(q), S the likeness of two items and q = exp(α · relevance), α = θ / (2 (1 − θ)) with θ = 1 − weight.
-pub struct Determinant<'a> {
+pub(super) struct Determinant<'a> {
     candidates: &'a Candidates<'a>,
     quality: Vec<f64>,
     /// `[n]`: d², by which factor a candidate would enlarge the determinant.

@@ -3,7 +3,7 @@
 use super::{Candidates, Objective, relevance};
 
 /// (1 − λ) · relevance − λ · the greatest likeness to what stands before.
-pub struct Marginal<'a> {
+pub(super) struct Marginal<'a> {
     candidates: &'a Candidates<'a>,
     relevance: Vec<f64>,
     /// `[n]`: the greatest likeness to what has been taken; 0 before anything has.

@@ -7,14 +7,58 @@ mod marginal;
 mod quota;
 #[cfg(test)]
 mod tests;
+mod values;
 
-pub use calibration::{Calibration, Mix};
-pub use determinant::Determinant;
-pub use marginal::Marginal;
 pub use quota::Quota;
+pub use values::Values;
+
+use calibration::Calibration;
+use determinant::Determinant;
+use marginal::Marginal;
+
+use crate::features::ValueMix;
+use crate::linalg::dot;
+use crate::record::Diversity;
+
+/// What is known of candidates beside their scores, each `[n]`.
+pub struct Traits<'a> {
+    /// Where the model has them; empty where it knows nothing.
+    pub vectors: Vec<&'a [f32]>,
+    /// Their values of the attribute with a quota.
+    pub bounded: Option<Vec<Vec<u32>>>,
+    /// Their values of the attribute that is calibrated, and the mix that is wanted.
+    pub calibrated: Option<(Vec<Vec<u32>>, ValueMix)>,
+}
+
+/// Up to `limit` of the candidates, by their places, in the order that is wanted. `scores`, `[n]`, fall; `quota` is what
+/// is left of the wanted one.
+pub fn arrange(
+    wanted: &Diversity,
+    scores: &[f32],
+    traits: &Traits<'_>,
+    quota: Option<&mut Quota>,
+    limit: usize,
+) -> Vec<usize> {
+    let vectors = &traits.vectors;
+    let lengths: Vec<f32> = vectors.iter().map(|vector| dot(vector, vector).sqrt()).collect();
+    let alike = |a: usize, b: usize| {
+        // New items may stand in a space of their own; nothing is known of how like others they are.
+        let product = if vectors[a].len() == vectors[b].len() { lengths[a] * lengths[b] } else { 0.0 };
+        if product > 0.0 { dot(vectors[a], vectors[b]) / product } else { 0.0 }
+    };
+    let candidates = Candidates { scores, alike: &alike };
+    let calibrated = wanted.calibration.as_ref().zip(traits.calibrated.as_ref());
+    let mut objective: Box<dyn Objective + '_> = match (wanted.mmr, wanted.dpp, calibrated) {
+        (Some(weight), ..) => Box::new(Marginal::new(&candidates, weight)),
+        (_, Some(weight), _) => Box::new(Determinant::new(&candidates, weight)),
+        (_, _, Some((to, (values, mix)))) => Box::new(Calibration::new(&candidates, values, mix, to.weight)),
+        _ => Box::new(ByScore),
+    };
+    choose(objective.as_mut(), scores.len(), limit, quota.zip(traits.bounded.as_deref()))
+}
 
 /// What is to be put in order.
-pub struct Candidates<'a> {
+struct Candidates<'a> {
     /// `[n]`: scores, in falling order.
     pub scores: &'a [f32],
     /// How alike two candidates are, by their places: the cosine of their vectors, −1 to 1.
@@ -22,7 +66,7 @@ pub struct Candidates<'a> {
 }
 
 /// A way to choose the next item of a list.
-pub trait Objective {
+trait Objective {
     /// What candidate `at` would add to the list so far; the largest is put next, of equal ones the first.
     fn gain(&self, at: usize) -> f64;
 
@@ -31,7 +75,7 @@ pub trait Objective {
 }
 
 /// The order of the scores.
-pub struct ByScore;
+struct ByScore;
 
 impl Objective for ByScore {
     fn gain(&self, at: usize) -> f64 {
@@ -43,7 +87,7 @@ impl Objective for ByScore {
 
 /// Chooses up to `limit` of `count` candidates one by one, each time the one with the largest gain of those that fit into the
 /// quotas, which come with the values of each candidate. Returns their places in the order of choice.
-pub fn choose(
+fn choose(
     objective: &mut dyn Objective,
     count: usize,
     limit: usize,

@@ -86,7 +86,7 @@ proptest! {
     ) {
         let values: Vec<Vec<u32>> = angles.iter().map(|angle| vec![*angle as u32 % 4]).collect();
         let past: Vec<([u32; 1], f64)> = past.into_iter().map(|(value, weight)| ([value], weight)).collect();
-        let wanted = Mix::of(past.iter().map(|(values, weight)| (&values[..], *weight)));
+        let wanted = ValueMix::of(past.iter().map(|(values, weight)| (&values[..], *weight)));
         let alike = |_: usize, _: usize| 0.0;
         let candidates = Candidates { scores: &scores, alike: &alike };
         let chosen = choose(&mut Calibration::new(&candidates, &values, &wanted, weight), scores.len(), limit, None);

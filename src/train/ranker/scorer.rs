@@ -9,18 +9,16 @@ use crate::error::Result;
 use crate::eval::Scorer;
 use crate::features::Csr;
 use crate::features::table::{Asked, replay_asked};
+use crate::record::ItemId;
 use crate::train::{Model, ModelScorer};
-
-/// Above any score of retrieval.
-const ABOVE: f32 = 1e30;
 
 /// Scores the test users of a hold-out by a model and a ranker.
 pub struct RankedScorer<'a> {
     name: String,
     retrieval: ModelScorer<'a>,
     columns: usize,
-    /// Candidates of each test user, the best first, by row of the training matrix.
-    orders: FxHashMap<u32, Vec<u32>>,
+    /// The ranker's scores of each test user's candidates by column, by row of the training matrix.
+    ranks: FxHashMap<u32, Vec<(u32, f32)>>,
 }
 
 impl<'a> RankedScorer<'a> {
@@ -38,7 +36,7 @@ impl<'a> RankedScorer<'a> {
         let user = |(row, _): &(u32, Vec<u32>)| train.users.get(*row as usize).copied();
         let tested: Vec<_> = window.holdout.test.iter().filter_map(|of| Some((of, user(of)?))).collect();
         let asked: Vec<Asked> = tested.iter().map(|(_, user)| Asked { at: window.at, user: *user }).collect();
-        let mut orders = FxHashMap::default();
+        let mut ranks = FxHashMap::default();
         replay_asked(
             past.view,
             ranker.table().table(),
@@ -49,16 +47,13 @@ impl<'a> RankedScorer<'a> {
                 let Some((of_user, _)) = tested.get(place) else { return Ok(()) };
                 for found in found(model, window.holdout, &[of_user], candidates) {
                     let scores = ranker.score(&found.scores, request, known, &found.items);
-                    let mut order: Vec<usize> = (0..found.items.len()).collect();
-                    let score = |place: usize| scores.get(place).copied().unwrap_or(f32::NEG_INFINITY);
-                    order.sort_by(|a, b| score(*b).total_cmp(&score(*a)));
-                    let column = |place: usize| train.column_of(*found.items.get(place)?);
-                    orders.insert(of_user.0, order.into_iter().filter_map(column).collect());
+                    let rank = |(item, score): (&ItemId, f32)| Some((train.column_of(*item)?, score));
+                    ranks.insert(of_user.0, found.items.iter().zip(scores).filter_map(rank).collect());
                 }
                 Ok(())
             },
         )?;
-        Ok(Self { name, retrieval: ModelScorer::new("retrieval", model, matrix), columns: model.items.rows(), orders })
+        Ok(Self { name, retrieval: ModelScorer::new("retrieval", model, matrix), columns: model.items.rows(), ranks })
     }
 }
 
@@ -74,11 +69,15 @@ impl Scorer for RankedScorer<'_> {
     fn score_all(&self, user_rows: &[u32], out: &mut [f32]) {
         self.retrieval.score_all(user_rows, out);
         for (out, row) in out.chunks_exact_mut(self.columns.max(1)).zip(user_rows) {
-            let order = self.orders.get(row).map(Vec::as_slice).unwrap_or_default();
-            for (place, column) in order.iter().enumerate() {
-                if let Some(slot) = out.get_mut(*column as usize) {
-                    *slot = ABOVE * (2.0 - place as f32 / order.len() as f32);
-                }
+            let ranks = self.ranks.get(row).map(Vec::as_slice).unwrap_or_default();
+            let least = ranks.iter().map(|(_, rank)| *rank).fold(f32::INFINITY, f32::min);
+            let highest = out.iter().copied().filter(|score| score.is_finite()).fold(f32::NEG_INFINITY, f32::max);
+            if least.is_finite() && highest.is_finite() {
+                // All others below the last of them.
+                out.iter_mut().for_each(|score| *score += least - highest - 1.0);
+            }
+            for (column, rank) in ranks {
+                out.get_mut(*column as usize).into_iter().for_each(|slot| *slot = *rank);
             }
         }
     }
