@@ -65,6 +65,7 @@ struct Line<'a> {
 fn query(args: RecommendArgs) -> Query {
     let by_weight = args.mmr.map(|weight| Diversity { mmr: Some(weight), ..Diversity::default() });
     Query {
+        scenario: args.scenario,
         diversity: args.diversity.or(by_weight),
         category: args.narrow.category,
         filter: args.narrow.filter,

@@ -41,18 +41,18 @@ impl Objective for ByScore {
     fn take(&mut self, _: usize) {}
 }
 
-/// Chooses up to `limit` of `count` candidates one by one, each time the one with the largest gain of those that fit into the
-/// quotas, which come with the values of each candidate. Returns their places in the order of choice.
+/// Chooses up to `limit` of `count` candidates one by one, each time the one with the largest gain of those that fit into all
+/// quotas, each of which comes with the values of each candidate. Returns their places in the order of choice.
 pub fn choose(
     objective: &mut dyn Objective,
     count: usize,
     limit: usize,
-    mut quota: Option<(&mut Quota, &[Vec<u32>])>,
+    quotas: &mut [(&mut Quota, Vec<Vec<u32>>)],
 ) -> Vec<usize> {
     let mut left: Vec<usize> = (0..count).collect();
     let mut chosen = Vec::with_capacity(limit.min(count));
     while chosen.len() < limit {
-        if let Some((quota, values)) = &quota {
+        for (quota, values) in quotas.iter() {
             // A value that is full stays full.
             left.retain(|at| quota.fits(&values[*at]));
         }
@@ -66,9 +66,7 @@ pub fn choose(
         let Some((place, _)) = best else { break };
         let at = left.remove(place);
         objective.take(at);
-        if let Some((quota, values)) = &mut quota {
-            quota.count(&values[at]);
-        }
+        quotas.iter_mut().for_each(|(quota, values)| quota.count(&values[at]));
         chosen.push(at);
     }
     chosen
