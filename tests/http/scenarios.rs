@@ -82,7 +82,7 @@ fn the_default_scenario_answers_where_none_is_named_and_restarts_change_nothing(
 fn a_question_brings_rules_of_its_own_and_explains_them() {
     let server = Running::trained();
     let mut client = server.client();
-    let plain = client.get("/v1/users/u1/recommendations?limit=5").expect(200);
+    let plain = client.get("/v1/users/u1/recommendations?limit=5&exclude_seen=false").expect(200);
     let top = items(&plain)[0].to_owned();
     let body = json!({
         "user": "u1", "limit": 5, "explain": true,
