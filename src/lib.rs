@@ -70,7 +70,7 @@ pub use eval::{
     SliceKind,
 };
 pub use progress::{Progress, Silent, Step};
-pub use recommend::{Ranker, RankerQuestion};
+pub use recommend::{LeftOut, Ranker, RankerQuestion, Rule, RulePlace, RuleQuestion, Shown, ShownItem};
 pub use record::*;
 pub use snapshot::{Manifest, OfflineMetric, SnapshotState};
 pub use store::Holder;

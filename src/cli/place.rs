@@ -10,7 +10,8 @@ use super::remote::segment;
 use crate::engine::{FeatureColumn, FeatureValues, Merged, Page, SnapshotComparison, Stats};
 use crate::progress::Progress;
 use crate::record::{
-    Answer, Event, Item, Likeness, ListKind, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, SnapshotId, User,
+    Answer, Event, Item, Likeness, ListKind, ListQuery, Neighbour, Query, RankQuery, Scenario, ScenarioVersion,
+    SimilarQuery, SnapshotId, User,
 };
 use crate::snapshot::Manifest;
 
@@ -179,6 +180,61 @@ impl Place {
         }
     }
 
+    /// All scenarios as they answer now.
+    pub fn scenarios(&self) -> Result<Vec<ScenarioVersion>, Failure> {
+        #[derive(Deserialize)]
+        struct Scenarios {
+            scenarios: Vec<ScenarioVersion>,
+        }
+        match self {
+            Self::Here(engine) => Ok(engine.scenarios()),
+            Self::There(remote) => Ok(remote.get::<Scenarios>("/v1/scenarios")?.scenarios),
+        }
+    }
+
+    /// A scenario as it answers now.
+    pub fn scenario(&self, name: &str) -> Result<ScenarioVersion, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.scenario(name)?),
+            Self::There(remote) => remote.get(&format!("/v1/scenarios/{}", segment(name))),
+        }
+    }
+
+    /// The versions of a scenario, the newest first.
+    pub fn scenario_versions(&self, name: &str) -> Result<Vec<ScenarioVersion>, Failure> {
+        #[derive(Deserialize)]
+        struct Versions {
+            versions: Vec<ScenarioVersion>,
+        }
+        match self {
+            Self::Here(engine) => Ok(engine.scenario_versions(name)?),
+            Self::There(remote) => {
+                Ok(remote.get::<Versions>(&format!("/v1/scenarios/{}/versions", segment(name)))?.versions)
+            }
+        }
+    }
+
+    /// Puts a scenario as a new version.
+    pub fn put_scenario(
+        &self,
+        name: &str,
+        scenario: Scenario,
+        expected: Option<u64>,
+    ) -> Result<ScenarioVersion, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.put_scenario(name, scenario, expected)?),
+            Self::There(remote) => remote.put(&scenario_path(name, expected), &scenario),
+        }
+    }
+
+    /// Deletes a scenario.
+    pub fn delete_scenario(&self, name: &str, expected: Option<u64>) -> Result<(), Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.delete_scenario(name, expected)?),
+            Self::There(remote) => remote.delete(&scenario_path(name, expected)),
+        }
+    }
+
     /// All snapshots.
     pub fn snapshots(&self) -> Result<Vec<Manifest>, Failure> {
         #[derive(Deserialize)]
@@ -287,6 +343,11 @@ fn found<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
 
 fn existed(answer: Result<(), Failure>) -> Result<bool, Failure> {
     found(answer).map(|found| found.is_some())
+}
+
+fn scenario_path(name: &str, expected: Option<u64>) -> String {
+    let expected = expected.map(|version| format!("?expected_version={version}")).unwrap_or_default();
+    format!("/v1/scenarios/{}{expected}", segment(name))
 }
 
 fn page(cursor: Option<&str>, limit: usize) -> String {

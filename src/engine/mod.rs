@@ -12,8 +12,11 @@ mod learning;
 mod offline;
 mod operations;
 mod options;
+mod pages;
 mod questions;
 mod ranking;
+mod scenarios;
+mod shown;
 mod snapshots;
 mod spaces;
 mod tuned;
@@ -45,6 +48,9 @@ use crate::snapshot::{self, Snapshot};
 use crate::store::{Holder, Store};
 use freshness::{Freshness, Seen};
 use jobs::Jobs;
+use pages::Pages;
+use scenarios::Scenarios;
+use shown::Showings;
 
 /// An open data directory: the whole recommendation engine. Cheap to clone; share it between threads as it is.
 ///
@@ -88,6 +94,9 @@ struct Inner {
     tuning: Mutex<()>,
     /// A ranker in place of the snapshot's.
     ranker: RwLock<Option<Arc<dyn Ranker>>>,
+    scenarios: Scenarios,
+    showings: Showings,
+    pages: Pages,
     jobs: Jobs,
 }
 
@@ -115,6 +124,7 @@ impl Engine {
         let weights = EventWeights::new(&config.events);
         let jobs = Jobs::open(&store)?;
         let answers = AnswerCache::new(config.recommend.cache_mib);
+        let scenarios = Scenarios::open(&store)?;
         let view = store.view();
         let catalog = Catalog::load(&view, &config.recommend)?;
         let popular = Popular::load(&view, &config, &weights)?;
@@ -137,6 +147,9 @@ impl Engine {
                 training: Mutex::new(()),
                 tuning: Mutex::new(()),
                 ranker: RwLock::new(None),
+                scenarios,
+                showings: Showings::default(),
+                pages: Pages::default(),
                 jobs,
             }),
         };

@@ -163,6 +163,9 @@ pub struct Merged {
     pub moved: u64,
     /// Events that the remaining user had already.
     pub known: u64,
+    /// Attributes that the remaining user did not have and has now.
+    #[serde(default)]
+    pub attributes: u64,
 }
 
 /// A background job.

@@ -2,37 +2,128 @@
 
 use std::sync::Arc;
 
+use super::pages::Page;
+use super::shown::Answered;
 use super::{Engine, read};
-use crate::error::Result;
-use crate::recommend::{self, Context, Expression, Fresh};
-use crate::record::{Answer, Filter, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, Timestamp};
+use crate::error::{Error, Result};
+use crate::recommend::{self, Asked, Context, Expression, Fresh, Plan};
+use crate::record::{
+    Answer, BeforeItem, Filter, ItemId, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, Timestamp,
+};
 use crate::snapshot::Snapshot;
 
 impl Engine {
     /// What should this user see next? Falls back to popular items, and says why, rather than fail for want of a model,
-    /// of history or of a known id. Errors: [`crate::Error::Invalid`] for a malformed question.
+    /// of history or of a known id. Errors: [`Error::Invalid`] for a malformed question, or a scenario that is not there.
     pub fn recommend(&self, query: &Query) -> Result<Answer> {
         query.validate()?;
-        let answers = &self.inner.answers;
-        let asked = answers.ask(query);
-        if let Some(answer) = asked.as_ref().and_then(|asked| answers.answer(asked, Timestamp::now())) {
-            return Ok(answer);
+        self.answer_page(query, &[])
+    }
+
+    /// The answers to many questions, in their order, as [`recommend`](Self::recommend) gives each, but without a next page; all
+    /// by one snapshot, on all processors, sharing their way through the index. Errors: [`Error::Invalid`] for the first malformed
+    /// question.
+    pub fn recommend_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
+        queries.iter().try_for_each(Query::validate)?;
+        let now = Timestamp::now();
+        let plans = queries.iter().map(|query| self.plan(query, now)).collect::<Result<Vec<_>>>()?;
+        let filters = plans.iter().map(|plan| (plan.query.filter.as_ref(), plan.query.category.as_deref()));
+        let answers = self.ask(filters, |context| recommend::recommend_many(context, &plans))?;
+        for (plan, answer) in plans.iter().zip(&answers).filter(|(plan, _)| plan.looks_at_shown()) {
+            self.note_shown(&plan.query, &self.ids(answer)?, now);
         }
-        self.ask([(query.filter.as_ref(), query.category.as_deref())], |context| {
-            let answer = recommend::recommend(context, query)?;
+        Ok(answers)
+    }
+
+    /// The next page of an answer: the same question, by what is known now, without what the pages before have shown. It may hold
+    /// another number of items. Errors: [`Error::NotFound`] for an answer that was not given, that was short, or that is forgotten:
+    /// after half an hour, after many others, and at a restart; ask the question anew then.
+    pub fn next_page(&self, recommendation_id: &str, limit: Option<usize>) -> Result<Answer> {
+        let page = self.inner.pages.get(recommendation_id, Timestamp::now());
+        let page = page.ok_or_else(|| Error::not_found("next page of the answer", recommendation_id))?;
+        match limit.filter(|limit| *limit != page.query.limit) {
+            Some(limit) => {
+                let query = Query { limit, ..(*page.query).clone() };
+                query.validate()?;
+                self.answer_page(&query, &page.shown)
+            }
+            None => self.answer_page(&page.query, &page.shown),
+        }
+    }
+
+    /// An answer after the items of the pages before.
+    fn answer_page(&self, query: &Query, before: &[ItemId]) -> Result<Answer> {
+        let now = Timestamp::now();
+        // Before anything is looked at, the scenario too.
+        let asked = if before.is_empty() { self.inner.answers.ask(query) } else { None };
+        let plan = self.plan(query, now)?.after(before);
+        let asked = asked.filter(|_| plan.lasts());
+        let kept = asked.as_ref().and_then(|asked| self.inner.answers.answer(asked, now));
+        let mut answer = match kept {
+            Some(answer) => answer,
+            None => self.answer(&plan, asked)?,
+        };
+        if query.explain && plan.has_rules() {
+            answer.before = Some(self.before_rules(query, &plan, now)?);
+        }
+        let shown = self.ids(&answer)?;
+        if plan.looks_at_shown() {
+            self.note_shown(query, &shown, now);
+        }
+        if answer.items.len() == query.limit {
+            let page = Page::new(Arc::new(query.clone()), [before, &shown].concat());
+            self.inner.pages.keep(&answer.recommendation_id, page, now);
+            answer.next = Some(format!("/v1/recommendations/{}/next", answer.recommendation_id));
+        }
+        Ok(answer)
+    }
+
+    /// A question with all that it is to be answered by.
+    fn plan<'a>(&self, query: &'a Query, now: Timestamp) -> Result<Plan<'a>> {
+        let inner = &*self.inner;
+        let policy = inner.scenarios.policy(query)?;
+        let rules = recommend::rules_of(query, policy.as_deref(), &inner.scenarios.rules());
+        let shown = Answered { showings: &inner.showings, store: &inner.store };
+        Plan::new(query, policy, rules, &shown, now)
+    }
+
+    /// An answer made anew, and kept if that is asked for.
+    fn answer(&self, plan: &Plan<'_>, asked: Option<Asked>) -> Result<Answer> {
+        let filter = (plan.query.filter.as_ref(), plan.query.category.as_deref());
+        self.ask([filter], |context| {
+            let answer = recommend::recommend(context, plan)?;
             if let Some(asked) = asked {
-                answers.keep(context, asked, &answer);
+                self.inner.answers.keep(context, asked, &answer);
             }
             Ok(answer)
         })
     }
 
-    /// The answers to many questions, in their order, as [`recommend`](Self::recommend) gives each; all by one snapshot, on
-    /// all processors, sharing their way through the index. Errors: [`crate::Error::Invalid`] for the first malformed question.
-    pub fn recommend_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
-        queries.iter().try_for_each(Query::validate)?;
-        let filters = queries.iter().map(|query| (query.filter.as_ref(), query.category.as_deref()));
-        self.ask(filters, |context| recommend::recommend_many(context, queries))
+    /// The list as it would be without rules, with those that concern each item.
+    fn before_rules(&self, query: &Query, plan: &Plan<'_>, now: Timestamp) -> Result<Vec<BeforeItem>> {
+        let inner = &*self.inner;
+        let plain = Query { explain: false, ..query.clone() };
+        let policy = inner.scenarios.policy(query)?;
+        let shown = Answered { showings: &inner.showings, store: &inner.store };
+        let without = Plan::new(&plain, policy, Vec::new(), &shown, now)?.after(plan.before);
+        let answer = self.answer(&without, None)?;
+        let ids = self.ids(&answer)?;
+        self.ask([], |context| {
+            let items = answer.items.into_iter().zip(ids);
+            Ok(items.map(|(item, id)| BeforeItem { item: item.item, rules: plan.concerning(context, id) }).collect())
+        })
+    }
+
+    fn note_shown(&self, query: &Query, shown: &[ItemId], now: Timestamp) {
+        if let Some(user) = &query.user {
+            self.inner.showings.note(user, shown.iter().copied(), now);
+        }
+    }
+
+    /// The dense ids of an answer's items; one that has been deleted a moment ago has none.
+    fn ids(&self, answer: &Answer) -> Result<Vec<ItemId>> {
+        let ids = answer.items.iter().map(|item| self.inner.store.item_id(&item.item));
+        ids.filter_map(Result::transpose).collect()
     }
 
     /// The caller's own candidates in the model's order; all come back. Errors: [`crate::Error::Invalid`].

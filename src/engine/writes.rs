@@ -151,12 +151,15 @@ impl Engine {
     /// Deletes a user: profile, events and factors of every snapshot. The next snapshot has never seen the user. Tells
     /// whether the user was there.
     pub fn delete_user(&self, id: &str) -> Result<bool> {
-        let deleted = self.inner.store.delete_user(id)?;
+        let deleted = self.inner.store.delete_user(id)?.is_some();
         self.inner.answers.forget(id);
-        Ok(deleted.is_some())
+        self.inner.showings.hand_over(id, None);
+        self.inner.pages.forget_user(id);
+        Ok(deleted)
     }
 
-    /// An anonymous visitor turns out to be a user: all events of `from` become events of `into`, and `from` is deleted.
+    /// An anonymous visitor turns out to be a user: all events of `from` become events of `into`, who gets the attributes that
+    /// are not there yet, too, and `from` is deleted; all of it or, after a crash, nothing. The next answer knows it.
     /// Errors: [`Error::NotFound`] if `from` is unknown; [`Error::Invalid`] if both are the same.
     pub fn merge_users(&self, into: &str, from: &str) -> Result<Merged> {
         crate::record::validate_id("into", into)?;
@@ -167,7 +170,9 @@ impl Engine {
         self.inner.freshness.mark(self.inner.store.user_id(into)?);
         self.inner.answers.user_changed(into);
         self.inner.answers.forget(from);
-        Ok(Merged { moved: merged.moved, known: merged.known })
+        self.inner.showings.hand_over(from, Some(into));
+        self.inner.pages.forget_user(from);
+        Ok(Merged { moved: merged.moved, known: merged.known, attributes: merged.attributes })
     }
 
     /// Reads a file (or standard input) of items, users or events into the store: streaming, in large batches, synced at

@@ -34,8 +34,13 @@ impl<'a> Allowed<'a> {
 
     /// Not these items.
     pub fn without(mut self, items: impl IntoIterator<Item = ItemId>) -> Self {
-        self.excluded.extend(items.into_iter().map(ItemId::get));
+        self.exclude(items);
         self
+    }
+
+    /// From now on not these items either.
+    pub fn exclude(&mut self, items: impl IntoIterator<Item = ItemId>) {
+        self.excluded.extend(items.into_iter().map(ItemId::get));
     }
 
     /// Not the items with these external ids; unknown ids exclude nothing.

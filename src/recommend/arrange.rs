@@ -12,31 +12,43 @@ use crate::snapshot::Snapshot;
 /// The items of an answer so far, by what the question bounds.
 pub struct Bounded<'a> {
     context: &'a Context<'a>,
-    bound: Option<(&'a MaxPer, Quota)>,
+    bounds: Vec<(&'a MaxPer, Quota)>,
     values: Values,
 }
 
 impl<'a> Bounded<'a> {
     /// No item yet.
-    pub fn new(context: &'a Context<'a>, diversity: Option<&'a Diversity>) -> Self {
-        let bound = diversity.and_then(|diversity| diversity.max_per.as_ref());
-        Self { context, bound: bound.map(|bound| (bound, Quota::new(bound.limit))), values: Values::default() }
+    pub fn new(context: &'a Context<'a>, bounds: impl Iterator<Item = &'a MaxPer>) -> Self {
+        let bounds = bounds.map(|bound| (bound, Quota::new(bound.limit))).collect();
+        Self { context, bounds, values: Values::default() }
     }
 
     /// Whether anything is.
     pub fn is_bounded(&self) -> bool {
-        self.bound.is_some()
+        !self.bounds.is_empty()
     }
 
     /// Counts an item if it fits; false if it does not.
     pub fn take(&mut self, item: ItemId) -> bool {
-        let Some((bound, quota)) = &mut self.bound else { return true };
-        let values = self.context.catalog.get(item).map_or(Vec::new(), |item| self.values.of(item, &bound.key));
-        let fits = quota.fits(&values);
+        let values = self.values_of(item);
+        let fits = self.bounds.iter().zip(&values).all(|((_, quota), values)| quota.fits(values));
         if fits {
-            quota.count(&values);
+            self.bounds.iter_mut().zip(&values).for_each(|((_, quota), values)| quota.count(values));
         }
         fits
+    }
+
+    /// Counts an item whether it fits or not.
+    pub fn count(&mut self, item: ItemId) {
+        let values = self.values_of(item);
+        self.bounds.iter_mut().zip(&values).for_each(|((_, quota), values)| quota.count(values));
+    }
+
+    /// An item's values of each bounded attribute.
+    fn values_of(&mut self, item: ItemId) -> Vec<Vec<u32>> {
+        let Self { context, bounds, values } = self;
+        let item = context.catalog.get(item);
+        bounds.iter().map(|(bound, _)| item.map_or(Vec::new(), |item| values.of(item, &bound.key))).collect()
     }
 
     /// Up to `limit` of the candidates, `best` by falling score, in the order that is wanted.
@@ -48,8 +60,8 @@ impl<'a> Bounded<'a> {
         best: Vec<Ordered>,
         limit: usize,
     ) -> Vec<Ordered> {
-        let Self { context, bound, values } = self;
-        let scores: Vec<f32> = best.iter().map(|best| best.rank.unwrap_or(best.score)).collect();
+        let Self { context, bounds, values } = self;
+        let scores: Vec<f32> = best.iter().map(|best| best.key as f32).collect();
         let mut of =
             |key: &str, item: ItemId| context.catalog.get(item).map_or(Vec::new(), |item| values.of(item, key));
         let calibrated = diversity.calibration.as_ref().map(|calibration| {
@@ -58,11 +70,13 @@ impl<'a> Bounded<'a> {
             let wanted = ValueMix::of(past.iter().map(|(values, weight)| (values.as_slice(), *weight)));
             (best.iter().map(|best| of(&calibration.key, best.item)).collect(), wanted)
         });
-        let bounded = bound.as_ref().map(|(bound, _)| best.iter().map(|best| of(&bound.key, best.item)).collect());
+        let mut quotas: Vec<(&mut Quota, Vec<Vec<u32>>)> = bounds
+            .iter_mut()
+            .map(|(bound, quota)| (quota, best.iter().map(|best| of(&bound.key, best.item)).collect()))
+            .collect();
         let vectors = best.iter().map(|best| vector(context, snapshot, best.item)).collect();
-        let traits = Traits { vectors, bounded, calibrated };
-        let quota = bound.as_mut().map(|(_, quota)| quota);
-        let chosen = arrange(diversity, &scores, &traits, quota, limit);
+        let traits = Traits { vectors, calibrated };
+        let chosen = arrange(diversity, &scores, &traits, &mut quotas, limit);
         chosen.into_iter().filter_map(|at| best.get(at).copied()).collect()
     }
 }

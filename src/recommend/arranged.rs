@@ -97,14 +97,14 @@ impl<'a> ArrangedScorer<'a> {
             let mix = ValueMix::of(past.iter().map(|(values, weight)| (values.as_slice(), *weight)));
             (best.iter().map(|column| of(values, column)).collect(), mix)
         });
-        let traits = Traits {
-            vectors: best.iter().map(|column| self.items.row(*column as usize)).collect(),
-            bounded: self.bounded.as_ref().map(|values| best.iter().map(|column| of(values, column)).collect()),
-            calibrated,
-        };
+        let traits =
+            Traits { vectors: best.iter().map(|column| self.items.row(*column as usize)).collect(), calibrated };
         let scores: Vec<f32> = best.iter().map(score).collect();
-        let mut quota = self.wanted.max_per.as_ref().map(|bound| Quota::new(bound.limit));
-        let chosen = arrange(self.wanted, &scores, &traits, quota.as_mut(), self.limit);
+        let bound = self.wanted.max_per.as_ref().zip(self.bounded.as_ref());
+        let mut quota = bound.map(|(bound, _)| Quota::new(bound.limit));
+        let values = bound.map(|(_, values)| best.iter().map(|column| of(values, column)).collect());
+        let mut quotas: Vec<_> = quota.as_mut().zip(values).into_iter().collect();
+        let chosen = arrange(self.wanted, &scores, &traits, &mut quotas, self.limit);
         chosen.into_iter().filter_map(|place| best.get(place).copied()).collect()
     }
 }

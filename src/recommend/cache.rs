@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::{Context, recommendation_id};
-use crate::record::{Answer, ExcludeSeen, Query, RecommendedItem, SnapshotId, Source, Timestamp};
+use super::Context;
+use super::identity::recommendation_id;
+use crate::record::{Answer, Query, RecommendedItem, Source, Timestamp};
 
 /// Users who share a tick: a write for one of them forgets the answers to all.
 const TICKS: usize = 1 << 14;
@@ -22,7 +23,7 @@ const EXPECTED: u64 = 1024;
 /// Kept answers, bounded in bytes; those asked for seldom make place (S3-FIFO, Yang et al., SOSP 2023).
 pub struct AnswerCache {
     answers: Option<Cache<Box<[u8]>, Arc<Kept>, Bytes>>,
-    /// Moved by changes that may touch any answer: of items, of the snapshot.
+    /// Moved by changes that may touch any answer: of items, scenarios, the snapshot.
     shared: AtomicU64,
     /// Moved by changes of a user, `[TICKS]`.
     users: Box<[AtomicU64]>,
@@ -47,8 +48,8 @@ struct Ticks {
 struct Kept {
     user: String,
     ticks: Ticks,
-    snapshot: Option<SnapshotId>,
-    items: Vec<RecommendedItem>,
+    /// Under the name that it was given first.
+    answer: Answer,
 }
 
 #[derive(Clone)]
@@ -56,8 +57,8 @@ struct Bytes;
 
 impl Weighter<Box<[u8]>, Arc<Kept>> for Bytes {
     fn weight(&self, key: &Box<[u8]>, kept: &Arc<Kept>) -> u64 {
-        let items: usize = kept.items.iter().map(|item| size_of::<RecommendedItem>() + item.item.len()).sum();
-        (key.len() + kept.user.len() + size_of::<Kept>() + items) as u64
+        let items = kept.answer.items.iter().map(|item| size_of::<RecommendedItem>() + item.item.len());
+        (key.len() + kept.user.len() + size_of::<Kept>() + items.sum::<usize>()) as u64
     }
 }
 
@@ -78,8 +79,7 @@ impl AnswerCache {
     /// To be called before a question looks at anything; `None` if its answer is not to be kept.
     pub fn ask(&self, query: &Query) -> Option<Asked> {
         let user = query.user.as_deref()?;
-        let is_windowed = matches!(&query.exclude_seen, ExcludeSeen::Some(policy) if policy.window.is_some());
-        if self.answers.is_none() || !query.session.is_empty() || query.explain || is_windowed {
+        if self.answers.is_none() || !query.session.is_empty() || query.explain {
             return None;
         }
         let ticks = self.ticks(user);
@@ -93,8 +93,7 @@ impl AnswerCache {
             return None;
         };
         self.hits.fetch_add(1, Ordering::Relaxed);
-        let (snapshot, items) = (kept.snapshot, kept.items.clone());
-        Some(Answer { recommendation_id: recommendation_id(now), snapshot, degraded: None, items, search: None })
+        Some(Answer { recommendation_id: recommendation_id(now), ..kept.answer.clone() })
     }
 
     /// Keeps an answer that lasts.
@@ -110,8 +109,8 @@ impl AnswerCache {
             && self.ticks(&asked.user) == asked.ticks
             && answer.items.iter().all(lasts)
         {
-            let (snapshot, items) = (answer.snapshot, answer.items.clone());
-            answers.insert(asked.key, Arc::new(Kept { user: asked.user, ticks: asked.ticks, snapshot, items }));
+            let Asked { user, key, ticks } = asked;
+            answers.insert(key, Arc::new(Kept { user, ticks, answer: answer.clone() }));
         }
     }
 

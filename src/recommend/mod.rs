@@ -5,6 +5,7 @@
 mod allowed;
 mod arrange;
 mod arranged;
+mod assemble;
 mod best;
 mod cache;
 mod catalog;
@@ -13,32 +14,39 @@ mod explore;
 mod expression;
 mod filters;
 mod fresh;
+mod identity;
 mod listed;
 mod lists;
 mod matches;
 mod order;
 mod personal;
+mod places;
+mod plan;
 mod popular;
 mod rank;
+mod rules;
 mod similar;
 mod source;
 mod spaces;
+mod taste;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod visitor;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 pub use arranged::{ArrangedScorer, ItemValues};
-pub use cache::AnswerCache;
+pub use cache::{AnswerCache, Asked};
 pub use catalog::Catalog;
 pub use expression::Expression;
 pub use fresh::Fresh;
+pub use identity::recommendation_id;
 pub use lists::list;
 pub use order::{Ranker, RankerQuestion};
 pub use personal::{recommend, recommend_many};
+pub use plan::{Plan, Policy, rules_of};
 pub use popular::Popular;
 pub use rank::rank;
+pub use rules::{LeftOut, Rule, RulePlace, RuleQuestion, Shown, ShownItem};
 pub use similar::{similar_items, similar_users};
 pub use spaces::{Spaces, search_vectors};
 
@@ -79,18 +87,21 @@ impl Context<'_> {
     /// An answer made of these items, with a fresh id.
     fn answer(&self, items: Vec<RecommendedItem>, degraded: Option<Degraded>) -> Answer {
         let snapshot = self.snapshot.map(|snapshot| snapshot.manifest().id);
-        Answer { recommendation_id: recommendation_id(self.now), snapshot, degraded, items, search: None }
+        Answer {
+            recommendation_id: recommendation_id(self.now),
+            snapshot,
+            scenario: None,
+            degraded,
+            items,
+            next: None,
+            before: None,
+            search: None,
+        }
     }
 
     /// One item of an answer; `None` if the item has been deleted meanwhile.
     fn entry(&self, item: ItemId, score: f64, source: Source) -> Option<RecommendedItem> {
         let item = self.catalog.get(item)?.id.clone();
-        Some(RecommendedItem { item, score, rank: None, source, propensity: None, because: None })
+        Some(RecommendedItem { item, score, rank: None, source, propensity: None, rules: Vec::new(), because: None })
     }
-}
-
-/// A name for an answer, unique within the process and, by the time in it, across restarts.
-fn recommendation_id(now: Timestamp) -> String {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    format!("{:x}-{:x}", now.millis(), COUNTER.fetch_add(1, Ordering::Relaxed))
 }

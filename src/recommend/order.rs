@@ -2,7 +2,8 @@
 //! has put in one of their own.
 
 use super::Context;
-use super::personal::Taste;
+use super::plan::Plan;
+use super::taste::Taste;
 use super::visitor::Visitor;
 use crate::error::{Error, Result};
 use crate::features::table::{FactTable, Known, UserState};
@@ -38,12 +39,23 @@ pub struct Ordered {
     pub score: f32,
     /// The score of the ranker, where one was asked.
     pub rank: Option<f32>,
+    /// By what it is in order: the largest is first.
+    pub key: f64,
+}
+
+impl Ordered {
+    /// In the order of retrieval.
+    pub fn retrieved((item, score): (ItemId, f32)) -> Self {
+        Self { item, score, rank: None, key: f64::from(score) }
+    }
 }
 
 impl Context<'_> {
-    /// How many candidates are wanted for an answer of so many items.
-    pub(super) fn candidates(&self, limit: usize) -> usize {
-        if self.ranker.is_some() || self.learned().is_some() { limit.max(self.config.ranker.candidates) } else { limit }
+    /// How many personal candidates an answer is chosen from.
+    pub(super) fn candidates(&self, plan: &Plan<'_>) -> usize {
+        let wanted = plan.candidates(plan.query.limit);
+        let asks = plan.is_ranked() && (self.ranker.is_some() || self.learned().is_some());
+        if asks { wanted.max(self.config.ranker.candidates) } else { wanted }
     }
 
     fn learned(&self) -> Option<(&LearnedRanker, &FactTable)> {
@@ -71,10 +83,9 @@ impl Taste<'_> {
             (None, None) => None,
         };
         let rank = |place: usize| scores.as_ref().and_then(|scores| scores.get(place)).copied();
-        let ordered = found.iter().enumerate().map(|(place, (item, score))| Ordered {
-            item: *item,
-            score: *score,
-            rank: rank(place),
+        let ordered = found.iter().enumerate().map(|(place, found)| match rank(place) {
+            Some(rank) => Ordered { rank: Some(rank), key: f64::from(rank), ..Ordered::retrieved(*found) },
+            None => Ordered::retrieved(*found),
         });
         let mut ordered: Vec<Ordered> = ordered.collect();
         let key = |of: &Ordered| of.rank.unwrap_or(f32::NEG_INFINITY);
@@ -85,10 +96,11 @@ impl Taste<'_> {
         // New items keep their places, the others are put in order among theirs.
         let mut known: Vec<Ordered> = ordered.iter().filter(|of| !is_new(of.item)).copied().collect();
         known.sort_by(|a, b| key(b).total_cmp(&key(a)));
+        let mut last = known.first().map_or(0.0, |of| of.key);
         let mut known = known.into_iter();
         let placed = ordered.into_iter().filter_map(|of| match is_new(of.item) {
-            true => Some(Ordered { rank: None, ..of }),
-            false => known.next(),
+            true => Some(Ordered { rank: None, key: last, ..of }),
+            false => known.next().inspect(|of| last = of.key),
         });
         Ok(placed.collect())
     }

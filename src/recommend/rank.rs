@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::Context;
 use super::order::Ordered;
-use super::personal::Taste;
+use super::taste::Taste;
 use super::visitor::Visitor;
 use crate::error::Result;
 use crate::record::{Answer, Degraded, ExcludeSeen, ItemId, RankQuery, RecommendedItem, Source};
@@ -27,6 +27,7 @@ pub fn rank(context: &Context<'_>, query: &RankQuery) -> Result<Answer> {
             rank: None,
             source: Source::Unscored,
             propensity: None,
+            rules: Vec::new(),
             because: None,
         };
         match (&taste, item, score) {

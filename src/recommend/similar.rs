@@ -47,7 +47,7 @@ pub fn similar_items(context: &Context<'_>, query: &SimilarQuery) -> Result<Answ
 }
 
 /// The items nearest to a given one, with how near they are; `None` when the model cannot tell.
-fn nearest(
+pub(super) fn nearest(
     context: &Context<'_>,
     snapshot: &Snapshot,
     item: ItemId,

@@ -4,6 +4,7 @@ use tempfile::TempDir;
 
 use super::allowed::Allowed;
 use super::*;
+use super::{Plan, personal};
 use crate::config::{Durability, IndexConfig, TrainConfig};
 use crate::eval::Scorer;
 use crate::features::{Csr, Interactions, Log};
@@ -13,6 +14,11 @@ use crate::progress::Silent;
 use crate::record::{Event, ExcludeSeen, Filter, Item, Query, RankQuery, SimilarQuery};
 use crate::snapshot::{self, Draft};
 use crate::train::{FoldIn, ItemParts, Mix, Model, ModelScorer};
+
+/// An answer without scenario and rules.
+fn recommend(context: &Context<'_>, query: &Query) -> crate::error::Result<Answer> {
+    personal::recommend(context, &Plan::from(query))
+}
 
 const ITEMS: usize = 40;
 const USERS: usize = 12;

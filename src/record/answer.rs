@@ -12,13 +12,42 @@ pub struct Answer {
     pub recommendation_id: String,
     /// The snapshot that all personal scores come from; absent when there is none yet.
     pub snapshot: Option<SnapshotId>,
+    /// The scenario that it was made by, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<AppliedScenario>,
     /// Why the answer is not (wholly) what was asked for.
     pub degraded: Option<Degraded>,
     /// The items.
     pub items: Vec<RecommendedItem>,
+    /// Where the next page is: a path of the REST server. Absent where there is none: the answer is short, or one of a batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// The list as it would be without rules, with the rules that concern each of its items. Only when asked for, and where
+    /// there are rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Vec<BeforeItem>>,
     /// How the index was searched. Only when asked for, of a single question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<SearchTrace>,
+}
+
+/// The scenario behind an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AppliedScenario {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u64,
+}
+
+/// An item of the list as it would be without rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BeforeItem {
+    /// External id.
+    pub item: String,
+    /// The rules that move the item or keep it out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
 }
 
 /// How an index was searched for one answer, what that took, and why this way was taken.
@@ -76,6 +105,9 @@ pub struct RecommendedItem {
     /// The probability with which this question would have had the item in its answer. Only where new items are explored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub propensity: Option<f64>,
+    /// The rules that touched it, such as `boost:new`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
     /// The score's parts by past item, largest first; they sum to the score. Only when asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<Vec<Because>>,
@@ -112,6 +144,10 @@ pub enum Source {
     Popular,
     /// Published last.
     Latest,
+    /// An editorial list of the scenario.
+    List,
+    /// Pinned to its position.
+    Pin,
     /// Near to the given vector.
     Vector,
     /// The caller's own candidate that the model does not know.

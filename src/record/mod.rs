@@ -9,11 +9,16 @@ mod filter;
 mod id;
 mod item;
 mod query;
+mod rule;
+mod scenario;
 mod time;
 mod user;
 mod value;
 
-pub use answer::{Answer, Because, Degraded, ListKind, Neighbour, RecommendedItem, SearchTrace, SearchWay, Source};
+pub use answer::{
+    Answer, AppliedScenario, Because, BeforeItem, Degraded, ListKind, Neighbour, RecommendedItem, SearchTrace,
+    SearchWay, Source,
+};
 pub use condition::{
     Bound, Condition, CountRange, HasIdCondition, IsEmptyCondition, KeyName, Match, MatchCondition, Range,
     RangeCondition, ValuesCountCondition,
@@ -27,6 +32,8 @@ pub use item::{Item, ItemPatch};
 pub use query::{
     ExcludeSeen, Likeness, ListQuery, Query, RankQuery, SeenPolicy, SessionItem, SimilarQuery, VectorQuery,
 };
+pub use rule::{Boost, FilterRule, FrequencyCap, MaxPerRule, Pin, RuleSpec, Slot, WithinRule};
+pub use scenario::{EditorialList, Scenario, ScenarioVersion, SourceKind, SourceShare, validate_scenario_name};
 pub use time::{Span, Timestamp};
 pub use user::{User, UserPatch};
 pub use value::{Attributes, Value};

@@ -4,13 +4,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::item::validate_vector;
-use super::{Diversity, Filter, ListKind, Span, validate_id};
+use super::{Boost, Diversity, Filter, ListKind, Pin, Span, validate_id, validate_scenario_name};
 use crate::error::{Error, Result};
 
 const MAX_LIMIT: usize = 1_000;
 const MAX_SESSION: usize = 1_000;
 const MAX_EXCLUDED: usize = 16_384;
 const MAX_RANKED: usize = 10_000;
+const MAX_RULES: usize = 64;
 
 /// The main question: what should this user see next? Without a user, the session items speak for the visitor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +23,9 @@ pub struct Query {
     /// What the visitor did in this session and is not stored as events; counts beside the user's events.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub session: Vec<SessionItem>,
+    /// The scenario that says how to answer; `default` if absent, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<String>,
     /// How many items are wanted, 1 to 1,000.
     #[serde(default = "default_limit")]
     pub limit: usize,
@@ -34,12 +38,18 @@ pub struct Query {
     /// Never these items.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude_items: Vec<String>,
-    /// Which items count as seen and are left out; by default all the user had an event with.
+    /// Which items count as seen and are left out; by default what the scenario says, else all the user had an event with.
     #[serde(default)]
     pub exclude_seen: ExcludeSeen,
-    /// How the items are to differ from each other.
+    /// How the items are to differ from each other; by default as the scenario says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diversity: Option<Diversity>,
+    /// Items that are to come sooner, or later, beside the scenario's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub boost: Vec<Boost>,
+    /// Items that are to stand at a position, before the scenario's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pin: Vec<Pin>,
     /// Split each score over the user's past items.
     #[serde(default)]
     pub explain: bool,
@@ -100,12 +110,15 @@ impl Query {
         Self {
             user,
             session: Vec::new(),
+            scenario: None,
             limit: default_limit(),
             category: None,
             filter: None,
             exclude_items: Vec::new(),
             exclude_seen: ExcludeSeen::default(),
             diversity: None,
+            boost: Vec::new(),
+            pin: Vec::new(),
             explain: false,
         }
     }
@@ -148,9 +161,10 @@ impl Query {
         self
     }
 
-    /// How many candidates the answer is chosen from.
-    pub(crate) fn candidates(&self) -> usize {
-        self.diversity.as_ref().map_or(self.limit, |diversity| diversity.candidates(self.limit))
+    /// The same question, answered by a scenario.
+    pub fn scenario(mut self, name: impl Into<String>) -> Self {
+        self.scenario = Some(name.into());
+        self
     }
 
     /// Checks every field; the error names the first that is wrong.
@@ -161,11 +175,24 @@ impl Query {
         validate_session(&self.session)?;
         validate_limit(self.limit)?;
         self.diversity.as_ref().map_or(Ok(()), Diversity::validate)?;
+        if let Some(scenario) = &self.scenario {
+            validate_scenario_name("scenario", scenario)?;
+        }
+        validate_each("boost", &self.boost, Boost::validate)?;
+        validate_each("pin", &self.pin, Pin::validate)?;
         if self.exclude_items.len() > MAX_EXCLUDED {
             return Err(Error::invalid("exclude_items", format!("lists more than {MAX_EXCLUDED} items")));
         }
         self.filter.as_ref().map_or(Ok(()), Filter::validate)
     }
+}
+
+fn validate_each<T>(field: &str, rules: &[T], validate: impl Fn(&T) -> Result<()>) -> Result<()> {
+    if rules.len() > MAX_RULES {
+        return Err(Error::invalid(field, format!("lists {} rules, expected at most {MAX_RULES}", rules.len())));
+    }
+    let each = rules.iter().enumerate();
+    each.map(|(place, rule)| validate(rule).map_err(|error| error.within(&format!("{field}[{place}]")))).collect()
 }
 
 fn validate_limit(limit: usize) -> Result<()> {

@@ -12,7 +12,8 @@ use crate::Manifest;
 use crate::config::Config;
 use crate::engine::{Evaluation, Job, SnapshotComparison, Stats, TrainOptions};
 use crate::record::{
-    Answer, Event, Filter, Item, ItemPatch, ListQuery, Query, RankQuery, SimilarQuery, User, UserPatch, VectorQuery,
+    Answer, Event, Filter, Item, ItemPatch, ListQuery, Query, RankQuery, Scenario, SimilarQuery, User, UserPatch,
+    VectorQuery,
 };
 use crate::server::problem::Details;
 
@@ -34,6 +35,7 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         ("list_query", schema::<ListQuery>()),
         ("vector_query", schema::<VectorQuery>()),
         ("answer", schema::<Answer>()),
+        ("scenario", schema::<Scenario>()),
         ("train_options", schema::<TrainOptions>()),
         ("evaluation", schema::<Evaluation>()),
         ("snapshot_comparison", schema::<SnapshotComparison>()),

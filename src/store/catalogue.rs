@@ -198,7 +198,7 @@ impl Turn<'_> {
         Ok(())
     }
 
-    fn put_user(&mut self, user: &User, put: &mut Put) -> Result<()> {
+    pub fn put_user(&mut self, user: &User, put: &mut Put) -> Result<()> {
         let is_new = self.ids.user(&user.id).is_none();
         let dense = self.user(&user.id)?;
         let record = codec::encode(&StoredUser::new(dense, user))?;

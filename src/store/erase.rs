@@ -1,17 +1,18 @@
 //! Deletion, which is real: every trace goes in the batch that says so.
 
+use super::catalogue::Put;
 use super::commit::Turn;
 use super::events::for_each_of_user;
 use super::families::Family;
 use super::item_index::terms_in;
 use super::key::{self, EventKey};
-use super::stored::StoredEvent;
+use super::stored::{StoredEvent, StoredUser};
 use super::term::Terms;
 use super::{Store, codec, storage};
 use crate::config::Durability;
 use crate::counters::{Changes, Owner};
 use crate::error::{Error, Result};
-use crate::record::{ItemId, SnapshotId, UserId};
+use crate::record::{ItemId, SnapshotId, User, UserId};
 use rocksdb::IteratorMode;
 
 /// What a merge of two users did.
@@ -21,6 +22,8 @@ pub struct Merged {
     pub moved: u64,
     /// Events that the remaining user had already.
     pub known: u64,
+    /// Attributes that the remaining user did not have and has now.
+    pub attributes: u64,
 }
 
 impl Store {
@@ -49,13 +52,15 @@ impl Store {
         })
     }
 
-    /// Makes all events of `from` events of `into` and deletes `from`, in one batch. Errors: [`Error::NotFound`] if
-    /// `from` is unknown.
+    /// Makes all events of `from` events of `into`, gives `into` the attributes that it lacks, and deletes `from`, in one batch:
+    /// whole or not at all. The batch holds the events of one user, about 200 bytes each. Errors: [`Error::NotFound`] if `from`
+    /// is unknown.
     pub fn merge_users(&self, into: &str, from: &str) -> Result<Merged> {
         self.commit(Durability::Sync, |turn| {
             let source = turn.ids.user(from).ok_or_else(|| Error::not_found("user", from))?;
             let target = UserId::new(turn.user(into)?);
-            let mut merged = Merged { moved: 0, known: 0 };
+            let attributes = turn.merge_profiles(into, from)?;
+            let mut merged = Merged { moved: 0, known: 0, attributes };
             let (mut old, mut log, mut user) = (Vec::new(), Vec::new(), Vec::new());
             for_each_of_user(
                 turn.db,
@@ -97,6 +102,25 @@ impl Store {
 }
 
 impl Turn<'_> {
+    /// Gives one user the attributes of another that it does not have; tells how many.
+    fn merge_profiles(&mut self, into: &str, from: &str) -> Result<u64> {
+        let profile = |turn: &Self, name: &str| -> Result<User> {
+            let bytes = turn.get(Family::Users, name)?;
+            let bytes = bytes.ok_or_else(|| Error::corrupt("users", "lacks a user who has an id; restore a backup"))?;
+            Ok(codec::decode::<StoredUser>("a user", &bytes)?.into_user(name.to_owned()))
+        };
+        let (mut target, source) = (profile(self, into)?, profile(self, from)?);
+        let before = target.attributes.len();
+        for (name, value) in source.attributes {
+            target.attributes.entry(name).or_insert(value);
+        }
+        let added = target.attributes.len() - before;
+        if added > 0 {
+            self.put_user(&target, &mut Put::default())?;
+        }
+        Ok(added as u64)
+    }
+
     fn delete_user(&mut self, name: &str) -> Result<Option<UserId>> {
         let Some(id) = self.ids.user(name) else { return Ok(None) };
         self.ids.set_user(name, None);

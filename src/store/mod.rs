@@ -22,6 +22,7 @@ mod item_index;
 mod key;
 mod migrate;
 mod records;
+mod scenarios;
 mod stored;
 mod term;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod command;
 mod learning;
 mod place;
+mod scenarios;
 mod served;
 
 use std::process::Stdio;

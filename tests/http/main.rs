@@ -11,4 +11,5 @@ mod operations;
 mod protocol;
 mod questions;
 mod records;
+mod scenarios;
 mod server;

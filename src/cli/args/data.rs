@@ -115,7 +115,7 @@ pub enum UserCommand {
         #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 10, value_parser = limit)]
         limit: usize,
     },
-    /// An anonymous visitor turns out to be this user: the events of FROM become events of INTO, FROM is deleted
+    /// An anonymous visitor turns out to be this user: events and attributes of FROM become those of INTO, FROM is deleted
     Merge {
         /// Id of the user who stays
         #[arg(value_name = "INTO")]

@@ -12,11 +12,13 @@ use crate::ingest;
 mod data;
 mod learn;
 mod query;
+mod scenario;
 mod tune;
 
 pub use data::{DoctorArgs, ExportArgs, FeaturesCommand, ImportArgs, ItemCommand, RecordKind, UserCommand};
 pub use learn::{EvaluateArgs, SnapshotCommand, TrainArgs, WhenActive};
 pub use query::{ExplainArgs, ListArgs, Narrow, RankArgs, RecommendArgs, SimilarArgs};
+pub use scenario::ScenarioCommand;
 pub use tune::TuneArgs;
 
 /// An embedded recommendation engine: events in; trained, indexed and served recommendations out.
@@ -153,7 +155,10 @@ pub enum Command {
     /// List, show, switch, compare, export and import snapshots
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
-    /// Look up and delete users
+    /// List, show, put and delete scenarios: serving configurations with sources and rules
+    #[command(subcommand)]
+    Scenario(ScenarioCommand),
+    /// Look up, join and delete users
     #[command(subcommand)]
     User(UserCommand),
     /// Look up and delete items

@@ -62,6 +62,9 @@ pub struct RecommendArgs {
     /// Items an anonymous visitor has just looked at (or the one user given); repeatable
     #[arg(long, value_name = "ITEM")]
     pub session: Vec<String>,
+    /// The scenario that says how to answer
+    #[arg(long, value_name = "NAME")]
+    pub scenario: Option<String>,
     #[command(flatten)]
     pub narrow: Narrow,
     /// Never this item; repeatable
@@ -141,6 +144,9 @@ pub struct ExplainArgs {
     /// Id of the user
     #[arg(value_name = "USER")]
     pub user: String,
+    /// The scenario that says how to answer
+    #[arg(long, value_name = "NAME", conflicts_with = "items")]
+    pub scenario: Option<String>,
     /// Explain these items; without any, what the user would be recommended
     #[arg(value_name = "ITEM")]
     pub items: Vec<String>,

@@ -10,7 +10,9 @@ use crate::record::{Query, RankQuery};
 pub fn run(context: &Context, args: ExplainArgs) -> Result<(), Failure> {
     let place = context.place()?;
     let answer = if args.items.is_empty() {
-        place.recommend(&Query::for_user(&args.user).limit(args.limit).explain())?
+        let query =
+            Query { scenario: args.scenario.clone(), ..Query::for_user(&args.user).limit(args.limit).explain() };
+        place.recommend(&query)?
     } else {
         let user = Some(args.user.clone());
         place.rank(&RankQuery { user, session: Vec::new(), items: args.items, explain: true })?
@@ -22,6 +24,7 @@ pub fn run(context: &Context, args: ExplainArgs) -> Result<(), Failure> {
     let head = answer::head(&answer, Some(&args.user));
     context.output.show(&answer, |answer| {
         let table = answer::table(answer, &titles, args.parts);
-        format!("{head}\n{table}\n{}", answer::search(answer)).trim_end().to_owned()
+        let text = format!("{head}\n{table}\n{}\n{}", answer::before(answer, &titles), answer::search(answer));
+        text.trim_end().to_owned()
     })
 }

@@ -13,6 +13,7 @@ mod list;
 mod rank;
 mod recommend;
 mod restore;
+mod scenario;
 mod serve;
 mod similar;
 mod snapshot;
@@ -44,6 +45,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Command::Explain(args) => explain::run(&context, args),
         Command::Serve(args) => serve::run(&context, args),
         Command::Snapshot(command) => snapshot::run(&context, command),
+        Command::Scenario(command) => scenario::run(&context, command),
         Command::User(command) => user::run(&context, command),
         Command::Item(command) => item::run(&context, command),
         Command::Features(command) => features::run(&context, command),

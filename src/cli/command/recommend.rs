@@ -65,6 +65,7 @@ struct Line<'a> {
 fn query(args: RecommendArgs) -> Query {
     Query {
         diversity: args.differing.into_diversity(),
+        scenario: args.scenario,
         category: args.narrow.category,
         filter: args.narrow.filter,
         exclude_items: args.exclude,

@@ -7,6 +7,7 @@ use crate::cli::context::{Context, Place};
 use crate::cli::failure::Failure;
 use crate::cli::render::{attributes, pairs, table};
 use crate::cli::titles::Titles;
+use crate::engine::Merged;
 use crate::error::Error;
 use crate::record::{Event, SimilarQuery, User};
 
@@ -26,7 +27,9 @@ pub fn run(context: &Context, command: UserCommand) -> Result<(), Failure> {
         }
         UserCommand::Merge { into, from } => {
             let merged = place.merge_users(&into, &from)?;
-            let sentence = format!("user {from} is now {into}: {} events moved, {} known", merged.moved, merged.known);
+            let Merged { moved, known, attributes } = merged;
+            let sentence =
+                format!("user {from} is now {into}: {moved} events moved, {known} known, {attributes} attributes new");
             context.output.done(&merged, sentence)
         }
         UserCommand::Delete { ids } => ids.iter().try_for_each(|id| delete(context, &place, id)),

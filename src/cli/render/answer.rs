@@ -50,6 +50,18 @@ pub fn search(answer: &Answer) -> String {
     format!("search: {way}, {took} in {us:.0} µs, because {why}")
 }
 
+/// The list as it would be without rules, where the answer tells.
+pub fn before(answer: &Answer, titles: &Titles) -> String {
+    let Some(before) = &answer.before else { return String::new() };
+    let mut table = super::table(&["#", "without rules", "now", "rules"], &[0, 2]);
+    for (place, item) in before.iter().enumerate() {
+        let now = answer.items.iter().position(|other| other.item == item.item);
+        let now = now.map_or_else(|| "-".to_owned(), |now| (now + 1).to_string());
+        table.add_row([(place + 1).to_string(), titles.or_id(&item.item).to_owned(), now, item.rules.join(", ")]);
+    }
+    table.trim_fmt()
+}
+
 /// The items, one a row.
 pub fn table(answer: &Answer, titles: &Titles, parts: usize) -> String {
     let explained = answer.items.iter().any(|item| item.because.is_some());
@@ -63,6 +75,10 @@ pub fn table(answer: &Answer, titles: &Titles, parts: usize) -> String {
         header.push("rank by");
     }
     header.extend(["score", "source"]);
+    let ruled = answer.items.iter().any(|item| !item.rules.is_empty());
+    if ruled {
+        header.push("rules");
+    }
     if explained {
         header.push("because");
     }
@@ -76,6 +92,9 @@ pub fn table(answer: &Answer, titles: &Titles, parts: usize) -> String {
             row.push(item.rank.map(|rank| format!("{rank:.3}")).unwrap_or_default());
         }
         row.extend([score_text(item.score, item.source), source(item.source).to_owned()]);
+        if ruled {
+            row.push(item.rules.join(", "));
+        }
         if explained {
             row.push(because(item.because.as_deref().unwrap_or_default(), titles, parts));
         }
@@ -148,6 +167,8 @@ fn source(of: Source) -> &'static str {
         Source::Similar => "similar",
         Source::Popular => "popular",
         Source::Latest => "latest",
+        Source::List => "list",
+        Source::Pin => "pin",
         Source::Vector => "vector",
         Source::Unscored => "unscored",
     }

@@ -24,19 +24,17 @@ use crate::record::Diversity;
 pub struct Traits<'a> {
     /// Where the model has them; empty where it knows nothing.
     pub vectors: Vec<&'a [f32]>,
-    /// Their values of the attribute with a quota.
-    pub bounded: Option<Vec<Vec<u32>>>,
     /// Their values of the attribute that is calibrated, and the mix that is wanted.
     pub calibrated: Option<(Vec<Vec<u32>>, ValueMix)>,
 }
 
-/// Up to `limit` of the candidates, by their places, in the order that is wanted. `scores`, `[n]`, fall; `quota` is what
-/// is left of the wanted one.
+/// Up to `limit` of the candidates, by their places, in the order that is wanted. `scores`, `[n]`, fall; each quota
+/// comes with the values of its attribute, `[n]`.
 pub fn arrange(
     wanted: &Diversity,
     scores: &[f32],
     traits: &Traits<'_>,
-    quota: Option<&mut Quota>,
+    quotas: &mut [(&mut Quota, Vec<Vec<u32>>)],
     limit: usize,
 ) -> Vec<usize> {
     let vectors = &traits.vectors;
@@ -54,7 +52,7 @@ pub fn arrange(
         (_, _, Some((to, (values, mix)))) => Box::new(Calibration::new(&candidates, values, mix, to.weight)),
         _ => Box::new(ByScore),
     };
-    choose(objective.as_mut(), scores.len(), limit, quota.zip(traits.bounded.as_deref()))
+    choose(objective.as_mut(), scores.len(), limit, quotas)
 }
 
 /// What is to be put in order.
@@ -85,18 +83,18 @@ impl Objective for ByScore {
     fn take(&mut self, _: usize) {}
 }
 
-/// Chooses up to `limit` of `count` candidates one by one, each time the one with the largest gain of those that fit into the
-/// quotas, which come with the values of each candidate. Returns their places in the order of choice.
+/// Chooses up to `limit` of `count` candidates one by one, each time the one with the largest gain of those that fit into all
+/// quotas, each of which comes with the values of each candidate. Returns their places in the order of choice.
 fn choose(
     objective: &mut dyn Objective,
     count: usize,
     limit: usize,
-    mut quota: Option<(&mut Quota, &[Vec<u32>])>,
+    quotas: &mut [(&mut Quota, Vec<Vec<u32>>)],
 ) -> Vec<usize> {
     let mut left: Vec<usize> = (0..count).collect();
     let mut chosen = Vec::with_capacity(limit.min(count));
     while chosen.len() < limit {
-        if let Some((quota, values)) = &quota {
+        for (quota, values) in quotas.iter() {
             // A value that is full stays full.
             left.retain(|at| quota.fits(&values[*at]));
         }
@@ -110,9 +108,7 @@ fn choose(
         let Some((place, _)) = best else { break };
         let at = left.remove(place);
         objective.take(at);
-        if let Some((quota, values)) = &mut quota {
-            quota.count(&values[at]);
-        }
+        quotas.iter_mut().for_each(|(quota, values)| quota.count(&values[at]));
         chosen.push(at);
     }
     chosen

@@ -53,7 +53,7 @@ proptest! {
     fn marginal_relevance_is_as_defined((angles, scores) in candidates(), weight in 0.0f64..=1.0, limit in 1usize..14) {
         let alike = |a: usize, b: usize| (angles[a] - angles[b]).cos();
         let candidates = Candidates { scores: &scores, alike: &alike };
-        let chosen = choose(&mut Marginal::new(&candidates, weight), scores.len(), limit, None);
+        let chosen = choose(&mut Marginal::new(&candidates, weight), scores.len(), limit, &mut []);
         let relevance = relevance(&scores);
         let value = |list: &[usize]| {
             let (last, before) = list.split_last().unwrap();
@@ -69,7 +69,7 @@ proptest! {
     ) {
         let alike = |a: usize, b: usize| (angles[a] - angles[b]).cos();
         let candidates = Candidates { scores: &scores, alike: &alike };
-        let chosen = choose(&mut Determinant::new(&candidates, weight), scores.len(), limit, None);
+        let chosen = choose(&mut Determinant::new(&candidates, weight), scores.len(), limit, &mut []);
         let alpha = (1.0 - weight) / (2.0 * weight);
         let quality: Vec<f64> = relevance(&scores).iter().map(|r| (alpha * r).exp()).collect();
         let value = |list: &[usize]| {
@@ -89,7 +89,7 @@ proptest! {
         let wanted = ValueMix::of(past.iter().map(|(values, weight)| (&values[..], *weight)));
         let alike = |_: usize, _: usize| 0.0;
         let candidates = Candidates { scores: &scores, alike: &alike };
-        let chosen = choose(&mut Calibration::new(&candidates, &values, &wanted, weight), scores.len(), limit, None);
+        let chosen = choose(&mut Calibration::new(&candidates, &values, &wanted, weight), scores.len(), limit, &mut []);
         let relevance = relevance(&scores);
         let value = |list: &[usize]| {
             let share = |items: &mut dyn Iterator<Item = (u32, f64)>| {
@@ -113,7 +113,7 @@ proptest! {
     ) {
         let values: Vec<Vec<u32>> = values.into_iter().map(|values| values.into_iter().collect()).collect();
         let mut quota = Quota::new(most);
-        let chosen = choose(&mut ByScore, values.len(), limit, Some((&mut quota, &values)));
+        let chosen = choose(&mut ByScore, values.len(), limit, &mut [(&mut quota, values.clone())]);
         let of = |value: u32, list: &[usize]| list.iter().filter(|at| values[**at].contains(&value)).count();
         for value in 0..5 {
             prop_assert!(of(value, &chosen) <= most);
@@ -132,8 +132,8 @@ proptest! {
 fn without_weight_the_order_is_that_of_the_scores() {
     let scores = [3.0, 2.0, 1.5, -1.0];
     let candidates = Candidates { scores: &scores, alike: &|_, _| 1.0 };
-    assert_eq!(choose(&mut Marginal::new(&candidates, 0.0), 4, 4, None), [0, 1, 2, 3]);
-    assert_eq!(choose(&mut ByScore, 4, 4, None), [0, 1, 2, 3]);
+    assert_eq!(choose(&mut Marginal::new(&candidates, 0.0), 4, 4, &mut []), [0, 1, 2, 3]);
+    assert_eq!(choose(&mut ByScore, 4, 4, &mut []), [0, 1, 2, 3]);
 }
 
 #[test]
@@ -141,6 +141,6 @@ fn twins_of_what_is_there_come_last() {
     let alike = |a: usize, b: usize| if a / 2 == b / 2 { 1.0 } else { 0.0 };
     let scores = [4.0, 3.9, 3.8, 3.7];
     let candidates = Candidates { scores: &scores, alike: &alike };
-    assert_eq!(choose(&mut Marginal::new(&candidates, 0.5), 4, 2, None), [0, 2]);
-    assert_eq!(choose(&mut Determinant::new(&candidates, 0.5), 4, 4, None)[..2], [0, 2]);
+    assert_eq!(choose(&mut Marginal::new(&candidates, 0.5), 4, 2, &mut []), [0, 2]);
+    assert_eq!(choose(&mut Determinant::new(&candidates, 0.5), 4, 4, &mut [])[..2], [0, 2]);
 }

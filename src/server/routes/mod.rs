@@ -7,6 +7,7 @@ mod items;
 mod lists;
 mod operations;
 mod recommendations;
+mod scenarios;
 mod snapshots;
 mod train;
 mod users;
@@ -24,6 +25,7 @@ pub fn all() -> Vec<Route> {
     routes.extend(users::routes());
     routes.extend(recommendations::routes());
     routes.extend(lists::routes());
+    routes.extend(scenarios::routes());
     routes.extend(features::routes());
     routes.extend(train::routes());
     routes.extend(snapshots::routes());

@@ -28,6 +28,17 @@ const EXCLUDE_SEEN: Parameter = Parameter {
     kind: ParameterKind::Flag { default: true },
 };
 
+const SCENARIO: Parameter = Parameter {
+    name: "scenario",
+    about: "The scenario that says how to answer; `default` if absent, where there is one",
+    kind: ParameterKind::Text,
+};
+const NEXT_LIMIT: Parameter = Parameter {
+    name: "limit",
+    about: "How many items are wanted; as many as before if absent",
+    kind: ParameterKind::Text,
+};
+
 /// Several questions.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -48,7 +59,7 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::GET, "/v1/users/{id}/recommendations", "recommendForUser", for_user)
             .group("recommendations")
             .summary("What should this user see next?")
-            .query(&[LIMIT, CATEGORY, EXCLUDE_SEEN, EXPLAIN])
+            .query(&[LIMIT, SCENARIO, CATEGORY, EXCLUDE_SEEN, EXPLAIN])
             .lane(Lane::Quick)
             .answers::<Answer>(200, "Items, the best first"),
         Route::new(Method::POST, "/v1/recommendations", "recommend", recommend)
@@ -59,6 +70,12 @@ pub fn routes() -> Vec<Route> {
             .summary("Several questions in one request")
             .takes::<Batch>()
             .answers::<Answers>(200, "One answer for each query, in their order"),
+        Route::new(Method::POST, "/v1/recommendations/{recommendation_id}/next", "nextPage", next)
+            .summary("The next page of an answer, without repeats, by what is known now; for half an hour")
+            .query(&[NEXT_LIMIT])
+            .lane(Lane::Quick)
+            .answers::<Answer>(200, "Items, the best first")
+            .problems(&[404]),
         Route::new(Method::POST, "/v1/rank", "rank", rank)
             .group("recommendations")
             .summary("Ranks the caller's own candidates for a user or a session")
@@ -70,6 +87,7 @@ pub fn routes() -> Vec<Route> {
 fn for_user(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let mut query = Query::for_user(call.path("id")?);
     query.limit = call.value("limit").unwrap_or(query.limit);
+    query.scenario = call.text("scenario").map(str::to_owned);
     query.category = call.text("category").map(str::to_owned);
     query.explain = call.value("explain").unwrap_or(query.explain);
     query.exclude_seen = call.value("exclude_seen").map_or(query.exclude_seen, ExcludeSeen::All);
@@ -92,6 +110,14 @@ fn batch(context: &Context, call: &Call) -> Result<Reply, Problem> {
     }
     let answers = context.engine.recommend_many(&batch.queries)?;
     Reply::json(&Answers { answers: answers.into_iter().map(|answer| context.note(answer)).collect() })
+}
+
+fn next(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    let parse = |text: &str| {
+        text.parse().map_err(|_| Problem::invalid("limit", format!("is \"{text}\", expected a whole number")))
+    };
+    let limit = call.text("limit").map(parse).transpose()?;
+    Reply::json(&context.note(context.engine.next_page(call.path("recommendation_id")?, limit)?))
 }
 
 fn rank(context: &Context, call: &Call) -> Result<Reply, Problem> {

@@ -56,8 +56,8 @@ pub fn routes() -> Vec<Route> {
             .query(&[PAGE_LIMIT])
             .answers::<UserEvents>(200, "The events"),
         Route::new(Method::PUT, "/v1/users/{id}/merge/{from}", "mergeUsers", merge)
-            .summary("Gives this user the events of another, who turns out to be the same person and is deleted")
-            .answers::<Merged>(200, "How many events moved")
+            .summary("Gives this user the events and the profile of another, who turns out to be the same person and is deleted")
+            .answers::<Merged>(200, "How many events moved, and how many attributes are new")
             .problems(&[404]),
     ]
 }

@@ -1,0 +1,142 @@
+//! Scenarios: kept in the store with their versions, and in memory ready to answer. A change counts from the next question on.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+
+use super::{Engine, lock};
+use crate::error::{Error, Result};
+use crate::recommend::{Policy, Rule};
+use crate::record::{Query, Scenario, ScenarioVersion, validate_scenario_name};
+use crate::store::Store;
+
+/// The scenario that answers where none is named.
+const DEFAULT: &str = "default";
+
+/// What answers questions beside the configuration.
+pub(super) struct Scenarios {
+    live: ArcSwap<BTreeMap<String, Live>>,
+    /// Rules that always hold.
+    rules: ArcSwap<Vec<Arc<dyn Rule>>>,
+    /// Held while a scenario is changed, in the store and in memory.
+    changing: Mutex<()>,
+}
+
+#[derive(Clone)]
+struct Live {
+    version: Arc<ScenarioVersion>,
+    policy: Arc<Policy>,
+}
+
+impl Scenarios {
+    /// Reads them all.
+    pub fn open(store: &Store) -> Result<Self> {
+        let mut live = BTreeMap::new();
+        for version in store.scenarios()? {
+            set(&mut live, version);
+        }
+        Ok(Self { live: ArcSwap::from_pointee(live), rules: ArcSwap::default(), changing: Mutex::default() })
+    }
+
+    /// What answers a question: the named scenario or the default one. Errors: [`Error::Invalid`] for a name that is not there.
+    pub fn policy(&self, query: &Query) -> Result<Option<Arc<Policy>>> {
+        let live = self.live.load();
+        let name = query.scenario.as_deref();
+        match (live.get(name.unwrap_or(DEFAULT)), name) {
+            (Some(live), _) => Ok(Some(Arc::clone(&live.policy))),
+            (None, None) => Ok(None),
+            (None, Some(name)) => {
+                let known: Vec<&str> = live.keys().map(String::as_str).collect();
+                let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+                Err(Error::invalid("scenario", format!("is \"{name}\", which is not there; there: {known}")))
+            }
+        }
+    }
+
+    /// The rules that always hold.
+    pub fn rules(&self) -> Arc<Vec<Arc<dyn Rule>>> {
+        self.rules.load_full()
+    }
+}
+
+/// The later version of a name comes in the place of the one before.
+fn set(live: &mut BTreeMap<String, Live>, version: ScenarioVersion) {
+    match Policy::new(&version) {
+        Some(policy) => {
+            live.insert(version.name.clone(), Live { version: Arc::new(version), policy: Arc::new(policy) })
+        }
+        None => live.remove(&version.name),
+    };
+}
+
+impl Engine {
+    /// Puts a scenario as a new version; from the next question on it answers those that name it. One called `default` answers
+    /// where none is named. With `expected` only if that is still its version (0: if there is none). Errors: [`Error::Invalid`]
+    /// names the field that is wrong; [`Error::Conflict`] tells the version that is there.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?; let engine = savor::Engine::open(dir.path(), savor::Config::default())?;
+    /// use savor::{Query, Scenario};
+    /// let scenario = Scenario::from_toml("[[rules]]\nrule = \"pin\"\nitem = \"i9\"\nposition = 0\n")?;
+    /// engine.put_items(&[savor::Item::new("i1"), savor::Item::new("i9")])?;
+    /// engine.put_scenario("home", scenario, None)?;
+    /// let answer = engine.recommend(&Query::for_user("u1").scenario("home"))?;
+    /// assert_eq!((answer.items[0].item.as_str(), &answer.items[0].rules[..]), ("i9", &["pin:0".to_string()][..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn put_scenario(&self, name: &str, scenario: Scenario, expected: Option<u64>) -> Result<ScenarioVersion> {
+        validate_scenario_name("name", name)?;
+        scenario.validate()?;
+        self.change_scenario(name, Some(scenario), expected)
+    }
+
+    /// A scenario as it answers now. Errors: [`Error::NotFound`].
+    pub fn scenario(&self, name: &str) -> Result<ScenarioVersion> {
+        let live = self.inner.scenarios.live.load();
+        live.get(name).map(|live| (*live.version).clone()).ok_or_else(|| Error::not_found("scenario", name))
+    }
+
+    /// All scenarios as they answer now, in the order of their names.
+    pub fn scenarios(&self) -> Vec<ScenarioVersion> {
+        self.inner.scenarios.live.load().values().map(|live| (*live.version).clone()).collect()
+    }
+
+    /// The last hundred versions of a scenario, deletions among them, the newest first. Errors: [`Error::NotFound`] for a name that
+    /// never was one.
+    pub fn scenario_versions(&self, name: &str) -> Result<Vec<ScenarioVersion>> {
+        let mut versions = self.inner.store.scenario_versions(name)?;
+        versions.reverse();
+        if versions.is_empty() { Err(Error::not_found("scenario", name)) } else { Ok(versions) }
+    }
+
+    /// Deletes a scenario; its versions stay to be looked up, and a later one goes on counting. Errors: [`Error::NotFound`];
+    /// [`Error::Conflict`] as in [`put_scenario`](Self::put_scenario).
+    pub fn delete_scenario(&self, name: &str, expected: Option<u64>) -> Result<()> {
+        self.scenario(name)?;
+        self.change_scenario(name, None, expected).map(drop)
+    }
+
+    /// Rules of one's own, which hold for every answer to the main question from now on, after those of scenarios.
+    pub fn set_rules(&self, rules: Vec<Arc<dyn Rule>>) {
+        self.inner.scenarios.rules.store(Arc::new(rules));
+        self.inner.answers.all_changed();
+    }
+
+    fn change_scenario(
+        &self,
+        name: &str,
+        scenario: Option<Scenario>,
+        expected: Option<u64>,
+    ) -> Result<ScenarioVersion> {
+        let scenarios = &self.inner.scenarios;
+        let _changing = lock(&scenarios.changing);
+        let version = self.inner.store.put_scenario(name, scenario, expected)?;
+        let mut live = (**scenarios.live.load()).clone();
+        set(&mut live, version.clone());
+        scenarios.live.store(Arc::new(live));
+        self.inner.answers.all_changed();
+        tracing::info!(scenario = name, version = version.version, "scenario changed");
+        Ok(version)
+    }
+}

@@ -1,0 +1,251 @@
+//! A question as it is answered: its own words, those of a scenario, and the rules, put together once before anything is looked
+//! up.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Context;
+use super::rules::{LeftOut, Moved, Rule, RulePlace, RuleQuestion, Shown, compile, shift};
+use crate::error::Result;
+use crate::record::{
+    AppliedScenario, Condition, Diversity, EditorialList, ExcludeSeen, Filter, ItemId, MaxPer, Query, RuleSpec,
+    Scenario, ScenarioVersion, SourceKind, SourceShare, Timestamp,
+};
+
+/// A scenario, ready to answer.
+pub struct Policy {
+    applied: AppliedScenario,
+    scenario: Scenario,
+    rules: Vec<Arc<dyn Rule>>,
+}
+
+impl Policy {
+    /// Of a version of a scenario; `None` for one that is its deletion.
+    pub fn new(version: &ScenarioVersion) -> Option<Self> {
+        let scenario = version.scenario.clone()?;
+        let rules = scenario.rules.iter().enumerate();
+        let rules = rules.map(|(number, rule)| compile(rule, number, &scenario.lists)).collect();
+        let applied = AppliedScenario { name: version.name.clone(), version: version.version };
+        Some(Self { applied, scenario, rules })
+    }
+}
+
+/// The rules that a question is answered by: its own, those of the scenario, and those that always hold.
+pub fn rules_of(query: &Query, policy: Option<&Policy>, always: &[Arc<dyn Rule>]) -> Vec<Arc<dyn Rule>> {
+    let own = |number: usize| Some(format!("query[{number}]"));
+    let pins = query.pin.iter().cloned().enumerate().map(|(number, mut pin)| {
+        pin.name = pin.name.or_else(|| own(number));
+        RuleSpec::Pin(pin)
+    });
+    let boosts = query.boost.iter().cloned().enumerate().map(|(number, mut boost)| {
+        boost.name = boost.name.or_else(|| own(number));
+        RuleSpec::Boost(boost)
+    });
+    let mut rules: Vec<_> = pins.chain(boosts).map(|rule| compile(&rule, 0, &BTreeMap::new())).collect();
+    rules.extend(policy.into_iter().flat_map(|policy| &policy.rules).chain(always).cloned());
+    rules
+}
+
+/// A question with all that it is to be answered by.
+pub struct Plan<'a> {
+    /// The question, with the scenario's words in it.
+    pub query: Cow<'a, Query>,
+    /// Items of the pages before.
+    pub before: &'a [ItemId],
+    policy: Option<Arc<Policy>>,
+    rules: Vec<Arc<dyn Rule>>,
+    /// What each rule leaves out.
+    left_out: Vec<LeftOut>,
+}
+
+/// A question that is answered by nothing but its own filter.
+impl<'a> From<&'a Query> for Plan<'a> {
+    fn from(query: &'a Query) -> Self {
+        Self { query: Cow::Borrowed(query), before: &[], policy: None, rules: Vec::new(), left_out: Vec::new() }
+    }
+}
+
+impl<'a> Plan<'a> {
+    /// Puts a question together with a scenario and with rules.
+    pub fn new(
+        query: &'a Query,
+        policy: Option<Arc<Policy>>,
+        rules: Vec<Arc<dyn Rule>>,
+        shown: &dyn Shown,
+        now: Timestamp,
+    ) -> Result<Self> {
+        let question = RuleQuestion { query, now, shown };
+        let left_out = rules.iter().map(|rule| rule.leaves_out(&question)).collect::<Result<Vec<_>>>()?;
+        let mut plan = Self { policy, rules, left_out, ..Self::from(query) };
+        let scenario = plan.policy.as_ref().map(|policy| &policy.scenario);
+        let filter = scenario.and_then(|scenario| scenario.filter.as_ref());
+        let filters = plan.left_out.iter().filter_map(|left_out| left_out.filter.as_ref());
+        if let Some(filter) = narrowed(query.filter.as_ref(), filter, filters) {
+            plan.query.to_mut().filter = Some(filter);
+        }
+        if let Some(scenario) = scenario {
+            if query.diversity.is_none() && scenario.diversity.is_some() {
+                plan.query.to_mut().diversity = scenario.diversity.clone();
+            }
+            if let Some(seen) = scenario.exclude_seen.as_ref().filter(|_| query.exclude_seen == ExcludeSeen::default())
+            {
+                plan.query.to_mut().exclude_seen = seen.clone();
+            }
+        }
+        // An answer without an order of its own is put together under quotas all the same.
+        if plan.query.diversity.is_none() && plan.rules.iter().any(|rule| rule.bound().is_some()) {
+            plan.query.to_mut().diversity = Some(Diversity::default());
+        }
+        Ok(plan)
+    }
+
+    /// The same question for the page after these items.
+    pub fn after(self, before: &'a [ItemId]) -> Self {
+        Self { before, ..self }
+    }
+
+    /// The scenario, by name and version.
+    pub fn applied(&self) -> Option<&AppliedScenario> {
+        self.policy.as_ref().map(|policy| &policy.applied)
+    }
+
+    /// Whether there is any rule.
+    pub fn has_rules(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
+    /// Whether the answer changes only when something is written: rules look at the clock and at what was shown.
+    pub fn lasts(&self) -> bool {
+        let seen = &self.query.exclude_seen;
+        !self.has_rules() && !matches!(seen, ExcludeSeen::Some(policy) if policy.window.is_some())
+    }
+
+    /// Whether what the answer shows is to be noted.
+    pub fn looks_at_shown(&self) -> bool {
+        self.rules.iter().any(|rule| rule.looks_at_shown())
+    }
+
+    /// Whether the ranker is asked.
+    pub(super) fn is_ranked(&self) -> bool {
+        self.scenario().is_none_or(|scenario| scenario.ranker)
+    }
+
+    /// The sources and their shares; none where the configuration says what is beside personal candidates.
+    pub(super) fn sources(&self) -> &[SourceShare] {
+        self.scenario().map_or(&[], |scenario| &scenario.sources)
+    }
+
+    /// What fills the places that are left.
+    pub(super) fn fallback(&self) -> &[SourceKind] {
+        self.scenario().map_or(&[SourceKind::Popular, SourceKind::Latest], |scenario| &scenario.fallback)
+    }
+
+    /// An editorial list.
+    pub(super) fn list(&self, name: &str) -> Option<&EditorialList> {
+        self.scenario()?.lists.get(name)
+    }
+
+    /// How many candidates an answer of so many items is chosen from.
+    pub(super) fn candidates(&self, limit: usize) -> usize {
+        match &self.query.diversity {
+            Some(diversity) => diversity.candidates(limit),
+            None if self.moves() => Diversity::default().candidates(limit),
+            None => limit,
+        }
+    }
+
+    /// What bounds an answer.
+    pub(super) fn bounds(&self) -> impl Iterator<Item = &MaxPer> {
+        let own = self.query.diversity.as_ref().and_then(|diversity| diversity.max_per.as_ref());
+        own.into_iter().chain(self.rules.iter().filter_map(|rule| rule.bound()))
+    }
+
+    /// The items that rules leave out one by one, and those of the pages before.
+    pub(super) fn left_out(&self) -> impl Iterator<Item = ItemId> {
+        self.left_out.iter().flat_map(|left_out| &left_out.items).chain(self.before).copied()
+    }
+
+    /// The positions that rules fill, pins first, each with the number of its rule.
+    pub(super) fn places(&self, now: Timestamp) -> Vec<(usize, RulePlace)> {
+        let numbered = self.rules.iter().enumerate();
+        let mut places: Vec<_> = numbered
+            .flat_map(|(number, rule)| rule.places(now).into_iter().map(move |place| (number, place)))
+            .collect();
+        places.sort_by_key(|(_, place)| !place.is_pin);
+        places
+    }
+
+    /// Whether a rule moves items.
+    fn moves(&self) -> bool {
+        self.rules.iter().any(|rule| rule.moves())
+    }
+
+    /// Candidates, given by falling keys, as rules move them.
+    pub(super) fn moved<T>(
+        &self,
+        context: &Context<'_>,
+        candidates: Vec<(T, f64)>,
+        item: impl Fn(&T) -> ItemId,
+    ) -> Vec<Moved<T>> {
+        if !self.moves() {
+            return candidates.into_iter().map(|(of, key)| Moved { of, key, is_buried: false }).collect();
+        }
+        let moving: Vec<_> = self.rules.iter().filter(|rule| rule.moves()).collect();
+        shift(candidates, |of| {
+            let item = context.catalog.get(item(of))?;
+            moving.iter().filter_map(|rule| rule.factor(item)).reduce(|product, factor| product * factor)
+        })
+    }
+
+    /// Whether a rule buries an item.
+    pub(super) fn buries(&self, context: &Context<'_>, item: ItemId) -> bool {
+        let item = context.catalog.get(item);
+        let factor = |rule: &Arc<dyn Rule>| item.filter(|_| rule.moves()).and_then(|item| rule.factor(item));
+        self.rules.iter().any(|rule| factor(rule) == Some(0.0))
+    }
+
+    /// How answers call a rule.
+    pub(super) fn label(&self, number: usize) -> Option<String> {
+        self.rules.get(number).map(|rule| rule.label().to_owned())
+    }
+
+    /// The rules that move an item.
+    pub(super) fn movers(&self, context: &Context<'_>, item: ItemId) -> Vec<String> {
+        let Some(item) = context.catalog.get(item).filter(|_| self.moves()) else { return Vec::new() };
+        let moving = self.rules.iter().filter(|rule| rule.moves() && rule.factor(item).is_some());
+        moving.map(|rule| rule.label().to_owned()).collect()
+    }
+
+    /// The rules that keep an item out, put it at a position or move it.
+    pub fn concerning(&self, context: &Context<'_>, item: ItemId) -> Vec<String> {
+        let Some(record) = context.catalog.get(item) else { return Vec::new() };
+        let concerns = |(rule, left_out): &(&Arc<dyn Rule>, &LeftOut)| {
+            left_out.items.contains(&item)
+                || left_out.filter.as_ref().is_some_and(|filter| filter.matches(record))
+                || rule.places(context.now).iter().any(|place| place.items.contains(&record.id))
+                || (rule.moves() && rule.factor(record).is_some())
+        };
+        let rules = self.rules.iter().zip(&self.left_out).filter(concerns);
+        rules.map(|(rule, _)| rule.label().to_owned()).collect()
+    }
+
+    fn scenario(&self) -> Option<&Scenario> {
+        self.policy.as_ref().map(|policy| &policy.scenario)
+    }
+}
+
+/// A question's filter, and a scenario's, without what fulfils any of some others; `None` where only the question says something.
+fn narrowed<'a>(
+    own: Option<&Filter>,
+    scenario: Option<&Filter>,
+    left_out: impl Iterator<Item = &'a Filter>,
+) -> Option<Filter> {
+    let nested = |filter: &Filter| Condition::Nested(filter.clone());
+    let must_not: Vec<Condition> = left_out.map(nested).collect();
+    if scenario.is_none() && must_not.is_empty() {
+        return None;
+    }
+    let must = scenario.into_iter().chain(own).filter(|filter| !filter.is_empty()).map(nested).collect();
+    Some(Filter { must, must_not, ..Filter::default() })
+}
