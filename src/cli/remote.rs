@@ -63,6 +63,11 @@ impl Remote {
         self.json(Method::POST, path, JSON, Vec::new())
     }
 
+    /// `PUT` of a JSON body.
+    pub fn put<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, Failure> {
+        self.json(Method::PUT, path, JSON, encode(body)?)
+    }
+
     /// `PUT` without a body.
     pub fn put_nothing<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.json(Method::PUT, path, JSON, Vec::new())

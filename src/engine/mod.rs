@@ -3,6 +3,8 @@
 //! runtime is needed.
 
 mod evaluation;
+mod experiments;
+mod exposures;
 mod features;
 mod fresh;
 mod freshness;
@@ -14,8 +16,10 @@ mod operations;
 mod options;
 mod questions;
 mod ranking;
+mod replay;
 mod snapshots;
 mod spaces;
+mod treatment;
 mod tuned;
 mod tuning;
 mod writes;
@@ -32,6 +36,7 @@ pub use options::{
     Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, IndexReport, Job, JobState, Merged,
     Page, Put, SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained,
 };
+pub use replay::ReplayOptions;
 pub use tuned::{TuneOptions, Tuned, TunedTrial};
 #[cfg(feature = "cli")]
 pub use tuning::changes;
@@ -43,6 +48,8 @@ use crate::features::table::FactTable;
 use crate::recommend::{Catalog, Fresh, Popular, Ranker, Spaces};
 use crate::snapshot::{self, Snapshot};
 use crate::store::{Holder, Store};
+use experiments::Experiments;
+use exposures::Exposures;
 use freshness::{Freshness, Seen};
 use jobs::Jobs;
 
@@ -67,7 +74,8 @@ struct Inner {
     dir: PathBuf,
     config: Config,
     weights: EventWeights,
-    store: Store,
+    /// Shared with the thread that writes what was shown.
+    store: Arc<Store>,
     live: ArcSwapOption<Live>,
     // Who takes several of these three takes them in this order.
     catalog: RwLock<Catalog>,
@@ -88,9 +96,11 @@ struct Inner {
     /// A ranker in place of the snapshot's.
     ranker: RwLock<Option<Arc<dyn Ranker>>>,
     jobs: Jobs,
+    exposures: Exposures,
+    experiments: Experiments,
 }
 
-/// The active snapshot and what it has seen.
+/// A loaded snapshot and what it has seen.
 struct Live {
     snapshot: Snapshot,
     seen: Seen,
@@ -122,7 +132,7 @@ impl Engine {
                 dir,
                 config,
                 weights,
-                store,
+                store: Arc::new(store),
                 live: ArcSwapOption::empty(),
                 catalog: RwLock::new(catalog),
                 popular: RwLock::new(popular),
@@ -135,9 +145,12 @@ impl Engine {
                 tuning: Mutex::new(()),
                 ranker: RwLock::new(None),
                 jobs,
+                exposures: Exposures::default(),
+                experiments: Experiments::default(),
             }),
         };
         engine.load_active()?;
+        engine.load_experiments()?;
         Ok(engine)
     }
 

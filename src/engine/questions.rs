@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Engine, read};
+use rayon::prelude::*;
+
+use super::{Engine, Live, read};
 use crate::error::Result;
 use crate::recommend::{self, Context, Expression, Fresh};
 use crate::record::{Answer, Filter, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, Timestamp};
@@ -13,15 +15,24 @@ impl Engine {
     /// of history or of a known id. Errors: [`crate::Error::Invalid`] for a malformed question.
     pub fn recommend(&self, query: &Query) -> Result<Answer> {
         query.validate()?;
-        self.ask([(query.filter.as_ref(), query.category.as_deref())], |context| recommend::recommend(context, query))
+        let experiments = self.inner.experiments.active.load();
+        let (answer, teams) = self.treated(query, self.treatment(&experiments, query)?)?;
+        self.expose(query, &answer, &teams);
+        Ok(answer)
     }
 
     /// The answers to many questions, in their order, as [`recommend`](Self::recommend) gives each; all by one snapshot, on
     /// all processors, sharing their way through the index. Errors: [`crate::Error::Invalid`] for the first malformed question.
     pub fn recommend_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
         queries.iter().try_for_each(Query::validate)?;
+        // Variants ask each question in their own way.
+        if !self.inner.experiments.active.load().is_empty() {
+            return queries.par_iter().map(|query| self.recommend(query)).collect();
+        }
         let filters = queries.iter().map(|query| (query.filter.as_ref(), query.category.as_deref()));
-        self.ask(filters, |context| recommend::recommend_many(context, queries))
+        let answers = self.ask(filters, |context| recommend::recommend_many(context, queries))?;
+        queries.iter().zip(&answers).for_each(|(query, answer)| self.expose(query, answer, &[]));
+        Ok(answers)
     }
 
     /// The caller's own candidates in the model's order; all come back. Errors: [`crate::Error::Invalid`].
@@ -74,9 +85,19 @@ impl Engine {
         filters: impl IntoIterator<Item = (Option<&'q Filter>, Option<&'q str>)>,
         question: impl FnOnce(&Context<'_>) -> Result<T>,
     ) -> Result<T> {
+        let live = self.inner.live.load();
+        self.ask_of(live.as_deref(), filters, question)
+    }
+
+    /// The same of one snapshot, or of none.
+    pub(super) fn ask_of<'q, T>(
+        &self,
+        live: Option<&Live>,
+        filters: impl IntoIterator<Item = (Option<&'q Filter>, Option<&'q str>)>,
+        question: impl FnOnce(&Context<'_>) -> Result<T>,
+    ) -> Result<T> {
         let inner = &*self.inner;
-        let live = inner.live.load();
-        let snapshot = live.as_ref().map(|live| &live.snapshot);
+        let snapshot = live.map(|live| &live.snapshot);
         let compiled = Arc::clone(read(&inner.catalog).filters());
         for (filter, category) in filters {
             compiled.prepare(&inner.store, Expression::of(filter, category).as_ref(), snapshot.map(Snapshot::rows))?;
@@ -84,8 +105,8 @@ impl Engine {
         let catalog = read(&inner.catalog);
         let popular = read(&inner.popular);
         let none = Fresh::default();
-        let fresh = live.as_ref().map(|live| read(&live.fresh));
-        let facts = live.as_ref().and_then(|live| live.facts.as_ref()).map(read);
+        let fresh = live.map(|live| read(&live.fresh));
+        let facts = live.and_then(|live| live.facts.as_ref()).map(read);
         let ranker = read(&inner.ranker).clone();
         question(&Context {
             store: &inner.store,
@@ -93,7 +114,7 @@ impl Engine {
             weights: &inner.weights,
             snapshot,
             fresh: fresh.as_deref().unwrap_or(&none),
-            is_stale: &|user| live.as_ref().is_none_or(|live| inner.freshness.is_stale(user, live.seen)),
+            is_stale: &|user| live.is_none_or(|live| inner.freshness.is_stale(user, live.seen)),
             catalog: &catalog,
             facts: facts.as_deref(),
             ranker: ranker.as_deref(),

@@ -75,7 +75,14 @@ impl Context<'_> {
     /// An answer made of these items, with a fresh id.
     fn answer(&self, items: Vec<RecommendedItem>, degraded: Option<Degraded>) -> Answer {
         let snapshot = self.snapshot.map(|snapshot| snapshot.manifest().id);
-        Answer { recommendation_id: recommendation_id(self.now), snapshot, degraded, items, search: None }
+        Answer {
+            recommendation_id: recommendation_id(self.now),
+            snapshot,
+            experiment: None,
+            degraded,
+            items,
+            search: None,
+        }
     }
 
     /// One item of an answer; `None` if the item has been deleted meanwhile.

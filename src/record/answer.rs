@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SnapshotId;
+use super::{Assignment, SnapshotId};
 
 /// An answer: items, the best first, and how they came about. Equal scores are ordered by dense id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -12,6 +12,9 @@ pub struct Answer {
     pub recommendation_id: String,
     /// The snapshot that all personal scores come from; absent when there is none yet.
     pub snapshot: Option<SnapshotId>,
+    /// The experiment that the answer belongs to, and the variant that gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<Assignment>,
     /// Why the answer is not (wholly) what was asked for.
     pub degraded: Option<Degraded>,
     /// The items.

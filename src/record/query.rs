@@ -22,6 +22,9 @@ pub struct Query {
     /// What the visitor did in this session and is not stored as events; counts beside the user's events.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub session: Vec<SessionItem>,
+    /// The serving configuration that is asked for; experiments on it take part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<String>,
     /// How many items are wanted, 1 to 1,000.
     #[serde(default = "default_limit")]
     pub limit: usize,
@@ -100,6 +103,7 @@ impl Query {
         Self {
             user,
             session: Vec::new(),
+            scenario: None,
             limit: default_limit(),
             category: None,
             filter: None,
@@ -159,6 +163,7 @@ impl Query {
             validate_id("user", user)?;
         }
         validate_session(&self.session)?;
+        self.scenario.as_ref().map_or(Ok(()), |scenario| validate_id("scenario", scenario))?;
         validate_limit(self.limit)?;
         self.diversity.as_ref().map_or(Ok(()), Diversity::validate)?;
         if self.exclude_items.len() > MAX_EXCLUDED {

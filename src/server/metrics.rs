@@ -37,6 +37,7 @@ pub struct Metrics {
     events_since_snapshot: Size,
     active_snapshot: Size,
     snapshots: Size,
+    exposures_dropped: Size,
     disk: Size,
 }
 
@@ -98,6 +99,7 @@ impl Metrics {
         let events_since_snapshot = size("events_since_snapshot", "Events since the active snapshot was trained");
         let active_snapshot = size("active_snapshot", "Number of the snapshot that answers; 0 when there is none");
         let snapshots = size("snapshots", "Snapshots kept");
+        let exposures_dropped = size("exposures_dropped", "Answers that were not kept for outcomes to join");
         let disk = Size::default();
         registry.register_with_unit("disk", "Bytes of the data directory on disk", Unit::Bytes, disk.clone());
         Self {
@@ -113,6 +115,7 @@ impl Metrics {
             events_since_snapshot,
             active_snapshot,
             snapshots,
+            exposures_dropped,
             disk,
         }
     }
@@ -154,6 +157,7 @@ impl Metrics {
         self.events_since_snapshot.set(stats.events_since_snapshot);
         self.active_snapshot.set(stats.active_snapshot.map_or(0, |id| id.0));
         self.snapshots.set(stats.snapshots);
+        self.exposures_dropped.set(stats.exposures_dropped);
         self.disk.set(stats.disk_bytes);
         let mut text = String::with_capacity(16 << 10);
         encode(&mut text, &self.registry)?;

@@ -10,11 +10,13 @@ use crate::error::Error;
 use crate::ingest;
 
 mod data;
+mod experiment;
 mod learn;
 mod query;
 mod tune;
 
 pub use data::{DoctorArgs, ExportArgs, FeaturesCommand, ImportArgs, ItemCommand, RecordKind, UserCommand};
+pub use experiment::{ExperimentCommand, ReplayArgs};
 pub use learn::{EvaluateArgs, SnapshotCommand, TrainArgs, WhenActive};
 pub use query::{ExplainArgs, ListArgs, Narrow, RankArgs, RecommendArgs, SimilarArgs};
 pub use tune::TuneArgs;
@@ -153,6 +155,9 @@ pub enum Command {
     /// List, show, switch, compare, export and import snapshots
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
+    /// Plan, start, watch and end experiments; what would another policy have earned?
+    #[command(subcommand)]
+    Experiment(ExperimentCommand),
     /// Look up and delete users
     #[command(subcommand)]
     User(UserCommand),

@@ -28,6 +28,9 @@ const EXCLUDE_SEEN: Parameter = Parameter {
     kind: ParameterKind::Flag { default: true },
 };
 
+const SCENARIO: Parameter =
+    Parameter { name: "scenario", about: "The serving configuration that is asked for", kind: ParameterKind::Text };
+
 /// Several questions.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -48,7 +51,7 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::GET, "/v1/users/{id}/recommendations", "recommendForUser", for_user)
             .group("recommendations")
             .summary("What should this user see next?")
-            .query(&[LIMIT, CATEGORY, EXCLUDE_SEEN, EXPLAIN])
+            .query(&[LIMIT, SCENARIO, CATEGORY, EXCLUDE_SEEN, EXPLAIN])
             .lane(Lane::Quick)
             .answers::<Answer>(200, "Items, the best first"),
         Route::new(Method::POST, "/v1/recommendations", "recommend", recommend)
@@ -70,6 +73,7 @@ pub fn routes() -> Vec<Route> {
 fn for_user(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let mut query = Query::for_user(call.path("id")?);
     query.limit = call.value("limit").unwrap_or(query.limit);
+    query.scenario = call.text("scenario").map(str::to_owned);
     query.category = call.text("category").map(str::to_owned);
     query.explain = call.value("explain").unwrap_or(query.explain);
     query.exclude_seen = call.value("exclude_seen").map_or(query.exclude_seen, ExcludeSeen::All);
