@@ -36,6 +36,7 @@ mod counters;
 mod engine;
 mod error;
 mod eval;
+mod experiment;
 mod features;
 pub mod index;
 pub mod ingest;
@@ -54,20 +55,25 @@ pub mod cli;
 pub mod server;
 
 pub use config::{
-    BlendConfig, ColdConfig, Config, Durability, EvaluateConfig, EventsConfig, ExploreConfig, FeatureDefinition,
-    FeatureKind, FeatureOf, FeaturesConfig, FilterConfig, IndexChoice, IndexConfig, LinearConfig, Metric, Missing,
-    ModelKind, RankerConfig, RatingsConfig, RecommendConfig, Repeats, ServerConfig, SgdConfig, Similarity,
-    SnapshotConfig, Solver, Split, StoreConfig, TrainConfig, TransitionsConfig,
+    BlendConfig, ColdConfig, Config, Durability, EvaluateConfig, EventsConfig, ExploreConfig, ExposuresConfig,
+    FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, FilterConfig, IndexChoice, IndexConfig, LinearConfig,
+    Metric, Missing, ModelKind, RankerConfig, RatingsConfig, RecommendConfig, Repeats, ServerConfig, SgdConfig,
+    Similarity, SnapshotConfig, Solver, Split, StoreConfig, TrainConfig, TransitionsConfig,
 };
 pub use engine::{
     Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, FeatureColumn, FeatureReport,
-    FeatureValue, FeatureValues, Finding, Gate, IndexReport, Job, JobState, Merged, Page, Put, SnapshotComparison,
-    SpaceStats, Stats, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, VectorFile, build_bundle,
+    FeatureValue, FeatureValues, Finding, Gate, IndexReport, Job, JobState, Merged, Page, Put, ReplayOptions,
+    SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, VectorFile,
+    build_bundle,
 };
 pub use error::{Error, Result};
 pub use eval::{
     Comparison, CurvePoint, Difference, Estimate, ListFigures, ModelReport, RatingErrors, RatingReport, Report, Slice,
     SliceKind,
+};
+pub use experiment::{
+    ComparisonReport, Effect, ExperimentReport, GuardrailState, Interval, OffPolicy, PreferenceReport, Role,
+    VariantReport, Verdict,
 };
 pub use progress::{Progress, Silent, Step};
 pub use recommend::{LeftOut, Ranker, RankerQuestion, Rule, RulePlace, RuleQuestion, Shown, ShownItem};

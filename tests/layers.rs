@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["train"],
     &["snapshot"],
     &["recommend"],
+    &["experiment"],
     &["engine"],
     &["report"],
     &["server", "cli"],

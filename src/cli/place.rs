@@ -7,11 +7,12 @@ use super::args::Narrow;
 use super::context::Place;
 use super::failure::Failure;
 use super::remote::segment;
-use crate::engine::{FeatureColumn, FeatureValues, Merged, Page, SnapshotComparison, Stats};
+use crate::engine::{FeatureColumn, FeatureValues, Merged, Page, ReplayOptions, SnapshotComparison, Stats};
+use crate::experiment::{ExperimentReport, OffPolicy};
 use crate::progress::Progress;
 use crate::record::{
-    Answer, Event, Item, Likeness, ListKind, ListQuery, Neighbour, Query, RankQuery, Scenario, ScenarioVersion,
-    SimilarQuery, SnapshotId, User,
+    Answer, Event, Experiment, ExperimentDesign, Item, Likeness, ListKind, ListQuery, Neighbour, Query, RankQuery,
+    Scenario, ScenarioVersion, SimilarQuery, SnapshotId, User,
 };
 use crate::snapshot::Manifest;
 
@@ -281,6 +282,74 @@ impl Place {
         match self {
             Self::Here(engine) => Ok(engine.rollback()?),
             Self::There(remote) => Ok(remote.post_nothing::<Active>("/v1/snapshots:rollback")?.active),
+        }
+    }
+
+    /// All experiments.
+    pub fn experiments(&self) -> Result<Vec<Experiment>, Failure> {
+        #[derive(Deserialize)]
+        struct Experiments {
+            experiments: Vec<Experiment>,
+        }
+        match self {
+            Self::Here(engine) => Ok(engine.experiments()?),
+            Self::There(remote) => Ok(remote.get::<Experiments>("/v1/experiments")?.experiments),
+        }
+    }
+
+    /// One experiment.
+    pub fn experiment(&self, id: &str) -> Result<Experiment, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.experiment(id)?),
+            Self::There(remote) => remote.get(&format!("/v1/experiments/{}", segment(id))),
+        }
+    }
+
+    /// Plans or changes an experiment.
+    pub fn put_experiment(&self, id: &str, design: &ExperimentDesign) -> Result<Experiment, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.put_experiment(id, design)?),
+            Self::There(remote) => remote.put(&format!("/v1/experiments/{}", segment(id)), design),
+        }
+    }
+
+    /// Users take part from now on.
+    pub fn start_experiment(&self, id: &str) -> Result<Experiment, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.start_experiment(id)?),
+            Self::There(remote) => remote.post_nothing(&format!("/v1/experiments/{}:start", segment(id))),
+        }
+    }
+
+    /// Nobody takes part any more.
+    pub fn stop_experiment(&self, id: &str) -> Result<Experiment, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.stop_experiment(id)?),
+            Self::There(remote) => remote.post_nothing(&format!("/v1/experiments/{}:stop", segment(id))),
+        }
+    }
+
+    /// Removes an experiment.
+    pub fn delete_experiment(&self, id: &str) -> Result<(), Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.delete_experiment(id)?),
+            Self::There(remote) => remote.delete(&format!("/v1/experiments/{}", segment(id))),
+        }
+    }
+
+    /// What may be concluded of an experiment.
+    pub fn experiment_report(&self, id: &str) -> Result<ExperimentReport, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.experiment_report(id)?),
+            Self::There(remote) => remote.get(&format!("/v1/experiments/{}/report", segment(id))),
+        }
+    }
+
+    /// What a policy would have earned.
+    pub fn replay(&self, options: &ReplayOptions) -> Result<OffPolicy, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.replay(options)?),
+            Self::There(remote) => remote.post("/v1/experiments:replay", options),
         }
     }
 

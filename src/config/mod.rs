@@ -3,6 +3,7 @@
 
 mod cold;
 mod evaluate;
+mod exposures;
 mod features;
 mod ranker;
 mod sgd;
@@ -15,6 +16,7 @@ use std::path::Path;
 
 pub use cold::ColdConfig;
 pub use evaluate::{EvaluateConfig, Split};
+pub use exposures::ExposuresConfig;
 pub use features::{FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, Missing};
 pub use ranker::RankerConfig;
 pub use sgd::SgdConfig;
@@ -54,6 +56,8 @@ pub struct Config {
     pub snapshot: SnapshotConfig,
     /// How questions are answered.
     pub recommend: RecommendConfig,
+    /// What is kept of answers.
+    pub exposures: ExposuresConfig,
     /// How data is kept.
     pub store: StoreConfig,
     /// How the REST server listens.
@@ -346,6 +350,7 @@ impl Config {
         check("recommend.session_weight", self.recommend.session_weight, 1e-3..=1e3)?;
         check("recommend.session_fading", self.recommend.session_fading, 1e-3..=1.0)?;
         check("recommend.explore.share", self.recommend.explore.share, 0.0..=1.0)?;
+        self.exposures.validate().map_err(|error| error.within("exposures"))?;
         check("server.max_concurrent_requests", self.server.max_concurrent_requests as f64, 1.0..=1e6)?;
         check("server.max_connections", self.server.max_connections as f64, 1.0..=1e6)?;
         check("server.max_body_bytes", self.server.max_body_bytes as f64, 1024.0..=f64::from(1u32 << 30))

@@ -14,16 +14,17 @@ use crate::store::Side;
 impl Engine {
     /// An item has changed, or is gone. The caller holds the lock of the catalogue.
     pub(super) fn follow(&self, id: ItemId, item: Option<&Item>) {
-        let Some(live) = self.inner.live.load_full() else { return };
-        match item {
-            Some(item) => write(&live.fresh).set(&live.snapshot, id, item),
-            None => write(&live.fresh).remove(id),
+        for live in self.lives() {
+            match item {
+                Some(item) => write(&live.fresh).set(&live.snapshot, id, item),
+                None => write(&live.fresh).remove(id),
+            }
         }
     }
 
-    /// Places all items that a snapshot does not know as they are, and lets it answer. Writers wait for what they changed
-    /// meanwhile to be taken up, not for the whole.
-    pub(super) fn place_all(&self, live: &Arc<Live>) {
+    /// Places all items that a snapshot does not know as they are, and then lets it answer: `publish` puts it where writers
+    /// find it. Writers wait for what they changed meanwhile to be taken up, not for the whole.
+    pub(super) fn place_all(&self, live: &Arc<Live>, publish: impl FnOnce()) {
         let before: FxHashMap<ItemId, Arc<Item>> =
             read(&self.inner.catalog).iter().map(|(id, item)| (id, Arc::clone(item))).collect();
         before.iter().for_each(|(id, item)| self.place(live, *id, item));
@@ -34,7 +35,7 @@ impl Engine {
             }
         }
         before.keys().filter(|id| catalog.get(**id).is_none()).for_each(|id| write(&live.fresh).remove(*id));
-        self.inner.live.store(Some(Arc::clone(live)));
+        publish();
         self.inner.answers.all_changed();
         drop(catalog);
         if let Err(error) = self.hear_log(live) {

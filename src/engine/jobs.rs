@@ -138,8 +138,10 @@ impl Engine {
         self.job(id)
     }
 
-    /// Cancels background jobs and waits for them. The directory is released when the last clone is dropped.
+    /// Cancels background jobs and waits for them, and for what was shown to be written. The directory is released when the
+    /// last clone is dropped.
     pub fn shutdown(&self) {
+        self.flush_exposures();
         let ids: Vec<u64> = lock(&self.inner.jobs.running).keys().copied().collect();
         for id in ids {
             let ended = self.cancel_job(id).and_then(|_| self.wait_for_job(id));

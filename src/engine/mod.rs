@@ -3,6 +3,8 @@
 //! runtime is needed.
 
 mod evaluation;
+mod experiments;
+mod exposures;
 mod features;
 mod fresh;
 mod freshness;
@@ -15,10 +17,12 @@ mod options;
 mod pages;
 mod questions;
 mod ranking;
+mod replay;
 mod scenarios;
 mod shown;
 mod snapshots;
 mod spaces;
+mod treatment;
 mod tuned;
 mod tuning;
 mod writes;
@@ -35,6 +39,7 @@ pub use options::{
     Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, IndexReport, Job, JobState, Merged,
     Page, Put, SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained,
 };
+pub use replay::ReplayOptions;
 pub use tuned::{TuneOptions, Tuned, TunedTrial};
 #[cfg(feature = "cli")]
 pub use tuning::changes;
@@ -46,6 +51,8 @@ use crate::features::table::FactTable;
 use crate::recommend::{AnswerCache, Catalog, Fresh, Popular, Ranker, Spaces};
 use crate::snapshot::{self, Snapshot};
 use crate::store::{Holder, Store};
+use experiments::Experiments;
+use exposures::Exposures;
 use freshness::{Freshness, Seen};
 use jobs::Jobs;
 use pages::Pages;
@@ -73,7 +80,8 @@ struct Inner {
     dir: PathBuf,
     config: Config,
     weights: EventWeights,
-    store: Store,
+    /// Shared with the thread that writes what was shown.
+    store: Arc<Store>,
     live: ArcSwapOption<Live>,
     // Who takes several of these three takes them in this order.
     catalog: RwLock<Catalog>,
@@ -98,9 +106,11 @@ struct Inner {
     showings: Showings,
     pages: Pages,
     jobs: Jobs,
+    exposures: Exposures,
+    experiments: Experiments,
 }
 
-/// The active snapshot and what it has seen.
+/// A loaded snapshot and what it has seen.
 struct Live {
     snapshot: Snapshot,
     seen: Seen,
@@ -134,7 +144,7 @@ impl Engine {
                 dir,
                 config,
                 weights,
-                store,
+                store: Arc::new(store),
                 live: ArcSwapOption::empty(),
                 catalog: RwLock::new(catalog),
                 popular: RwLock::new(popular),
@@ -151,9 +161,12 @@ impl Engine {
                 showings: Showings::default(),
                 pages: Pages::default(),
                 jobs,
+                exposures: Exposures::default(),
+                experiments: Experiments::default(),
             }),
         };
         engine.load_active()?;
+        engine.load_experiments()?;
         Ok(engine)
     }
 

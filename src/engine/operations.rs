@@ -43,6 +43,7 @@ impl Engine {
             active_snapshot: self.active_snapshot(),
             snapshots: self.snapshots()?.len() as u64,
             spaces: Vec::new(),
+            exposures_dropped: self.dropped_exposures(),
             disk_bytes: disk_bytes(self.path())?,
             cache_hits,
             cache_misses,

@@ -222,6 +222,9 @@ pub struct Stats {
     pub snapshots: u64,
     /// Spaces of raw vectors.
     pub spaces: Vec<SpaceStats>,
+    /// Answers that were not kept, as too many waited or the store refused them, since the engine was opened.
+    #[serde(default)]
+    pub exposures_dropped: u64,
     /// Bytes on disk.
     pub disk_bytes: u64,
     /// Recommendations since the directory was opened that were answered by an answer kept from before.

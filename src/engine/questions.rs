@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::pages::Page;
 use super::shown::Answered;
-use super::{Engine, read};
+use super::treatment::Treated;
+use super::{Engine, Live, read};
 use crate::error::{Error, Result};
 use crate::recommend::{self, Asked, Context, Expression, Fresh, Plan};
 use crate::record::{
@@ -17,7 +20,7 @@ impl Engine {
     /// of history or of a known id. Errors: [`Error::Invalid`] for a malformed question, or a scenario that is not there.
     pub fn recommend(&self, query: &Query) -> Result<Answer> {
         query.validate()?;
-        self.answer_page(query, &[])
+        self.page(query, &[])
     }
 
     /// The answers to many questions, in their order, as [`recommend`](Self::recommend) gives each, but without a next page; all
@@ -25,6 +28,10 @@ impl Engine {
     /// question.
     pub fn recommend_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
         queries.iter().try_for_each(Query::validate)?;
+        // Variants ask each question in their own way.
+        if !self.inner.experiments.active.load().is_empty() {
+            return queries.par_iter().map(|query| self.recommend(query)).collect();
+        }
         let now = Timestamp::now();
         let plans = queries.iter().map(|query| self.plan(query, now)).collect::<Result<Vec<_>>>()?;
         let filters = plans.iter().map(|plan| (plan.query.filter.as_ref(), plan.query.category.as_deref()));
@@ -32,6 +39,7 @@ impl Engine {
         for (plan, answer) in plans.iter().zip(&answers).filter(|(plan, _)| plan.looks_at_shown()) {
             self.note_shown(&plan.query, &self.ids(answer)?, now);
         }
+        queries.iter().zip(&answers).for_each(|(query, answer)| self.expose(query, answer, &[]));
         Ok(answers)
     }
 
@@ -45,29 +53,21 @@ impl Engine {
             Some(limit) => {
                 let query = Query { limit, ..(*page.query).clone() };
                 query.validate()?;
-                self.answer_page(&query, &page.shown)
+                self.page(&query, &page.shown)
             }
-            None => self.answer_page(&page.query, &page.shown),
+            None => self.page(&page.query, &page.shown),
         }
     }
 
-    /// An answer after the items of the pages before.
-    fn answer_page(&self, query: &Query, before: &[ItemId]) -> Result<Answer> {
+    /// What is shown after the items of the pages before, by experiments and scenarios; it is noted for the next page, for rules
+    /// and for outcomes.
+    fn page(&self, query: &Query, before: &[ItemId]) -> Result<Answer> {
+        let experiments = self.inner.experiments.active.load();
+        let Treated { mut answer, teams, is_noted } =
+            self.treated(query, before, self.treatment(&experiments, query)?)?;
         let now = Timestamp::now();
-        // Before anything is looked at, the scenario too.
-        let asked = if before.is_empty() { self.inner.answers.ask(query) } else { None };
-        let plan = self.plan(query, now)?.after(before);
-        let asked = asked.filter(|_| plan.lasts());
-        let kept = asked.as_ref().and_then(|asked| self.inner.answers.answer(asked, now));
-        let mut answer = match kept {
-            Some(answer) => answer,
-            None => self.answer(&plan, asked)?,
-        };
-        if query.explain && plan.has_rules() {
-            answer.before = Some(self.before_rules(query, &plan, now)?);
-        }
         let shown = self.ids(&answer)?;
-        if plan.looks_at_shown() {
+        if is_noted {
             self.note_shown(query, &shown, now);
         }
         if answer.items.len() == query.limit {
@@ -75,7 +75,26 @@ impl Engine {
             self.inner.pages.keep(&answer.recommendation_id, page, now);
             answer.next = Some(format!("/v1/recommendations/{}/next", answer.recommendation_id));
         }
+        self.expose(query, &answer, &teams);
         Ok(answer)
+    }
+
+    /// An answer by the active snapshot or by another one, and whether rules look at what is shown.
+    pub(super) fn answer(&self, query: &Query, before: &[ItemId], by: Option<&Live>) -> Result<(Answer, bool)> {
+        let now = Timestamp::now();
+        // Before anything is looked at, the scenario too.
+        let asked = if before.is_empty() && by.is_none() { self.inner.answers.ask(query) } else { None };
+        let plan = self.plan(query, now)?.after(before);
+        let asked = asked.filter(|_| plan.lasts());
+        let kept = asked.as_ref().and_then(|asked| self.inner.answers.answer(asked, now));
+        let mut answer = match kept {
+            Some(answer) => answer,
+            None => self.made(&plan, by, asked)?,
+        };
+        if query.explain && plan.has_rules() {
+            answer.before = Some(self.before_rules(query, &plan, by, now)?);
+        }
+        Ok((answer, plan.looks_at_shown()))
     }
 
     /// A question with all that it is to be answered by.
@@ -88,25 +107,35 @@ impl Engine {
     }
 
     /// An answer made anew, and kept if that is asked for.
-    fn answer(&self, plan: &Plan<'_>, asked: Option<Asked>) -> Result<Answer> {
+    fn made(&self, plan: &Plan<'_>, by: Option<&Live>, asked: Option<Asked>) -> Result<Answer> {
         let filter = (plan.query.filter.as_ref(), plan.query.category.as_deref());
-        self.ask([filter], |context| {
+        let question = |context: &Context<'_>| {
             let answer = recommend::recommend(context, plan)?;
             if let Some(asked) = asked {
                 self.inner.answers.keep(context, asked, &answer);
             }
             Ok(answer)
-        })
+        };
+        match by {
+            Some(live) => self.ask_of(Some(live), [filter], question),
+            None => self.ask([filter], question),
+        }
     }
 
     /// The list as it would be without rules, with those that concern each item.
-    fn before_rules(&self, query: &Query, plan: &Plan<'_>, now: Timestamp) -> Result<Vec<BeforeItem>> {
+    fn before_rules(
+        &self,
+        query: &Query,
+        plan: &Plan<'_>,
+        by: Option<&Live>,
+        now: Timestamp,
+    ) -> Result<Vec<BeforeItem>> {
         let inner = &*self.inner;
         let plain = Query { explain: false, ..query.clone() };
         let policy = inner.scenarios.policy(query)?;
         let shown = Answered { showings: &inner.showings, store: &inner.store };
         let without = Plan::new(&plain, policy, Vec::new(), &shown, now)?.after(plan.before);
-        let answer = self.answer(&without, None)?;
+        let answer = self.made(&without, by, None)?;
         let ids = self.ids(&answer)?;
         self.ask([], |context| {
             let items = answer.items.into_iter().zip(ids);
@@ -176,9 +205,19 @@ impl Engine {
         filters: impl IntoIterator<Item = (Option<&'q Filter>, Option<&'q str>)>,
         question: impl FnOnce(&Context<'_>) -> Result<T>,
     ) -> Result<T> {
+        let live = self.inner.live.load();
+        self.ask_of(live.as_deref(), filters, question)
+    }
+
+    /// The same of one snapshot, or of none.
+    pub(super) fn ask_of<'q, T>(
+        &self,
+        live: Option<&Live>,
+        filters: impl IntoIterator<Item = (Option<&'q Filter>, Option<&'q str>)>,
+        question: impl FnOnce(&Context<'_>) -> Result<T>,
+    ) -> Result<T> {
         let inner = &*self.inner;
-        let live = inner.live.load();
-        let snapshot = live.as_ref().map(|live| &live.snapshot);
+        let snapshot = live.map(|live| &live.snapshot);
         let compiled = Arc::clone(read(&inner.catalog).filters());
         for (filter, category) in filters {
             compiled.prepare(&inner.store, Expression::of(filter, category).as_ref(), snapshot.map(Snapshot::rows))?;
@@ -186,8 +225,8 @@ impl Engine {
         let catalog = read(&inner.catalog);
         let popular = read(&inner.popular);
         let none = Fresh::default();
-        let fresh = live.as_ref().map(|live| read(&live.fresh));
-        let facts = live.as_ref().and_then(|live| live.facts.as_ref()).map(read);
+        let fresh = live.map(|live| read(&live.fresh));
+        let facts = live.and_then(|live| live.facts.as_ref()).map(read);
         let ranker = read(&inner.ranker).clone();
         question(&Context {
             store: &inner.store,
@@ -195,7 +234,7 @@ impl Engine {
             weights: &inner.weights,
             snapshot,
             fresh: fresh.as_deref().unwrap_or(&none),
-            is_stale: &|user| live.as_ref().is_none_or(|live| inner.freshness.is_stale(user, live.seen)),
+            is_stale: &|user| live.is_none_or(|live| inner.freshness.is_stale(user, live.seen)),
             catalog: &catalog,
             facts: facts.as_deref(),
             ranker: ranker.as_deref(),

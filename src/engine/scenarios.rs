@@ -111,9 +111,16 @@ impl Engine {
     }
 
     /// Deletes a scenario; its versions stay to be looked up, and a later one goes on counting. Errors: [`Error::NotFound`];
-    /// [`Error::Conflict`] as in [`put_scenario`](Self::put_scenario).
+    /// [`Error::Conflict`] as in [`put_scenario`](Self::put_scenario), and while an experiment on it runs or is promoted.
     pub fn delete_scenario(&self, name: &str, expected: Option<u64>) -> Result<()> {
         self.scenario(name)?;
+        let experiments = self.inner.experiments.active.load();
+        if let Some(using) = experiments.iter().find(|of| of.design.scenarios().any(|used| used == name)) {
+            return Err(Error::Conflict(format!(
+                "experiment \"{}\" is on scenario \"{name}\"; stop it first",
+                using.id
+            )));
+        }
         self.change_scenario(name, None, expected).map(drop)
     }
 

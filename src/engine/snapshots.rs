@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use rustc_hash::FxHashMap;
 
 use super::freshness::Seen;
 use super::{Engine, Gate, Live, lock, read};
@@ -126,18 +127,9 @@ impl Engine {
     /// Answers come from this one from now on. What is too large to be verified beforehand is verified meanwhile; if it turns
     /// out to be damaged, the newest good one before it takes over.
     fn go_live(&self, snapshot: Snapshot, seen: Seen) {
-        // Items that change meanwhile wait: their facts belong to this snapshot's ranker.
         let refreshing = lock(&self.inner.refreshing);
-        let facts = snapshot.ranker().map(|ranker| {
-            let catalog = read(&self.inner.catalog);
-            let mut facts = FactTable::default();
-            for (id, item) in catalog.iter() {
-                facts.set(id.get(), Some(self.item_facts(ranker.table().table(), item)));
-            }
-            RwLock::new(facts)
-        });
-        let live = Arc::new(Live { snapshot, seen, facts, fresh: RwLock::default() });
-        self.place_all(&live);
+        let live = self.prepared(snapshot, seen);
+        self.place_all(&live, || self.inner.live.store(Some(Arc::clone(&live))));
         drop(refreshing);
         if live.snapshot.index().is_verified() {
             return;
@@ -165,6 +157,36 @@ impl Engine {
         if let Err(error) = std::thread::Builder::new().name("savor-verify".into()).spawn(verify) {
             tracing::warn!(%error, "the snapshot that answers is not verified; run `savor doctor --verify`");
         }
+    }
+
+    /// A snapshot with what its ranker takes from all items. Items that change meanwhile wait: the caller holds the lock of
+    /// refreshing.
+    fn prepared(&self, snapshot: Snapshot, seen: Seen) -> Arc<Live> {
+        let facts = snapshot.ranker().map(|ranker| {
+            let catalog = read(&self.inner.catalog);
+            let mut facts = FactTable::default();
+            for (id, item) in catalog.iter() {
+                facts.set(id.get(), Some(self.item_facts(ranker.table().table(), item)));
+            }
+            RwLock::new(facts)
+        });
+        Arc::new(Live { snapshot, seen, facts, fresh: RwLock::default() })
+    }
+
+    /// Loads a snapshot to answer beside the active one, for an experiment.
+    pub(super) fn load_beside(&self, id: SnapshotId) -> Result<Arc<Live>> {
+        let snapshot = Snapshot::load(&self.inner.dir, self.snapshot(id)?)?;
+        let seen = self.inner.jobs.seen(id).map_or(Seen::Nothing, Seen::Until);
+        let _refreshing = lock(&self.inner.refreshing);
+        let live = self.prepared(snapshot, seen);
+        self.place_all(&live, || {
+            self.inner.experiments.beside.rcu(|beside| {
+                let mut beside = FxHashMap::clone(beside);
+                beside.insert(id, Arc::clone(&live));
+                beside
+            });
+        });
+        Ok(live)
     }
 
     /// What a table takes from an item. The catalogue leaves vectors out; a table that needs them has them from the store.
@@ -207,7 +229,7 @@ impl Engine {
         for manifest in self.snapshots()? {
             let (count, most) = match manifest.state {
                 SnapshotState::Building => continue,
-                _ if Some(manifest.id) == active => continue,
+                _ if Some(manifest.id) == active || self.is_tested(manifest.id) => continue,
                 SnapshotState::Rejected => (&mut rejected, 1),
                 SnapshotState::Validated => (&mut waiting, keep),
                 SnapshotState::Active | SnapshotState::Retired => (&mut served, keep),

@@ -34,7 +34,7 @@ impl Engine {
         let stored = appended.new.iter().filter_map(|new| events.get(new.place));
         stored.for_each(|event| inner.answers.user_changed(&event.user));
         self.know_items(appended.new.iter().map(|event| event.item))?;
-        if let Some(live) = inner.live.load_full() {
+        for live in self.lives() {
             let signal = |place: usize| events.get(place).map(|event| inner.weights.signal(&event.kind, event.value));
             let liked = appended.new.iter().filter(|new| matches!(signal(new.place), Some(Signal::Positive(_))));
             self.hear(&live, liked.map(|new| (new.user, new.item)))?;
@@ -148,10 +148,12 @@ impl Engine {
         Ok(Page { entries, cursor })
     }
 
-    /// Deletes a user: profile, events and factors of every snapshot. The next snapshot has never seen the user. Tells
-    /// whether the user was there.
+    /// Deletes a user: profile, events, what was shown, and factors of every snapshot. The next snapshot has never seen the
+    /// user. Tells whether there was any of it.
     pub fn delete_user(&self, id: &str) -> Result<bool> {
-        let deleted = self.inner.store.delete_user(id)?.is_some();
+        // What waits to be written would come back after the deletion.
+        self.flush_exposures();
+        let deleted = self.inner.store.delete_user(id)?;
         self.inner.answers.forget(id);
         self.inner.showings.hand_over(id, None);
         self.inner.pages.forget_user(id);
@@ -166,6 +168,7 @@ impl Engine {
         if into == from {
             return Err(Error::invalid("from", "is the user itself"));
         }
+        self.flush_exposures();
         let merged = self.inner.store.merge_users(into, from)?;
         self.inner.freshness.mark(self.inner.store.user_id(into)?);
         self.inner.answers.user_changed(into);
@@ -210,15 +213,15 @@ impl Engine {
             let items = ids.iter().map(stored).collect::<Result<Vec<_>>>()?;
             let mut catalog = write(&self.inner.catalog);
             let mut spaces = write(&self.inner.spaces);
-            let live = self.inner.live.load();
+            let lives = self.lives();
             for (id, item) in items {
                 match item {
                     Some(item) => {
-                        if let Some(live) = &*live
-                            && let Some((ranker, facts)) = live.snapshot.ranker().zip(live.facts.as_ref())
-                        {
-                            let of_item = ranker.table().table().item_facts(&item);
-                            write(facts).set(id.get(), Some(of_item));
+                        for live in &lives {
+                            if let Some((ranker, facts)) = live.snapshot.ranker().zip(live.facts.as_ref()) {
+                                let of_item = ranker.table().table().item_facts(&item);
+                                write(facts).set(id.get(), Some(of_item));
+                            }
                         }
                         spaces.set(id, &item);
                         self.follow(id, Some(&item));
@@ -241,8 +244,9 @@ impl Engine {
         let _refreshing = lock(&self.inner.refreshing);
         *write(&self.inner.catalog) = Catalog::load(&self.inner.store.view(), &self.inner.config.recommend)?;
         self.inner.answers.all_changed();
-        if let Some(live) = self.inner.live.load_full() {
-            self.place_all(&live);
+        for live in self.lives() {
+            // It answers already: there is nothing to publish.
+            self.place_all(&live, || {});
         }
         Ok(())
     }

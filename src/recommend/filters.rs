@@ -19,6 +19,8 @@ use crate::store::{Store, TermRange, Terms, term_kind};
 
 /// So many ranges are kept at most: a change of an item looks at all that are about the same key.
 const MAX_RANGES: usize = 4_096;
+/// Snapshots whose rows are kept at a time: the active one, the one before, and those of experiments.
+const MAX_SNAPSHOTS: usize = 4;
 /// What a kept range costs beside its bitmaps, about.
 const OVERHEAD_BYTES: usize = 256;
 
@@ -35,8 +37,10 @@ struct State {
     kinds: FxHashMap<Box<[u8]>, FxHashMap<TermRange, Kept>>,
     /// Ranges that are being read.
     reads: Vec<Read>,
-    /// The snapshot that all kept rows belong to.
-    rows: Option<RowMap>,
+    /// The snapshots that kept rows belong to, in the order of the rows.
+    maps: Vec<RowMap>,
+    /// The place of the snapshot that goes next.
+    oldest: usize,
     count: usize,
     bytes: usize,
     clock: u64,
@@ -45,7 +49,7 @@ struct State {
 #[derive(Default)]
 struct Kept {
     ids: Arc<RoaringBitmap>,
-    rows: Option<Arc<RoaringBitmap>>,
+    rows: [Option<Arc<RoaringBitmap>>; MAX_SNAPSHOTS],
     used: u64,
 }
 
@@ -63,7 +67,8 @@ impl Filters {
             shown: Kept::default(),
             kinds: FxHashMap::default(),
             reads: Vec::new(),
-            rows: None,
+            maps: Vec::new(),
+            oldest: 0,
             count: 0,
             bytes: 0,
             clock: 0,
@@ -78,9 +83,9 @@ impl Filters {
     /// again before anybody was told.
     pub fn change(&self, id: ItemId, item: Option<&Item>) {
         let mut state = self.lock();
-        let State { shown, kinds, reads, rows, .. } = &mut *state;
-        let row = rows.as_ref().and_then(|rows| rows.get(id));
-        shown.set(id.get(), row, item.is_some_and(|item| !item.hidden));
+        let State { shown, kinds, reads, maps, .. } = &mut *state;
+        let rows: Vec<Option<u32>> = maps.iter().map(|map| map.get(id)).collect();
+        shown.set(id.get(), &rows, item.is_some_and(|item| !item.hidden));
         if kinds.is_empty() && reads.is_empty() {
             return;
         }
@@ -90,7 +95,7 @@ impl Filters {
         for (kind, ranges) in kinds {
             let terms = by_kind.get(&**kind).map_or(&[][..], Vec::as_slice);
             for (range, kept) in ranges {
-                kept.set(id.get(), row, terms.iter().any(|term| range.contains(term)));
+                kept.set(id.get(), &rows, terms.iter().any(|term| range.contains(term)));
             }
         }
         for read in reads {
@@ -141,27 +146,25 @@ impl Filters {
             let mut state = self.lock();
             state.clock += 1;
             let now = state.clock;
-            if rows.is_some() && state.rows.as_ref() != rows {
-                state.forget_rows();
-                state.rows = rows.cloned();
-            }
+            let place = rows.map(|rows| state.place_of(rows));
             let kept = state.find(range)?;
             kept.used = now;
             let ids = Arc::clone(&kept.ids);
-            match (rows, &kept.rows) {
-                (None, _) => return Some(Matches { ids, ..Matches::default() }),
-                (Some(_), Some(rows)) => return Some(Matches { ids, rows: Arc::clone(rows) }),
-                (Some(_), None) => ids,
+            let Some(place) = place else { return Some(Matches { ids, ..Matches::default() }) };
+            match kept.rows.get(place).and_then(Option::as_ref) {
+                Some(rows) => return Some(Matches { ids, rows: Arc::clone(rows) }),
+                None => ids,
             }
         };
         let map = rows?;
         let rows = Arc::new(rows_of(&ids, map));
         let mut state = self.lock();
-        if state.rows.as_ref() == Some(map) {
+        if let Some(place) = state.maps.iter().position(|known| known == map) {
             let kept = state.find(range);
             // Of an item that has changed meanwhile the rows would say what was.
-            if let Some(kept) = kept.filter(|kept| Arc::ptr_eq(&kept.ids, &ids)) {
-                kept.rows = Some(Arc::clone(&rows));
+            let kept = kept.filter(|kept| Arc::ptr_eq(&kept.ids, &ids));
+            if let Some(kept) = kept.and_then(|kept| kept.rows.get_mut(place)) {
+                *kept = Some(Arc::clone(&rows));
                 state.bytes += rows.serialized_size();
             }
         }
@@ -220,7 +223,7 @@ impl State {
     }
 
     fn keep(&mut self, range: &TermRange, ids: Arc<RoaringBitmap>) {
-        let kept = Kept { ids, rows: None, used: self.clock };
+        let kept = Kept { ids, used: self.clock, ..Kept::default() };
         self.bytes += kept.bytes();
         let kind = self.kinds.entry(range.kind().into()).or_default();
         match kind.insert(range.clone(), kept) {
@@ -230,10 +233,24 @@ impl State {
         }
     }
 
-    fn forget_rows(&mut self) {
-        self.shown.rows = None;
-        self.kinds.values_mut().flatten().for_each(|(_, kept)| kept.rows = None);
+    /// Where the rows of a snapshot are kept; those of the one that was first asked about longest ago make room.
+    fn place_of(&mut self, map: &RowMap) -> usize {
+        if let Some(place) = self.maps.iter().position(|known| known == map) {
+            return place;
+        }
+        if self.maps.len() < MAX_SNAPSHOTS {
+            self.maps.push(map.clone());
+            return self.maps.len() - 1;
+        }
+        let place = self.oldest;
+        self.oldest = (place + 1) % MAX_SNAPSHOTS;
+        if let Some(old) = self.maps.get_mut(place) {
+            *old = map.clone();
+        }
+        let kept = std::iter::once(&mut self.shown).chain(self.kinds.values_mut().flat_map(FxHashMap::values_mut));
+        kept.filter_map(|kept| kept.rows.get_mut(place)).for_each(|rows| *rows = None);
         self.measure();
+        place
     }
 
     /// Goes back to half of what may be kept; what was used last stays. Half, so that it is seldom done.
@@ -262,15 +279,18 @@ impl State {
 }
 
 impl Kept {
-    fn set(&mut self, id: u32, row: Option<u32>, holds: bool) {
+    /// `rows` has the item's row in each snapshot that has it.
+    fn set(&mut self, id: u32, rows: &[Option<u32>], holds: bool) {
         set(&mut self.ids, id, holds);
-        if let Some((rows, row)) = self.rows.as_mut().zip(row) {
-            set(rows, row, holds);
+        for (kept, row) in self.rows.iter_mut().zip(rows) {
+            if let Some((kept, row)) = kept.as_mut().zip(*row) {
+                set(kept, row, holds);
+            }
         }
     }
 
     fn bytes(&self) -> usize {
-        let rows = self.rows.as_ref().map_or(0, |rows| rows.serialized_size());
+        let rows: usize = self.rows.iter().flatten().map(|rows| rows.serialized_size()).sum();
         self.ids.serialized_size() + rows + OVERHEAD_BYTES
     }
 }

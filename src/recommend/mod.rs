@@ -95,6 +95,7 @@ impl Context<'_> {
             items,
             next: None,
             before: None,
+            experiment: None,
             search: None,
         }
     }

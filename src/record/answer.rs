@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SnapshotId;
+use super::{Assignment, SnapshotId};
 
 /// An answer: items, the best first, and how they came about. Equal scores are ordered by dense id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +15,9 @@ pub struct Answer {
     /// The scenario that it was made by, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenario: Option<AppliedScenario>,
+    /// The experiment that the answer belongs to, and the variant that gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<Assignment>,
     /// Why the answer is not (wholly) what was asked for.
     pub degraded: Option<Degraded>,
     /// The items.

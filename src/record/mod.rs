@@ -5,6 +5,8 @@ mod answer;
 mod condition;
 mod diversity;
 mod event;
+mod experiment;
+mod exposure;
 mod filter;
 mod id;
 mod item;
@@ -26,6 +28,11 @@ pub use condition::{
 pub(crate) use condition::{CATEGORIES, TIME};
 pub use diversity::{CalibrationTo, Diversity, MaxPer};
 pub use event::Event;
+pub use experiment::{
+    Correction, Decision, Experiment, ExperimentDesign, ExperimentState, Guardrail, MetricDefinition, MetricKind,
+    PARTS, RampStep, Slots, StopPolicy, Variant,
+};
+pub use exposure::{Assignment, Exposure, Shown};
 pub use filter::Filter;
 pub use id::{DenseId, ItemId, MAX_ID_BYTES, SnapshotId, UserId, validate_id};
 pub use item::{Item, ItemPatch};

@@ -23,7 +23,7 @@ pub struct Query {
     /// What the visitor did in this session and is not stored as events; counts beside the user's events.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub session: Vec<SessionItem>,
-    /// The scenario that says how to answer; `default` if absent, where there is one.
+    /// The scenario that says how to answer; `default` if absent, where there is one. Experiments on it take part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenario: Option<String>,
     /// How many items are wanted, 1 to 1,000.

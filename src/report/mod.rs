@@ -1,15 +1,17 @@
 //! Pages for people: one self-contained HTML file with tables and plots, to be opened, mailed or kept beside a model.
 //! Nothing is fetched from elsewhere, there are no scripts, and what came from data is escaped. A page knows how it is
-//! read (light or dark, wide or on a phone), not what it says; that is for whoever fills it: for evaluations and features, here.
+//! read (light or dark, wide or on a phone), not what it says; that is for whoever fills it: for evaluations, experiments and features, here.
 
 mod axis;
 mod evaluation;
+mod experiment;
 mod features;
 mod page;
 mod plot;
 
 pub use axis::Axis;
 pub use evaluation::{comparison_page, evaluation_page};
+pub use experiment::experiment_page;
 pub use features::features_page;
 pub use page::{Page, Table};
 pub use plot::{Plot, Point, Series};

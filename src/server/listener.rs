@@ -58,6 +58,9 @@ impl Server {
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "listening beyond loopback: anyone who reaches this address can read and write");
         }
+        if engine.config().exposures.enabled {
+            engine.keep_exposures()?;
+        }
         let app = App::new(Context::new(engine), routes, config);
         Ok(Self { listener, address, app, config: config.clone() })
     }

@@ -39,6 +39,7 @@ pub struct Metrics {
     snapshots: Size,
     cache_hits: Size,
     cache_misses: Size,
+    exposures_dropped: Size,
     disk: Size,
 }
 
@@ -102,6 +103,7 @@ impl Metrics {
         let snapshots = size("snapshots", "Snapshots kept");
         let cache_hits = size("cache_hits", "Recommendations answered by an answer kept from before");
         let cache_misses = size("cache_misses", "Recommendations that might have been, and were not");
+        let exposures_dropped = size("exposures_dropped", "Answers that were not kept for outcomes to join");
         let disk = Size::default();
         registry.register_with_unit("disk", "Bytes of the data directory on disk", Unit::Bytes, disk.clone());
         Self {
@@ -119,6 +121,7 @@ impl Metrics {
             snapshots,
             cache_hits,
             cache_misses,
+            exposures_dropped,
             disk,
         }
     }
@@ -162,6 +165,7 @@ impl Metrics {
         self.snapshots.set(stats.snapshots);
         self.cache_hits.set(stats.cache_hits);
         self.cache_misses.set(stats.cache_misses);
+        self.exposures_dropped.set(stats.exposures_dropped);
         self.disk.set(stats.disk_bytes);
         let mut text = String::with_capacity(16 << 10);
         encode(&mut text, &self.registry)?;

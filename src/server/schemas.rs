@@ -10,10 +10,11 @@ use serde_json::Value;
 use super::openapi;
 use crate::Manifest;
 use crate::config::Config;
-use crate::engine::{Evaluation, Job, SnapshotComparison, Stats, TrainOptions};
+use crate::engine::{Evaluation, Job, ReplayOptions, SnapshotComparison, Stats, TrainOptions};
+use crate::experiment::{ExperimentReport, OffPolicy};
 use crate::record::{
-    Answer, Event, Filter, Item, ItemPatch, ListQuery, Query, RankQuery, Scenario, SimilarQuery, User, UserPatch,
-    VectorQuery,
+    Answer, Event, Experiment, ExperimentDesign, Exposure, Filter, Item, ItemPatch, ListQuery, Query, RankQuery,
+    Scenario, SimilarQuery, User, UserPatch, VectorQuery,
 };
 use crate::server::problem::Details;
 
@@ -42,6 +43,12 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         ("job", schema::<Job>()),
         ("snapshot", schema::<Manifest>()),
         ("stats", schema::<Stats>()),
+        ("experiment", schema::<Experiment>()),
+        ("experiment_design", schema::<ExperimentDesign>()),
+        ("experiment_report", schema::<ExperimentReport>()),
+        ("exposure", schema::<Exposure>()),
+        ("replay_options", schema::<ReplayOptions>()),
+        ("off_policy", schema::<OffPolicy>()),
         ("problem", schema::<Details>()),
     ])
 }

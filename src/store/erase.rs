@@ -27,10 +27,13 @@ pub struct Merged {
 }
 
 impl Store {
-    /// Deletes a user: profile, ids, events in both families, and the factor in every snapshot, also one that is being
-    /// built.
-    pub fn delete_user(&self, name: &str) -> Result<Option<UserId>> {
-        self.commit(Durability::Sync, |turn| turn.delete_user(name))
+    /// Deletes a user: profile, ids, events in both families, what was shown, and the factor in every snapshot, also one
+    /// that is being built. Tells whether there was any of it.
+    pub fn delete_user(&self, name: &str) -> Result<bool> {
+        self.commit(Durability::Sync, |turn| {
+            let shown = turn.delete_exposures(name)?;
+            Ok(turn.delete_user(name)?.is_some() || shown > 0)
+        })
     }
 
     /// Deletes an item: record, ids, vectors. Its events stay in the log, where they name nothing any more; the same
@@ -90,6 +93,7 @@ impl Store {
                 },
                 usize::MAX,
             )?;
+            turn.move_exposures(from, into)?;
             turn.delete_user(from)?;
             Ok(merged)
         })
@@ -179,7 +183,8 @@ mod tests {
             let factors = Rows::new(1, &[1.0, 2.0]).unwrap();
             store.put_factors(Side::Users, SnapshotId(snapshot), &[user.get(), 1], factors).unwrap();
         }
-        assert_eq!(store.delete_user("somebody-to-forget").unwrap(), Some(user));
+        assert!(store.delete_user("somebody-to-forget").unwrap());
+        assert!(!store.delete_user("somebody-to-forget").unwrap());
         let counts = store.counts();
         assert_eq!((counts.users, counts.events), (1, 1));
         let counters = store.view().event_counters(&|owner| owner == Owner::User(user)).unwrap();

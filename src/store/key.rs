@@ -9,6 +9,8 @@
 //! snapshots, jobs, trials      number u64
 //! users, items                 the external id
 //! item_index    term (see `term`) | item u32
+//! experiments      the experiment's id
+//! exposures        0 u8 | time u64 | answer; 1 u8 | answer; 2 u8 | user length u16 | user | reversed time u64 | answer
 //! event_counters   0 user, 1 item u8 | dense id u32 | type; journal: 2 u8 | number u64
 //! ```
 
@@ -184,6 +186,47 @@ pub fn read_counter(key: &[u8]) -> Option<(Owner, &str)> {
     Some((owner, std::str::from_utf8(kind).ok()?))
 }
 
+/// An answer in the order of time: what holds the exposure.
+pub fn exposure(time: Timestamp, answer: &str) -> Vec<u8> {
+    [&[0][..], &ordered(time).to_be_bytes(), answer.as_bytes()].concat()
+}
+
+/// The first possible key of an exposure at a time.
+pub fn exposures_from(time: Timestamp) -> [u8; 9] {
+    let mut key = [0; 9];
+    key[1..].copy_from_slice(&ordered(time).to_be_bytes());
+    key
+}
+
+/// Time and answer in an exposure's key.
+pub fn read_exposure(key: &[u8]) -> Option<(Timestamp, &str)> {
+    let (time, answer) = key.strip_prefix(&[0])?.split_first_chunk()?;
+    let time = Timestamp::from_millis((u64::from_be_bytes(*time) ^ SIGN) as i64).ok()?;
+    Some((time, std::str::from_utf8(answer).ok()?))
+}
+
+/// Where an answer's time is found.
+pub fn exposure_by_answer(answer: &str) -> Vec<u8> {
+    [&[1][..], answer.as_bytes()].concat()
+}
+
+/// What the answers of a user begin with.
+pub fn exposures_of(user: &str) -> Vec<u8> {
+    [&[2][..], &(user.len() as u16).to_be_bytes(), user.as_bytes()].concat()
+}
+
+/// An answer of a user, the newest first.
+pub fn exposure_of(user: &str, time: Timestamp, answer: &str) -> Vec<u8> {
+    [&exposures_of(user)[..], &(!ordered(time)).to_be_bytes(), answer.as_bytes()].concat()
+}
+
+/// Time and answer in the key of an answer of this user.
+pub fn read_exposure_of<'k>(user: &str, key: &'k [u8]) -> Option<(Timestamp, &'k str)> {
+    let (time, answer) = key.get(3 + user.len()..)?.split_first_chunk()?;
+    let time = Timestamp::from_millis((!u64::from_be_bytes(*time) ^ SIGN) as i64).ok()?;
+    Some((time, std::str::from_utf8(answer).ok()?))
+}
+
 /// The smallest key that is greater than all keys with a prefix; `None` if there is none.
 pub fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
@@ -241,7 +284,20 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             let _ = (EventKey::read_log(&bytes), EventKey::read_user(&bytes), read_vector(&bytes), read_factor(&bytes));
-            let _ = read_counter(&bytes);
+            let _ = (read_counter(&bytes), read_exposure(&bytes), read_exposure_of("u", &bytes));
+        }
+
+        #[test]
+        fn exposure_keys_are_read_as_written_and_in_order(
+            (a, b) in (0..1i64 << 45, 0..1i64 << 45), user in "[a-zé]{1,9}", answer in "[a-z0-9-]{1,9}",
+        ) {
+            let (a, b) = (Timestamp::from_millis(a).unwrap(), Timestamp::from_millis(b).unwrap());
+            let (by_time, by_user) = (exposure(a, &answer), exposure_of(&user, a, &answer));
+            prop_assert_eq!(read_exposure(&by_time), Some((a, &answer[..])));
+            prop_assert_eq!(read_exposure_of(&user, &by_user), Some((a, &answer[..])));
+            prop_assert_eq!(exposure(a, "x").cmp(&exposure(b, "x")), a.cmp(&b));
+            prop_assert_eq!(exposure_of(&user, a, "x").cmp(&exposure_of(&user, b, "x")), b.cmp(&a));
+            prop_assert!(exposure(a, "x").starts_with(&exposures_from(a)));
         }
 
         #[test]

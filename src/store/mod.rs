@@ -15,6 +15,7 @@ mod counters;
 mod dictionary;
 mod erase;
 mod events;
+mod exposures;
 mod factors;
 mod families;
 mod format;

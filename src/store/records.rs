@@ -9,7 +9,7 @@ use super::families::Family;
 use super::{Store, codec, key, storage};
 use crate::config::Durability;
 use crate::error::{Error, Result};
-use crate::record::SnapshotId;
+use crate::record::{Experiment, SnapshotId};
 
 /// In `meta`: how many there are, and the next dense ids.
 pub const COUNTERS: &str = "counters";
@@ -73,6 +73,24 @@ impl Store {
     /// Removes a record.
     pub fn delete_record(&self, records: Records, number: u64) -> Result<()> {
         self.commit(Durability::Sync, |turn| turn.delete(records.family(), key::number(number)))
+    }
+
+    /// Inserts or replaces an experiment.
+    pub fn put_experiment(&self, experiment: &Experiment) -> Result<()> {
+        let bytes = codec::encode_json(experiment)?;
+        self.commit(Durability::Sync, |turn| turn.put(Family::Experiments, &experiment.id, bytes))
+    }
+
+    /// All experiments, in the order of their names.
+    pub fn experiments(&self) -> Result<Vec<Experiment>> {
+        let entries = self.db.iterator_cf(Family::Experiments.of(&self.db)?, IteratorMode::Start);
+        let decode = |bytes: &[u8]| codec::decode_json("an experiment", bytes);
+        entries.map(|entry| decode(&entry.map_err(storage("list the experiments"))?.1)).collect()
+    }
+
+    /// Removes an experiment.
+    pub fn delete_experiment(&self, id: &str) -> Result<()> {
+        self.commit(Durability::Sync, |turn| turn.delete(Family::Experiments, id))
     }
 
     /// A number for a new snapshot, never given before.

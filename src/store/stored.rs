@@ -129,6 +129,11 @@ impl StoredEvent {
         CountedEvent { time, value: self.value, dwell_ms: self.dwell_ms }
     }
 
+    /// What an experiment takes from it: the answer that it names, and the visit it belongs to.
+    pub fn answer_and_session(self) -> (Option<String>, Option<String>) {
+        (self.recommendation_id, self.session)
+    }
+
     /// The place in an answer at which it was shown.
     pub fn position(&self) -> Option<u32> {
         self.position

@@ -241,7 +241,7 @@ fn run(operations: Vec<Operation>) {
             }
             Operation::DeleteUser(n) => {
                 let name = format!("u{n}");
-                assert_eq!(store.delete_user(&name).unwrap().is_some(), model.users.remove(&name).is_some());
+                assert_eq!(store.delete_user(&name).unwrap(), model.users.remove(&name).is_some());
                 model.events.retain(|identity, _| identity.1 != name);
             }
             Operation::DeleteItem(n) => {

@@ -9,10 +9,10 @@ use super::families::Family;
 use super::key::{self, EventKey};
 use super::stored::{Counters, StoredEvent, StoredItem, StoredUser};
 use super::term::Terms;
-use super::{Store, codec, counters, item_index, records, storage};
+use super::{Store, codec, counters, exposures, item_index, records, storage};
 use crate::counters::{CountedEvent, CounterSet, EventCounter, Owner};
 use crate::error::{Error, Result};
-use crate::record::{Attributes, Event, Item, ItemId, Timestamp, User, UserId};
+use crate::record::{Attributes, Event, Exposure, Item, ItemId, Timestamp, User, UserId};
 
 /// An event of the log.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +45,27 @@ pub struct LoggedCount<'a> {
     /// Its circumstances.
     pub context: Attributes,
     /// The place in the answer at which it was shown, from 0, if an answer showed it.
+    pub position: Option<u32>,
+}
+
+/// An event of the log with what an experiment takes from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedOutcome<'a> {
+    /// Who.
+    pub user: UserId,
+    /// With which item.
+    pub item: ItemId,
+    /// What.
+    pub kind: &'a str,
+    /// The caller's distinction of events that agree in all else; empty if there is none.
+    pub id: &'a str,
+    /// When, with its value and dwell time.
+    pub counted: CountedEvent,
+    /// The visit it belongs to.
+    pub session: Option<String>,
+    /// The answer that showed the item.
+    pub recommendation_id: Option<String>,
+    /// The place in that answer.
     pub position: Option<u32>,
 }
 
@@ -210,6 +231,32 @@ impl View<'_> {
             let (counted, position) = (stored.counted(time), stored.position());
             f(LoggedCount { user, item, kind, counted, context: stored.context(), position })
         })
+    }
+
+    /// Passes the events on with what experiments take from them, in the order of time, user, item; from a time on.
+    pub fn for_each_outcome(&self, from: Timestamp, f: &mut dyn FnMut(LoggedOutcome<'_>) -> Result<()>) -> Result<()> {
+        self.for_each_entry(Some(from), &mut |key, value| {
+            let stored: StoredEvent = codec::decode("an event", value)?;
+            let EventKey { time, user, item, kind, id } = key;
+            let (counted, position) = (stored.counted(time), stored.position());
+            let (recommendation_id, session) = stored.answer_and_session();
+            f(LoggedOutcome { user, item, kind, id, counted, session, recommendation_id, position })
+        })
+    }
+
+    /// Passes the answers that were shown on, in the order of time, from a time on.
+    pub fn for_each_exposure(&self, from: Timestamp, f: &mut dyn FnMut(Exposure) -> Result<()>) -> Result<()> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        options.set_readahead_size(2 << 20);
+        options.set_iterate_upper_bound([1]);
+        let mut entries = self.snapshot.raw_iterator_cf_opt(Family::Exposures.of(self.db)?, options);
+        entries.seek(key::exposures_from(from));
+        while let Some((raw, value)) = entries.item() {
+            f(exposures::read(raw, value)?)?;
+            entries.next();
+        }
+        entries.status().map_err(storage("read the exposures"))
     }
 
     /// The external id of a user.

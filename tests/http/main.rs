@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod client;
+mod experiments;
 mod filters;
 mod hostile;
 mod operations;

@@ -10,12 +10,14 @@ use crate::error::Error;
 use crate::ingest;
 
 mod data;
+mod experiment;
 mod learn;
 mod query;
 mod scenario;
 mod tune;
 
 pub use data::{DoctorArgs, ExportArgs, FeaturesCommand, ImportArgs, ItemCommand, RecordKind, UserCommand};
+pub use experiment::{ExperimentCommand, ReplayArgs};
 pub use learn::{EvaluateArgs, SnapshotCommand, TrainArgs, WhenActive};
 pub use query::{ExplainArgs, ListArgs, Narrow, RankArgs, RecommendArgs, SimilarArgs};
 pub use scenario::ScenarioCommand;
@@ -158,6 +160,9 @@ pub enum Command {
     /// List, show, put and delete scenarios: serving configurations with sources and rules
     #[command(subcommand)]
     Scenario(ScenarioCommand),
+    /// Plan, start, watch and end experiments; what would another policy have earned?
+    #[command(subcommand)]
+    Experiment(ExperimentCommand),
     /// Look up, join and delete users
     #[command(subcommand)]
     User(UserCommand),

@@ -4,6 +4,7 @@ mod backup;
 mod config;
 mod doctor;
 mod evaluate;
+mod experiment;
 mod explain;
 mod export;
 mod features;
@@ -46,6 +47,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(&context, args),
         Command::Snapshot(command) => snapshot::run(&context, command),
         Command::Scenario(command) => scenario::run(&context, command),
+        Command::Experiment(command) => experiment::run(&context, command),
         Command::User(command) => user::run(&context, command),
         Command::Item(command) => item::run(&context, command),
         Command::Features(command) => features::run(&context, command),

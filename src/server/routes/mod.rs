@@ -2,6 +2,7 @@
 //! [`super::reply::Reply`]; it neither knows HTTP nor waits for anything but the engine.
 
 mod events;
+mod experiments;
 mod features;
 mod items;
 mod lists;
@@ -26,6 +27,7 @@ pub fn all() -> Vec<Route> {
     routes.extend(recommendations::routes());
     routes.extend(lists::routes());
     routes.extend(scenarios::routes());
+    routes.extend(experiments::routes());
     routes.extend(features::routes());
     routes.extend(train::routes());
     routes.extend(snapshots::routes());

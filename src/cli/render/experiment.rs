@@ -1,0 +1,127 @@
+//! Experiments: plans, reports and replays.
+
+use super::{count, pairs, table};
+use crate::experiment::{ExperimentReport, Interval, OffPolicy};
+use crate::record::{Experiment, PARTS};
+
+/// One experiment a row.
+pub fn list(experiments: &[Experiment]) -> String {
+    if experiments.is_empty() {
+        return "no experiment yet; `savor experiment put` plans one".into();
+    }
+    let mut table = table(&["experiment", "state", "started", "scenario", "traffic", "variants", "winner"], &[4]);
+    for experiment in experiments {
+        let design = &experiment.design;
+        let names: Vec<&str> = design.variants.iter().map(|variant| variant.name.as_str()).collect();
+        table.add_row([
+            experiment.id.clone(),
+            experiment.state.word().to_owned(),
+            experiment.started.map(|time| time.to_string()).unwrap_or_default(),
+            design.scenario.clone().unwrap_or_default(),
+            format!("{} %", f64::from(design.traffic) * 100.0 / f64::from(PARTS)),
+            names.join(" / "),
+            experiment.decision.as_ref().and_then(|decision| decision.winner.clone()).unwrap_or_default(),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+/// Everything about one.
+pub fn one(experiment: &Experiment) -> String {
+    let time = |time: Option<crate::record::Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
+    let decision = experiment.decision.as_ref().map(|decision| decision.reason.clone()).unwrap_or_default();
+    let head = pairs(
+        &[
+            ("state", experiment.state.word().to_owned()),
+            ("version", experiment.version.to_string()),
+            ("created", experiment.created.to_string()),
+            ("started", time(experiment.started)),
+            ("stopped", time(experiment.stopped)),
+            ("decision", decision),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    let design = serde_json::to_string_pretty(&experiment.design).unwrap_or_default();
+    format!("experiment {}\n{head}\n{design}", experiment.id)
+}
+
+/// The verdict, who took part, and each metric beside the control's.
+pub fn report(report: &ExperimentReport) -> String {
+    let mut text = format!("experiment {} · {}\n{}\n\n", report.experiment, report.state.word(), report.words);
+    let mut who = table(&["variant", "users", "answers", "promised share"], &[1, 2, 3]);
+    for variant in &report.variants {
+        who.add_row([
+            variant.name.clone(),
+            count(variant.users),
+            count(variant.answers),
+            format!("{:.1} %", variant.share * 100.0),
+        ]);
+    }
+    text += &who.trim_fmt();
+    if report.comparisons.iter().any(|of| of.effect.is_some()) {
+        text += &format!("\n\n{}", metrics(report));
+    }
+    if report.crossed > 0 {
+        text += &format!("\n\n{} users were shown several variants and count for none", count(report.crossed));
+    }
+    text
+}
+
+fn metrics(report: &ExperimentReport) -> String {
+    let header = [
+        "metric",
+        "",
+        "variant",
+        "control",
+        "value",
+        "change",
+        "interval",
+        "p",
+        "corrected",
+        "less variance",
+        "users needed",
+    ];
+    let mut table = table(&header, &[3, 4, 5, 6, 7, 8, 9, 10]);
+    for of in &report.comparisons {
+        let guards = of.guardrail.map(|state| format!("{}, {}", of.role.word(), state.word()));
+        let mut row = vec![of.metric.clone(), guards.unwrap_or_else(|| of.role.word().into()), of.variant.clone()];
+        if let Some(effect) = &of.effect {
+            let base = effect.control.abs().max(f64::MIN_POSITIVE) / 100.0;
+            row.extend([
+                format!("{:.4}", effect.control),
+                format!("{:.4}", effect.value),
+                format!("{:+.1} %", effect.relative * 100.0),
+                format!("{:+.1} to {:+.1} %", effect.low / base, effect.high / base),
+                format!("{:.4}", effect.p),
+                format!("{:.4}", effect.adjusted_p),
+                format!("{:.0} %", effect.variance_reduction * 100.0),
+                count(effect.users_needed.min(1e15) as u64),
+            ]);
+        }
+        table.add_row(row);
+    }
+    table.trim_fmt()
+}
+
+/// What a policy would have earned.
+pub fn replay(found: &OffPolicy) -> String {
+    let mut table = table(&["an answer earned", "estimate", "interval"], &[1, 2]);
+    let logged = Some(found.logged);
+    for (name, interval) in [
+        ("as it was shown", logged),
+        ("by inverse propensities", found.ips),
+        ("self-normalised", found.snips),
+        ("doubly robust", found.doubly_robust),
+    ] {
+        let row = |of: Interval| [format!("{:.4}", of.value), format!("{:.4} to {:.4}", of.low, of.high)];
+        let [value, ends] = interval.map(row).unwrap_or_default();
+        table.add_row([name.to_owned(), value, ends]);
+    }
+    format!(
+        "{} answers of {} users; {:.1} % of this policy's items were shown in the same answers\n{}",
+        count(found.answers),
+        count(found.users),
+        found.support * 100.0,
+        table.trim_fmt()
+    )
+}

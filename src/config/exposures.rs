@@ -1,0 +1,37 @@
+//! What is kept of answers.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::check;
+use crate::error::Result;
+use crate::record::Span;
+
+/// What is kept of answers, so that outcomes join what was shown: needed by experiments' reports and by replays.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExposuresConfig {
+    /// Whether a server keeps what it shows. In the library, `Engine::keep_exposures` says so.
+    pub enabled: bool,
+    /// So long they are kept.
+    pub retention: Span,
+    /// Answers that may wait to be written; more are dropped and counted, as no answer waits for the disk.
+    pub queue: usize,
+    /// An event that names no answer is an outcome of the last one that showed its item to the user so long before; absent: of
+    /// none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attribution_window: Option<Span>,
+}
+
+impl Default for ExposuresConfig {
+    fn default() -> Self {
+        Self { enabled: true, retention: Span::days(90), queue: 16_384, attribution_window: None }
+    }
+}
+
+impl ExposuresConfig {
+    pub(super) fn validate(&self) -> Result<()> {
+        check("retention", self.retention.millis() as f64, 1.0..=f64::MAX)?;
+        check("queue", self.queue as f64, 1.0..=1e6)
+    }
+}

@@ -1,0 +1,179 @@
+//! Keeps what was shown. Answers are handed to one thread over a bounded queue, which writes whatever has gathered as one
+//! batch without a sync: an answer waits neither for the disk nor for another. When the queue is full an answer is dropped
+//! and counted; when the process crashes, what is in the queue is lost, and by a power cut the last that was written. The
+//! same thread removes what is older than the retention.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::Engine;
+use crate::config::ExposuresConfig;
+use crate::error::{Error, Result};
+use crate::record::{Answer, Assignment, Exposure, Query, Shown, Timestamp};
+use crate::store::Store;
+
+/// So many answers are written at once at most.
+const BATCH: usize = 512;
+/// So often old ones are looked for.
+const TIDY: Duration = Duration::from_secs(3_600);
+
+/// The way from answers to the store.
+#[derive(Default)]
+pub(super) struct Exposures {
+    writer: OnceLock<Writer>,
+    dropped: Arc<AtomicU64>,
+}
+
+struct Writer {
+    queue: SyncSender<Message>,
+    thread: JoinHandle<()>,
+}
+
+enum Message {
+    Shown(Box<Exposure>),
+    /// Tell when everything before is written.
+    Flush(Sender<()>),
+}
+
+impl Exposures {
+    fn start(&self, store: Arc<Store>, config: &ExposuresConfig) -> Result<()> {
+        if self.writer.get().is_some() {
+            return Ok(());
+        }
+        let (queue, messages) = sync_channel(config.queue);
+        let (config, dropped) = (config.clone(), Arc::clone(&self.dropped));
+        let write = move || write(&store, &messages, &config, &dropped);
+        let thread = std::thread::Builder::new().name("savor-exposures".into()).spawn(write);
+        // Of two that start at once the later one's thread ends with its queue.
+        let _ = self.writer.set(Writer { queue, thread: thread.map_err(Error::io("thread"))? });
+        Ok(())
+    }
+
+    fn hand_over(&self, exposure: impl FnOnce() -> Exposure) {
+        let Some(writer) = self.writer.get() else { return };
+        if writer.queue.try_send(Message::Shown(Box::new(exposure()))).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn flush(&self) {
+        let Some(writer) = self.writer.get() else { return };
+        let (told, written) = channel();
+        if writer.queue.send(Message::Flush(told)).is_ok() {
+            // An error means that the thread has ended: there is nothing to wait for.
+            let _ = written.recv();
+        }
+    }
+}
+
+/// What waits is written before the engine is gone.
+impl Drop for Exposures {
+    fn drop(&mut self) {
+        if let Some(Writer { queue, thread }) = self.writer.take() {
+            drop(queue);
+            if thread.join().is_err() {
+                tracing::error!("the thread that keeps exposures ended by a panic");
+            }
+        }
+    }
+}
+
+fn write(store: &Store, messages: &Receiver<Message>, config: &ExposuresConfig, dropped: &AtomicU64) {
+    tidy(store, config);
+    let mut batch = Vec::new();
+    loop {
+        let first = match messages.recv_timeout(TIDY) {
+            Ok(message) => message,
+            Err(RecvTimeoutError::Timeout) => {
+                tidy(store, config);
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let mut waiting = Vec::new();
+        for message in std::iter::once(first).chain(messages.try_iter()) {
+            match message {
+                Message::Shown(exposure) => batch.push(*exposure),
+                Message::Flush(told) => waiting.push(told),
+            }
+            if batch.len() >= BATCH {
+                break;
+            }
+        }
+        if let Err(error) = store.put_exposures(&batch) {
+            dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            tracing::warn!(answers = batch.len(), %error, "what was shown is not kept");
+        }
+        batch.clear();
+        for told in waiting {
+            // Whoever waited may be gone.
+            let _ = told.send(());
+        }
+    }
+}
+
+fn tidy(store: &Store, config: &ExposuresConfig) {
+    match store.forget_exposures(Timestamp::now().before(config.retention)) {
+        Ok(0) => {}
+        Ok(answers) => tracing::info!(answers, "exposures older than the retention are removed"),
+        Err(error) => tracing::warn!(%error, "old exposures are not removed"),
+    }
+}
+
+impl Engine {
+    /// From now on answers to the main question are kept, for outcomes to join, and running experiments are looked at every
+    /// hour. A server says so by itself unless `exposures.enabled` is off.
+    pub fn keep_exposures(&self) -> Result<()> {
+        self.inner.exposures.start(Arc::clone(&self.inner.store), &self.inner.config.exposures)?;
+        self.watch_experiments()
+    }
+
+    /// Waits until all answers given so far are written. Reports and listings do so by themselves.
+    pub fn flush_exposures(&self) {
+        self.inner.exposures.flush();
+    }
+
+    /// Answers that were not kept, because too many waited or the store refused them, since the engine was opened.
+    pub fn dropped_exposures(&self) -> u64 {
+        self.inner.exposures.dropped.load(Ordering::Relaxed)
+    }
+
+    /// What a user was shown, the newest first.
+    pub fn user_exposures(&self, user: &str, limit: usize) -> Result<Vec<Exposure>> {
+        self.flush_exposures();
+        self.inner.store.user_exposures(user, limit)
+    }
+
+    /// An answer that was shown; `None` if it was not kept, or is older than the retention.
+    pub fn exposure(&self, recommendation_id: &str) -> Result<Option<Exposure>> {
+        self.flush_exposures();
+        self.inner.store.exposure(recommendation_id)
+    }
+
+    /// Hands an answer over to be kept. `teams` says whose item each is, in an interleaved answer.
+    pub(super) fn expose(&self, query: &Query, answer: &Answer, teams: &[String]) {
+        self.inner.exposures.hand_over(|| {
+            let items = answer.items.iter().enumerate().map(|(place, item)| Shown {
+                item: item.item.clone(),
+                score: item.rank.unwrap_or(item.score) as f32,
+                source: item.source,
+                propensity: item.propensity.unwrap_or(1.0) as f32,
+                team: teams.get(place).cloned(),
+            });
+            let experiment =
+                answer.experiment.as_ref().map(|of| Assignment { id: of.id.clone(), variant: of.variant.clone() });
+            Exposure {
+                recommendation_id: answer.recommendation_id.clone(),
+                time: Timestamp::now(),
+                user: query.user.clone(),
+                scenario: query.scenario.clone(),
+                snapshot: answer.snapshot,
+                experiment,
+                items: items.collect(),
+            }
+        });
+    }
+}

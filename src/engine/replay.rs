@@ -1,0 +1,233 @@
+//! What another policy would have earned: logged answers are asked again as the policy would, each with what its user had
+//! done by then, and both lists meet in off-policy estimates.
+
+use rayon::prelude::*;
+use rustc_hash::{FxHashMap, FxHashSet};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Engine, Live};
+use crate::error::{Error, Result};
+use crate::experiment::{LoggedAnswer, LoggedItem, OffPolicy, off_policy};
+use crate::record::{Exposure, Query, SessionItem, Timestamp, Variant};
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The last events of a user that speak for them.
+const HISTORY: usize = 500;
+/// Answers are this many at most, unless the options say otherwise.
+const ANSWERS: usize = 10_000;
+/// An item's click-through is drawn to that of all items as by so many shows.
+const SHRINKAGE: f64 = 20.0;
+const CONFIDENCE: f64 = 0.95;
+
+/// What is replayed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayOptions {
+    /// The policy in question: a scenario, a snapshot, settings of the question.
+    pub policy: Variant,
+    /// Only answers since then; all that are kept if absent.
+    #[serde(default)]
+    pub from: Option<Timestamp>,
+    /// Event types that are a reward of 1.
+    #[serde(default = "clicks")]
+    pub types: Vec<String>,
+    /// At most so many answers, taken at even distances.
+    #[serde(default = "answers")]
+    pub limit: usize,
+}
+
+fn clicks() -> Vec<String> {
+    vec!["click".into()]
+}
+fn answers() -> usize {
+    ANSWERS
+}
+
+impl ReplayOptions {
+    /// The clicks that a policy would have earned on what is kept.
+    pub fn of(policy: Variant) -> Self {
+        Self { policy, from: None, types: clicks(), limit: ANSWERS }
+    }
+}
+
+/// Shows and rewards of an item, by half of the users.
+#[derive(Clone, Copy, Default)]
+struct Earned {
+    shows: [f64; 2],
+    rewards: [f64; 2],
+}
+
+impl Engine {
+    /// What would this policy have earned? Each logged answer of a known user is asked again with the history that the user
+    /// had by then, by the snapshot of today, which may have learned from what came later. Errors: [`Error::NoData`] where
+    /// nothing was kept; [`Error::Invalid`]; [`Error::NotFound`] for an unknown snapshot.
+    pub fn replay(&self, options: &ReplayOptions) -> Result<OffPolicy> {
+        let policy = &options.policy;
+        policy.apply(&Query::for_user("u")).map_err(|error| error.within("policy"))?;
+        let live = match policy.snapshot {
+            Some(id) => Some(self.live_of(id).map_or_else(|| self.load_beside(id), Ok)?),
+            None => self.inner.live.load_full(),
+        };
+        let mut logged = self.logged(options)?;
+        let stride = logged.len().div_ceil(options.limit.max(1)).max(1);
+        let rewards = self.rewards(&logged, options)?;
+        let earned = earned(&logged, &rewards);
+        let mut place = 0;
+        let mut kept: Vec<(Exposure, &FxHashSet<u32>)> = Vec::new();
+        for (exposure, rewards) in logged.drain(..).zip(&rewards) {
+            if place % stride == 0 {
+                kept.push((exposure, rewards));
+            }
+            place += 1;
+        }
+        let replayed = kept.par_iter().map(|(exposure, rewards)| {
+            let answer = self.replayed(exposure, rewards, policy, live.clone(), &earned)?;
+            Ok((exposure.user.as_deref().unwrap_or_default(), answer))
+        });
+        let mut users: FxHashMap<&str, Vec<LoggedAnswer>> = FxHashMap::default();
+        for (user, answer) in replayed.collect::<Result<Vec<_>>>()? {
+            users.entry(user).or_default().push(answer);
+        }
+        let mut users: Vec<(&str, Vec<LoggedAnswer>)> = users.into_iter().collect();
+        users.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        let users: Vec<Vec<LoggedAnswer>> = users.into_iter().map(|(_, answers)| answers).collect();
+        if policy.snapshot.is_some() {
+            self.forget_beside()?;
+        }
+        let nothing = || Error::no_data("no answer is kept", "serve with exposures.enabled, or ask for a longer time");
+        off_policy(&users, CONFIDENCE).ok_or_else(nothing)
+    }
+
+    /// Answers of users, in the order of time.
+    fn logged(&self, options: &ReplayOptions) -> Result<Vec<Exposure>> {
+        self.flush_exposures();
+        let mut logged = Vec::new();
+        self.inner.store.view().for_each_exposure(options.from.unwrap_or(Timestamp::MIN), &mut |exposure| {
+            // Of an interleaved answer the propensities are those of its two sides, not its own.
+            let is_drafted = exposure.items.iter().any(|shown| shown.team.is_some());
+            if exposure.user.is_some() && !exposure.items.is_empty() && !is_drafted {
+                logged.push(exposure);
+            }
+            Ok(())
+        })?;
+        Ok(logged)
+    }
+
+    /// The positions of each answer that came to something; the same outcome sent twice is one.
+    fn rewards(&self, logged: &[Exposure], options: &ReplayOptions) -> Result<Vec<FxHashSet<u32>>> {
+        let by_answer: FxHashMap<&str, usize> =
+            logged.iter().enumerate().map(|(place, of)| (of.recommendation_id.as_str(), place)).collect();
+        let mut rewards = vec![FxHashSet::default(); logged.len()];
+        let Some(first) = logged.first() else { return Ok(rewards) };
+        self.inner.store.view().for_each_outcome(first.time, &mut |event| {
+            if !options.types.iter().any(|kind| kind == event.kind) {
+                return Ok(());
+            }
+            let answer = event.recommendation_id.as_deref().and_then(|id| by_answer.get(id).copied());
+            let Some((exposure, rewards)) = answer.and_then(|place| logged.get(place).zip(rewards.get_mut(place)))
+            else {
+                return Ok(());
+            };
+            let position = match event.position {
+                Some(position) => Some(position),
+                None => {
+                    let name = self.inner.store.item_name(event.item)?;
+                    exposure.items.iter().position(|shown| Some(&shown.item) == name.as_ref()).map(|place| place as u32)
+                }
+            };
+            rewards.extend(position.filter(|position| (*position as usize) < exposure.items.len()));
+            Ok(())
+        })?;
+        Ok(rewards)
+    }
+
+    fn replayed(
+        &self,
+        exposure: &Exposure,
+        rewards: &FxHashSet<u32>,
+        policy: &Variant,
+        live: Option<Arc<Live>>,
+        earned: &FxHashMap<String, Earned>,
+    ) -> Result<LoggedAnswer> {
+        let user = exposure.user.as_deref().unwrap_or_default();
+        let other = 1 - half(user);
+        let query = Query {
+            session: self.history_until(user, exposure.time)?,
+            // One that is gone since says nothing any more.
+            scenario: exposure.scenario.clone().filter(|name| self.scenario(name).is_ok()),
+            ..Query::for_session(std::iter::empty::<String>()).limit(exposure.items.len())
+        };
+        let (answer, _) = self.answer(&policy.apply(&query)?, &[], live.as_deref())?;
+        let target: FxHashMap<&str, f64> =
+            answer.items.iter().map(|item| (item.item.as_str(), item.propensity.unwrap_or(1.0))).collect();
+        let items = exposure.items.iter().enumerate().map(|(place, shown)| LoggedItem {
+            reward: f64::from(u8::from(rewards.contains(&(place as u32)))),
+            logged: f64::from(shown.propensity),
+            target: target.get(shown.item.as_str()).copied().unwrap_or(0.0),
+            expected: expected(earned, &shown.item, other),
+        });
+        Ok(LoggedAnswer {
+            items: items.collect(),
+            expected: target.iter().map(|(item, share)| share * expected(earned, item, other)).sum(),
+            target_items: target.values().sum(),
+        })
+    }
+
+    /// What a user had done by then, the oldest first, as if it were the session.
+    fn history_until(&self, user: &str, time: Timestamp) -> Result<Vec<SessionItem>> {
+        let Some(id) = self.inner.store.user_id(user)? else { return Ok(Vec::new()) };
+        let mut past = Vec::new();
+        self.inner.store.user_history(id, usize::MAX, &mut |event| {
+            if event.time < time && past.len() < HISTORY {
+                past.push((event.item, event.kind.to_owned(), event.value));
+            }
+        })?;
+        let mut session = Vec::with_capacity(past.len());
+        for (item, kind, value) in past.into_iter().rev() {
+            if let Some(item) = self.inner.store.item_name(item)? {
+                session.push(SessionItem { item, kind, value });
+            }
+        }
+        Ok(session)
+    }
+}
+
+/// Which half of the users one belongs to: the model of rewards for one half is learned from the other, so that nobody's
+/// clicks foretell themselves.
+fn half(user: &str) -> usize {
+    (xxh3_64(user.as_bytes()) & 1) as usize
+}
+
+fn earned(logged: &[Exposure], rewards: &[FxHashSet<u32>]) -> FxHashMap<String, Earned> {
+    let mut earned: FxHashMap<String, Earned> = FxHashMap::default();
+    for (exposure, rewards) in logged.iter().zip(rewards) {
+        let half = half(exposure.user.as_deref().unwrap_or_default());
+        for (place, shown) in exposure.items.iter().enumerate() {
+            let reward = f64::from(u8::from(rewards.contains(&(place as u32))));
+            // The empty name is that of all items together: no item has it.
+            for name in [shown.item.as_str(), ""] {
+                let of = earned.entry(name.to_owned()).or_default();
+                if let (Some(shows), Some(sum)) = (of.shows.get_mut(half), of.rewards.get_mut(half)) {
+                    *shows += 1.0;
+                    *sum += reward;
+                }
+            }
+        }
+    }
+    earned
+}
+
+/// The click-through of an item among one half of the users, drawn to that of all items.
+fn expected(earned: &FxHashMap<String, Earned>, item: &str, half: usize) -> f64 {
+    let of = |name: &str| {
+        let earned = earned.get(name).copied().unwrap_or_default();
+        let at = |values: [f64; 2]| values.get(half).copied().unwrap_or(0.0);
+        (at(earned.shows), at(earned.rewards))
+    };
+    let (all_shows, all_rewards) = of("");
+    let usual = if all_shows > 0.0 { all_rewards / all_shows } else { 0.0 };
+    let (shows, rewards) = of(item);
+    (rewards + SHRINKAGE * usual) / (shows + SHRINKAGE)
+}

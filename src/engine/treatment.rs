@@ -1,0 +1,125 @@
+//! Which variant answers a question: a hash or two for each running experiment, and nothing where none runs.
+
+use std::borrow::Cow;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::Engine;
+use crate::error::Result;
+use crate::experiment::{Team, assign, is_target, team_draft};
+use crate::record::{Answer, Assignment, Experiment, ExperimentState, ItemId, Query, Timestamp, Variant};
+
+/// How a question is answered.
+pub(super) enum Treatment<'e> {
+    /// As it is asked, by the active snapshot.
+    Usual,
+    /// As a variant asks it; without an assignment where a winner is shown to all.
+    Variant(&'e Variant, Option<Assignment>),
+    /// By two variants in turns.
+    Interleaved(&'e Experiment),
+}
+
+/// An answer under a treatment.
+pub(super) struct Treated {
+    /// With the assignment.
+    pub answer: Answer,
+    /// Whose item each is, if it is interleaved.
+    pub teams: Vec<String>,
+    /// Whether rules look at what is shown.
+    pub is_noted: bool,
+}
+
+impl From<(Answer, bool)> for Treated {
+    fn from((answer, is_noted): (Answer, bool)) -> Self {
+        Self { answer, teams: Vec::new(), is_noted }
+    }
+}
+
+impl Engine {
+    /// How a question is answered under these experiments.
+    pub(super) fn treatment<'e>(&self, experiments: &'e [Experiment], query: &Query) -> Result<Treatment<'e>> {
+        let Some(user) = query.user.as_deref().filter(|_| !experiments.is_empty()) else { return Ok(Treatment::Usual) };
+        let profile = || self.inner.store.user(user);
+        let now = Timestamp::now();
+        let mut usual = Treatment::Usual;
+        for experiment in experiments {
+            let design = &experiment.design;
+            if design.scenario.is_some() && design.scenario != query.scenario {
+                continue;
+            }
+            if experiment.state == ExperimentState::Promoted {
+                let winner = experiment.decision.as_ref().and_then(|decision| decision.winner.as_ref());
+                let winner = design.variants.iter().find(|variant| Some(&variant.name) == winner);
+                if let Some(winner) = winner.filter(|_| matches!(usual, Treatment::Usual))
+                    && is_target(design, user, &profile)?
+                {
+                    usual = Treatment::Variant(winner, None);
+                }
+                continue;
+            }
+            let Some(variant) = assign(experiment, user, now, &profile)? else { continue };
+            if design.interleave {
+                return Ok(Treatment::Interleaved(experiment));
+            }
+            let assignment = Assignment { id: experiment.id.clone(), variant: Some(variant.name.clone()) };
+            return Ok(Treatment::Variant(variant, Some(assignment)));
+        }
+        Ok(usual)
+    }
+
+    /// The answer under a treatment, after the items of the pages before.
+    pub(super) fn treated(&self, query: &Query, before: &[ItemId], treatment: Treatment<'_>) -> Result<Treated> {
+        match treatment {
+            Treatment::Usual => Ok(self.answer(query, before, None)?.into()),
+            Treatment::Variant(variant, assignment) => match self.answer_as(query, before, variant)? {
+                Some((answer, is_noted)) => Ok((Answer { experiment: assignment, ..answer }, is_noted).into()),
+                None => Ok(self.answer(query, before, None)?.into()),
+            },
+            Treatment::Interleaved(experiment) => self.interleaved(query, before, experiment),
+        }
+    }
+
+    /// The answer of a variant; `None` if its snapshot cannot be loaded: then nobody is said to have been shown it.
+    fn answer_as(&self, query: &Query, before: &[ItemId], variant: &Variant) -> Result<Option<(Answer, bool)>> {
+        let by = match variant.snapshot {
+            Some(id) => match self.live_of(id) {
+                Some(live) => Some(live),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        let changed = !variant.query.is_empty() || variant.scenario.is_some();
+        let query = if changed { Cow::Owned(variant.apply(query)?) } else { Cow::Borrowed(query) };
+        self.answer(&query, before, by.as_deref()).map(Some)
+    }
+
+    /// Items of two variants in turns. What the answer says beside its items is the control's.
+    fn interleaved(&self, query: &Query, before: &[ItemId], experiment: &Experiment) -> Result<Treated> {
+        let [first, second] = experiment.design.variants.as_slice() else {
+            return Ok(self.answer(query, before, None)?.into());
+        };
+        let (Some((mut answer, noted)), Some((other, other_noted))) =
+            (self.answer_as(query, before, first)?, self.answer_as(query, before, second)?)
+        else {
+            return Ok(self.answer(query, before, None)?.into());
+        };
+        let names = |answer: &Answer| answer.items.iter().map(|item| item.item.clone()).collect::<Vec<_>>();
+        let coin = xxh3_64(answer.recommendation_id.as_bytes());
+        let drafted = team_draft(&names(&answer), &names(&other), query.limit, coin);
+        let mut teams = Vec::with_capacity(drafted.len());
+        let mut items = Vec::with_capacity(drafted.len());
+        for (team, place) in drafted {
+            let (list, variant) = match team {
+                Team::First => (&answer, first),
+                Team::Second => (&other, second),
+            };
+            if let Some(item) = list.items.get(place) {
+                items.push(item.clone());
+                teams.push(variant.name.clone());
+            }
+        }
+        answer.items = items;
+        answer.experiment = Some(Assignment { id: experiment.id.clone(), variant: None });
+        Ok(Treated { answer, teams, is_noted: noted || other_noted })
+    }
+}

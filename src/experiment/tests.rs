@@ -1,0 +1,128 @@
+//! Whole experiments simulated against known truth: users who differ, come back and are looked at every day.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::moments::{Moments, Pair, UserFigure};
+use super::plan::Plan;
+use super::sequence::Boundary;
+
+/// A population: click-through differs by user, and some come back on each day.
+struct World {
+    days: usize,
+    newcomers: usize,
+    returns: f64,
+    answers: u32,
+    rate: f64,
+    /// Rates of users lie evenly within `rate` times 1 ± this.
+    spread: f64,
+    lift: f64,
+    /// Whether users are counted who have clicked at all, over users, rather than clicks over answers.
+    converts: bool,
+}
+
+#[derive(Clone, Copy)]
+struct User {
+    rate: f64,
+    treated: bool,
+    clicks: f64,
+    shown: f64,
+    /// Clicks of as many days before, by the same taste.
+    before: f64,
+}
+
+impl World {
+    /// The first day on which the p-value is below 5 %.
+    fn found(&self, seed: u64, planned: f64) -> Option<usize> {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let boundary = Boundary::planned(0.05, planned);
+        let mut users: Vec<User> = Vec::new();
+        (1..=self.days).find(|_| {
+            for _ in 0..self.newcomers {
+                let rate = self.rate * (1.0 + self.spread * (2.0 * random.random::<f64>() - 1.0));
+                let before = f64::from(clicks(&mut random, rate, 10));
+                users.push(User { rate, treated: random.random(), clicks: 0.0, shown: 0.0, before });
+            }
+            let newest = users.len() - self.newcomers;
+            let mut moments = [Moments::default(); 2];
+            let mut observed = 0.0;
+            for (place, user) in users.iter_mut().enumerate() {
+                if place >= newest || random.random::<f64>() < self.returns {
+                    let lift = if user.treated { 1.0 + self.lift } else { 1.0 };
+                    user.clicks += f64::from(clicks(&mut random, user.rate * lift, self.answers));
+                    user.shown += f64::from(self.answers);
+                }
+                observed += user.shown;
+                let (of, over) = match self.converts {
+                    true => (user.clicks.min(1.0), 1.0),
+                    false => (user.clicks, user.shown),
+                };
+                let figure = UserFigure { of, over, before: user.before };
+                moments[usize::from(user.treated)].add(figure);
+            }
+            let counts = moments.map(|moments| moments.users());
+            let pair = Pair::of(&moments[0], &moments[1]);
+            let difference = pair.and_then(|pair| boundary.difference(&pair, counts, observed));
+            difference.is_some_and(|difference| difference.p < 0.05)
+        })
+    }
+}
+
+fn clicks(random: &mut ChaCha8Rng, rate: f64, answers: u32) -> u32 {
+    (0..answers).map(|_| u32::from(random.random::<f64>() < rate)).sum()
+}
+
+fn false_positives(world: &World, planned: f64) -> usize {
+    (0..1_000u64).into_par_iter().filter(|seed| world.found(*seed, planned).is_some()).count()
+}
+
+#[test]
+fn of_a_thousand_tests_of_nothing_looked_at_daily_no_more_than_5_percent_find_something() {
+    let base =
+        World { days: 30, newcomers: 60, returns: 0.2, answers: 2, rate: 0.2, spread: 0.9, lift: 0.0, converts: false };
+    let worlds = [
+        ("users who differ come and return", World { ..base }),
+        (
+            "users who are alike come back every day",
+            World { days: 60, newcomers: 20, returns: 1.0, spread: 0.0, ..base },
+        ),
+        ("users convert once, most of them in the end", World { converts: true, rate: 0.05, ..base }),
+        ("users come once", World { returns: 0.0, newcomers: 120, answers: 1, ..base }),
+    ];
+    for (name, world) in worlds {
+        let rate = false_positives(&world, 5_000.0) as f64 / 1_000.0;
+        println!("A/A, {name}: {:.1} % of 1,000 tests find something at any of {} looks", rate * 100.0, world.days);
+        assert!(rate <= 0.05, "{name}: {rate}");
+    }
+}
+
+#[test]
+fn a_planted_lift_of_5_percent_is_found_with_the_planned_power() {
+    // Once each, ten answers: the deviation of a user's click-through is known.
+    let (rate, answers) = (0.3, 10u32);
+    let deviation = (rate * (1.0 - rate) / f64::from(answers)).sqrt();
+    let plan = Plan { alpha: 0.05, power: 0.8, deviation, shares: [0.5, 0.5] };
+    let users = plan.users(rate * 0.05).ceil();
+    let world = World {
+        days: 20,
+        newcomers: (users / 20.0).ceil() as usize,
+        returns: 0.0,
+        answers,
+        rate,
+        spread: 0.0,
+        lift: 0.05,
+        converts: false,
+    };
+    let runs = 400;
+    let planned = users * f64::from(answers);
+    let found: Vec<usize> = (0..runs).into_par_iter().filter_map(|seed| world.found(seed, planned)).collect();
+    let power = found.len() as f64 / runs as f64;
+    let mean = found.iter().sum::<usize>() as f64 / found.len() as f64;
+    println!(
+        "a lift of 5 % among {users} users: found in {:.1} % of {runs} tests, after {mean:.1} of 20 days",
+        power * 100.0
+    );
+    // Looks before the end only add; 400 runs are off by 2 % (one standard deviation).
+    assert!((0.76..=0.92).contains(&power), "{power}");
+}

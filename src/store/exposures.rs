@@ -1,0 +1,286 @@
+//! Answers that were shown: kept in the order of time, which reports read and retention removes from; found by answer,
+//! which outcomes name, and by user, who may be deleted. They are written without a sync each: a power cut may lose the
+//! last of them.
+
+use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
+use serde::{Deserialize, Serialize};
+
+use super::commit::Turn;
+use super::families::Family;
+use super::{Store, codec, key, storage};
+use crate::config::Durability;
+use crate::error::{Error, Result};
+use crate::record::{Assignment, Exposure, Shown, SnapshotId, Timestamp};
+
+/// So many are removed in one batch.
+const BATCH: usize = 4_096;
+
+/// An exposure without what its key says.
+#[derive(Serialize, Deserialize)]
+struct StoredExposure {
+    user: Option<String>,
+    scenario: Option<String>,
+    snapshot: Option<u64>,
+    experiment: Option<(String, Option<String>)>,
+    items: Vec<StoredShown>,
+}
+
+/// The source is a word, so that sources may be added anywhere.
+#[derive(Serialize, Deserialize)]
+struct StoredShown {
+    item: String,
+    score: f32,
+    source: String,
+    propensity: f32,
+    team: Option<String>,
+}
+
+impl StoredExposure {
+    fn new(exposure: &Exposure) -> Result<Self> {
+        let items = exposure.items.iter().map(|shown| {
+            let word = serde_json::to_value(shown.source).ok();
+            let source = word.and_then(|word| word.as_str().map(str::to_owned));
+            Ok(StoredShown {
+                item: shown.item.clone(),
+                score: shown.score,
+                source: source.ok_or_else(|| Error::corrupt("a source", "has no word"))?,
+                propensity: shown.propensity,
+                team: shown.team.clone(),
+            })
+        });
+        let experiment = exposure.experiment.as_ref().map(|of| (of.id.clone(), of.variant.clone()));
+        let (user, scenario) = (exposure.user.clone(), exposure.scenario.clone());
+        let snapshot = exposure.snapshot.map(|id| id.0);
+        Ok(Self { user, scenario, snapshot, experiment, items: items.collect::<Result<_>>()? })
+    }
+}
+
+/// An entry in the order of time.
+pub fn read(key: &[u8], value: &[u8]) -> Result<Exposure> {
+    let damaged = || Error::corrupt("exposures", "holds a key that is none");
+    let (time, answer) = key::read_exposure(key).ok_or_else(damaged)?;
+    let stored: StoredExposure = codec::decode("an exposure", value)?;
+    let items = stored.items.into_iter().map(|shown| {
+        let unknown = |error: serde_json::Error| Error::corrupt("an exposure", error.to_string());
+        let source = serde_json::from_value(serde_json::Value::String(shown.source)).map_err(unknown)?;
+        Ok(Shown { item: shown.item, score: shown.score, source, propensity: shown.propensity, team: shown.team })
+    });
+    Ok(Exposure {
+        recommendation_id: answer.to_owned(),
+        time,
+        user: stored.user,
+        scenario: stored.scenario,
+        snapshot: stored.snapshot.map(SnapshotId),
+        experiment: stored.experiment.map(|(id, variant)| Assignment { id, variant }),
+        items: items.collect::<Result<_>>()?,
+    })
+}
+
+impl Store {
+    /// Writes answers that were shown, all in one batch, without waiting for the disk.
+    pub fn put_exposures(&self, exposures: &[Exposure]) -> Result<()> {
+        self.commit(Durability::Async, |turn| exposures.iter().try_for_each(|exposure| turn.put_exposure(exposure)))
+    }
+
+    /// An answer that was shown; `None` if it is unknown or older than what is kept.
+    pub fn exposure(&self, answer: &str) -> Result<Option<Exposure>> {
+        let family = Family::Exposures.of(&self.db)?;
+        let time = self.db.get_cf(family, key::exposure_by_answer(answer)).map_err(storage("read an exposure"))?;
+        match time.and_then(|time| key::read_number(&time)) {
+            Some(millis) => self.exposure_at(Timestamp::from_millis(millis as i64)?, answer),
+            None => Ok(None),
+        }
+    }
+
+    fn exposure_at(&self, time: Timestamp, answer: &str) -> Result<Option<Exposure>> {
+        let key = key::exposure(time, answer);
+        let value = self.db.get_cf(Family::Exposures.of(&self.db)?, &key).map_err(storage("read an exposure"))?;
+        value.map(|value| read(&key, &value)).transpose()
+    }
+
+    /// What a user was shown, the newest first, `limit` at most.
+    pub fn user_exposures(&self, user: &str, limit: usize) -> Result<Vec<Exposure>> {
+        let mut answers = Vec::new();
+        for_each_of(&self.db, user, limit, &mut |time, answer| {
+            answers.extend(self.exposure_at(time, answer)?);
+            Ok(())
+        })?;
+        Ok(answers)
+    }
+
+    /// Removes the answers that are older than a time; tells how many. In batches beside the turns of writers: nobody else
+    /// writes to what is so old.
+    pub fn forget_exposures(&self, before: Timestamp) -> Result<u64> {
+        let family = Family::Exposures.of(&self.db)?;
+        let mut forgotten = 0;
+        loop {
+            let mut options = ReadOptions::default();
+            options.fill_cache(false);
+            options.set_iterate_upper_bound(key::exposures_from(before));
+            let mut entries = self.db.raw_iterator_cf_opt(family, options);
+            entries.seek([0]);
+            let mut batch = WriteBatch::default();
+            let mut count = 0;
+            while let Some((raw, value)) = entries.item().filter(|_| count < BATCH) {
+                let exposure = read(raw, value)?;
+                batch.delete_cf(family, raw);
+                batch.delete_cf(family, key::exposure_by_answer(&exposure.recommendation_id));
+                if let Some(user) = &exposure.user {
+                    batch.delete_cf(family, key::exposure_of(user, exposure.time, &exposure.recommendation_id));
+                }
+                count += 1;
+                entries.next();
+            }
+            entries.status().map_err(storage("read the exposures"))?;
+            if count == 0 {
+                return Ok(forgotten);
+            }
+            self.db.write_opt(batch, &WriteOptions::default()).map_err(storage("forget exposures"))?;
+            forgotten += count as u64;
+        }
+    }
+}
+
+fn for_each_of(
+    db: &rocksdb::DB,
+    user: &str,
+    limit: usize,
+    f: &mut dyn FnMut(Timestamp, &str) -> Result<()>,
+) -> Result<()> {
+    let prefix = key::exposures_of(user);
+    let mut options = ReadOptions::default();
+    if let Some(end) = key::after_prefix(&prefix) {
+        options.set_iterate_upper_bound(end);
+    }
+    let mut entries = db.raw_iterator_cf_opt(Family::Exposures.of(db)?, options);
+    entries.seek(&prefix);
+    let mut left = limit;
+    while let Some(raw) = entries.key().filter(|_| left > 0) {
+        let damaged = || Error::corrupt("exposures", "holds a key that is none");
+        let (time, answer) = key::read_exposure_of(user, raw).ok_or_else(damaged)?;
+        f(time, answer)?;
+        left -= 1;
+        entries.next();
+    }
+    entries.status().map_err(storage("read the exposures of a user"))
+}
+
+impl Turn<'_> {
+    fn put_exposure(&mut self, exposure: &Exposure) -> Result<()> {
+        let (time, answer) = (exposure.time, exposure.recommendation_id.as_str());
+        let stored = codec::encode(&StoredExposure::new(exposure)?)?;
+        self.put(Family::Exposures, key::exposure(time, answer), stored)?;
+        self.put(Family::Exposures, key::exposure_by_answer(answer), key::number(time.millis() as u64))?;
+        match &exposure.user {
+            Some(user) => self.put(Family::Exposures, key::exposure_of(user, time, answer), []),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes all that a user was shown; tells how many answers that were.
+    pub fn delete_exposures(&mut self, user: &str) -> Result<u64> {
+        let mut count = 0;
+        for_each_of(self.db, user, usize::MAX, &mut |time, answer| {
+            count += 1;
+            self.delete(Family::Exposures, key::exposure(time, answer))?;
+            self.delete(Family::Exposures, key::exposure_by_answer(answer))?;
+            self.delete(Family::Exposures, key::exposure_of(user, time, answer))
+        })?;
+        Ok(count)
+    }
+
+    /// What a user was shown, another was.
+    pub fn move_exposures(&mut self, from: &str, into: &str) -> Result<()> {
+        let family = Family::Exposures.of(self.db)?;
+        let mut answers = Vec::new();
+        for_each_of(self.db, from, usize::MAX, &mut |time, answer| {
+            let key = key::exposure(time, answer);
+            if let Some(value) = self.db.get_cf(family, &key).map_err(storage("read an exposure"))? {
+                answers.push(Exposure { user: Some(into.to_owned()), ..read(&key, &value)? });
+            }
+            self.delete(Family::Exposures, key::exposure_of(from, time, answer))
+        })?;
+        answers.iter().try_for_each(|exposure| self.put_exposure(exposure))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StoreConfig;
+    use crate::record::{Event, Source};
+    use rocksdb::IteratorMode;
+
+    fn exposure(answer: &str, user: Option<&str>, time: i64) -> Exposure {
+        let shown = |item: &str, source, team: Option<&str>| Shown {
+            item: item.into(),
+            score: 0.5,
+            source,
+            propensity: 0.25,
+            team: team.map(str::to_owned),
+        };
+        Exposure {
+            recommendation_id: answer.into(),
+            time: Timestamp::from_millis(time).unwrap(),
+            user: user.map(str::to_owned),
+            scenario: Some("home".into()),
+            snapshot: Some(SnapshotId(3)),
+            experiment: Some(Assignment { id: "x".into(), variant: Some("B".into()) }),
+            items: vec![shown("i1", Source::FoldIn, None), shown("i2", Source::Explore, Some("A"))],
+        }
+    }
+
+    fn store(dir: &tempfile::TempDir) -> Store {
+        Store::open(dir.path(), &StoreConfig::default()).unwrap()
+    }
+
+    fn entries(store: &Store) -> usize {
+        store.db.iterator_cf(Family::Exposures.of(&store.db).unwrap(), IteratorMode::Start).count()
+    }
+
+    #[test]
+    fn answers_are_found_by_name_by_user_and_in_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir);
+        let all = [exposure("a", Some("u"), 1_000), exposure("b", Some("u2"), 3_000), exposure("c", Some("u"), 2_000)];
+        store.put_exposures(&all).unwrap();
+        store.put_exposures(&all).unwrap();
+        assert_eq!(store.exposure("b").unwrap(), Some(all[1].clone()));
+        assert_eq!(store.exposure("z").unwrap(), None);
+        assert_eq!(store.user_exposures("u", 9).unwrap(), [all[2].clone(), all[0].clone()], "the newest first");
+        assert_eq!(store.user_exposures("u", 1).unwrap().len(), 1);
+        let mut read = Vec::new();
+        let from = Timestamp::from_millis(1_500).unwrap();
+        let mut take = |exposure: Exposure| {
+            read.push(exposure.recommendation_id);
+            Ok(())
+        };
+        store.view().for_each_exposure(from, &mut take).unwrap();
+        assert_eq!(read, ["c", "b"]);
+    }
+
+    #[test]
+    fn what_is_too_old_or_of_a_deleted_user_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir);
+        let all = [exposure("a", Some("u"), 1_000), exposure("b", None, 1_500), exposure("c", Some("u2"), 2_000)];
+        store.put_exposures(&all).unwrap();
+        assert_eq!(store.forget_exposures(Timestamp::from_millis(2_000).unwrap()).unwrap(), 2);
+        assert_eq!(entries(&store), 3);
+        // Who has never had an event is known from what was shown alone.
+        assert!(store.delete_user("u2").unwrap());
+        assert_eq!(entries(&store), 0);
+    }
+
+    #[test]
+    fn a_merged_users_answers_are_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir);
+        store.append_events(&[Event::new("from", "i1", "click")], Durability::Async).unwrap();
+        store.put_exposures(&[exposure("a", Some("from"), 1_000)]).unwrap();
+        store.merge_users("into", "from").unwrap();
+        assert_eq!(store.user_exposures("into", 9).unwrap(), [exposure("a", Some("into"), 1_000)]);
+        assert_eq!(store.exposure("a").unwrap().unwrap().user.as_deref(), Some("into"));
+        assert_eq!(entries(&store), 3);
+    }
+}
