@@ -40,6 +40,7 @@ mod features;
 pub mod index;
 pub mod ingest;
 mod linalg;
+mod monitor;
 mod progress;
 mod recommend;
 pub mod record;
@@ -56,19 +57,20 @@ pub mod server;
 pub use config::{
     BlendConfig, ColdConfig, Config, Durability, EvaluateConfig, EventsConfig, ExploreConfig, FeatureDefinition,
     FeatureKind, FeatureOf, FeaturesConfig, FilterConfig, IndexChoice, IndexConfig, LinearConfig, Metric, Missing,
-    ModelKind, RankerConfig, RatingsConfig, RecommendConfig, Repeats, ServerConfig, SgdConfig, Similarity,
-    SnapshotConfig, Solver, Split, StoreConfig, TrainConfig, TransitionsConfig,
+    ModelKind, MonitorConfig, RankerConfig, RatingsConfig, RecommendConfig, Repeats, RetrainConfig, ServerConfig,
+    SgdConfig, Similarity, SnapshotConfig, Solver, Split, StoreConfig, TrainConfig, TransitionsConfig,
 };
 pub use engine::{
     Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, FeatureColumn, FeatureReport,
     FeatureValue, FeatureValues, Finding, Gate, IndexReport, Job, JobState, Merged, Page, Put, SnapshotComparison,
-    SpaceStats, Stats, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, VectorFile, build_bundle,
+    SpaceStats, Stats, Tended, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, VectorFile, build_bundle,
 };
 pub use error::{Error, Result};
 pub use eval::{
     Comparison, CurvePoint, Difference, Estimate, ListFigures, ModelReport, RatingErrors, RatingReport, Report, Slice,
     SliceKind,
 };
+pub use monitor::{Alert, Check, ClickRate, Decision, DecisionKind, DriftReport, Drifted, Outcomes, Reason, Watch};
 pub use progress::{Progress, Silent, Step};
 pub use recommend::{Ranker, RankerQuestion};
 pub use record::*;

@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["train"],
     &["snapshot"],
     &["recommend"],
+    &["monitor"],
     &["engine"],
     &["report"],
     &["server", "cli"],

@@ -9,11 +9,15 @@ mod freshness;
 mod indexes;
 mod jobs;
 mod learning;
+mod monitoring;
 mod offline;
 mod operations;
 mod options;
+mod portraits;
+mod proving;
 mod questions;
 mod ranking;
+mod retraining;
 mod snapshots;
 mod spaces;
 mod tuned;
@@ -21,6 +25,7 @@ mod tuning;
 mod writes;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwapOption;
@@ -30,7 +35,7 @@ pub use features::{FeatureColumn, FeatureReport, FeatureValue, FeatureValues};
 pub use offline::{Bundled, VectorFile, build_bundle};
 pub use options::{
     Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, IndexReport, Job, JobState, Merged,
-    Page, Put, SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained,
+    Page, Put, SnapshotComparison, SpaceStats, Stats, Tended, TrainOptions, Trained,
 };
 pub use tuned::{TuneOptions, Tuned, TunedTrial};
 #[cfg(feature = "cli")]
@@ -40,11 +45,13 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::features::EventWeights;
 use crate::features::table::FactTable;
+use crate::monitor::Outcomes;
 use crate::recommend::{Catalog, Fresh, Popular, Ranker, Spaces};
 use crate::snapshot::{self, Snapshot};
 use crate::store::{Holder, Store};
 use freshness::{Freshness, Seen};
 use jobs::Jobs;
+use monitoring::Monitoring;
 
 /// An open data directory: the whole recommendation engine. Cheap to clone; share it between threads as it is.
 ///
@@ -88,6 +95,13 @@ struct Inner {
     /// A ranker in place of the snapshot's.
     ranker: RwLock<Option<Arc<dyn Ranker>>>,
     jobs: Jobs,
+    /// A snapshot that answers some users, and the share of them in ten thousandths.
+    canary: ArcSwapOption<Live>,
+    canary_share: AtomicU32,
+    /// What was seen at the last look.
+    monitoring: Mutex<Monitoring>,
+    /// Who knows what was shown and taken.
+    outcomes: RwLock<Option<Arc<dyn Outcomes>>>,
 }
 
 /// The active snapshot and what it has seen.
@@ -135,9 +149,14 @@ impl Engine {
                 tuning: Mutex::new(()),
                 ranker: RwLock::new(None),
                 jobs,
+                canary: ArcSwapOption::empty(),
+                canary_share: AtomicU32::new(0),
+                monitoring: Mutex::default(),
+                outcomes: RwLock::new(None),
             }),
         };
         engine.load_active()?;
+        lock(&engine.inner.monitoring).answering = engine.active_snapshot();
         Ok(engine)
     }
 
@@ -149,6 +168,11 @@ impl Engine {
     /// From now on this ranker puts candidates in order; `None` gives the order back to that of the snapshot, or to retrieval.
     pub fn set_ranker(&self, ranker: Option<Arc<dyn Ranker>>) {
         *write(&self.inner.ranker) = ranker;
+    }
+
+    /// Who keeps what was shown tells from now on what was taken of it.
+    pub fn set_outcomes(&self, outcomes: Option<Arc<dyn Outcomes>>) {
+        *write(&self.inner.outcomes) = outcomes;
     }
 
     /// The settings it was opened with.

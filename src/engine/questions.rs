@@ -1,8 +1,11 @@
 //! The questions. Each takes the active snapshot once, so that an answer never mixes two.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::{Engine, read};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::{Engine, Live, read};
 use crate::error::Result;
 use crate::recommend::{self, Context, Expression, Fresh};
 use crate::record::{Answer, Filter, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, Timestamp};
@@ -13,7 +16,8 @@ impl Engine {
     /// of history or of a known id. Errors: [`crate::Error::Invalid`] for a malformed question.
     pub fn recommend(&self, query: &Query) -> Result<Answer> {
         query.validate()?;
-        self.ask([(query.filter.as_ref(), query.category.as_deref())], |context| recommend::recommend(context, query))
+        let filters = [(query.filter.as_ref(), query.category.as_deref())];
+        self.ask_of(self.answering(query.user.as_deref()), filters, |context| recommend::recommend(context, query))
     }
 
     /// The answers to many questions, in their order, as [`recommend`](Self::recommend) gives each; all by one snapshot, on
@@ -26,7 +30,7 @@ impl Engine {
 
     /// The caller's own candidates in the model's order; all come back. Errors: [`crate::Error::Invalid`].
     pub fn rank(&self, query: &RankQuery) -> Result<Answer> {
-        self.ask([], |context| recommend::rank(context, query))
+        self.ask_of(self.answering(query.user.as_deref()), [], |context| recommend::rank(context, query))
     }
 
     /// Items near to a given one. Errors: [`crate::Error::NotFound`] for an id that was never seen.
@@ -68,14 +72,32 @@ impl Engine {
         }
     }
 
-    /// What the filters of a question need is read before anything is locked.
+    /// What answers a user: the active snapshot, or the one that is tried on some; always the same for the same user.
+    fn answering(&self, user: Option<&str>) -> Option<Arc<Live>> {
+        let canary = user.and_then(|user| Some((user, self.inner.canary.load_full()?)));
+        let Some((user, canary)) = canary else { return self.inner.live.load_full() };
+        let drawn = xxh3_64_with_seed(user.as_bytes(), canary.snapshot.manifest().id.0) % 10_000;
+        let is_tried_on = drawn < u64::from(self.inner.canary_share.load(Ordering::Relaxed));
+        if is_tried_on { Some(canary) } else { self.inner.live.load_full() }
+    }
+
+    /// A question to the active snapshot.
     pub(super) fn ask<'q, T>(
         &self,
         filters: impl IntoIterator<Item = (Option<&'q Filter>, Option<&'q str>)>,
         question: impl FnOnce(&Context<'_>) -> Result<T>,
     ) -> Result<T> {
+        self.ask_of(self.inner.live.load_full(), filters, question)
+    }
+
+    /// What the filters of a question need is read before anything is locked.
+    fn ask_of<'q, T>(
+        &self,
+        live: Option<Arc<Live>>,
+        filters: impl IntoIterator<Item = (Option<&'q Filter>, Option<&'q str>)>,
+        question: impl FnOnce(&Context<'_>) -> Result<T>,
+    ) -> Result<T> {
         let inner = &*self.inner;
-        let live = inner.live.load();
         let snapshot = live.as_ref().map(|live| &live.snapshot);
         let compiled = Arc::clone(read(&inner.catalog).filters());
         for (filter, category) in filters {

@@ -32,7 +32,7 @@ impl Engine {
         let appended = inner.store.append_events(events, durability)?;
         inner.freshness.mark(appended.new.iter().map(|event| event.user));
         self.know_items(appended.new.iter().map(|event| event.item))?;
-        if let Some(live) = inner.live.load_full() {
+        for live in self.lives() {
             let signal = |place: usize| events.get(place).map(|event| inner.weights.signal(&event.kind, event.value));
             let liked = appended.new.iter().filter(|new| matches!(signal(new.place), Some(Signal::Positive(_))));
             self.hear(&live, liked.map(|new| (new.user, new.item)))?;
@@ -196,15 +196,15 @@ impl Engine {
             let items = ids.iter().map(stored).collect::<Result<Vec<_>>>()?;
             let mut catalog = write(&self.inner.catalog);
             let mut spaces = write(&self.inner.spaces);
-            let live = self.inner.live.load();
+            let lives: Vec<_> = self.lives().collect();
             for (id, item) in items {
                 match item {
                     Some(item) => {
-                        if let Some(live) = &*live
-                            && let Some((ranker, facts)) = live.snapshot.ranker().zip(live.facts.as_ref())
-                        {
-                            let of_item = ranker.table().table().item_facts(&item);
-                            write(facts).set(id.get(), Some(of_item));
+                        for live in &lives {
+                            if let Some((ranker, facts)) = live.snapshot.ranker().zip(live.facts.as_ref()) {
+                                let of_item = ranker.table().table().item_facts(&item);
+                                write(facts).set(id.get(), Some(of_item));
+                            }
                         }
                         spaces.set(id, &item);
                         self.follow(id, Some(&item));
@@ -225,8 +225,10 @@ impl Engine {
     pub(super) fn reload_catalog(&self) -> Result<()> {
         let _refreshing = lock(&self.inner.refreshing);
         *write(&self.inner.catalog) = Catalog::load(&self.inner.store.view(), &self.inner.config.recommend)?;
-        if let Some(live) = self.inner.live.load_full() {
-            self.place_all(&live);
+        for (live, place) in [&self.inner.live, &self.inner.canary].map(|place| (place.load_full(), place)) {
+            if let Some(live) = live {
+                self.place_all(&live, place);
+            }
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ mod holdout;
 mod interactions;
 mod log;
 mod popularity;
+mod portrait;
 mod profile;
 mod ratings;
 mod svd;
@@ -21,6 +22,7 @@ pub use holdout::{Draw, Holdout, LeaveLastOut, PairFold, Splitter, TimePoint, Ti
 pub use interactions::Interactions;
 pub use log::Log;
 pub use popularity::Popularity;
+pub use portrait::{Painter, Portrait, Spread};
 pub use profile::{Profile, ProfileEncoder};
 pub use ratings::RatedSplit;
 #[cfg(test)]

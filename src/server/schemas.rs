@@ -11,6 +11,7 @@ use super::openapi;
 use crate::Manifest;
 use crate::config::Config;
 use crate::engine::{Evaluation, Job, SnapshotComparison, Stats, TrainOptions};
+use crate::monitor::DriftReport;
 use crate::record::{
     Answer, Event, Filter, Item, ItemPatch, ListQuery, Query, RankQuery, SimilarQuery, User, UserPatch, VectorQuery,
 };
@@ -40,6 +41,7 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         ("job", schema::<Job>()),
         ("snapshot", schema::<Manifest>()),
         ("stats", schema::<Stats>()),
+        ("drift", schema::<DriftReport>()),
         ("problem", schema::<Details>()),
     ])
 }

@@ -5,6 +5,7 @@ mod events;
 mod features;
 mod items;
 mod lists;
+mod monitor;
 mod operations;
 mod recommendations;
 mod snapshots;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Route> {
     routes.extend(features::routes());
     routes.extend(train::routes());
     routes.extend(snapshots::routes());
+    routes.extend(monitor::routes());
     routes.extend(operations::routes());
     routes
 }
