@@ -41,6 +41,7 @@ mod features;
 pub mod index;
 pub mod ingest;
 mod linalg;
+mod monitor;
 mod progress;
 mod recommend;
 pub mod record;
@@ -57,13 +58,13 @@ pub mod server;
 pub use config::{
     BlendConfig, ColdConfig, Config, Durability, EvaluateConfig, EventsConfig, ExploreConfig, ExposuresConfig,
     FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, FilterConfig, IndexChoice, IndexConfig, LinearConfig,
-    Metric, Missing, ModelKind, RankerConfig, RatingsConfig, RecommendConfig, Repeats, ServerConfig, SgdConfig,
-    Similarity, SnapshotConfig, Solver, Split, StoreConfig, TrainConfig, TransitionsConfig,
+    Metric, Missing, ModelKind, MonitorConfig, RankerConfig, RatingsConfig, RecommendConfig, Repeats, RetrainConfig,
+    ServerConfig, SgdConfig, Similarity, SnapshotConfig, Solver, Split, StoreConfig, TrainConfig, TransitionsConfig,
 };
 pub use engine::{
     Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, FeatureColumn, FeatureReport,
     FeatureValue, FeatureValues, Finding, Gate, IndexReport, Job, JobState, Merged, Page, Put, ReplayOptions,
-    SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, VectorFile,
+    SnapshotComparison, SpaceStats, Stats, Tended, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, VectorFile,
     build_bundle,
 };
 pub use error::{Error, Result};
@@ -75,6 +76,7 @@ pub use experiment::{
     ComparisonReport, Effect, ExperimentReport, GuardrailState, Interval, OffPolicy, PreferenceReport, Role,
     VariantReport, Verdict,
 };
+pub use monitor::{Alert, Check, ClickRate, Decision, DecisionKind, DriftReport, Drifted, Outcomes, Reason, Watch};
 pub use progress::{Progress, Silent, Step};
 pub use recommend::{LeftOut, Ranker, RankerQuestion, Rule, RulePlace, RuleQuestion, Shown, ShownItem};
 pub use record::*;

@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["train"],
     &["snapshot"],
     &["recommend"],
-    &["experiment"],
+    &["experiment", "monitor"],
     &["engine"],
     &["report"],
     &["server", "cli"],

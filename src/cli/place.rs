@@ -9,10 +9,11 @@ use super::failure::Failure;
 use super::remote::segment;
 use crate::engine::{FeatureColumn, FeatureValues, Merged, Page, ReplayOptions, SnapshotComparison, Stats};
 use crate::experiment::{ExperimentReport, OffPolicy};
+use crate::monitor::{Decision, DriftReport};
 use crate::progress::Progress;
 use crate::record::{
     Answer, Event, Experiment, ExperimentDesign, Item, Likeness, ListKind, ListQuery, Neighbour, Query, RankQuery,
-    Scenario, ScenarioVersion, SimilarQuery, SnapshotId, User,
+    Scenario, ScenarioVersion, SimilarQuery, SnapshotId, Timestamp, User,
 };
 use crate::snapshot::Manifest;
 
@@ -373,6 +374,26 @@ impl Place {
                 let item = item.map(|item| format!("?item={}", segment(item))).unwrap_or_default();
                 remote.get(&format!("/v1/users/{}/features{item}", segment(user)))
             }
+        }
+    }
+
+    /// What has changed since the snapshot that answers was trained.
+    pub fn drift(&self) -> Result<DriftReport, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.drift(Timestamp::now())?),
+            Self::There(remote) => remote.get("/v1/drift"),
+        }
+    }
+
+    /// What was decided about snapshots, the newest first.
+    pub fn decisions(&self) -> Result<Vec<Decision>, Failure> {
+        #[derive(Deserialize)]
+        struct Decisions {
+            decisions: Vec<Decision>,
+        }
+        match self {
+            Self::Here(engine) => Ok(engine.decisions()?),
+            Self::There(remote) => Ok(remote.get::<Decisions>("/v1/decisions")?.decisions),
         }
     }
 

@@ -5,6 +5,7 @@ mod cold;
 mod evaluate;
 mod exposures;
 mod features;
+mod monitor;
 mod ranker;
 mod sgd;
 mod train;
@@ -18,6 +19,7 @@ pub use cold::ColdConfig;
 pub use evaluate::{EvaluateConfig, Split};
 pub use exposures::ExposuresConfig;
 pub use features::{FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, Missing};
+pub use monitor::{MonitorConfig, RetrainConfig};
 pub use ranker::RankerConfig;
 pub use sgd::SgdConfig;
 pub use train::{BlendConfig, FilterConfig, LinearConfig, ModelKind, RatingsConfig, Similarity, Solver, TrainConfig};
@@ -58,6 +60,10 @@ pub struct Config {
     pub recommend: RecommendConfig,
     /// What is kept of answers.
     pub exposures: ExposuresConfig,
+    /// What is watched, and when it is too much.
+    pub monitor: MonitorConfig,
+    /// When to train again without being asked.
+    pub retrain: RetrainConfig,
     /// How data is kept.
     pub store: StoreConfig,
     /// How the REST server listens.
@@ -222,6 +228,9 @@ pub struct RecommendConfig {
     pub session_fading: f64,
     /// New items in answers, to learn who likes them.
     pub explore: ExploreConfig,
+    /// The vector of an item that the snapshot knows follows its new events after so many, and whenever they are a quarter more;
+    /// 0: it waits for the next training.
+    pub refresh_after: usize,
 }
 
 /// New items in answers, to learn who likes them: they are drawn by Thompson sampling, a score from each one's distribution,
@@ -254,6 +263,7 @@ impl Default for RecommendConfig {
             session_weight: 1.0,
             session_fading: 1.0,
             explore: ExploreConfig::default(),
+            refresh_after: 0,
         }
     }
 }
@@ -342,6 +352,8 @@ impl Config {
         self.ranker.validate().map_err(|error| error.within("ranker"))?;
         self.evaluate.validate().map_err(|error| error.within("evaluate"))?;
         self.index.validate().map_err(|error| error.within("index"))?;
+        self.monitor.validate().map_err(|error| error.within("monitor"))?;
+        self.retrain.validate().map_err(|error| error.within("retrain"))?;
         check("snapshot.keep", self.snapshot.keep as f64, 1.0..=1000.0)?;
         check("snapshot.gate_tolerance", self.snapshot.gate_tolerance, 0.0..=1.0)?;
         check("recommend.history", self.recommend.history as f64, 1.0..=1e6)?;

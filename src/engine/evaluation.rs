@@ -113,7 +113,7 @@ impl Engine {
         Ok(SnapshotComparison { a, b, newest_event, report })
     }
 
-    fn load(&self, id: SnapshotId) -> Result<Snapshot> {
+    pub(super) fn load(&self, id: SnapshotId) -> Result<Snapshot> {
         // Files of a snapshot that is loaded are not removed meanwhile.
         let _switching = lock(&self.inner.switching);
         let manifest = self.snapshot(id)?;

@@ -6,14 +6,14 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustc_hash::FxHashMap;
 
 use super::{Engine, Inner, Live, lock};
 use crate::error::{Error, Result};
 use crate::experiment::{self, ExperimentReport, Outcome, Period, Tally, Verdict, allot, layer_of};
 use crate::record::{
-    Decision, Experiment, ExperimentDesign, ExperimentState, ItemId, SnapshotId, Timestamp, validate_id,
+    Ending, Experiment, ExperimentDesign, ExperimentState, ItemId, SnapshotId, Timestamp, validate_id,
 };
 use crate::snapshot::SnapshotState;
 
@@ -109,7 +109,7 @@ impl Engine {
         let known = self.experiment(id)?;
         match known.state {
             ExperimentState::Running => {
-                self.end_experiment(&known, Decision { reason: "stopped by hand".into(), winner: None })
+                self.end_experiment(&known, Ending { reason: "stopped by hand".into(), winner: None })
             }
             // What was promoted is shown no more.
             ExperimentState::Promoted => {
@@ -194,7 +194,8 @@ impl Engine {
     /// Every loaded snapshot.
     pub(super) fn lives(&self) -> Vec<Arc<Live>> {
         let beside = self.inner.experiments.beside.load();
-        self.inner.live.load_full().into_iter().chain(beside.values().map(Arc::clone)).collect()
+        let own = [&self.inner.live, &self.inner.canary].into_iter().filter_map(ArcSwapOption::load_full);
+        own.chain(beside.values().map(Arc::clone)).collect()
     }
 
     /// Whether an experiment answers with a snapshot.
@@ -273,7 +274,7 @@ impl Engine {
         allot(&experiment.slots, neighbours.into_iter().flat_map(|other| &other.slots), design.traffic, layer)
     }
 
-    fn end_experiment(&self, experiment: &Experiment, decision: Decision) -> Result<Experiment> {
+    fn end_experiment(&self, experiment: &Experiment, decision: Ending) -> Result<Experiment> {
         let winner = experiment.design.variants.iter().find(|variant| Some(&variant.name) == decision.winner.as_ref());
         let promoted = winner.filter(|_| experiment.design.stop.promote);
         // A snapshot that won becomes the active one; what else its variant says is shown by the experiment.
@@ -319,7 +320,7 @@ fn check_change(known: &Experiment, design: &ExperimentDesign) -> Result<()> {
 }
 
 /// Why a running experiment ends now, if it does.
-fn decide(experiment: &Experiment, report: &ExperimentReport) -> Option<Decision> {
+fn decide(experiment: &Experiment, report: &ExperimentReport) -> Option<Ending> {
     let stop = &experiment.design.stop;
     let ends = match report.verdict {
         Verdict::Won | Verdict::Lost => stop.on_decision,
@@ -328,5 +329,5 @@ fn decide(experiment: &Experiment, report: &ExperimentReport) -> Option<Decision
     };
     let age = report.until.millis() - report.started.millis();
     let is_over = stop.after.is_some_and(|after| age >= after.millis());
-    (ends || is_over).then(|| Decision { reason: report.words.clone(), winner: report.winner.clone() })
+    (ends || is_over).then(|| Ending { reason: report.words.clone(), winner: report.winner.clone() })
 }

@@ -52,6 +52,11 @@ impl Exposures {
         Ok(())
     }
 
+    /// Whether answers are kept.
+    pub fn is_kept(&self) -> bool {
+        self.writer.get().is_some()
+    }
+
     fn hand_over(&self, exposure: impl FnOnce() -> Exposure) {
         let Some(writer) = self.writer.get() else { return };
         if writer.queue.try_send(Message::Shown(Box::new(exposure()))).is_err() {

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::features::{Preference, Signal};
 use crate::record::{Item, ItemId, Timestamp, UserId};
 use crate::store::Side;
+use crate::train::{Base, NewEvent};
 
 impl Engine {
     /// An item has changed, or is gone. The caller holds the lock of the catalogue.
@@ -43,9 +44,13 @@ impl Engine {
         }
     }
 
-    /// New items with positive events: they move towards those who have them.
+    /// Items with new positive events: new ones move towards those who have them, known ones by recursive least squares.
     pub(super) fn hear(&self, live: &Live, events: impl Iterator<Item = (UserId, ItemId)>) -> Result<()> {
-        for (user, item) in events.filter(|(_, item)| live.snapshot.row(*item).is_none()) {
+        for (user, item) in events {
+            if let Some(row) = live.snapshot.row(item) {
+                self.refresh(live, row, user, item)?;
+                continue;
+            }
             let heard = write(&live.fresh).hear(&live.snapshot, item, user);
             let Some(heard) = heard else { continue };
             let mut vectors = Vec::with_capacity(heard.users.len());
@@ -56,6 +61,33 @@ impl Engine {
             write(&live.fresh).shift(&heard, &shift);
             self.inner.answers.all_changed();
         }
+        Ok(())
+    }
+
+    /// A known item with a new event: its factors are solved again, if that is due.
+    fn refresh(&self, live: &Live, row: u32, user: UserId, item: ItemId) -> Result<()> {
+        let (snapshot, least) = (&live.snapshot, self.inner.config.recommend.refresh_after);
+        let Some(refresh) = snapshot.refresh().filter(|_| least > 0 && snapshot.cold().space.is_none()) else {
+            return Ok(());
+        };
+        let (vectors, fold_in, manifest) = (snapshot.vectors(), snapshot.fold_in(), snapshot.manifest());
+        let heard = write(&live.fresh).hear_known(vectors.dim(), row, item, user, least);
+        let Some(heard) = heard else { return Ok(()) };
+        let mut new = Vec::with_capacity(heard.users.len());
+        for user in &heard.users {
+            let mut history = self.known_history(live, *user)?;
+            // What is to be explained does not explain itself.
+            let place = history.iter().position(|(past, _)| *past == row);
+            let Some((_, weight)) = place.map(|place| history.swap_remove(place)) else { continue };
+            if !history.is_empty() {
+                new.push(NewEvent { user: fold_in.factors(vectors, &history)?, weight });
+            }
+        }
+        let pairs = manifest.pairs as f32 / manifest.items.max(1) as f32;
+        let base = Base { fold_in, items: vectors, train: &manifest.train, users: manifest.users as usize, pairs };
+        let shift = refresh.shift(base, row, &new, heard.events)?;
+        write(&live.fresh).shift(&heard, &shift);
+        self.inner.answers.all_changed();
         Ok(())
     }
 
@@ -78,7 +110,7 @@ impl Engine {
         Ok(Some(snapshot.cold().visitor(&vector, &history, snapshot.fold_in().mix().unit)))
     }
 
-    /// The events that came after a snapshot, those with items that it does not know.
+    /// The events that came after a snapshot.
     fn hear_log(&self, live: &Live) -> Result<()> {
         let Some(newest) = live.snapshot.manifest().newest_event else { return Ok(()) };
         let mut later = Vec::new();

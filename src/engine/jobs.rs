@@ -13,6 +13,12 @@ use crate::progress::{Progress, Step};
 use crate::record::{SnapshotId, Timestamp};
 use crate::store::{Records, Store};
 
+/// The kind of a training that somebody asked for.
+const TRAIN: &str = "train";
+/// The kind of a training that the policy began.
+pub(super) const RETRAIN: &str = "retrain";
+/// The kind of a watch.
+pub(super) const WATCH: &str = "watch";
 /// So many ended jobs are remembered.
 const REMEMBERED: usize = 100;
 
@@ -52,7 +58,8 @@ impl Jobs {
         let mut last = 0;
         for (id, mut job) in store.records::<Job>(Records::Jobs)? {
             last = last.max(id);
-            if job.state == JobState::Running {
+            // A watch has nothing in memory: it goes on.
+            if job.state == JobState::Running && job.kind != WATCH {
                 job.state = JobState::Failed;
                 job.message = Some("the process ended while it ran; start it again".into());
                 job.finished = Some(Timestamp::now());
@@ -76,33 +83,70 @@ impl Jobs {
 impl Engine {
     /// Starts a training in the background. Errors: [`Error::Conflict`] while another one runs.
     pub fn start_training(&self, options: &TrainOptions) -> Result<Job> {
+        let (engine, options) = (self.clone(), options.clone());
+        let job = Job { kind: TRAIN.into(), ..self.new_job(Timestamp::now()) };
+        self.start(job, move |handle, job| {
+            let snapshot = engine.train_with(&options, handle)?;
+            job.snapshot = Some(snapshot);
+            match options.activate {
+                Activate::Gate => engine.activate_if(snapshot, &Gate::from_config(engine.config())),
+                Activate::Always => engine.activate(snapshot),
+                Activate::Never => Ok(()),
+            }
+        })
+    }
+
+    /// A job with a number, of no kind yet.
+    pub(super) fn new_job(&self, now: Timestamp) -> Job {
+        Job {
+            id: self.inner.jobs.next.fetch_add(1, Ordering::Relaxed),
+            kind: String::new(),
+            state: JobState::Running,
+            created: now,
+            finished: None,
+            step: None,
+            snapshot: None,
+            message: None,
+            reason: None,
+            attempt: 0,
+            decisions: Vec::new(),
+            watch: None,
+        }
+    }
+
+    /// Whether a job is in work.
+    pub(super) fn is_training(&self) -> bool {
+        lock(&self.inner.jobs.running).values().any(|job| !job.state.ended.load(Ordering::Acquire))
+    }
+
+    /// Does work on a thread of its own, as a job. Errors: [`Error::Conflict`] while another one runs.
+    pub(super) fn start(
+        &self,
+        job: Job,
+        work: impl FnOnce(&dyn Progress, &mut Job) -> Result<()> + Send + 'static,
+    ) -> Result<Job> {
         let jobs = &self.inner.jobs;
         let mut running = lock(&jobs.running);
         if running.values().any(|job| !job.state.ended.load(Ordering::Acquire)) {
             return Err(Error::Conflict("a training is already running; follow or cancel it".into()));
         }
-        let job = Job {
-            id: jobs.next.fetch_add(1, Ordering::Relaxed),
-            kind: "train".into(),
-            state: JobState::Running,
-            created: Timestamp::now(),
-            finished: None,
-            step: None,
-            snapshot: None,
-            message: None,
-        };
-        self.inner.store.put_record(Records::Jobs, job.id, &job)?;
+        self.keep_job(&job)?;
         let state = Arc::new(Handle::default());
-        let (engine, options, handle, record) = (self.clone(), options.clone(), Arc::clone(&state), job.clone());
+        let (engine, handle, record) = (self.clone(), Arc::clone(&state), job.clone());
         let thread = std::thread::Builder::new()
             .name(format!("savor-job-{}", job.id))
-            .spawn(move || engine.run_training(&options, &handle, record))
+            .spawn(move || engine.run(&handle, record, work))
             .map_err(Error::io("thread"))?;
         running.clear();
         running.insert(job.id, Running { state, thread: Some(thread) });
         drop(running);
         self.forget_old_jobs()?;
         Ok(job)
+    }
+
+    /// Writes a job down as it is.
+    pub(super) fn keep_job(&self, job: &Job) -> Result<()> {
+        self.inner.store.put_record(Records::Jobs, job.id, job)
     }
 
     /// A job, with its last step while it runs. Errors: [`Error::NotFound`].
@@ -125,6 +169,11 @@ impl Engine {
     pub fn cancel_job(&self, id: u64) -> Result<Job> {
         if let Some(running) = lock(&self.inner.jobs.running).get(&id) {
             running.state.cancelled.store(true, Ordering::Relaxed);
+        }
+        let job = self.job(id)?;
+        if job.kind == WATCH && job.state == JobState::Running {
+            let finished = Some(Timestamp::now());
+            self.keep_job(&Job { state: JobState::Cancelled, finished, ..job })?;
         }
         self.job(id)
     }
@@ -151,28 +200,19 @@ impl Engine {
         }
     }
 
-    fn run_training(&self, options: &TrainOptions, handle: &Handle, mut job: Job) {
-        let training = AssertUnwindSafe(|| {
-            let snapshot = self.train_with(options, handle)?;
-            job.snapshot = Some(snapshot);
-            match options.activate {
-                Activate::Gate => self.activate_if(snapshot, &Gate::from_config(self.config())),
-                Activate::Always => self.activate(snapshot),
-                Activate::Never => Ok(()),
-            }
-        });
+    fn run(&self, handle: &Handle, mut job: Job, work: impl FnOnce(&dyn Progress, &mut Job) -> Result<()>) {
         // A defect must not leave a job that runs for ever.
-        let result = catch_unwind(training)
+        let result = catch_unwind(AssertUnwindSafe(|| work(handle, &mut job)))
             .unwrap_or_else(|_| Err(Error::Conflict("training ended by a defect; the log has its place".into())));
         job.finished = Some(Timestamp::now());
         (job.state, job.message) = match result {
-            Ok(()) => (JobState::Done, None),
+            Ok(()) => (JobState::Done, job.message.take()),
             Err(error @ Error::GateFailed { .. }) => (JobState::Done, Some(error.to_string())),
             Err(Error::Cancelled(_)) => (JobState::Cancelled, None),
             Err(error) => (JobState::Failed, Some(error.to_string())),
         };
-        tracing::info!(job = job.id, state = ?job.state, message = job.message, "training ended");
-        if let Err(error) = self.inner.store.put_record(Records::Jobs, job.id, &job) {
+        tracing::info!(job = job.id, kind = job.kind, state = ?job.state, message = job.message, "job ended");
+        if let Err(error) = self.keep_job(&job) {
             tracing::error!(job = job.id, %error, "cannot record how the job ended");
         }
         handle.ended.store(true, Ordering::Release);
@@ -180,7 +220,8 @@ impl Engine {
 
     fn forget_old_jobs(&self) -> Result<()> {
         let records = self.inner.store.records::<Job>(Records::Jobs)?;
-        for (id, _) in records.iter().rev().skip(REMEMBERED) {
+        let ended = records.iter().rev().filter(|(_, job)| job.state != JobState::Running);
+        for (id, _) in ended.skip(REMEMBERED) {
             self.inner.store.delete_record(Records::Jobs, *id)?;
         }
         Ok(())

@@ -12,7 +12,7 @@ use crate::features::{Interactions, Log};
 use crate::progress::{Progress, Silent, Step};
 use crate::record::{SnapshotId, Timestamp};
 use crate::snapshot::{self, Draft, Manifest, OfflineMetric};
-use crate::train::{self, ColdStart, Profiles, TrainingData, Warm};
+use crate::train::{self, ColdStart, ItemRefresh, Profiles, TrainingData, Warm};
 
 impl Engine {
     /// Trains a snapshot and leaves it `validated`; [`Engine::activate_if`] lets it answer. Serving goes on meanwhile.
@@ -52,6 +52,7 @@ impl Engine {
         let seen = inner.freshness.now();
         let view = inner.store.view();
         draft.trained_on(view.event_count()?, view.log_changes()?, view.newest_event()?);
+        let mut painted = self.paint_trained(&view)?;
         let mut log = Log::read(&view, &inner.weights, progress)?;
         if config.model == ModelKind::Ratings {
             log.know_raters();
@@ -98,6 +99,8 @@ impl Engine {
         let cold = ColdStart::learn(&model, &interactions.matrix, &profiles, &settled.cold, settled.seed)?;
         drop(profiles);
         draft.placed(cold, next);
+        painted.ask(&model, &interactions)?;
+        draft.watched(painted.portrait, ItemRefresh::learn(&model, &interactions.matrix)?);
         let index = &inner.config.index;
         snapshot::write(&inner.store, &inner.dir, draft, &interactions, &model, index, progress)?;
         inner.jobs.note_seen(id, seen);

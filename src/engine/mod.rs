@@ -11,13 +11,18 @@ mod freshness;
 mod indexes;
 mod jobs;
 mod learning;
+mod monitoring;
 mod offline;
 mod operations;
 mod options;
+mod outcomes;
 mod pages;
+mod portraits;
+mod proving;
 mod questions;
 mod ranking;
 mod replay;
+mod retraining;
 mod scenarios;
 mod shown;
 mod snapshots;
@@ -28,6 +33,7 @@ mod tuning;
 mod writes;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwapOption;
@@ -37,7 +43,7 @@ pub use features::{FeatureColumn, FeatureReport, FeatureValue, FeatureValues};
 pub use offline::{Bundled, VectorFile, build_bundle};
 pub use options::{
     Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, IndexReport, Job, JobState, Merged,
-    Page, Put, SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained,
+    Page, Put, SnapshotComparison, SpaceStats, Stats, Tended, TrainOptions, Trained,
 };
 pub use replay::ReplayOptions;
 pub use tuned::{TuneOptions, Tuned, TunedTrial};
@@ -48,6 +54,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::features::EventWeights;
 use crate::features::table::FactTable;
+use crate::monitor::Outcomes;
 use crate::recommend::{AnswerCache, Catalog, Fresh, Popular, Ranker, Spaces};
 use crate::snapshot::{self, Snapshot};
 use crate::store::{Holder, Store};
@@ -55,6 +62,7 @@ use experiments::Experiments;
 use exposures::Exposures;
 use freshness::{Freshness, Seen};
 use jobs::Jobs;
+use monitoring::Monitoring;
 use pages::Pages;
 use scenarios::Scenarios;
 use shown::Showings;
@@ -108,6 +116,13 @@ struct Inner {
     jobs: Jobs,
     exposures: Exposures,
     experiments: Experiments,
+    /// A snapshot that answers some users, and the share of them in ten thousandths.
+    canary: ArcSwapOption<Live>,
+    canary_share: AtomicU32,
+    /// What was seen at the last look.
+    monitoring: Mutex<Monitoring>,
+    /// Who knows what was shown and taken.
+    outcomes: RwLock<Option<Arc<dyn Outcomes>>>,
 }
 
 /// A loaded snapshot and what it has seen.
@@ -163,9 +178,14 @@ impl Engine {
                 jobs,
                 exposures: Exposures::default(),
                 experiments: Experiments::default(),
+                canary: ArcSwapOption::empty(),
+                canary_share: AtomicU32::new(0),
+                monitoring: Mutex::default(),
+                outcomes: RwLock::new(None),
             }),
         };
         engine.load_active()?;
+        lock(&engine.inner.monitoring).answering = engine.active_snapshot();
         engine.load_experiments()?;
         Ok(engine)
     }
@@ -179,6 +199,11 @@ impl Engine {
     pub fn set_ranker(&self, ranker: Option<Arc<dyn Ranker>>) {
         *write(&self.inner.ranker) = ranker;
         self.inner.answers.all_changed();
+    }
+
+    /// Who keeps what was shown tells from now on what was taken of it, in place of the engine's own exposures.
+    pub fn set_outcomes(&self, outcomes: Option<Arc<dyn Outcomes>>) {
+        *write(&self.inner.outcomes) = outcomes;
     }
 
     /// The settings it was opened with.

@@ -7,6 +7,7 @@ use crate::config::{Config, Metric, Split, TrainConfig};
 use crate::eval::{RatingReport, Report};
 use crate::index::IndexPlan;
 use crate::ingest::Source;
+use crate::monitor::{Alert, Decision, DriftReport, Reason, Watch};
 use crate::progress::Step;
 use crate::record::{Diversity, SnapshotId, Timestamp};
 use crate::train::ranker::RankerReport;
@@ -173,7 +174,7 @@ pub struct Merged {
 pub struct Job {
     /// Its number.
     pub id: u64,
-    /// What it does: `train`.
+    /// What it does: `train`, as asked; `retrain`, by the policy; `watch` a new snapshot.
     pub kind: String,
     /// Where it stands.
     pub state: JobState,
@@ -187,6 +188,29 @@ pub struct Job {
     pub snapshot: Option<SnapshotId>,
     /// Why it failed, or why the gate refused its snapshot.
     pub message: Option<String>,
+    /// Why the policy began it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// How often it has been begun, this time included; 0 for one that is not tried again.
+    #[serde(default)]
+    pub attempt: u32,
+    /// What was decided, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Decision>,
+    /// What is being watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Watch>,
+}
+
+/// What a look of the policy found and did.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Tended {
+    /// What has drifted, if a look was due.
+    pub report: Option<DriftReport>,
+    /// Alarms that have risen or fallen.
+    pub alerts: Vec<Alert>,
+    /// What was decided since the look before.
+    pub decisions: Vec<Decision>,
 }
 
 /// Where a job stands.

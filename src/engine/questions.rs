@@ -1,8 +1,10 @@
 //! The questions. Each takes the active snapshot once, so that an answer never mixes two.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::pages::Page;
 use super::shown::Answered;
@@ -28,8 +30,8 @@ impl Engine {
     /// question.
     pub fn recommend_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
         queries.iter().try_for_each(Query::validate)?;
-        // Variants ask each question in their own way.
-        if !self.inner.experiments.active.load().is_empty() {
+        // Variants ask each question in their own way, and a snapshot that is tried answers some.
+        if !self.inner.experiments.active.load().is_empty() || self.inner.canary.load().is_some() {
             return queries.par_iter().map(|query| self.recommend(query)).collect();
         }
         let now = Timestamp::now();
@@ -157,7 +159,11 @@ impl Engine {
 
     /// The caller's own candidates in the model's order; all come back. Errors: [`crate::Error::Invalid`].
     pub fn rank(&self, query: &RankQuery) -> Result<Answer> {
-        self.ask([], |context| recommend::rank(context, query))
+        let question = |context: &Context<'_>| recommend::rank(context, query);
+        match self.canary(query.user.as_deref()) {
+            Some(canary) => self.ask_of(Some(&canary), [], question),
+            None => self.ask([], question),
+        }
     }
 
     /// Items near to a given one. Errors: [`crate::Error::NotFound`] for an id that was never seen.
@@ -199,7 +205,14 @@ impl Engine {
         }
     }
 
-    /// What the filters of a question need is read before anything is locked.
+    /// The snapshot that is tried on some users, if this is one of them; always the same for the same user.
+    pub(super) fn canary(&self, user: Option<&str>) -> Option<Arc<Live>> {
+        let (user, canary) = user.and_then(|user| Some((user, self.inner.canary.load_full()?)))?;
+        let drawn = xxh3_64_with_seed(user.as_bytes(), canary.snapshot.manifest().id.0) % 10_000;
+        (drawn < u64::from(self.inner.canary_share.load(Ordering::Relaxed))).then_some(canary)
+    }
+
+    /// A question to the active snapshot.
     pub(super) fn ask<'q, T>(
         &self,
         filters: impl IntoIterator<Item = (Option<&'q Filter>, Option<&'q str>)>,

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
@@ -127,10 +128,7 @@ impl Engine {
     /// Answers come from this one from now on. What is too large to be verified beforehand is verified meanwhile; if it turns
     /// out to be damaged, the newest good one before it takes over.
     fn go_live(&self, snapshot: Snapshot, seen: Seen) {
-        let refreshing = lock(&self.inner.refreshing);
-        let live = self.prepared(snapshot, seen);
-        self.place_all(&live, || self.inner.live.store(Some(Arc::clone(&live))));
-        drop(refreshing);
+        let live = self.answer_from(snapshot, seen, &self.inner.live);
         if live.snapshot.index().is_verified() {
             return;
         }
@@ -157,6 +155,14 @@ impl Engine {
         if let Err(error) = std::thread::Builder::new().name("savor-verify".into()).spawn(verify) {
             tracing::warn!(%error, "the snapshot that answers is not verified; run `savor doctor --verify`");
         }
+    }
+
+    /// Answers come from this one in that place from now on.
+    pub(super) fn answer_from(&self, snapshot: Snapshot, seen: Seen, place: &ArcSwapOption<Live>) -> Arc<Live> {
+        let _refreshing = lock(&self.inner.refreshing);
+        let live = self.prepared(snapshot, seen);
+        self.place_all(&live, || place.store(Some(Arc::clone(&live))));
+        live
     }
 
     /// A snapshot with what its ranker takes from all items. Items that change meanwhile wait: the caller holds the lock of
@@ -201,7 +207,7 @@ impl Engine {
     }
 
     /// The switch itself: load and check first, make it durable, then swap one pointer.
-    fn switch(&self, mut manifest: Manifest, note: Option<String>) -> Result<()> {
+    pub(super) fn switch(&self, mut manifest: Manifest, note: Option<String>) -> Result<()> {
         if manifest.state == SnapshotState::Building {
             return Err(Error::Conflict(format!("snapshot {} is still being built", manifest.id)));
         }
@@ -216,13 +222,14 @@ impl Engine {
         self.inner.store.set_active_snapshot(id, &manifests)?;
         let seen = self.inner.jobs.seen(id).map_or(Seen::Nothing, Seen::Until);
         self.go_live(snapshot, seen);
+        self.inner.canary.store(None);
         tracing::info!(snapshot = id.0, "snapshot active");
         self.retain()
     }
 
     /// Removes old snapshots. The active one stays; of those that were active before, as many as are to be kept for
     /// roll-back; of those that wait for their activation, as many again; of the rejected, the newest.
-    fn retain(&self) -> Result<()> {
+    pub(super) fn retain(&self) -> Result<()> {
         let active = self.active_snapshot();
         let keep = self.inner.config.snapshot.keep;
         let (mut served, mut waiting, mut rejected) = (1, 0, 0);
@@ -265,7 +272,11 @@ impl Engine {
 }
 
 /// Why a candidate may go live, or why not.
-fn verdict(candidate: &Manifest, active: Option<&Manifest>, gate: &Gate) -> std::result::Result<String, String> {
+pub(super) fn verdict(
+    candidate: &Manifest,
+    active: Option<&Manifest>,
+    gate: &Gate,
+) -> std::result::Result<String, String> {
     let Some(active) = active else { return Ok("the first snapshot".into()) };
     let metric = &gate.metric;
     match (candidate.metric(metric), active.metric(metric)) {

@@ -102,7 +102,7 @@ impl Engine {
 }
 
 /// Lets other threads go first from now on. On Linux a thread has this for itself; elsewhere the whole process would.
-fn stand_back() {
+pub(super) fn stand_back() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(10) {
         tracing::debug!(%error, "a background thread has the priority of all others");

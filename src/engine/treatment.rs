@@ -70,13 +70,17 @@ impl Engine {
     /// The answer under a treatment, after the items of the pages before.
     pub(super) fn treated(&self, query: &Query, before: &[ItemId], treatment: Treatment<'_>) -> Result<Treated> {
         match treatment {
-            Treatment::Usual => Ok(self.answer(query, before, None)?.into()),
+            Treatment::Usual => Ok(self.usual(query, before)?.into()),
             Treatment::Variant(variant, assignment) => match self.answer_as(query, before, variant)? {
                 Some((answer, is_noted)) => Ok((Answer { experiment: assignment, ..answer }, is_noted).into()),
-                None => Ok(self.answer(query, before, None)?.into()),
+                None => Ok(self.usual(query, before)?.into()),
             },
             Treatment::Interleaved(experiment) => self.interleaved(query, before, experiment),
         }
+    }
+
+    fn usual(&self, query: &Query, before: &[ItemId]) -> Result<(Answer, bool)> {
+        self.answer(query, before, self.canary(query.user.as_deref()).as_deref())
     }
 
     /// The answer of a variant; `None` if its snapshot cannot be loaded: then nobody is said to have been shown it.
@@ -96,12 +100,12 @@ impl Engine {
     /// Items of two variants in turns. What the answer says beside its items is the control's.
     fn interleaved(&self, query: &Query, before: &[ItemId], experiment: &Experiment) -> Result<Treated> {
         let [first, second] = experiment.design.variants.as_slice() else {
-            return Ok(self.answer(query, before, None)?.into());
+            return Ok(self.usual(query, before)?.into());
         };
         let (Some((mut answer, noted)), Some((other, other_noted))) =
             (self.answer_as(query, before, first)?, self.answer_as(query, before, second)?)
         else {
-            return Ok(self.answer(query, before, None)?.into());
+            return Ok(self.usual(query, before)?.into());
         };
         let names = |answer: &Answer| answer.items.iter().map(|item| item.item.clone()).collect::<Vec<_>>();
         let coin = xxh3_64(answer.recommendation_id.as_bytes());

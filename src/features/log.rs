@@ -156,6 +156,14 @@ impl<'a> Log<'a> {
         RatedSplit::new(&learned.ratings(), &measured.ratings(), train)
     }
 
+    /// Events after a moment, and when this share of them had come; `None` without any.
+    pub fn after(&self, moment: Timestamp, share: f64) -> Option<(usize, Timestamp)> {
+        let first = self.events.partition_point(|event| event.time <= moment);
+        let later = self.events.get(first..).unwrap_or_default();
+        let place = ((later.len() as f64 * share) as usize).min(later.len().checked_sub(1)?);
+        Some((later.len(), later.get(place)?.time))
+    }
+
     /// The time of the newest event.
     pub fn newest(&self) -> Timestamp {
         self.events.last().map_or(Timestamp::MIN, |event| event.time)

@@ -8,6 +8,7 @@ mod interactions;
 mod log;
 mod mix;
 mod popularity;
+mod portrait;
 mod profile;
 mod ratings;
 mod svd;
@@ -23,6 +24,7 @@ pub use interactions::Interactions;
 pub use log::Log;
 pub use mix::ValueMix;
 pub use popularity::Popularity;
+pub use portrait::{Painter, Portrait, Spread};
 pub use profile::{Profile, ProfileEncoder};
 pub use ratings::RatedSplit;
 #[cfg(test)]

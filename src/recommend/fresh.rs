@@ -21,6 +21,8 @@ pub struct Fresh {
     entries: Vec<Entry>,
     /// Rows of the index that are not true any more.
     replaced: RoaringBitmap,
+    /// Users of items that the snapshot knows and that have too few new events to be moved.
+    waiting: FxHashMap<u32, Vec<UserId>>,
 }
 
 struct Entry {
@@ -34,6 +36,8 @@ struct Entry {
     users: Vec<UserId>,
     events: usize,
     placed_at: usize,
+    /// The latest users of an item that the snapshot knows, whose events have moved it.
+    moved_by: Vec<UserId>,
 }
 
 /// An item of the segment.
@@ -77,6 +81,8 @@ impl Fresh {
     pub fn set(&mut self, snapshot: &Snapshot, id: ItemId, item: &Item) {
         match place(snapshot, id, item) {
             Some(vector) => self.put(snapshot.row(id), id, vector),
+            // What its events have moved stays where they put it.
+            None if self.is_moved(id) => {}
             None => self.remove(id),
         }
     }
@@ -111,12 +117,49 @@ impl Fresh {
         Some(Heard { item, mean: entry.mean.clone(), users: entry.users.clone(), events: entry.events })
     }
 
+    /// An event with an item that the snapshot knows, in `row`. What moves it if that is due: after `least` events, and whenever
+    /// they are a quarter more.
+    pub fn hear_known(&mut self, dim: usize, row: u32, item: ItemId, user: UserId, least: usize) -> Option<Heard> {
+        if !self.places.contains_key(&item.get()) {
+            let heard = self.waiting.entry(item.get()).or_default();
+            heard.push(user);
+            if heard.len() < least.max(1) {
+                return None;
+            }
+            let users = self.waiting.remove(&item.get()).unwrap_or_default();
+            self.put(Some(row), item, vec![0.0; dim]);
+            let entry = self.entries.last_mut()?;
+            (entry.events, entry.placed_at) = (users.len(), users.len());
+            entry.moved_by = users.clone();
+            entry.moved_by.dedup();
+            return Some(Heard { item, mean: entry.mean.clone(), users, events: entry.events });
+        }
+        let entry = self.entries.get_mut(*self.places.get(&item.get())?)?;
+        entry.events += 1;
+        if !entry.moved_by.contains(&user) {
+            if entry.moved_by.len() == MAX_USERS {
+                entry.moved_by.remove(0);
+            }
+            entry.moved_by.push(user);
+        }
+        if entry.events < (entry.placed_at + entry.placed_at.div_ceil(GROWTH)).max(least) {
+            return None;
+        }
+        entry.placed_at = entry.events;
+        Some(Heard { item, mean: entry.mean.clone(), users: entry.moved_by.clone(), events: entry.events })
+    }
+
     /// Moves an item by what its events say, unless there are later ones.
     pub fn shift(&mut self, heard: &Heard, shift: &[f32]) {
         let entry = self.places.get(&heard.item.get()).and_then(|place| self.entries.get_mut(*place));
         if let Some(entry) = entry.filter(|entry| entry.placed_at == heard.events && entry.mean.len() == shift.len()) {
             entry.vector = entry.mean.iter().zip(shift).map(|(mean, shift)| mean + shift).collect();
         }
+    }
+
+    fn is_moved(&self, id: ItemId) -> bool {
+        let entry = self.places.get(&id.get()).and_then(|place| self.entries.get(*place));
+        entry.is_some_and(|entry| !entry.moved_by.is_empty())
     }
 
     /// Whether there is no item in it.
@@ -151,7 +194,16 @@ impl Fresh {
         row.map(|row| self.replaced.insert(row));
         self.places.insert(item.get(), self.entries.len());
         let vector = mean.clone();
-        self.entries.push(Entry { item, row, mean, vector, users: Vec::new(), events: 0, placed_at: 0 });
+        self.entries.push(Entry {
+            item,
+            row,
+            mean,
+            vector,
+            users: Vec::new(),
+            events: 0,
+            placed_at: 0,
+            moved_by: Vec::new(),
+        });
     }
 }
 

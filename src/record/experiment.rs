@@ -276,7 +276,7 @@ pub struct Experiment {
     pub slots: Vec<Slots>,
     /// Why it ended, and who won.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decision: Option<Decision>,
+    pub decision: Option<Ending>,
 }
 
 /// Where an experiment stands.
@@ -316,7 +316,7 @@ pub struct Slots {
 
 /// How an experiment ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Decision {
+pub struct Ending {
     /// Why, with the figures.
     pub reason: String,
     /// The variant that won, if one did.

@@ -29,8 +29,8 @@ pub(crate) use condition::{CATEGORIES, TIME};
 pub use diversity::{CalibrationTo, Diversity, MaxPer};
 pub use event::Event;
 pub use experiment::{
-    Correction, Decision, Experiment, ExperimentDesign, ExperimentState, Guardrail, MetricDefinition, MetricKind,
-    PARTS, RampStep, Slots, StopPolicy, Variant,
+    Correction, Ending, Experiment, ExperimentDesign, ExperimentState, Guardrail, MetricDefinition, MetricKind, PARTS,
+    RampStep, Slots, StopPolicy, Variant,
 };
 pub use exposure::{Assignment, Exposure, Shown};
 pub use filter::Filter;

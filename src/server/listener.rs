@@ -18,6 +18,7 @@ use super::app::App;
 use super::context::Context;
 use super::route::Route;
 use super::stall::Impatient;
+use super::steward::Steward;
 use super::{routes, wait};
 use crate::config::ServerConfig;
 use crate::engine::Engine;
@@ -74,6 +75,7 @@ impl Server {
     /// flight `shutdown_timeout` to finish; what is left is cut.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         tracing::info!(address = %self.address, "serving");
+        let _steward = Steward::start(Arc::clone(&self.app))?;
         let graceful = GracefulShutdown::new();
         let slots = Arc::new(Semaphore::new(self.config.max_connections));
         let mut connections = JoinSet::new();

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::engine::Stats;
+use crate::engine::{Stats, Tended};
 use crate::record::Degraded;
 
 /// Upper bounds of the duration buckets, in seconds.
@@ -31,6 +31,10 @@ pub struct Metrics {
     in_flight: Gauge,
     connections: Gauge,
     degraded: Family<DegradedLabels, Counter>,
+    drift: Family<DriftLabels, Gauge<f64, AtomicU64>>,
+    alarms: Family<DriftLabels, Gauge>,
+    decisions: Family<DecisionLabels, Counter>,
+    webhook_lost: Size,
     users: Size,
     items: Size,
     events: Size,
@@ -48,6 +52,16 @@ struct RequestLabels {
     method: &'static str,
     route: &'static str,
     status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DriftLabels {
+    of: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DecisionLabels {
+    kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -83,6 +97,10 @@ impl Metrics {
         let help = "Time from the request's headers to its answer";
         registry.register_with_unit("request_duration", help, Unit::Seconds, durations.clone());
         registry.register("answers_degraded", "Answers that fell back to a lesser list", degraded.clone());
+        let (drift, alarms, decisions) = (Family::default(), Family::default(), Family::default());
+        registry.register("drift_ratio", "How far the events have drifted, as a share of the level", drift.clone());
+        registry.register("alarm", "Alarms: 1 up, 0 down", alarms.clone());
+        registry.register("decisions", "Decisions of the retraining policy", decisions.clone());
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -104,6 +122,7 @@ impl Metrics {
         let cache_hits = size("cache_hits", "Recommendations answered by an answer kept from before");
         let cache_misses = size("cache_misses", "Recommendations that might have been, and were not");
         let exposures_dropped = size("exposures_dropped", "Answers that were not kept for outcomes to join");
+        let webhook_lost = size("webhook_lost", "Messages of the webhook that found nobody");
         let disk = Size::default();
         registry.register_with_unit("disk", "Bytes of the data directory on disk", Unit::Bytes, disk.clone());
         Self {
@@ -113,6 +132,10 @@ impl Metrics {
             in_flight,
             connections,
             degraded,
+            drift,
+            alarms,
+            decisions,
+            webhook_lost,
             users,
             items,
             events,
@@ -153,6 +176,22 @@ impl Metrics {
             Degraded::FewCandidates => "few_candidates",
         };
         self.degraded.get_or_create(&DegradedLabels { reason }).inc();
+    }
+
+    /// Notes what a look of the policy found and did.
+    pub fn tended(&self, tended: &Tended, lost: u64) {
+        for of in tended.report.iter().flat_map(|report| &report.differences) {
+            let labels = DriftLabels { of: of.name.clone() };
+            self.drift.get_or_create(&labels).set(of.value / of.level);
+            self.alarms.get_or_create(&labels).set(i64::from(of.is_raised));
+        }
+        for alert in &tended.alerts {
+            self.alarms.get_or_create(&DriftLabels { of: alert.name.clone() }).set(i64::from(alert.raised));
+        }
+        for decision in &tended.decisions {
+            self.decisions.get_or_create(&DecisionLabels { kind: decision.kind.word() }).inc();
+        }
+        self.webhook_lost.set(lost);
     }
 
     /// The text that Prometheus reads, in the OpenMetrics format.

@@ -18,9 +18,11 @@ mod route;
 mod routes;
 mod schemas;
 mod stall;
+mod steward;
 mod table;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 use std::time::Duration;
 

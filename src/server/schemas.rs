@@ -12,6 +12,7 @@ use crate::Manifest;
 use crate::config::Config;
 use crate::engine::{Evaluation, Job, ReplayOptions, SnapshotComparison, Stats, TrainOptions};
 use crate::experiment::{ExperimentReport, OffPolicy};
+use crate::monitor::DriftReport;
 use crate::record::{
     Answer, Event, Experiment, ExperimentDesign, Exposure, Filter, Item, ItemPatch, ListQuery, Query, RankQuery,
     Scenario, SimilarQuery, User, UserPatch, VectorQuery,
@@ -49,6 +50,7 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         ("exposure", schema::<Exposure>()),
         ("replay_options", schema::<ReplayOptions>()),
         ("off_policy", schema::<OffPolicy>()),
+        ("drift", schema::<DriftReport>()),
         ("problem", schema::<Details>()),
     ])
 }

@@ -4,18 +4,18 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::files::{folder, index_path, parts_path};
-use super::sections::{SectionFile, SectionWriter};
+use super::sections::{SectionFile, SectionWriter, write_floats};
 use super::{Manifest, OfflineMetric, SnapshotState, cold, learned};
 use crate::config::{IndexConfig, Metric, TrainConfig};
 use crate::error::{Error, Result};
-use crate::features::{Csr, Interactions};
+use crate::features::{Csr, Interactions, Portrait};
 use crate::index::VectorIndex;
 use crate::linalg::{Matrix, Rows};
 use crate::progress::{Progress, Step};
 use crate::record::{SnapshotId, Timestamp, UserId};
 use crate::store::{Records, Side, Store};
 use crate::train::ranker::{Judged, LearnedRanker};
-use crate::train::{ColdStart, FoldIn, Model};
+use crate::train::{ColdStart, FoldIn, ItemRefresh, Model};
 
 /// So many users ask while the recall of a graph is measured.
 const SAMPLE_QUERIES: usize = 200;
@@ -29,18 +29,42 @@ pub struct Beside {
     pub next: Csr,
     /// What puts candidates in order, if one has passed its gate.
     pub ranker: Option<LearnedRanker>,
+    /// What the latest part of the events looks like that it was trained on.
+    pub portrait: Option<Portrait>,
+    /// What moves an item's factors by its new events.
+    pub refresh: Option<ItemRefresh>,
 }
 
 impl Beside {
     pub(super) fn write(&self, to: &mut SectionWriter) -> Result<()> {
         cold::write(to, &self.cold)?;
         to.rows("next", &self.next)?;
+        if let Some(portrait) = &self.portrait {
+            to.section("portrait", |out| Ok(serde_json::to_writer(out, portrait)?))?;
+        }
+        if let Some(refresh) = &self.refresh {
+            to.section("user_gramian", |out| write_floats(out, refresh.gramian()))?;
+            to.section("item_weights", |out| write_floats(out, refresh.weights()))?;
+        }
         self.ranker.as_ref().map_or(Ok(()), |ranker| learned::write_ranker(to, ranker))
     }
 
     pub(super) fn read(from: &SectionFile, items: usize, dim: usize) -> Result<Self> {
         let next = if from.has("next_ends") { from.rows("next", items)? } else { Csr::default() };
-        Ok(Self { cold: cold::read(from, items, dim)?, next, ranker: learned::read_ranker(from)? })
+        let portrait = match from.has("portrait") {
+            true => Some(serde_json::from_slice(&from.bytes("portrait")?))
+                .transpose()
+                .map_err(|error| from.damaged(format!("its portrait of the events: {error}")))?,
+            false => None,
+        };
+        let refresh = match from.has("user_gramian") {
+            true => Some(ItemRefresh::from_parts(from.floats("user_gramian")?, from.floats("item_weights")?, items))
+                .transpose()
+                .map_err(|error| from.damaged(error.to_string()))?,
+            false => None,
+        };
+        let cold = cold::read(from, items, dim)?;
+        Ok(Self { cold, next, ranker: learned::read_ranker(from)?, portrait, refresh })
     }
 }
 
@@ -112,6 +136,12 @@ impl Draft {
     pub fn placed(&mut self, cold: ColdStart, next: Csr) {
         self.beside.cold = cold;
         self.beside.next = next;
+    }
+
+    /// Notes what the latest part of its events looks like, and what moves its items by new events.
+    pub fn watched(&mut self, portrait: Portrait, refresh: Option<ItemRefresh>) {
+        self.beside.portrait = Some(portrait);
+        self.beside.refresh = refresh;
     }
 
     /// Notes the settings that made the model, none left to the data, the objective after the last epoch, and what that epoch

@@ -8,12 +8,12 @@ use super::files::{index_path, parts_path};
 use super::sections::SectionFile;
 use super::{Manifest, learned};
 use crate::error::Result;
-use crate::features::Csr;
+use crate::features::{Csr, Portrait};
 use crate::index::VectorIndex;
 use crate::linalg::{Rows, dot};
 use crate::record::ItemId;
 use crate::train::ranker::LearnedRanker;
-use crate::train::{ColdStart, FoldIn};
+use crate::train::{ColdStart, FoldIn, ItemRefresh};
 
 const NO_ROW: u32 = u32::MAX;
 
@@ -90,6 +90,16 @@ impl Snapshot {
     /// What puts candidates in order, if one has passed its gate.
     pub fn ranker(&self) -> Option<&LearnedRanker> {
         self.beside.ranker.as_ref()
+    }
+
+    /// What the latest part of its events looked like; none in a snapshot of a time before portraits.
+    pub fn portrait(&self) -> Option<&Portrait> {
+        self.beside.portrait.as_ref()
+    }
+
+    /// What moves an item's factors by its new events; none in a model without factors.
+    pub fn refresh(&self) -> Option<&ItemRefresh> {
+        self.beside.refresh.as_ref()
     }
 
     /// The item of every row.

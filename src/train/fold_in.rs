@@ -182,6 +182,22 @@ impl FoldIn {
         Ok(())
     }
 
+    /// The factors of a user with this `history` as training solves them, `[factors]`, not weighed against other parts yet; empty
+    /// in a model without.
+    ///
+    /// # Errors
+    /// As [`FoldIn::solve`].
+    pub fn factors(&self, items: Rows<'_>, history: &[(u32, f32)]) -> Result<Vec<f32>> {
+        self.check(items, history)?;
+        let mut factors = vec![0.0; if self.equations.is_some() { self.mix.factors } else { 0 }];
+        if let Some(equations) = self.equations.as_ref().filter(|_| !history.is_empty()) {
+            let past = Past::gather(self, items, history)?;
+            past.history().right_side(&mut factors);
+            equations.solve_row(past.history(), &mut factors, &mut Scratch::default())?;
+        }
+        Ok(factors)
+    }
+
     /// The vector of a user whose factors training has solved already: they are weighed, the other columns are added.
     /// `out`, `[dim]`, has the factors in its first columns.
     pub fn complete(&self, items: Rows<'_>, history: &[(u32, f32)], out: &mut [f32]) {

@@ -15,6 +15,7 @@ mod model;
 mod pool;
 pub mod ranker;
 mod ratings;
+mod refresh;
 mod settle;
 mod sgd;
 #[cfg(test)]
@@ -27,4 +28,5 @@ pub use fold_in::{FoldIn, ItemParts, Mix};
 pub use ials::Warm;
 pub use model::{Model, ModelScorer, TrainingData};
 pub use ratings::ModelPredictor;
+pub use refresh::{Base, ItemRefresh, NewEvent};
 pub use trainer::{is_measured, train, trainer};

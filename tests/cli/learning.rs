@@ -73,3 +73,13 @@ fn snapshots_are_switched_and_travel() {
     let (code, message) = place.fails(&["snapshot", "activate", "99"]);
     assert_eq!((code, message.trim()), (1, "savor: no snapshot \"99\""));
 }
+
+#[test]
+fn drift_says_what_is_missing_before_it_says_anything() {
+    let place = Place::filled();
+    let note = |place: &Place| place.json(&["drift"])["note"].as_str().unwrap().to_owned();
+    assert!(note(&place).contains("savor train"));
+    place.ok(&["train", "--activate", "always"]);
+    assert!(note(&place).contains("monitor.min_events"));
+    assert!(place.ok(&["drift"]).contains("events since"));
+}

@@ -1,6 +1,6 @@
 //! What an operator does: train, follow, switch back, back up, watch, stop.
 
-use savor::Engine;
+use savor::{Engine, Event, Timestamp};
 use serde_json::Value;
 
 use crate::client::Client;
@@ -142,4 +142,26 @@ fn an_address_that_is_taken_is_a_clear_error() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let error = runtime.block_on(savor::server::serve(engine, &config, async {})).unwrap_err();
     assert!(error.to_string().contains(&server.address.to_string()), "{error}");
+}
+
+#[test]
+fn drift_and_decisions_can_be_asked_for() {
+    let server = Running::trained();
+    let mut client = server.client();
+    let drift = client.get("/v1/drift").expect(200);
+    assert_eq!((&drift["events"], &drift["differences"]), (&0.into(), &Value::Array(Vec::new())), "{drift}");
+    assert!(drift["note"].as_str().unwrap().contains("monitor.min_events"));
+    assert_eq!(client.get("/v1/decisions").expect(200)["decisions"], Value::Array(Vec::new()));
+    // The other half of the catalogue, by other people, in a few hours.
+    let events: Vec<Event> = (0..1_000i64)
+        .map(|n| {
+            let time = Timestamp::from_millis(1_730_000_000_000 + n * 10_000).unwrap();
+            Event::new(format!("n{}", n % 50), format!("j{}", n * 7 % 30), "buy").with_value(n as f64).at(time)
+        })
+        .collect();
+    server.engine.append_events(&events).unwrap();
+    let drift = client.get("/v1/drift").expect(200);
+    assert_eq!(drift["events"], 1_000);
+    let note = drift["note"].as_str().unwrap();
+    assert!(note.contains("monitor.min_events"), "400 events were trained on, which is too few: {note}");
 }

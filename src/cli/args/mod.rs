@@ -176,6 +176,8 @@ pub enum Command {
     Backup(BackupArgs),
     /// Make a data directory from a backup
     Restore(RestoreArgs),
+    /// What has changed in the events since the snapshot was trained, which alarms are up, and what was decided
+    Drift(DriftArgs),
     /// How much there is, and what serves
     Stats,
     /// Check the data directory; fails when something is not as it should be
@@ -191,6 +193,17 @@ pub struct ServeArgs {
     /// Address and port, in place of the configuration's; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<std::net::SocketAddr>,
+}
+
+/// `savor drift`.
+#[derive(Debug, clap::Args)]
+pub struct DriftArgs {
+    /// Every statistic, not only the largest
+    #[arg(long)]
+    pub all: bool,
+    /// So many of the latest decisions
+    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    pub decisions: usize,
 }
 
 /// `savor backup`.

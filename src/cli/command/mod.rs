@@ -3,6 +3,7 @@
 mod backup;
 mod config;
 mod doctor;
+mod drift;
 mod evaluate;
 mod experiment;
 mod explain;
@@ -53,6 +54,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Command::Features(command) => features::run(&context, command),
         Command::Backup(args) => backup::run(&context, args),
         Command::Restore(args) => restore::run(&context, args),
+        Command::Drift(args) => drift::run(&context, &args),
         Command::Stats => stats::run(&context),
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Config(command) => config::run(&context, command),

@@ -2,6 +2,7 @@
 //! JSON.
 
 pub mod answer;
+pub mod drift;
 pub mod experiment;
 pub mod features;
 pub mod imported;

@@ -6,6 +6,7 @@ mod experiments;
 mod features;
 mod items;
 mod lists;
+mod monitor;
 mod operations;
 mod recommendations;
 mod scenarios;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Route> {
     routes.extend(features::routes());
     routes.extend(train::routes());
     routes.extend(snapshots::routes());
+    routes.extend(monitor::routes());
     routes.extend(operations::routes());
     routes
 }

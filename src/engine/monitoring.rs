@@ -1,0 +1,109 @@
+//! Looking at drift: what came in since the snapshot that answers was trained, beside what it was trained on.
+
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use super::{Engine, lock};
+use crate::error::Result;
+use crate::features::Portrait;
+use crate::monitor::{Alarms, Alert, Beside, DriftReport, calibration_error, differences, top_correlation};
+use crate::record::{ItemId, SnapshotId, Timestamp};
+
+/// What was seen at the last look.
+#[derive(Default)]
+pub(super) struct Monitoring {
+    pub alarms: Alarms,
+    /// Which snapshot the alarms are of.
+    pub of: Option<SnapshotId>,
+    /// When was looked last.
+    pub looked: Option<Timestamp>,
+    /// What drifted so much that a training should answer it.
+    pub drifted: Vec<String>,
+    /// Which snapshot answered at the last look.
+    pub answering: Option<SnapshotId>,
+    /// Users and items that a snapshot has seen.
+    pub known: Option<(SnapshotId, Arc<(RoaringBitmap, RoaringBitmap)>)>,
+}
+
+impl Engine {
+    /// What has changed since the snapshot that answers was trained. Reads the events that it has not seen, and looks at alarms
+    /// without changing them.
+    pub fn drift(&self, now: Timestamp) -> Result<DriftReport> {
+        let mut report = DriftReport {
+            time: now,
+            snapshot: self.active_snapshot(),
+            reference_events: 0,
+            events: 0,
+            top_correlation: None,
+            differences: Vec::new(),
+            note: None,
+        };
+        let Some(live) = self.inner.live.load_full() else {
+            report.note = Some("no snapshot answers: run `savor train`".into());
+            return Ok(report);
+        };
+        let Some(reference) = live.snapshot.portrait() else {
+            report.note = Some("the snapshot was made without figures of its events: train again".into());
+            return Ok(report);
+        };
+        let config = &self.inner.config.monitor;
+        let painted = self.paint_current(&self.inner.store.view(), &live, now)?;
+        (report.reference_events, report.events) = (reference.events, painted.portrait.events);
+        if report.events < config.min_events || report.reference_events < config.min_events {
+            let least = config.min_events;
+            report.note = Some(format!("fewer than {least} events to hold beside each other (monitor.min_events)"));
+            return Ok(report);
+        }
+        let positive: u64 = painted.taken.values().sum();
+        let is_known = |item: &u32| live.snapshot.row(ItemId::new(*item)).is_some();
+        let covered: u64 = painted.taken.iter().filter(|(item, _)| is_known(item)).map(|(_, count)| count).sum();
+        let foretold = match self.outcomes() {
+            Some(outcomes) => outcomes.foretold(now.before(config.window))?,
+            None => Vec::new(),
+        };
+        let is_enough = foretold.len() as u64 >= config.min_events;
+        let beside = Beside {
+            coverage: (positive > 0).then(|| covered as f64 / positive as f64),
+            calibration: is_enough.then(|| calibration_error(&foretold)),
+        };
+        let portrait: &Portrait = &painted.portrait;
+        report.top_correlation = Some(top_correlation(reference, portrait));
+        report.differences = differences(reference, portrait, &beside, config);
+        let state = lock(&self.inner.monitoring);
+        if state.of == report.snapshot {
+            for difference in &mut report.differences {
+                difference.is_raised = state.alarms.is_raised(&difference.name);
+            }
+        }
+        Ok(report)
+    }
+
+    /// A look that counts, if one is due: alarms rise and fall.
+    pub(super) fn look(&self, now: Timestamp) -> Result<(Option<DriftReport>, Vec<Alert>)> {
+        let config = &self.inner.config.monitor;
+        let is_due = |looked: Timestamp| now.millis() - looked.millis() >= config.every.millis();
+        if !lock(&self.inner.monitoring).looked.is_none_or(is_due) {
+            return Ok((None, Vec::new()));
+        }
+        let report = self.drift(now)?;
+        let mut state = lock(&self.inner.monitoring);
+        state.looked = Some(now);
+        if state.of != report.snapshot {
+            state.alarms.reset();
+            state.of = report.snapshot;
+        }
+        let alerts = state.alarms.look(&report.differences, config.clear, config.looks, now);
+        let causes = report.differences.iter().filter(|of| of.is_cause && state.alarms.is_raised(&of.name));
+        let drifted = causes.map(|of| of.name.clone()).collect();
+        state.drifted = drifted;
+        drop(state);
+        for Alert { name, raised, value, level, .. } in &alerts {
+            match raised {
+                true => tracing::warn!(alarm = name, value, level, "alarm"),
+                false => tracing::info!(alarm = name, value, level, "alarm over"),
+            }
+        }
+        Ok((Some(report), alerts))
+    }
+}

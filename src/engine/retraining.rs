@@ -1,0 +1,354 @@
+//! The loop without a hand: when the policy says so a snapshot is trained in the background, must prove itself, answers, is watched, and
+//! stays or goes. The state of the loop is the jobs, which are on disk: what a crash cuts off is taken up at the next
+//! look. The clock is the caller's.
+
+use std::sync::atomic::Ordering;
+
+use super::jobs::{RETRAIN, WATCH};
+use super::spaces::stand_back;
+use super::{Activate, Engine, Job, JobState, Tended, TrainOptions, lock};
+use crate::config::TrainConfig;
+use crate::error::{Error, Result};
+use crate::monitor::{Check, ClickRate, Decision, DecisionKind, Facts, Reason, Watch, judge, reason, retry_after};
+use crate::progress::Progress;
+use crate::record::{SnapshotId, Span, Timestamp};
+use crate::snapshot::{Manifest, Snapshot, SnapshotState};
+use crate::store::Records;
+
+use super::freshness::Seen;
+
+/// Before a training that failed is tried again.
+const RETRY: Span = Span::seconds(600);
+
+impl Engine {
+    /// A look at everything that goes on by itself, as of `now`: drift and its alarms, if a look is due (`monitor.every`); and, if
+    /// `retrain.enabled`, the watch of a new snapshot, and whether a training is due, which is then begun in the background. `savor
+    /// serve` calls this every few seconds; who embeds the engine does so as often as he likes. Does nothing
+    /// but look while a training runs.
+    pub fn tend(&self, now: Timestamp) -> Result<Tended> {
+        let (report, alerts) = self.look(now)?;
+        let mut tended = Tended { report, alerts, decisions: Vec::new() };
+        if self.inner.config.retrain.enabled && !self.is_training() {
+            self.tend_watch(now, &mut tended.decisions)?;
+            self.tend_training(now, &mut tended.decisions)?;
+        }
+        for Decision { kind, snapshot, reason, .. } in &tended.decisions {
+            tracing::info!(?kind, snapshot = snapshot.map(|id| id.0), reason, "decision");
+        }
+        Ok(tended)
+    }
+
+    /// All decisions that are remembered, the newest first.
+    pub fn decisions(&self) -> Result<Vec<Decision>> {
+        let mut decisions: Vec<Decision> = self.jobs()?.into_iter().rev().flat_map(|job| job.decisions).collect();
+        decisions.sort_by_key(|decision| decision.time);
+        decisions.reverse();
+        Ok(decisions)
+    }
+
+    fn tend_training(&self, now: Timestamp, decisions: &mut Vec<Decision>) -> Result<()> {
+        let config = &self.inner.config.retrain;
+        if self.inner.canary.load().is_some() {
+            return Ok(());
+        }
+        let last = self.last_job(RETRAIN)?;
+        if let Some(mut failed) = last.filter(|job| job.state == JobState::Failed) {
+            let ended = failed.finished.unwrap_or(failed.created);
+            let why = failed.message.clone().unwrap_or_default();
+            if failed.attempt < config.attempts {
+                if now.millis() - ended.millis() >= retry_after(RETRY, failed.attempt) {
+                    let again =
+                        Decision::new(now, DecisionKind::Retry, None, format!("job {} failed: {why}", failed.id));
+                    let reason = failed.reason.unwrap_or(Reason::Asked);
+                    self.begin(reason, failed.attempt + 1, again, decisions)?;
+                }
+                return Ok(());
+            }
+            if failed.decisions.iter().all(|decision| decision.kind != DecisionKind::GiveUp) {
+                let times = failed.attempt;
+                let end = Decision::new(now, DecisionKind::GiveUp, None, format!("failed {times} times: {why}"));
+                failed.decisions.push(end.clone());
+                self.keep_job(&failed)?;
+                decisions.push(end);
+                return Ok(());
+            }
+        }
+        let live = self.inner.live.load_full();
+        let seen = live.as_ref().map_or(0, |live| live.snapshot.manifest().events);
+        let attempted = [self.last_job(RETRAIN)?, self.last_job("train")?].into_iter().flatten();
+        let facts = Facts {
+            now,
+            trained: live.as_ref().map(|live| live.snapshot.manifest().created),
+            attempted: attempted.map(|job| job.created).max(),
+            new_events: self.inner.store.counts().events.saturating_sub(seen),
+            drifted: lock(&self.inner.monitoring).drifted.clone(),
+            clicks: self.recent_clicks(now)?,
+        };
+        if let Some(reason) = reason(config, &facts) {
+            let first = Decision::new(now, DecisionKind::Train, None, reason.to_string());
+            self.begin(reason, 1, first, decisions)?;
+        }
+        Ok(())
+    }
+
+    /// Begins a training of the policy.
+    fn begin(&self, reason: Reason, attempt: u32, decision: Decision, decisions: &mut Vec<Decision>) -> Result<()> {
+        let now = decision.time;
+        let job = Job {
+            kind: RETRAIN.into(),
+            reason: Some(reason),
+            attempt,
+            decisions: vec![decision.clone()],
+            ..self.new_job(now)
+        };
+        let engine = self.clone();
+        let threads = self.inner.config.retrain.threads;
+        self.start(job, move |progress, job| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .thread_name(|number| format!("savor-train-{number}"))
+                .start_handler(|_| stand_back())
+                .build()
+                .map_err(|error| Error::invalid("retrain.threads", error.to_string()))?;
+            pool.install(|| engine.retrain(now, progress, job))
+        })?;
+        decisions.push(decision);
+        Ok(())
+    }
+
+    /// Trains, proves, and lets the snapshot answer. All on the threads of the pool that it is called in.
+    fn retrain(&self, now: Timestamp, progress: &dyn Progress, job: &mut Job) -> Result<()> {
+        // No pool of its own: it would not stand back.
+        let train = TrainConfig { threads: 0, ..self.inner.config.train.clone() };
+        let options = TrainOptions { train: Some(train), activate: Activate::Never, ..TrainOptions::default() };
+        let id = self.train_with(&options, progress)?;
+        job.snapshot = Some(id);
+        let decision = self.admit(id, now, progress)?;
+        job.message = (decision.kind == DecisionKind::Reject).then(|| decision.reason.clone());
+        job.decisions.push(decision);
+        Ok(())
+    }
+
+    /// Lets a snapshot prove itself ([`Engine::prove`]). If it does, it answers, everybody or the share of users that
+    /// `retrain.canary` names, and is watched from then on; else it is rejected. Errors: those of [`Engine::prove`] and [`Engine::activate`].
+    pub fn admit(&self, id: SnapshotId, now: Timestamp, progress: &dyn Progress) -> Result<Decision> {
+        let checks = self.prove(id, progress)?;
+        let failed: Vec<&str> = checks.iter().filter(|check| !check.passed).map(|check| check.name.as_str()).collect();
+        if !failed.is_empty() {
+            let reason = format!("did not pass: {}", failed.join(", "));
+            self.reject(id, &reason)?;
+            return Ok(Decision { checks, ..Decision::new(now, DecisionKind::Reject, Some(id), reason) });
+        }
+        let config = &self.inner.config.retrain;
+        let against = self.active_snapshot();
+        let is_tried = config.canary > 0.0 && config.canary < 1.0 && against.is_some();
+        let (kind, share) = if is_tried { (DecisionKind::Canary, config.canary) } else { (DecisionKind::Swap, 1.0) };
+        if is_tried {
+            self.try_on(id, share)?;
+        } else {
+            let _switching = lock(&self.inner.switching);
+            self.switch(self.snapshot(id)?, Some(format!("passed {} checks", checks.len())))?;
+        }
+        if let Some(against) = against {
+            self.begin_watch(id, against, share, now)?;
+        }
+        lock(&self.inner.monitoring).answering = self.active_snapshot();
+        let reason = format!("passed all {} checks", checks.len());
+        Ok(Decision { checks, ..Decision::new(now, kind, Some(id), reason) })
+    }
+
+    fn reject(&self, id: SnapshotId, reason: &str) -> Result<()> {
+        let _switching = lock(&self.inner.switching);
+        let rejected = Manifest { state: SnapshotState::Rejected, note: Some(reason.to_owned()), ..self.snapshot(id)? };
+        self.inner.store.put_record(Records::Snapshots, id.0, &rejected)?;
+        self.retain()
+    }
+
+    /// Lets a snapshot answer this share of the users.
+    fn try_on(&self, id: SnapshotId, share: f64) -> Result<()> {
+        let _switching = lock(&self.inner.switching);
+        let snapshot = Snapshot::load(&self.inner.dir, self.snapshot(id)?)?;
+        let seen = self.inner.jobs.seen(id).map_or(Seen::Nothing, Seen::Until);
+        self.inner.canary_share.store((share * 10_000.0).round() as u32, Ordering::Relaxed);
+        self.answer_from(snapshot, seen, &self.inner.canary);
+        Ok(())
+    }
+
+    fn begin_watch(&self, snapshot: SnapshotId, against: SnapshotId, share: f64, now: Timestamp) -> Result<()> {
+        for (_, job) in self.inner.store.records::<Job>(Records::Jobs)? {
+            if job.kind == WATCH && job.state == JobState::Running {
+                let message = Some("a newer snapshot answers: not watched any longer".into());
+                self.keep_job(&Job { state: JobState::Done, finished: Some(now), message, ..job })?;
+            }
+        }
+        let span = self.inner.config.retrain.watch.millis();
+        let until = Timestamp::from_millis(now.millis().saturating_add(span)).unwrap_or(now);
+        let watch = Some(Watch { snapshot, against, since: now, until, share });
+        self.keep_job(&Job { kind: WATCH.into(), snapshot: Some(snapshot), watch, ..self.new_job(now) })
+    }
+
+    fn tend_watch(&self, now: Timestamp, decisions: &mut Vec<Decision>) -> Result<()> {
+        let active = self.active_snapshot();
+        let before = std::mem::replace(&mut lock(&self.inner.monitoring).answering, active);
+        let running = self.last_job(WATCH)?.filter(|job| job.state == JobState::Running);
+        let Some((mut job, watch)) = running.and_then(|job| job.watch.clone().map(|watch| (job, watch))) else {
+            // Somebody has let another snapshot answer: that is watched as well.
+            if let (Some(before), Some(active)) = (before, active)
+                && before != active
+                && self.snapshot(before).is_ok()
+            {
+                self.begin_watch(active, before, 1.0, now)?;
+            }
+            return Ok(());
+        };
+        let is_canary = watch.share < 1.0;
+        if active != Some(if is_canary { watch.against } else { watch.snapshot }) {
+            self.inner.canary.store(None);
+            (job.state, job.finished) = (JobState::Done, Some(now));
+            job.message = Some("another snapshot answers: not watched any longer".into());
+            self.keep_job(&job)?;
+            if let (Some(before), Some(active)) = (before, active)
+                && before != active
+                && !is_canary
+                && active != watch.against
+            {
+                self.begin_watch(active, before, 1.0, now)?;
+            }
+            return Ok(());
+        }
+        if is_canary && self.inner.canary.load().is_none() {
+            self.try_on(watch.snapshot, watch.share)?;
+        }
+        let Some(decision) = self.judge_watch(&watch, now)? else { return Ok(()) };
+        match decision.kind {
+            DecisionKind::RollBack if is_canary => self.inner.canary.store(None),
+            DecisionKind::RollBack => {
+                let _switching = lock(&self.inner.switching);
+                let note = format!("came back from snapshot {}: {}", watch.snapshot, decision.reason);
+                self.switch(self.snapshot(watch.against)?, Some(note))?;
+            }
+            _ if is_canary => {
+                let _switching = lock(&self.inner.switching);
+                self.switch(self.snapshot(watch.snapshot)?, Some(decision.reason.clone()))?;
+            }
+            _ => {}
+        }
+        if decision.kind == DecisionKind::RollBack {
+            self.reject(watch.snapshot, &decision.reason)?;
+        }
+        lock(&self.inner.monitoring).answering = self.active_snapshot();
+        (job.state, job.finished) = (JobState::Done, Some(now));
+        job.decisions.push(decision.clone());
+        self.keep_job(&job)?;
+        decisions.push(decision);
+        Ok(())
+    }
+
+    /// Whether a watch ends now, and how.
+    fn judge_watch(&self, watch: &Watch, now: Timestamp) -> Result<Option<Decision>> {
+        let config = &self.inner.config.retrain;
+        let is_over = now >= watch.until;
+        let keep = |reason: String| Decision::new(now, DecisionKind::Keep, Some(watch.snapshot), reason);
+        let Some(outcomes) = self.outcomes() else {
+            return Ok(is_over.then(|| keep("nothing is known of what was shown: not judged by clicks".into())));
+        };
+        // Beside a canary the old one answers at the same time; else what it had before, for as long.
+        let from = if watch.share < 1.0 { watch.since } else { watch.since.before(config.watch) };
+        let until = if watch.share < 1.0 { now } else { watch.since };
+        let old = outcomes.click_rate(Some(watch.against), from, until)?;
+        let new = outcomes.click_rate(Some(watch.snapshot), watch.since, now)?;
+        let (Some(old), Some(new)) = (old, new) else {
+            return Ok(is_over.then(|| keep("nothing was shown: not judged by clicks".into())));
+        };
+        let verdict = judge(old, new, config.alpha);
+        let detail = format!(
+            "click-through {:.4} of {} shown, by snapshot {} {:.4} of {}",
+            new.rate, new.shown, watch.against, old.rate, old.shown
+        );
+        let Some(verdict) = verdict else {
+            return Ok(is_over.then(|| keep(format!("too little was shown to judge: {detail}"))));
+        };
+        let check = Check {
+            name: "click-through".into(),
+            value: verdict.ratio,
+            limit: config.alpha.recip(),
+            passed: !verdict.is_worse,
+            detail: detail.clone(),
+        };
+        if verdict.is_worse {
+            let reason = format!("worse: {detail}");
+            let decision = Decision::new(now, DecisionKind::RollBack, Some(watch.snapshot), reason);
+            return Ok(Some(Decision { checks: vec![check], ..decision }));
+        }
+        Ok(is_over.then(|| Decision { checks: vec![check], ..keep(format!("not worse: {detail}")) }))
+    }
+
+    /// Click-through of the span before the last one, and of the last one.
+    fn recent_clicks(&self, now: Timestamp) -> Result<Option<(ClickRate, ClickRate)>> {
+        let Some(outcomes) = self.outcomes() else { return Ok(None) };
+        let span = self.inner.config.monitor.window;
+        let middle = now.before(span);
+        let before = outcomes.click_rate(None, middle.before(span), middle)?;
+        Ok(before.zip(outcomes.click_rate(None, middle, now)?))
+    }
+
+    fn last_job(&self, kind: &str) -> Result<Option<Job>> {
+        let records = self.inner.store.records::<Job>(Records::Jobs)?;
+        Ok(records.into_iter().rev().map(|(_, job)| job).find(|job| job.kind == kind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn config() -> Config {
+        Config::from_toml("[retrain]\nenabled = true\nattempts = 3\n[store]\ndurability = \"async\"\n").unwrap()
+    }
+
+    #[test]
+    fn what_a_crash_cut_off_is_tried_again_a_few_times_and_then_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(dir.path(), config()).unwrap();
+        let interrupted = Job {
+            kind: RETRAIN.into(),
+            reason: Some(Reason::NoSnapshot),
+            attempt: 1,
+            ..engine.new_job(Timestamp::now())
+        };
+        engine.keep_job(&interrupted).unwrap();
+        drop(engine);
+        let engine = Engine::open(dir.path(), config()).unwrap();
+        assert_eq!(engine.job(interrupted.id).unwrap().state, JobState::Failed);
+        let start = Timestamp::now().millis();
+        let decided = |hours: i64| {
+            let now = Timestamp::from_millis(start + hours * 3_600_000).unwrap();
+            let tended = engine.tend(now).unwrap();
+            // There is nothing to learn from: each attempt fails.
+            let last = engine.jobs().unwrap().first().unwrap().id;
+            engine.wait_for_job(last).unwrap();
+            tended.decisions.into_iter().map(|decision| decision.kind).collect::<Vec<_>>()
+        };
+        assert_eq!(decided(0), []);
+        assert_eq!(decided(1), [DecisionKind::Retry]);
+        assert_eq!(decided(2), [DecisionKind::Retry]);
+        assert_eq!(decided(3), [DecisionKind::GiveUp]);
+        assert_eq!(decided(4), []);
+        assert_eq!(engine.jobs().unwrap().len(), 3);
+        let kinds: Vec<_> = engine.decisions().unwrap().into_iter().map(|decision| decision.kind).collect();
+        assert_eq!(kinds, [DecisionKind::GiveUp, DecisionKind::Retry, DecisionKind::Retry]);
+    }
+
+    #[test]
+    fn a_watch_goes_on_after_a_restart_and_can_be_cancelled() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(dir.path(), config()).unwrap();
+        engine.begin_watch(SnapshotId(2), SnapshotId(1), 1.0, Timestamp::now()).unwrap();
+        drop(engine);
+        let engine = Engine::open(dir.path(), config()).unwrap();
+        let watch = engine.jobs().unwrap().remove(0);
+        assert_eq!((watch.kind.as_str(), watch.state), (WATCH, JobState::Running));
+        assert_eq!(engine.cancel_job(watch.id).unwrap().state, JobState::Cancelled);
+    }
+}

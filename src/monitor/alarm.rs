@@ -1,0 +1,85 @@
+//! Alarms with hysteresis: one rises when its value has been above its level at so many looks in a row, and falls when it has
+//! been below a lower level as often. So a value that hovers around a level does not ring all day.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::drift::Drifted;
+use crate::record::Timestamp;
+
+/// An alarm has risen or fallen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Alert {
+    /// What differs: `events.type psi`.
+    pub name: String,
+    /// Whether it has risen; else it has fallen.
+    pub raised: bool,
+    /// The value at this look.
+    pub value: f64,
+    /// The level that it is held against.
+    pub level: f64,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// All alarms, by what they are of.
+#[derive(Debug, Default)]
+pub struct Alarms(BTreeMap<String, Alarm>);
+
+#[derive(Debug, Default)]
+struct Alarm {
+    is_raised: bool,
+    /// Looks in a row that speak for a change.
+    looks: u32,
+}
+
+impl Alarms {
+    /// Takes a look at some values. An alarm falls below `clear` of its level; both ways it takes `looks` looks in a row.
+    pub fn look(&mut self, differences: &[Drifted], clear: f64, looks: u32, time: Timestamp) -> Vec<Alert> {
+        let mut alerts = Vec::new();
+        for Drifted { name, value, level, .. } in differences {
+            let alarm = self.0.entry(name.clone()).or_default();
+            let speaks = if alarm.is_raised { *value < clear * level } else { value > level };
+            alarm.looks = if speaks { alarm.looks + 1 } else { 0 };
+            if alarm.looks >= looks.max(1) {
+                *alarm = Alarm { is_raised: !alarm.is_raised, looks: 0 };
+                let (name, raised) = (name.clone(), alarm.is_raised);
+                alerts.push(Alert { name, raised, value: *value, level: *level, time });
+            }
+        }
+        alerts
+    }
+
+    /// Whether one is up.
+    pub fn is_raised(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|alarm| alarm.is_raised)
+    }
+
+    /// Everything is held against another snapshot from now on.
+    pub fn reset(&mut self) {
+        self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(alarms: &mut Alarms, value: f64) -> Vec<bool> {
+        let difference = Drifted { name: "x".into(), value, level: 1.0, is_cause: true, is_raised: false };
+        let alerts = alarms.look(&[difference], 0.5, 2, Timestamp::now());
+        alerts.into_iter().map(|alert| alert.raised).collect()
+    }
+
+    #[test]
+    fn an_alarm_rises_and_falls_once_however_the_value_hovers() {
+        let mut alarms = Alarms::default();
+        let heard: Vec<Vec<bool>> =
+            [1.2, 0.9, 1.2, 1.2, 0.8, 1.3, 0.4, 0.6, 0.4, 0.4].into_iter().map(|v| look(&mut alarms, v)).collect();
+        let expected: [&[bool]; 10] = [&[], &[], &[], &[true], &[], &[], &[], &[], &[], &[false]];
+        assert_eq!(heard, expected);
+        assert!(!alarms.is_raised("x"));
+    }
+}

@@ -1,0 +1,21 @@
+//! Watching what goes in and what comes out: how far events, features, scores and vectors have drifted from those that the
+//! snapshot was trained on ([`drift`]), alarms that do not flutter ([`alarm`]), when to train again ([`policy`]), what a new
+//! snapshot must show before it answers ([`gate`]), and whether people take to it once it does ([`watch`]). All of it is pure:
+//! portraits, numbers and the time are given. Reading the log, training and switching are for `engine`; telling the world is for
+//! `server`.
+
+mod alarm;
+mod distance;
+mod drift;
+mod gate;
+mod policy;
+mod probe;
+mod watch;
+
+pub use alarm::{Alarms, Alert};
+pub use distance::calibration_error;
+pub use drift::{Beside, DriftReport, Drifted, differences, top_correlation};
+pub use gate::{Check, Decision, DecisionKind, judge_lists};
+pub use policy::{Facts, Reason, reason, retry_after};
+pub use probe::probe;
+pub use watch::{ClickRate, Outcomes, Watch, judge};

@@ -1,0 +1,44 @@
+//! What has drifted, and what was decided about snapshots without anybody's hand.
+
+use http::Method;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::monitor::{Decision, DriftReport};
+use crate::record::Timestamp;
+use crate::server::call::Call;
+use crate::server::context::Context;
+use crate::server::problem::Problem;
+use crate::server::reply::Reply;
+use crate::server::route::{Lane, Route};
+
+/// Decisions with their numbers.
+#[derive(Serialize, JsonSchema)]
+struct Decisions {
+    /// The newest first.
+    decisions: Vec<Decision>,
+}
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, "/v1/drift", "getDrift", drift)
+            .group("operations")
+            .summary(
+                "What has changed in the events since the snapshot that answers was trained, and which alarms are up",
+            )
+            .lane(Lane::Report)
+            .answers::<DriftReport>(200, "Each statistic and its level"),
+        Route::new(Method::GET, "/v1/decisions", "listDecisions", decisions)
+            .group("operations")
+            .summary("What the retraining policy decided, and by which numbers")
+            .answers::<Decisions>(200, "The newest first"),
+    ]
+}
+
+fn drift(context: &Context, _: &Call) -> Result<Reply, Problem> {
+    Reply::json(&context.engine.drift(Timestamp::now())?)
+}
+
+fn decisions(context: &Context, _: &Call) -> Result<Reply, Problem> {
+    Reply::json(&Decisions { decisions: context.engine.decisions()? })
+}
