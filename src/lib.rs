@@ -63,7 +63,7 @@ pub use config::{
 pub use engine::{
     Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, FeatureColumn, FeatureReport,
     FeatureValue, FeatureValues, Finding, Gate, IndexReport, Job, JobState, Merged, Page, Put, ReplayOptions,
-    SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, VectorFile,
+    SnapshotComparison, SpaceStats, Stats, Taken, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, VectorFile,
     build_bundle,
 };
 pub use error::{Error, Result};

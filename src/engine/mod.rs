@@ -14,6 +14,7 @@ mod learning;
 mod offline;
 mod operations;
 mod options;
+mod outcomes;
 mod questions;
 mod ranking;
 mod replay;
@@ -36,6 +37,7 @@ pub use options::{
     Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, IndexReport, Job, JobState, Merged,
     Page, Put, SnapshotComparison, SpaceStats, Stats, TrainOptions, Trained,
 };
+pub use outcomes::Taken;
 pub use replay::ReplayOptions;
 pub use tuned::{TuneOptions, Tuned, TunedTrial};
 #[cfg(feature = "cli")]

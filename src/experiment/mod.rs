@@ -25,6 +25,7 @@ mod tests;
 
 pub use assign::{allot, assign, is_target, layer_of};
 pub use interleave::{Team, team_draft};
+pub use moments::{Moments, UserFigure};
 pub use replay::{Interval, LoggedAnswer, LoggedItem, OffPolicy, off_policy};
 pub use report::{
     ComparisonReport, Effect, ExperimentReport, GuardrailState, PreferenceReport, Role, VariantReport, Verdict, report,
