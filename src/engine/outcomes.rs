@@ -1,16 +1,16 @@
-//! Click-through from exposures and the events that name them: what the watch of a new snapshot and the retraining policy go
-//! by where nobody else tells them.
+//! What was taken of what was shown: at which positions, and how often by snapshot, which is what the watch of a new snapshot
+//! and the retraining policy go by where nobody else tells them.
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Engine, read};
 use crate::error::Result;
 use crate::experiment::{Moments, UserFigure};
 use crate::features::Signal;
 use crate::monitor::{ClickRate, Outcomes};
-use crate::record::{SnapshotId, Timestamp};
+use crate::record::{Exposure, SnapshotId, Timestamp};
 
 impl Engine {
     /// Who knows what was shown and taken: whom the caller named, else the exposures that are kept.
@@ -18,57 +18,80 @@ impl Engine {
         let named = read(&self.inner.outcomes).clone();
         named.or_else(|| self.inner.exposures.is_kept().then(|| Arc::new(Kept(self.clone())) as Arc<dyn Outcomes>))
     }
+
+    /// Answers to known users, in the order of time. Of an interleaved answer the propensities are those of its two sides, not
+    /// its own: it is left out.
+    pub(super) fn shown_since(&self, from: Timestamp) -> Result<Vec<Exposure>> {
+        self.flush_exposures();
+        let mut shown = Vec::new();
+        self.inner.store.view().for_each_exposure(from, &mut |exposure| {
+            let is_drafted = exposure.items.iter().any(|shown| shown.team.is_some());
+            if exposure.user.is_some() && !exposure.items.is_empty() && !is_drafted {
+                shown.push(exposure);
+            }
+            Ok(())
+        })?;
+        Ok(shown)
+    }
+
+    /// The positions of each answer that came to something, by the type and the value of an outcome; the same one sent twice counts
+    /// once.
+    pub(super) fn taken_positions(
+        &self,
+        shown: &[Exposure],
+        counts: impl Fn(&str, Option<f64>) -> bool,
+    ) -> Result<Vec<FxHashSet<u32>>> {
+        let by_answer: FxHashMap<&str, usize> =
+            shown.iter().enumerate().map(|(place, of)| (of.recommendation_id.as_str(), place)).collect();
+        let mut taken = vec![FxHashSet::default(); shown.len()];
+        let Some(first) = shown.first() else { return Ok(taken) };
+        self.inner.store.view().for_each_outcome(first.time, &mut |event| {
+            if !counts(event.kind, event.counted.value) {
+                return Ok(());
+            }
+            let answer = event.recommendation_id.as_deref().and_then(|id| by_answer.get(id).copied());
+            let Some((exposure, taken)) = answer.and_then(|place| shown.get(place).zip(taken.get_mut(place))) else {
+                return Ok(());
+            };
+            let position = match event.position {
+                Some(position) => Some(position),
+                None => {
+                    let name = self.inner.store.item_name(event.item)?;
+                    exposure.items.iter().position(|shown| Some(&shown.item) == name.as_ref()).map(|place| place as u32)
+                }
+            };
+            taken.extend(position.filter(|position| (*position as usize) < exposure.items.len()));
+            Ok(())
+        })?;
+        Ok(taken)
+    }
 }
 
 /// The exposures of an engine.
 struct Kept(Engine);
 
-/// An answer, by whom it was shown and how many of its items.
-struct Shown {
-    user: usize,
-    taken: Vec<u32>,
-}
-
 impl Outcomes for Kept {
     fn click_rate(&self, snapshot: Option<SnapshotId>, from: Timestamp, until: Timestamp) -> Result<Option<ClickRate>> {
         let Self(engine) = self;
-        engine.flush_exposures();
-        let view = engine.inner.store.view();
-        let mut users: FxHashMap<String, usize> = FxHashMap::default();
-        let mut figures: Vec<UserFigure> = Vec::new();
-        let mut answers: FxHashMap<String, Shown> = FxHashMap::default();
-        view.for_each_exposure(from, &mut |exposure| {
-            let is_meant = snapshot.is_none_or(|id| exposure.snapshot == Some(id));
-            if let Some(user) = exposure.user.filter(|_| is_meant && exposure.time < until) {
-                let user = *users.entry(user).or_insert_with(|| {
-                    figures.push(UserFigure::default());
-                    figures.len() - 1
-                });
-                if let Some(figure) = figures.get_mut(user) {
-                    figure.over += exposure.items.len() as f64;
-                }
-                answers.insert(exposure.recommendation_id, Shown { user, taken: Vec::new() });
-            }
-            Ok(())
-        })?;
-        view.for_each_outcome(from, &mut |event| {
-            let answer = event.recommendation_id.as_deref().and_then(|id| answers.get_mut(id));
-            let Some((answer, position)) = answer.zip(event.position) else { return Ok(()) };
-            let signal = engine.inner.weights.signal(event.kind, event.counted.value);
-            // An item counts once, however often its outcome is sent.
-            if matches!(signal, Signal::Positive(_)) && !answer.taken.contains(&position) {
-                answer.taken.push(position);
-                if let Some(figure) = figures.get_mut(answer.user) {
-                    figure.of += 1.0;
-                }
-            }
-            Ok(())
-        })?;
+        let mut shown = engine.shown_since(from)?;
+        shown.retain(|of| of.time < until && (snapshot.is_none() || of.snapshot == snapshot));
+        let weights = &engine.inner.weights;
+        let taken =
+            engine.taken_positions(&shown, |kind, value| matches!(weights.signal(kind, value), Signal::Positive(_)))?;
+        let mut users: FxHashMap<&str, UserFigure> = FxHashMap::default();
+        for (exposure, taken) in shown.iter().zip(&taken) {
+            let figure = users.entry(exposure.user.as_deref().unwrap_or_default()).or_default();
+            figure.of += taken.len() as f64;
+            figure.over += exposure.items.len() as f64;
+        }
+        // In one order, so that the same log gives the same sums.
+        let mut users: Vec<(&str, UserFigure)> = users.into_iter().collect();
+        users.sort_unstable_by(|a, b| a.0.cmp(b.0));
         let mut moments = Moments::default();
-        figures.iter().for_each(|figure| moments.add(*figure));
-        let shown: f64 = figures.iter().map(|figure| figure.over).sum();
-        // Users, not items shown to them, are what varies independently: the delta method.
+        users.iter().for_each(|(_, figure)| moments.add(*figure));
+        let shown = users.iter().map(|(_, figure)| figure.over).sum::<f64>() as u64;
+        // Users, not the items shown to them, are what varies independently: the delta method.
         let rate = moments.value_and_error();
-        Ok(rate.map(|(rate, error)| ClickRate { shown: shown as u64, rate, variance: error * error }))
+        Ok(rate.map(|(rate, error)| ClickRate { shown, rate, variance: error * error }))
     }
 }

@@ -70,18 +70,11 @@ impl Engine {
             Some(id) => Some(self.live_of(id).map_or_else(|| self.load_beside(id), Ok)?),
             None => self.inner.live.load_full(),
         };
-        let mut logged = self.logged(options)?;
+        let logged = self.shown_since(options.from.unwrap_or(Timestamp::MIN))?;
         let stride = logged.len().div_ceil(options.limit.max(1)).max(1);
-        let rewards = self.rewards(&logged, options)?;
+        let rewards = self.taken_positions(&logged, |kind, _| options.types.iter().any(|counted| counted == kind))?;
         let earned = earned(&logged, &rewards);
-        let mut place = 0;
-        let mut kept: Vec<(Exposure, &FxHashSet<u32>)> = Vec::new();
-        for (exposure, rewards) in logged.drain(..).zip(&rewards) {
-            if place % stride == 0 {
-                kept.push((exposure, rewards));
-            }
-            place += 1;
-        }
+        let kept: Vec<(&Exposure, &FxHashSet<u32>)> = logged.iter().zip(&rewards).step_by(stride).collect();
         let replayed = kept.par_iter().map(|(exposure, rewards)| {
             let answer = self.replayed(exposure, rewards, policy, live.clone(), &earned)?;
             Ok((exposure.user.as_deref().unwrap_or_default(), answer))
@@ -96,51 +89,13 @@ impl Engine {
         if policy.snapshot.is_some() {
             self.forget_beside()?;
         }
-        let nothing = || Error::no_data("no answer is kept", "serve with exposures.enabled, or ask for a longer time");
+        let nothing = || {
+            Error::no_data(
+                "answers of fewer than two users are kept",
+                "serve with exposures.enabled, or ask for a longer time",
+            )
+        };
         off_policy(&users, CONFIDENCE).ok_or_else(nothing)
-    }
-
-    /// Answers of users, in the order of time.
-    fn logged(&self, options: &ReplayOptions) -> Result<Vec<Exposure>> {
-        self.flush_exposures();
-        let mut logged = Vec::new();
-        self.inner.store.view().for_each_exposure(options.from.unwrap_or(Timestamp::MIN), &mut |exposure| {
-            // Of an interleaved answer the propensities are those of its two sides, not its own.
-            let is_drafted = exposure.items.iter().any(|shown| shown.team.is_some());
-            if exposure.user.is_some() && !exposure.items.is_empty() && !is_drafted {
-                logged.push(exposure);
-            }
-            Ok(())
-        })?;
-        Ok(logged)
-    }
-
-    /// The positions of each answer that came to something; the same outcome sent twice is one.
-    fn rewards(&self, logged: &[Exposure], options: &ReplayOptions) -> Result<Vec<FxHashSet<u32>>> {
-        let by_answer: FxHashMap<&str, usize> =
-            logged.iter().enumerate().map(|(place, of)| (of.recommendation_id.as_str(), place)).collect();
-        let mut rewards = vec![FxHashSet::default(); logged.len()];
-        let Some(first) = logged.first() else { return Ok(rewards) };
-        self.inner.store.view().for_each_outcome(first.time, &mut |event| {
-            if !options.types.iter().any(|kind| kind == event.kind) {
-                return Ok(());
-            }
-            let answer = event.recommendation_id.as_deref().and_then(|id| by_answer.get(id).copied());
-            let Some((exposure, rewards)) = answer.and_then(|place| logged.get(place).zip(rewards.get_mut(place)))
-            else {
-                return Ok(());
-            };
-            let position = match event.position {
-                Some(position) => Some(position),
-                None => {
-                    let name = self.inner.store.item_name(event.item)?;
-                    exposure.items.iter().position(|shown| Some(&shown.item) == name.as_ref()).map(|place| place as u32)
-                }
-            };
-            rewards.extend(position.filter(|position| (*position as usize) < exposure.items.len()));
-            Ok(())
-        })?;
-        Ok(rewards)
     }
 
     fn replayed(

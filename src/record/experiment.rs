@@ -92,7 +92,6 @@ fn default_effect() -> f64 {
 fn default_planned() -> u64 {
     20_000
 }
-#[expect(clippy::unnecessary_wraps, reason = "the default of an optional field")]
 fn default_covariate() -> Option<Span> {
     Some(Span::days(28))
 }
