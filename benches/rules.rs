@@ -119,7 +119,7 @@ fn filled(dir: &std::path::Path, count: usize) -> Outcome<Engine> {
     for user in 0..USERS {
         let mut event = |step: usize| {
             let of_group = user % 20 + 20 * random.random_range(0..count / 20);
-            let liked = if step % 5 == 0 { random.random_range(0..count) } else { of_group };
+            let liked = if step.is_multiple_of(5) { random.random_range(0..count) } else { of_group };
             let time = Timestamp::from_millis(now.millis() - ((user * 31 + step * 1009) % 40_000) as i64 * 60_000)?;
             Ok(Event::new(format!("u{user}"), format!("i{liked}"), "click").at(time))
         };

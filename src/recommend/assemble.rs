@@ -134,6 +134,10 @@ impl<'a> Assembly<'a> {
             queue.extend(more);
         }
         self.chosen = interleave(&shares, queues);
+        if sources.iter().any(|source| source.source == SourceKind::Explore) {
+            // Where some are drawn, the others are sure.
+            self.chosen.iter_mut().for_each(|of| of.propensity = of.propensity.or(Some(1.0)));
+        }
         Ok(())
     }
 

@@ -191,8 +191,8 @@ fn validate_each<T>(field: &str, rules: &[T], validate: impl Fn(&T) -> Result<()
     if rules.len() > MAX_RULES {
         return Err(Error::invalid(field, format!("lists {} rules, expected at most {MAX_RULES}", rules.len())));
     }
-    let each = rules.iter().enumerate();
-    each.map(|(place, rule)| validate(rule).map_err(|error| error.within(&format!("{field}[{place}]")))).collect()
+    let mut each = rules.iter().enumerate();
+    each.try_for_each(|(place, rule)| validate(rule).map_err(|error| error.within(&format!("{field}[{place}]"))))
 }
 
 fn validate_limit(limit: usize) -> Result<()> {

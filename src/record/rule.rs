@@ -173,10 +173,8 @@ impl RuleSpec {
             Self::Slot(rule) => {
                 validate_name(&rule.name)?;
                 knows(lists, &rule.list).map_err(|error| error.within("list"))?;
-                let positions = rule.positions.iter().enumerate();
-                positions
-                    .map(|(place, position)| validate_position(&format!("positions[{place}]"), *position))
-                    .collect()
+                let mut positions = rule.positions.iter().enumerate();
+                positions.try_for_each(|(place, position)| validate_position(&format!("positions[{place}]"), *position))
             }
         }
     }

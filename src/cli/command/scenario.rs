@@ -49,7 +49,7 @@ pub fn run(context: &Context, command: ScenarioCommand) -> Result<(), Failure> {
 fn read(file: &Path) -> Result<Scenario, Failure> {
     let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
     let within = |error: Error| error.within(&file.display().to_string());
-    if !file.extension().is_some_and(|ending| ending == "json") {
+    if file.extension().is_none_or(|ending| ending != "json") {
         return Ok(Scenario::from_toml(&text).map_err(within)?);
     }
     let scenario: Scenario =
