@@ -81,9 +81,11 @@ impl Fresh {
     pub fn set(&mut self, snapshot: &Snapshot, id: ItemId, item: &Item) {
         match place(snapshot, id, item) {
             Some(vector) => self.put(snapshot.row(id), id, vector),
-            // What its events have moved stays where they put it.
-            None if self.is_moved(id) => {}
-            None => self.remove(id),
+            None => match self.moved(id) {
+                // What its events have moved stays where they put it.
+                Some(dim) => self.put(snapshot.row(id), id, vec![0.0; dim]),
+                None => self.remove(id),
+            },
         }
     }
 
@@ -157,9 +159,10 @@ impl Fresh {
         }
     }
 
-    fn is_moved(&self, id: ItemId) -> bool {
-        let entry = self.places.get(&id.get()).and_then(|place| self.entries.get(*place));
-        entry.is_some_and(|entry| !entry.moved_by.is_empty())
+    /// The length of the vector of an item that its events have moved.
+    fn moved(&self, id: ItemId) -> Option<usize> {
+        let entry = self.entries.get(*self.places.get(&id.get())?)?;
+        (!entry.moved_by.is_empty()).then_some(entry.mean.len())
     }
 
     /// Whether there is no item in it.
