@@ -14,6 +14,7 @@ mod operations;
 mod options;
 mod questions;
 mod ranking;
+mod served;
 mod snapshots;
 mod spaces;
 mod tuned;
@@ -40,7 +41,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::features::EventWeights;
 use crate::features::table::FactTable;
-use crate::recommend::{Catalog, Fresh, Popular, Ranker, Spaces};
+use crate::recommend::{Catalog, Fresh, Popular, Ranker, ServedLog, Spaces};
 use crate::snapshot::{self, Snapshot};
 use crate::store::{Holder, Store};
 use freshness::{Freshness, Seen};
@@ -87,6 +88,7 @@ struct Inner {
     tuning: Mutex<()>,
     /// A ranker in place of the snapshot's.
     ranker: RwLock<Option<Arc<dyn Ranker>>>,
+    served: ServedLog,
     jobs: Jobs,
 }
 
@@ -113,6 +115,7 @@ impl Engine {
         snapshot::remove_leftovers(&store, &dir)?;
         let weights = EventWeights::new(&config.events);
         let jobs = Jobs::open(&store)?;
+        let served = ServedLog::new(config.features.log_share);
         let view = store.view();
         let catalog = Catalog::load(&view, &config.recommend)?;
         let popular = Popular::load(&view, &config, &weights)?;
@@ -134,6 +137,7 @@ impl Engine {
                 training: Mutex::new(()),
                 tuning: Mutex::new(()),
                 ranker: RwLock::new(None),
+                served,
                 jobs,
             }),
         };

@@ -19,6 +19,7 @@ mod order;
 mod personal;
 mod popular;
 mod rank;
+mod served;
 mod similar;
 mod source;
 mod spaces;
@@ -37,6 +38,7 @@ pub use order::{Ranker, RankerQuestion};
 pub use personal::{recommend, recommend_many};
 pub use popular::Popular;
 pub use rank::rank;
+pub use served::ServedLog;
 pub use similar::{similar_items, similar_users};
 pub use spaces::{Spaces, search_vectors};
 
@@ -65,6 +67,8 @@ pub struct Context<'a> {
     pub catalog: &'a Catalog,
     /// What the snapshot's ranker takes from all items; none without a ranker.
     pub facts: Option<&'a FactTable>,
+    /// Where some of the rows go that the snapshot's ranker sees.
+    pub served: &'a ServedLog,
     /// A ranker of the caller's own.
     pub ranker: Option<&'a dyn Ranker>,
     /// The running popularity of all items.
