@@ -19,13 +19,27 @@ pub struct FeaturesConfig {
     pub automatic: bool,
     /// How many of a user's latest events are looked at for affinities, habits, the pair and the session.
     pub history: usize,
+    /// The share of the answers of a learned ranker of which some rows are logged as it saw them, for `savor doctor --skew`; 0
+    /// logs nothing.
+    pub log_share: f64,
+    /// So many of the latest logged answers are kept.
+    pub log_answers: usize,
+    /// And not longer than this.
+    pub log_retention: Span,
     /// Declared features by name; one with the name of an automatic feature takes its place.
     pub columns: BTreeMap<String, FeatureDefinition>,
 }
 
 impl Default for FeaturesConfig {
     fn default() -> Self {
-        Self { automatic: true, history: 200, columns: BTreeMap::new() }
+        Self {
+            automatic: true,
+            history: 200,
+            log_share: 0.001,
+            log_answers: 2_000,
+            log_retention: Span::days(30),
+            columns: BTreeMap::new(),
+        }
     }
 }
 
@@ -271,6 +285,8 @@ impl FeatureDefinition {
 impl FeaturesConfig {
     pub(super) fn validate(&self) -> Result<()> {
         check("history", self.history as f64, 1.0..=10_000.0)?;
+        check("log_share", self.log_share, 0.0..=1.0)?;
+        check("log_answers", self.log_answers as f64, 1.0..=1e6)?;
         for (name, definition) in &self.columns {
             definition.validate().map_err(|error| error.within(&format!("columns.{name}")))?;
         }

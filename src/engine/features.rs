@@ -144,7 +144,8 @@ impl Engine {
     }
 
     /// Whether training and serving see the same: rows of sampled moments of the log, and rows that serving makes of
-    /// sampled users just after the newest event, each against a row made anew from the log. What `savor doctor --skew`
+    /// sampled users just after the newest event, each against a row made anew from the log; and rows as the ranker saw them
+    /// in answers. What `savor doctor --skew`
     /// prints. Two passes over the log.
     pub fn check_skew(&self) -> Result<Vec<Finding>> {
         let view = self.inner.store.view();
@@ -159,10 +160,12 @@ impl Engine {
             if seen.is_multiple_of(stride) {
                 fitted.raw_rows(&moment.request, moment.known, &[moment.item], &mut out);
                 trained.push(AuditedRow {
-                    user: moment.user,
+                    user: Some(moment.user),
                     item: moment.item,
                     at: moment.request.at,
                     context: moment.request.context.clone(),
+                    visits: Vec::new(),
+                    known: None,
                     row: out.row(0).to_vec(),
                 });
                 let drawn = catalog.get(drawn(seen, catalog.len())).copied();
@@ -176,13 +179,21 @@ impl Engine {
         for (user, item) in sampled {
             if items.get(item).is_some() {
                 let row = self.served_row(&fitted, &items, user, item, at)?;
-                served.push(AuditedRow { user, item, at, context: Attributes::new(), row });
+                served.push(AuditedRow {
+                    user: Some(user),
+                    item,
+                    at,
+                    context: Attributes::new(),
+                    visits: Vec::new(),
+                    known: None,
+                    row,
+                });
             }
         }
         trained.retain(|row| items.get(row.item).is_some());
         let mut findings = Vec::new();
         for (check, rows) in [("features in training", trained), ("features in serving", served)] {
-            let differences = audit(&view, &fitted, &items, &users, &rows)?;
+            let differences = audit(&view, &fitted, &items, &users, &rows)?.differences;
             if differences.is_empty() {
                 let detail = format!("{} rows of {} columns are those of the log", rows.len(), fitted.columns().len());
                 findings.push(Finding { check: check.into(), ok: true, detail, index: None });
@@ -202,6 +213,7 @@ impl Engine {
                 index: None,
             }));
         }
+        findings.extend(self.check_served()?);
         Ok(findings)
     }
 
@@ -353,7 +365,7 @@ mod tests {
         let engine = filled(dir.path());
         let agrees = |engine: &Engine| {
             let findings = engine.check_skew().unwrap();
-            assert!(findings.len() == 2 && findings.iter().all(|finding| finding.ok), "{findings:?}");
+            assert!(findings.len() == 3 && findings.iter().all(|finding| finding.ok), "{findings:?}");
         };
         agrees(&engine);
         engine.delete_user("u3").unwrap();

@@ -24,6 +24,7 @@ mod ranking;
 mod replay;
 mod retraining;
 mod scenarios;
+mod served;
 mod shown;
 mod snapshots;
 mod spaces;
@@ -55,7 +56,7 @@ use crate::error::Result;
 use crate::features::EventWeights;
 use crate::features::table::FactTable;
 use crate::monitor::Outcomes;
-use crate::recommend::{AnswerCache, Catalog, Fresh, Popular, Ranker, Spaces};
+use crate::recommend::{AnswerCache, Catalog, Fresh, Popular, Ranker, ServedLog, Spaces};
 use crate::snapshot::{self, Snapshot};
 use crate::store::{Holder, Store};
 use experiments::Experiments;
@@ -113,6 +114,7 @@ struct Inner {
     scenarios: Scenarios,
     showings: Showings,
     pages: Pages,
+    served: ServedLog,
     jobs: Jobs,
     exposures: Exposures,
     experiments: Experiments,
@@ -150,6 +152,7 @@ impl Engine {
         let jobs = Jobs::open(&store)?;
         let answers = AnswerCache::new(config.recommend.cache_mib);
         let scenarios = Scenarios::open(&store)?;
+        let served = ServedLog::new(config.features.log_share);
         let view = store.view();
         let catalog = Catalog::load(&view, &config.recommend)?;
         let popular = Popular::load(&view, &config, &weights)?;
@@ -175,6 +178,7 @@ impl Engine {
                 scenarios,
                 showings: Showings::default(),
                 pages: Pages::default(),
+                served,
                 jobs,
                 exposures: Exposures::default(),
                 experiments: Experiments::default(),

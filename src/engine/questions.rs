@@ -250,6 +250,7 @@ impl Engine {
             is_stale: &|user| live.is_none_or(|live| inner.freshness.is_stale(user, live.seen)),
             catalog: &catalog,
             facts: facts.as_deref(),
+            served: &inner.served,
             ranker: ranker.as_deref(),
             popular: &popular,
             now: Timestamp::now(),

@@ -12,6 +12,8 @@ use crate::progress::Progress;
 use crate::recommend::Catalog;
 use crate::record::{Event, Item, ItemId, ItemPatch, User, UserPatch};
 
+/// Logged answers that are worth a write of their own.
+const WORTH_A_WRITE: usize = 32;
 /// The longest page of a listing.
 const MAX_PAGE: usize = 10_000;
 
@@ -39,6 +41,7 @@ impl Engine {
             let liked = appended.new.iter().filter(|new| matches!(signal(new.place), Some(Signal::Positive(_))));
             self.hear(&live, liked.map(|new| (new.user, new.item)))?;
         }
+        inner.keep_served(WORTH_A_WRITE)?;
         let mut popular = write(&inner.popular);
         for new in &appended.new {
             if let Some(event) = events.get(new.place) {

@@ -25,6 +25,7 @@ mod plan;
 mod popular;
 mod rank;
 mod rules;
+mod served;
 mod similar;
 mod source;
 mod spaces;
@@ -47,6 +48,7 @@ pub use plan::{Plan, Policy, rules_of};
 pub use popular::Popular;
 pub use rank::rank;
 pub use rules::{LeftOut, Rule, RulePlace, RuleQuestion, Shown, ShownItem};
+pub use served::ServedLog;
 pub use similar::{similar_items, similar_users};
 pub use spaces::{Spaces, search_vectors};
 
@@ -75,6 +77,8 @@ pub struct Context<'a> {
     pub catalog: &'a Catalog,
     /// What the snapshot's ranker takes from all items; none without a ranker.
     pub facts: Option<&'a FactTable>,
+    /// Where some of the rows go that the snapshot's ranker sees.
+    pub served: &'a ServedLog,
     /// A ranker of the caller's own.
     pub ranker: Option<&'a dyn Ranker>,
     /// The running popularity of all items.

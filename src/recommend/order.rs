@@ -3,11 +3,12 @@
 
 use super::Context;
 use super::plan::Plan;
+use super::served::Seen;
 use super::taste::Taste;
 use super::visitor::Visitor;
 use crate::error::{Error, Result};
 use crate::features::table::{FactTable, Known, UserState};
-use crate::linalg::Rows;
+use crate::linalg::{Matrix, Rows};
 use crate::record::{Attributes, Item, ItemId, Source, Timestamp};
 use crate::train::ranker::{Candidates, LearnedRanker};
 
@@ -161,6 +162,11 @@ impl Taste<'_> {
         let inputs = scores.inputs();
         let counters = context.store.item_counters();
         let (context_of, known) = (Attributes::new(), Known { items: facts, counters: &counters });
-        Ok(ranker.score(&inputs, &state.request(context.now, &context_of, &[]), known, &items))
+        let (request, mut rows) = (state.request(context.now, &context_of, &[]), Matrix::zeros(0, 1));
+        let scores = ranker.score(&inputs, &request, known, &items, &mut rows);
+        if context.served.is_wanted() {
+            Seen { candidates: &items, rows: &rows, state: &state, facts, counters: &counters }.log(context, visitor);
+        }
+        Ok(scores)
     }
 }

@@ -31,6 +31,7 @@ struct World {
     weights: EventWeights,
     interactions: Interactions,
     catalog: Catalog,
+    served: ServedLog,
     popular: Popular,
     fresh: Fresh,
 }
@@ -56,7 +57,17 @@ impl World {
         let catalog = Catalog::load(&view, &config.recommend).unwrap();
         let popular = Popular::load(&view, &config, &weights).unwrap();
         drop(view);
-        Self { dir, store, config, weights, interactions, catalog, popular, fresh: Fresh::default() }
+        Self {
+            dir,
+            store,
+            config,
+            weights,
+            interactions,
+            catalog,
+            served: ServedLog::new(1.0),
+            popular,
+            fresh: Fresh::default(),
+        }
     }
 
     /// A model of random parts, each of the length that `mix` says; lists speak against items, too.
@@ -116,6 +127,7 @@ impl World {
             is_stale: &|_| false,
             catalog: &self.catalog,
             facts: None,
+            served: &self.served,
             ranker: None,
             popular: &self.popular,
             now: Timestamp::now(),

@@ -51,6 +51,7 @@ impl Store {
                 turn.delete(Family::ItemVectors, key::vector(&space, ItemId::new(id)))?;
             }
             turn.forget_counters(Owner::Item(ItemId::new(id)))?;
+            turn.forget_served()?;
             Ok(Some(ItemId::new(id)))
         })
     }
@@ -157,6 +158,7 @@ impl Turn<'_> {
             }
         }
         self.forget_counters(Owner::User(UserId::new(id)))?;
+        self.forget_served()?;
         Ok(Some(UserId::new(id)))
     }
 }

@@ -10,7 +10,8 @@
 //! users, items                 the external id
 //! item_index    term (see `term`) | item u32
 //! experiments      the experiment's id
-//! exposures        0 u8 | time u64 | answer; 1 u8 | answer; 2 u8 | user length u16 | user | reversed time u64 | answer
+//! exposures        0 u8 | time u64 | answer; 1 u8 | answer; 2 u8 | user length u16 | user | reversed time u64 | answer;
+//!                  rows as the ranker saw them: 3 u8 | number u64
 //! event_counters   0 user, 1 item u8 | dense id u32 | type; journal: 2 u8 | number u64
 //! ```
 
@@ -111,6 +112,14 @@ pub fn number(number: u64) -> [u8; 8] {
 /// The number in a key of eight bytes.
 pub fn read_number(key: &[u8]) -> Option<u64> {
     key.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// What all rows begin with that a ranker saw.
+pub const SERVED: [u8; 1] = [3];
+
+/// The rows of an answer.
+pub fn served(number: u64) -> Vec<u8> {
+    [&SERVED[..], &number.to_be_bytes()].concat()
 }
 
 /// A factor's key.

@@ -24,6 +24,7 @@ mod key;
 mod migrate;
 mod records;
 mod scenarios;
+mod served;
 mod stored;
 mod term;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use factors::Side;
 pub use format::{Holder, holder};
 pub use item_index::bitmap;
 pub use records::Records;
+pub use served::{ServedAnswer, ServedRow};
 pub use term::{TermRange, Terms, kind as term_kind};
 pub use view::{LoggedCount, LoggedEvent, View};
 

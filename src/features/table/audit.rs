@@ -2,8 +2,11 @@
 //! user and of its item that are earlier than its moment, read from the log, and nothing else. A row that knew its own
 //! event or a later one differs, and so does one made from counters that are not what the log says.
 
+use std::cmp::Ordering;
+
 use rustc_hash::FxHashMap;
 
+use super::past::PastEvent;
 use super::replay::latest;
 use super::rows::{FeatureRequest, Known};
 use super::{FactTable, FittedTable};
@@ -18,16 +21,32 @@ const TOLERANCE: f32 = 1e-4;
 
 /// A raw row as it was used.
 pub struct AuditedRow {
-    /// For whom.
-    pub user: UserId,
+    /// For whom; `None` for somebody who is not known.
+    pub user: Option<UserId>,
     /// Of which item.
     pub item: ItemId,
     /// When.
     pub at: Timestamp,
     /// Under which circumstances.
     pub context: Attributes,
+    /// What the visit brought beside the log, later than all that is in it.
+    pub visits: Vec<PastEvent>,
+    /// Events of the user and of the item that were known, if that was noted: where the log has others by now, the row tells
+    /// nothing.
+    pub known: Option<[i64; 2]>,
     /// `[columns]`, NaN where nothing was known.
     pub row: Vec<f32>,
+}
+
+/// What came of an audit.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Audit {
+    /// The columns in which rows differ from what the log says.
+    pub differences: Vec<ColumnDifference>,
+    /// Rows that were compared.
+    pub compared: u64,
+    /// Rows of users or items of which earlier events came in later.
+    pub late: u64,
 }
 
 /// A column that differs.
@@ -43,46 +62,58 @@ pub struct ColumnDifference {
     pub expected: f32,
 }
 
-/// The columns in which rows differ from what the log says. One pass over the log; memory grows with the rows.
+/// Compares rows with what the log says. One pass over the log; memory grows with the rows.
 pub fn audit(
     view: &View<'_>,
     fitted: &FittedTable,
     items: &FactTable,
     users: &FactTable,
     rows: &[AuditedRow],
-) -> Result<Vec<ColumnDifference>> {
+) -> Result<Audit> {
     let table = fitted.table();
-    let mut states: Vec<_> = rows.iter().map(|_| (CounterSet::default(), Vec::new())).collect();
+    let mut states: Vec<State> = rows.iter().map(|_| State::default()).collect();
     let mut by_owner: FxHashMap<Owner, Vec<usize>> = FxHashMap::default();
     for (place, row) in rows.iter().enumerate() {
-        by_owner.entry(Owner::User(row.user)).or_default().push(place);
+        row.user.into_iter().for_each(|user| by_owner.entry(Owner::User(user)).or_default().push(place));
         by_owner.entry(Owner::Item(row.item)).or_default().push(place);
     }
     view.for_each_counted(None, &mut |event| {
         for owner in [Owner::User(event.user), Owner::Item(event.item)] {
             for place in by_owner.get(&owner).map(Vec::as_slice).unwrap_or_default() {
-                let (Some(row), Some((counters, past))) = (rows.get(*place), states.get_mut(*place)) else { continue };
-                if event.counted.time >= row.at {
-                    continue;
-                }
-                counters.counter(owner, event.kind).add(event.counted);
-                if matches!(owner, Owner::User(_)) {
-                    past.push(table.past_event(event.item, event.kind, event.counted.time));
+                let (Some(row), Some(state)) = (rows.get(*place), states.get_mut(*place)) else { continue };
+                let side = usize::from(owner.item().is_some());
+                match event.counted.time.cmp(&row.at) {
+                    Ordering::Greater => continue,
+                    Ordering::Equal => state.same_moment[side] += 1,
+                    Ordering::Less => {
+                        state.before[side] += 1;
+                        state.counters.counter(owner, event.kind).add(event.counted);
+                        if side == 0 {
+                            state.past.push(table.past_event(event.item, event.kind, event.counted.time));
+                        }
+                    }
                 }
             }
         }
         Ok(())
     })?;
-    let mut differences: Vec<ColumnDifference> = Vec::new();
+    let mut audit = Audit::default();
     let mut out = Matrix::zeros(1, table.columns().len());
-    for (row, (counters, mut past)) in rows.iter().zip(states) {
+    for (row, state) in rows.iter().zip(states) {
+        if state.is_late(row) {
+            audit.late += 1;
+            continue;
+        }
+        audit.compared += 1;
+        let State { counters, mut past, .. } = state;
         past.reverse();
         past.sort_by_key(|event| event.time);
-        let past = latest(past, table.history(), row.at);
+        let mut past = latest(past, table.history(), row.at);
+        past.extend_from_slice(&row.visits);
         let request = FeatureRequest {
             at: row.at,
-            user: users.at(row.user.index()),
-            counters: counters.of(Owner::User(row.user)),
+            user: row.user.and_then(|user| users.at(user.index())),
+            counters: row.user.map_or(&[], |user| counters.of(Owner::User(user))),
             past: &past,
             context: &row.context,
             scores: &[],
@@ -92,9 +123,9 @@ pub fn audit(
             if is_same(*used, *expected) {
                 continue;
             }
-            match differences.iter_mut().find(|known| known.column == column.name) {
+            match audit.differences.iter_mut().find(|known| known.column == column.name) {
                 Some(known) => known.rows += 1,
-                None => differences.push(ColumnDifference {
+                None => audit.differences.push(ColumnDifference {
                     column: column.name.clone(),
                     rows: 1,
                     used: *used,
@@ -103,7 +134,28 @@ pub fn audit(
             }
         }
     }
-    Ok(differences)
+    Ok(audit)
+}
+
+/// What the log says of a row.
+#[derive(Default)]
+struct State {
+    counters: CounterSet,
+    past: Vec<PastEvent>,
+    /// Events of the user and of the item before its moment, and in the same millisecond.
+    before: [i64; 2],
+    same_moment: [i64; 2],
+}
+
+impl State {
+    /// Whether events before the row's moment were not known yet, or some of the same millisecond were.
+    fn is_late(&self, row: &AuditedRow) -> bool {
+        let Some(known) = row.known else { return false };
+        (0..2).any(|side| {
+            let more = known[side] - self.before[side];
+            more < 0 || (more > 0 && more <= self.same_moment[side])
+        })
+    }
 }
 
 fn is_same(a: f32, b: f32) -> bool {

@@ -1,7 +1,7 @@
 //! What the table takes from an item or a user, worked out once: numbers, values as hashes, and the columns that do not
 //! change with events.
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::{Feature, FeatureTable};
 use crate::config::{FeatureKind, FeatureOf};
@@ -78,6 +78,21 @@ impl Facts {
     /// The hashes of an attribute's values.
     pub(super) fn values(&self, place: usize) -> &[u32] {
         self.values.get(place).map(|values| &**values).unwrap_or_default()
+    }
+
+    /// Stands for all of it: others have another number.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        for numbers in [&self.numbers, &self.fixed] {
+            numbers.iter().for_each(|number| hash.update(&number.to_bits().to_le_bytes()));
+            hash.update(&[0]);
+        }
+        for values in &self.values {
+            values.iter().for_each(|value| hash.update(&value.to_le_bytes()));
+            hash.update(&[0]);
+        }
+        hash.update(&self.published.unwrap_or(i64::MIN).to_le_bytes());
+        hash.digest()
     }
 
     /// All columns that events do not change, `[fixed columns of this side]`; NaN where unknown.

@@ -26,7 +26,7 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 pub use asked::{Asked, replay_asked};
-pub use audit::{AuditedRow, audit};
+pub use audit::{AuditedRow, ColumnDifference, audit};
 pub use facts::{FactTable, Facts};
 pub use fitted::{FittedTable, Standard};
 pub use past::PastEvent;

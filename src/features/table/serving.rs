@@ -41,6 +41,21 @@ impl UserState {
         self.past.push(event);
     }
 
+    /// The profile, if there is one.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.facts.as_ref()
+    }
+
+    /// The counters by event type.
+    pub fn counters(&self) -> &[(Box<str>, EventCounter)] {
+        &self.counters
+    }
+
+    /// The latest events, the oldest first.
+    pub fn past(&self) -> &[PastEvent] {
+        &self.past
+    }
+
     /// The question.
     pub fn request<'a>(
         &'a self,

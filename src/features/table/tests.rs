@@ -78,10 +78,12 @@ fn found(planted: Planted) -> Vec<String> {
         let mut out = Matrix::zeros(0, 1);
         fitted.raw_rows(&moment.request, known, &[moment.item], &mut out);
         rows.push(AuditedRow {
-            user: moment.user,
+            user: Some(moment.user),
             item: moment.item,
             at: moment.request.at,
             context: Attributes::new(),
+            visits: Vec::new(),
+            known: None,
             row: out.row(0).to_vec(),
         });
         Ok(())
@@ -102,8 +104,8 @@ fn found(planted: Planted) -> Vec<String> {
         }
     }
     assert_eq!(rows.len(), 150);
-    let differences = audit(&view, &fitted, &items, &users, &rows).unwrap();
-    differences.into_iter().map(|difference| difference.column).collect()
+    let audit = audit(&view, &fitted, &items, &users, &rows).unwrap();
+    audit.differences.into_iter().map(|difference| difference.column).collect()
 }
 
 #[test]

@@ -116,18 +116,19 @@ impl LearnedRanker {
     }
 
     /// Scores of candidates, the larger the better. `scores` is what retrieval knows of them ([`super::Candidates::inputs`]).
-    /// The user's features are worked out once, and their part of the first layer.
+    /// The user's features are worked out once, and their part of the first layer. `features` becomes the raw rows that it has
+    /// seen, `[candidates, columns]`.
     pub fn score(
         &self,
         scores: &Matrix,
         request: &FeatureRequest<'_>,
         known: Known<'_>,
         candidates: &[ItemId],
+        features: &mut Matrix,
     ) -> Vec<f32> {
-        let mut features = Matrix::zeros(0, 1);
         let sources = Sources::of(scores);
         let request = &FeatureRequest { scores: &sources.scores(), ..*request };
-        self.table.raw_rows(request, known, candidates, &mut features);
+        self.table.raw_rows(request, known, candidates, features);
         let Weights { network, columns } = &self.weights;
         let value = |row: usize, place: u32| match (place as usize).checked_sub(SCORES) {
             None => scores.row(row)[place as usize],

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::eval::Scorer;
 use crate::features::Csr;
 use crate::features::table::{Asked, replay_asked};
+use crate::linalg::Matrix;
 use crate::record::ItemId;
 use crate::train::{Model, ModelScorer};
 
@@ -36,7 +37,7 @@ impl<'a> RankedScorer<'a> {
         let user = |(row, _): &(u32, Vec<u32>)| train.users.get(*row as usize).copied();
         let tested: Vec<_> = window.holdout.test.iter().filter_map(|of| Some((of, user(of)?))).collect();
         let asked: Vec<Asked> = tested.iter().map(|(_, user)| Asked { at: window.at, user: *user }).collect();
-        let mut ranks = FxHashMap::default();
+        let (mut ranks, mut features) = (FxHashMap::default(), Matrix::zeros(0, 1));
         replay_asked(
             past.view,
             ranker.table().table(),
@@ -46,7 +47,7 @@ impl<'a> RankedScorer<'a> {
             &mut |place, request, known| {
                 let Some((of_user, _)) = tested.get(place) else { return Ok(()) };
                 for found in found(model, window.holdout, &[of_user], candidates) {
-                    let scores = ranker.score(&found.scores, request, known, &found.items);
+                    let scores = ranker.score(&found.scores, request, known, &found.items, &mut features);
                     let rank = |(item, score): (&ItemId, f32)| Some((train.column_of(*item)?, score));
                     ranks.insert(of_user.0, found.items.iter().zip(scores).filter_map(rank).collect());
                 }
