@@ -17,6 +17,10 @@ pub fn table(stats: &Stats) -> String {
     rows.extend(stats.spaces.iter().map(|space| {
         (format!("vectors in {}", space.space), format!("{} × {}", count(space.vectors), space.dimension))
     }));
+    if stats.cache_hits + stats.cache_misses > 0 {
+        let kept = format!("{} of {}", count(stats.cache_hits), count(stats.cache_hits + stats.cache_misses));
+        rows.push(("kept answers given".to_owned(), kept));
+    }
     rows.push(("on disk".to_owned(), bytes(stats.disk_bytes)));
     rows.push(("version".to_owned(), stats.version.clone()));
     pairs(&rows)
