@@ -105,6 +105,8 @@ impl Store {
             answers.extend(self.exposure_at(time, answer)?);
             Ok(())
         })?;
+        // Of one millisecond the ids tell the order.
+        answers.sort_by(|a, b| (b.time, &b.recommendation_id).cmp(&(a.time, &a.recommendation_id)));
         Ok(answers)
     }
 

@@ -10,7 +10,7 @@ const PLAN: &str = r#"{"variants":[{"name":"A"},{"name":"B","query":{"limit":3}}
 fn an_experiment_is_planned_started_shown_joined_reported_and_stopped() {
     let server = Running::trained();
     let mut client = server.client();
-    client.json("PUT", "/v1/scenarios/home", "{}").expect(200);
+    client.json("PUT", "/v1/scenarios/home", "{}").expect(201);
     assert_eq!(client.json("PUT", "/v1/experiments/short", PLAN).expect(200)["state"], "draft");
     client.get("/v1/experiments/short/report").problem(409, "no_data");
     assert_eq!(client.json("POST", "/v1/experiments/short:start", "").expect(200)["state"], "running");
