@@ -1,5 +1,5 @@
 //! Cold start. On MovieLens-100K: new films, known by metadata alone, asked for by the people who liked them; and new
-//! people, known by their profile and by 0, 1, 2 and 5 events. On Gowalla: new users known by 1, 2 and 5 events. Everything
+//! people, known by their profile and by 0, 1, 2 and 5 events, drawn at random or those who came after the training. On Gowalla: new users known by 1, 2 and 5 events. Everything
 //! goes through the engine's face, beside what one could do without a model. See `benches/coldstart.sh`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,6 +30,8 @@ const MOST_KNOWN: usize = 5;
 const NEW_USERS: usize = 3_000;
 /// The fewest liked films of a test user.
 const LEAST_LIKED: usize = MOST_KNOWN + 1;
+/// Moments at which people arrive, in tenths of the events.
+const ARRIVALS: [usize; 5] = [5, 6, 7, 8, 9];
 /// So many first events of a new film are sent.
 const FIRST_EVENTS: usize = 5;
 /// The last rating of MovieLens-100K. All are moved as if that had just come: whoever asks now asks about what was recent then.
@@ -40,9 +42,19 @@ fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let value = |name: &str| arguments.iter().position(|a| a == name).and_then(|place| arguments.get(place + 1));
     let films = Films::read(Path::new(value("--films").ok_or("--films DIR is missing")?))?;
-    let mut line = new_items(&films)?;
-    line.extend(new_people(&films)?);
+    let wanted = |part: &str| value("--only").is_none_or(|only| only == part);
+    let mut line = Vec::new();
+    if wanted("items") {
+        line.extend(new_items(&films)?);
+    }
+    if wanted("people") {
+        line.extend(new_people(&films)?);
+    }
+    if wanted("arriving") {
+        line.extend(arriving_people(&films)?);
+    }
     match value("--gowalla") {
+        _ if !wanted("gowalla") => {}
         Some(folder) => line.extend(gowalla(Path::new(folder))?),
         None => eprintln!("Gowalla is left out: --data DIR names the folder of train.txt.gz and test.txt.gz"),
     }
@@ -354,6 +366,90 @@ fn new_people(films: &Films) -> Outcome<Vec<String>> {
             ("popular_user_5", "popularity without the first five", after_five),
         ],
     ))
+}
+
+/// People whom the log has not met yet: at five moments, of those whose first event comes in the tenth of the log after it.
+/// Training knows what was before the moment, which is now.
+fn arriving_people(films: &Films) -> Outcome<Vec<String>> {
+    let items: Vec<Item> = films.items.values().cloned().collect();
+    let users: Vec<User> = films.users.values().cloned().collect();
+    let [mut ranked, mut plain, mut popular] = [(); 3].map(|()| KNOWN.map(|_| Recalls::default()));
+    for tenth in ARRIVALS {
+        let place = |tenth: usize| films.events.len() * tenth / 10;
+        let (before, after) = films.events.split_at(place(tenth));
+        let later = &films.events[place(tenth)..place(tenth + 1)];
+        let (Some(begins), Some(now)) = (later.first().and_then(|event| event.time), last_time(&films.events)) else {
+            continue;
+        };
+        let shift = now.millis() - begins.millis();
+        let moved = |event: &Event| -> Outcome<Event> {
+            let time = event.time.ok_or("an event has no time")?;
+            Ok(Event { time: Some(Timestamp::from_millis(time.millis() + shift)?), ..event.clone() })
+        };
+        let events = before.iter().map(moved).collect::<Outcome<Vec<_>>>()?;
+        let known: BTreeSet<&str> = before.iter().map(|event| event.user.as_str()).collect();
+        let arriving: BTreeSet<&str> =
+            later.iter().map(|event| event.user.as_str()).filter(|user| !known.contains(user)).collect();
+        let mut liked: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let is_liked = |event: &&Event| event.value.is_some_and(|rating| rating >= LIKED);
+        for event in after.iter().filter(is_liked).filter(|event| arriving.contains(event.user.as_str())) {
+            liked.entry(&event.user).or_default().push(&event.item);
+        }
+        let mut counts: HashMap<&str, f64> = HashMap::new();
+        before.iter().filter(is_liked).for_each(|event| *counts.entry(&event.item).or_default() += 1.0);
+        let all: Vec<&str> = counts.keys().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        let most = ranked_by(&all, |name| counts[name]);
+        let dir = tempfile::tempdir()?;
+        let folder = dir.path().join("data");
+        drop(trained(&folder, &users, &items, &events)?);
+        for (has_ranker, by_known) in [(true, &mut ranked), (false, &mut plain)] {
+            let mut config = config();
+            config.ranker.enabled = has_ranker;
+            let engine = Engine::open(&folder, config)?;
+            for (user, liked) in liked.iter().filter(|(_, liked)| liked.len() >= LEAST_LIKED) {
+                let (first, rest) = liked.split_at(MOST_KNOWN);
+                let wanted: BTreeSet<&str> = rest.iter().copied().collect();
+                for ((known, recalls), popular) in KNOWN.iter().zip(&mut *by_known).zip(&mut popular) {
+                    let known = &first[..*known];
+                    let answer = engine.recommend(&with_session(Some(user), known))?;
+                    recalls.add(user, recall(answered(&answer), &wanted));
+                    if has_ranker {
+                        let unseen = most.iter().filter(|name| !known.contains(*name)).copied();
+                        popular.add(user, recall(unseen, &wanted));
+                    }
+                }
+            }
+        }
+        eprintln!("arriving people: after {tenth} tenths of the events");
+    }
+    let [zero, one, two, five] = &ranked;
+    let [_, plain_one, plain_two, plain_five] = &plain;
+    let [popular, .., after_five] = &popular;
+    Ok(table(
+        "People who came after the training, Recall@20 of what they liked after their first five films",
+        &[
+            ("arriving_0", "Savor, from the profile", zero),
+            ("arriving_1", "Savor, from one film, as it answers", one),
+            ("arriving_1_retrieval", "the same without a ranker", plain_one),
+            ("arriving_2", "from two", two),
+            ("arriving_2_retrieval", "the same without a ranker", plain_two),
+            ("arriving_5", "from five", five),
+            ("arriving_5_retrieval", "the same without a ranker", plain_five),
+            ("arriving_popular", "popularity until then", popular),
+            ("arriving_popular_5", "popularity without the first five", after_five),
+        ],
+    ))
+}
+
+fn last_time(events: &[Event]) -> Option<Timestamp> {
+    events.last().and_then(|event| event.time)
+}
+
+/// Names by descending score, equal ones by name.
+fn ranked_by<'a>(names: &[&'a str], score: impl Fn(&str) -> f64) -> Vec<&'a str> {
+    let mut names = names.to_vec();
+    names.sort_by(|a, b| score(b).total_cmp(&score(a)).then(a.cmp(b)));
+    names
 }
 
 fn with_session(user: Option<&str>, known: &[&str]) -> Query {

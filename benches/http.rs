@@ -2,7 +2,7 @@
 //! directory and a bare warp server that sends the bytes of one such answer, asks both in turn over keep-alive
 //! connections, and ends with one line for machines. `benches/http.sh` makes the data and calls this.
 //!
-//!     cargo bench --bench http -- --data DIR [--seconds S] [--connections C]
+//!     cargo bench --bench http -- --data DIR [--ranked] [--seconds S] [--connections C]
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -31,14 +31,15 @@ fn main() -> Result<()> {
     };
     let seconds = Duration::from_secs_f64(value("--seconds").map_or(Ok(2.0), |text| text.parse())?);
     let connections: usize = value("--connections").map_or(Ok(8), |text| text.parse())?;
-    measure(data, seconds, connections)
+    let is_ranked = arguments.iter().any(|argument| argument == "--ranked");
+    measure(data, is_ranked, seconds, connections)
 }
 
-fn measure(data: &str, seconds: Duration, connections: usize) -> Result<()> {
+fn measure(data: &str, is_ranked: bool, seconds: Duration, connections: usize) -> Result<()> {
     // One after the other: two cannot have a directory open.
     let (paths, sample) = {
         let savor = serve(data, CACHE)?;
-        let paths = known_users(savor.address)?;
+        let paths = known_users(savor.address, is_ranked)?;
         let sample = sample(savor.address, &paths)?;
         (paths, sample)
     };
@@ -152,8 +153,9 @@ impl Drop for Server {
     }
 }
 
-/// The questions: one for each of some thousand users, spread evenly over all, who get a personal answer.
-fn known_users(address: SocketAddr) -> Result<Vec<String>> {
+/// The questions: one for each of some thousand users, spread evenly over all, who get a personal answer, by a ranker if one
+/// is to be measured.
+fn known_users(address: SocketAddr, is_ranked: bool) -> Result<Vec<String>> {
     let mut connection = Connection::open(address)?;
     let mut ids = Vec::new();
     let mut cursor = None::<String>;
@@ -172,13 +174,18 @@ fn known_users(address: SocketAddr) -> Result<Vec<String>> {
     for id in ids.iter().step_by(ids.len().div_ceil(USERS).max(1)) {
         let path = format!("/v1/users/{id}/recommendations?limit=10");
         let answer: Value = serde_json::from_slice(connection.get(&path)?)?;
-        if answer["degraded"].is_null() {
+        // New items have no rank; the others of an answer have one, or none has.
+        let has_rank = answer["items"].as_array().into_iter().flatten().any(|item| item["rank"].is_number());
+        if answer["degraded"].is_null() && (has_rank || !is_ranked) {
             known.push(path);
         }
     }
     if known.len() < 100 {
         let (known, all) = (known.len(), ids.len());
-        return Err(format!("{known} of {all} users get a personal answer, expected 100: is it trained?").into());
+        return Err(format!(
+            "{known} of {all} users get such an answer, expected 100: is it trained, has it a ranker?"
+        )
+        .into());
     }
     Ok(known)
 }

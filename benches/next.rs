@@ -59,8 +59,11 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
+/// What each person liked, in order.
+type Liked = BTreeMap<String, Vec<String>>;
+
 /// For each person, the share of the films that was among the first ten, and the first twenty.
-fn hits(engine: &Engine, later: &BTreeMap<String, Vec<String>>) -> Outcome<[Vec<f64>; 2]> {
+fn hits(engine: &Engine, later: &Liked) -> Outcome<[Vec<f64>; 2]> {
     let [mut ten, mut twenty] = [Vec::new(), Vec::new()];
     for (user, liked) in later {
         let asked = liked.iter().enumerate().skip(1).take(ASKED);
@@ -86,7 +89,7 @@ fn hits(engine: &Engine, later: &BTreeMap<String, Vec<String>>) -> Outcome<[Vec<
 }
 
 /// The first four fifths, moved so that the last comes just now; and what each person liked after that, in order.
-fn events(films: &Path) -> Outcome<(Vec<Event>, BTreeMap<String, Vec<String>>)> {
+fn events(films: &Path) -> Outcome<(Vec<Event>, Liked)> {
     let text = std::fs::read_to_string(films.join("ml-100k.inter"))?;
     let mut rows = Vec::new();
     for row in text.lines().skip(1) {
@@ -102,7 +105,7 @@ fn events(films: &Path) -> Outcome<(Vec<Event>, BTreeMap<String, Vec<String>>)> 
         let event = Event::new(user, item, "rating").with_value(*rating);
         events.push(event.at(Timestamp::from_millis(time + shift)?));
     }
-    let mut later: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut later = Liked::new();
     for (_, user, item, _) in after.iter().filter(|(.., rating)| *rating >= LIKED) {
         later.entry(user.clone()).or_default().push(item.clone());
     }

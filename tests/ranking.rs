@@ -76,6 +76,7 @@ fn what_helps_on_held_out_time_orders_answers_here_after_a_reopening_and_where_a
     let report = trained(&engine);
     assert!(report.is_used && report.low > 0.0, "{report:?}");
     assert!(report.ndcg_linear.max(report.ndcg_network) > report.ndcg_retrieval + 0.05, "{report:?}");
+    assert!(report.least_pairs > 5, "all of them have done a lot: {report:?}");
     let worth = |name: &str| report.importance.iter().find(|of| of.feature == name).unwrap().drop;
     assert!(worth("item.events_1d") > worth("item.price"), "{:?}", report.importance);
 
@@ -88,7 +89,10 @@ fn what_helps_on_held_out_time_orders_answers_here_after_a_reopening_and_where_a
         assert!((sum - item.score).abs() < 1e-3, "explanations are of the score");
     }
     let many = engine.recommend_many(&[Query::for_user("u7"), Query::for_session(["i3", "i4"])]).unwrap();
-    assert!(many.iter().all(|answer| answer.items.iter().all(|item| item.rank.is_some())), "{many:?}");
+    assert!(many[0].items.iter().all(|item| item.rank.is_some()), "{many:?}");
+    // Of a visitor less is known than of anybody whom it has learned from.
+    assert!(many[1].items.iter().all(|item| item.rank.is_none()), "{many:?}");
+    assert!(many[1].items.windows(2).all(|pair| pair[0].score >= pair[1].score), "{many:?}");
 
     let items: Vec<String> = names(&engine, "u7").into_iter().rev().chain(["nothing".into()]).collect();
     let query = RankQuery { user: Some("u7".into()), session: vec![], items: items.clone(), explain: false };

@@ -35,6 +35,10 @@ pub struct RankerConfig {
     pub position_bias: f64,
     /// Users of held-out time below which there is too little to judge by.
     pub fewest_users: usize,
+    /// Answers to somebody of whom fewer liked items are known stay in the order of retrieval; absent: as many as were known of all
+    /// but the lowest twentieth of those that it was learned from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least_pairs: Option<usize>,
     /// Seed of initial weights, draws and dropout.
     pub seed: u64,
 }
@@ -53,6 +57,7 @@ impl Default for RankerConfig {
             negatives: 64,
             position_bias: 0.5,
             fewest_users: 50,
+            least_pairs: None,
             seed: 42,
         }
     }
@@ -73,6 +78,7 @@ impl RankerConfig {
         check("dropout", self.dropout, 0.0..=0.95)?;
         check("position_bias", self.position_bias, 0.0..=4.0)?;
         check("negatives", self.negatives as f64, 1.0..=10_000.0)?;
+        check("least_pairs", self.least_pairs.unwrap_or(0) as f64, 0.0..=1e6)?;
         check("fewest_users", self.fewest_users as f64, 1.0..=1e9)
     }
 }

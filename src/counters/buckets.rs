@@ -93,7 +93,6 @@ impl Buckets {
         for level in LEVELS {
             self.put(Bucket { level, at: level.bucket(time), count });
         }
-        self.note_ends();
     }
 
     /// Forgets everything, and keeps the memory.
@@ -102,29 +101,33 @@ impl Buckets {
         self.1 = [0; LEVELS.len()];
     }
 
-    /// Adds one bucket; the ends are to be noted afterwards.
+    /// Adds one bucket.
     fn put(&mut self, new: Bucket) {
-        match self.0.binary_search_by(|bucket| bucket.order(&new)) {
-            Ok(place) => {
-                let is_empty = self.0.get_mut(place).is_some_and(|bucket| {
-                    bucket.count = bucket.count.saturating_add(new.count);
-                    bucket.count == 0
-                });
-                if is_empty {
+        let within = self.range(new.level);
+        let newer = self.of(new.level).partition_point(|bucket| bucket.at > new.at);
+        let place = within.start + newer;
+        match self.0.get_mut(place).filter(|bucket| place < within.end && bucket.at == new.at) {
+            Some(bucket) => {
+                bucket.count = bucket.count.saturating_add(new.count);
+                if bucket.count == 0 {
                     self.0.remove(place);
+                    self.move_ends(new.level, |end| end.saturating_sub(1));
                 }
             }
-            Err(place) => {
-                let begin = self.0.partition_point(|bucket| bucket.level < new.level);
-                let end = self.0.partition_point(|bucket| bucket.level <= new.level);
-                if place - begin < new.level.most() && new.count != 0 {
-                    if end - begin == new.level.most() {
-                        self.0.remove(end - 1);
-                    }
-                    self.0.insert(place, new);
+            None if newer < new.level.most() && new.count != 0 => {
+                if within.len() == new.level.most() {
+                    self.0.remove(within.end - 1);
+                    self.move_ends(new.level, |end| end.saturating_sub(1));
                 }
+                self.0.insert(place, new);
+                self.move_ends(new.level, |end| end + 1);
             }
+            None => {}
         }
+    }
+
+    fn move_ends(&mut self, from: Level, moved: impl Fn(u8) -> u8) {
+        self.1.iter_mut().skip(from as usize).for_each(|end| *end = moved(*end));
     }
 
     /// 95 buckets at most: an end fits a byte.
@@ -143,8 +146,7 @@ impl Buckets {
         }
         // What a single event has counted: most changes are such.
         if other.0.len() <= LEVELS.len() {
-            other.0.iter().for_each(|bucket| self.put(*bucket));
-            return self.note_ends();
+            return other.0.iter().for_each(|bucket| self.put(*bucket));
         }
         let mut kept = [0usize; LEVELS.len()];
         let mut merged: Vec<Bucket> = Vec::with_capacity(self.0.len() + other.0.len());
@@ -174,14 +176,17 @@ impl Buckets {
 
     /// The buckets of a resolution, the newest first.
     pub fn of(&self, level: Level) -> &[Bucket] {
+        self.0.get(self.range(level)).unwrap_or_default()
+    }
+
+    fn range(&self, level: Level) -> std::ops::Range<usize> {
         let [minutes, hours, days, months] = self.1.map(usize::from);
-        let place = match level {
+        match level {
             Level::Minutes => 0..minutes,
             Level::Hours => minutes..hours,
             Level::Days => hours..days,
             Level::Months => days..months,
-        };
-        self.0.get(place).unwrap_or_default()
+        }
     }
 
     /// From all buckets, by resolution, the newest first; `None` if they are not in this order, too many, or empty.

@@ -140,6 +140,7 @@ mod tests {
         config.evaluate.bootstrap = 200;
         config.ranker.candidates = 50;
         config.ranker.epochs = 10;
+        config.ranker.least_pairs = Some(0);
         config.features.log_share = 1.0;
         let engine = Engine::open(dir, config).unwrap();
         let item = |number: u64| {

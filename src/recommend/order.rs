@@ -74,7 +74,9 @@ impl Taste<'_> {
         found: Vec<(ItemId, f32)>,
     ) -> Result<Vec<Ordered>> {
         // A learned ranker has seen nobody and nothing of which no event is known: what is foretold of those keeps its order.
-        let learned = context.learned().filter(|_| self.source() != Source::Profile);
+        // One of whom less is known than of those it has learned from is left to retrieval.
+        let pairs = visitor.history.len();
+        let learned = context.learned().filter(|(ranker, _)| self.source() != Source::Profile && ranker.ranks(pairs));
         let is_new =
             |item: ItemId| learned.is_some() && context.fresh.get(item).is_some_and(|fresh| fresh.row.is_none());
         let scores = match (context.ranker, learned) {

@@ -95,7 +95,11 @@ pub fn ranker(report: &RankerReport) -> String {
         report.importance.iter().take(5).map(|of| format!("{} {:+.4}", of.feature, of.drop)).collect();
     let head = if report.is_used { format!("{}, ", report.model) } else { "none: ".into() };
     let worth = if worth.is_empty() { String::new() } else { format!("; worth most: {}", worth.join(", ")) };
-    format!("{head}{}{worth}", report.note)
+    let from = match report.least_pairs {
+        0 | 1 => String::new(),
+        pairs => format!(", for those of whom {pairs} liked items or more are known"),
+    };
+    format!("{head}{}{from}{worth}", report.note)
 }
 
 fn index(plan: &IndexPlan) -> String {

@@ -52,6 +52,8 @@ pub struct Posed {
     pub question: Question,
     /// All that was taken in the window, candidate or not.
     pub held: usize,
+    /// How many liked items were known of the user.
+    pub pairs: usize,
 }
 
 /// Questions of each window, in the order of the windows, which is that of time; and the table fitted on them.
@@ -105,7 +107,7 @@ pub fn gather(
         }
         let question = Question::whole(inputs, one.taken);
         questions.get_mut(number).into_iter().for_each(|of| {
-            of.push(Posed { user: one.user, question: question.clone(), held: one.held });
+            of.push(Posed { user: one.user, question: question.clone(), held: one.held, pairs: one.pairs });
         });
     }
     Ok((questions, fitted))
@@ -148,6 +150,7 @@ pub(super) struct Found {
     pub scores: Matrix,
     taken: Vec<(u32, f32)>,
     held: usize,
+    pairs: usize,
 }
 
 /// For `most` of the test users, evenly spaced, so many candidates.
@@ -193,6 +196,7 @@ pub(super) fn found(model: &Model, holdout: &Holdout, tested: &[&(u32, Vec<u32>)
             taken: taken.map(|(place, _)| (place, 1.0)).collect(),
             items: best.iter().filter_map(|column| holdout.train.items.get(*column as usize)).copied().collect(),
             held: held.len(),
+            pairs: seen.len(),
         })
     };
     let each: Vec<Option<Found>> =

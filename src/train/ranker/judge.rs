@@ -98,6 +98,7 @@ pub fn learn(
         "does not order held-out time better than retrieval beyond the interval"
     };
     let all = questions(posed.iter(), config);
+    let least_pairs = config.least_pairs.unwrap_or_else(|| usual_pairs(&posed));
     let of_last: Vec<(&Question, usize)> =
         posed.get(*last).into_iter().flatten().map(|posed| (&posed.question, posed.held)).collect();
     let names = names(&fitted);
@@ -115,6 +116,7 @@ pub fn learn(
         low: interval.low,
         high: interval.high,
         epochs: epochs as u64,
+        least_pairs: least_pairs as u64,
         seconds: 0.0,
         importance: importance(network_of_last, &features, &of_last, config.seed),
     };
@@ -122,11 +124,19 @@ pub fn learn(
         true => {
             let config = RankerConfig { epochs, ..config.clone() };
             let network = descent::learn(begin(best.hidden), &all, &[], &config, progress)?.network;
-            Some(LearnedRanker::new(fitted, Weights { network, columns }))
+            Some(LearnedRanker::new(fitted, Weights { network, columns, least_pairs }))
         }
         false => None,
     };
     Ok(Judged { ranker, report: RankerReport { seconds: began.elapsed().as_secs_f64(), ..report } })
+}
+
+/// So many liked items, or more, were known of all but the lowest twentieth of those it learns from.
+fn usual_pairs(posed: &[Vec<Posed>]) -> usize {
+    let taken = posed.iter().flatten().filter(|posed| !posed.question.taken.is_empty());
+    let mut pairs: Vec<usize> = taken.map(|posed| posed.pairs).collect();
+    pairs.sort_unstable();
+    pairs.get(pairs.len() / 20).copied().unwrap_or(0)
 }
 
 /// Says nothing, and can be cancelled.
@@ -236,7 +246,7 @@ impl<'a> Trial<'a> {
     }
 
     fn judge(&mut self, learned: descent::Learned, posed: &[Posed], window: usize) {
-        for Posed { user, question, held } in posed {
+        for Posed { user, question, held, .. } in posed {
             let n = question.rows.rows();
             let retrieval: Vec<f32> = (0..n).map(|place| -(place as f32)).collect();
             let mut request = learned.network.request(&[]);

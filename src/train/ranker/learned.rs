@@ -38,6 +38,9 @@ pub struct RankerReport {
     pub high: f64,
     /// Passes over the questions.
     pub epochs: u64,
+    /// Answers to whom fewer liked items are known of stay in the order of retrieval.
+    #[serde(default)]
+    pub least_pairs: u64,
     /// Seconds that all of it took.
     pub seconds: f64,
     /// What each feature is worth, the most important first.
@@ -68,6 +71,9 @@ pub struct LearnedRanker {
 pub(super) struct Weights {
     pub network: Network,
     pub columns: Columns,
+    /// So many liked items of a visitor it has to know.
+    #[serde(default)]
+    pub least_pairs: usize,
 }
 
 /// Columns that a network reads, by place: first the retrieval's inputs, then the table's.
@@ -115,6 +121,12 @@ impl LearnedRanker {
         Self { table, weights, standards }
     }
 
+    /// Whether it is to rank for somebody of whom so many liked items are known: one who has just come is not like those that
+    /// it has learned from.
+    pub fn ranks(&self, pairs: usize) -> bool {
+        pairs >= self.weights.least_pairs
+    }
+
     /// Scores of candidates, the larger the better. `scores` is what retrieval knows of them ([`super::Candidates::inputs`]).
     /// The user's features are worked out once, and their part of the first layer. `features` becomes the raw rows that it has
     /// seen, `[candidates, columns]`.
@@ -129,7 +141,7 @@ impl LearnedRanker {
         let sources = Sources::of(scores);
         let request = &FeatureRequest { scores: &sources.scores(), ..*request };
         self.table.raw_rows(request, known, candidates, features);
-        let Weights { network, columns } = &self.weights;
+        let Weights { network, columns, .. } = &self.weights;
         let value = |row: usize, place: u32| match (place as usize).checked_sub(SCORES) {
             None => scores.row(row)[place as usize],
             Some(place) => {

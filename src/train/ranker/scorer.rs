@@ -46,6 +46,9 @@ impl<'a> RankedScorer<'a> {
             &asked,
             &mut |place, request, known| {
                 let Some((of_user, _)) = tested.get(place) else { return Ok(()) };
+                if !ranker.ranks(matrix.row(of_user.0 as usize).0.len()) {
+                    return Ok(());
+                }
                 for found in found(model, window.holdout, &[of_user], candidates) {
                     let scores = ranker.score(&found.scores, request, known, &found.items, &mut features);
                     let rank = |(item, score): (&ItemId, f32)| Some((train.column_of(*item)?, score));
