@@ -1,5 +1,5 @@
-//! Keeps what was shown. Answers are handed to one thread over a bounded queue, which writes whatever has gathered as one
-//! batch without a sync: an answer waits neither for the disk nor for another. When the queue is full an answer is dropped
+//! Keeps what was shown. Answers are handed to one thread over a bounded queue, which writes what has gathered for a moment
+//! as one batch without a sync: an answer waits neither for the disk nor for another, and wakes nobody. When the queue is full an answer is dropped
 //! and counted; when the process crashes, what is in the queue is lost, and by a power cut the last that was written. The
 //! same thread removes what is older than the retention.
 
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Engine;
 use crate::config::ExposuresConfig;
@@ -17,6 +17,9 @@ use crate::store::Store;
 
 /// So many answers are written at once at most.
 const BATCH: usize = 512;
+/// The first of a batch waits so long for others: a thread that woke for each answer would take the processor from those who
+/// ask.
+const GATHER: Duration = Duration::from_millis(50);
 /// So often old ones are looked for.
 const TIDY: Duration = Duration::from_secs(3_600);
 
@@ -68,6 +71,7 @@ impl Exposures {
         let Some(writer) = self.writer.get() else { return };
         let (told, written) = channel();
         if writer.queue.send(Message::Flush(told)).is_ok() {
+            writer.thread.thread().unpark();
             // An error means that the thread has ended: there is nothing to wait for.
             let _ = written.recv();
         }
@@ -79,6 +83,7 @@ impl Drop for Exposures {
     fn drop(&mut self) {
         if let Some(Writer { queue, thread }) = self.writer.take() {
             drop(queue);
+            thread.thread().unpark();
             if thread.join().is_err() {
                 tracing::error!("the thread that keeps exposures ended by a panic");
             }
@@ -87,17 +92,22 @@ impl Drop for Exposures {
 }
 
 fn write(store: &Store, messages: &Receiver<Message>, config: &ExposuresConfig, dropped: &AtomicU64) {
-    tidy(store, config);
     let mut batch = Vec::new();
+    let mut is_behind = false;
+    let mut tidied: Option<Instant> = None;
     loop {
+        if tidied.is_none_or(|last| last.elapsed() >= TIDY) {
+            tidy(store, config);
+            tidied = Some(Instant::now());
+        }
         let first = match messages.recv_timeout(TIDY) {
             Ok(message) => message,
-            Err(RecvTimeoutError::Timeout) => {
-                tidy(store, config);
-                continue;
-            }
+            Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
         };
+        if !is_behind && matches!(first, Message::Shown(_)) {
+            std::thread::park_timeout(GATHER);
+        }
         let mut waiting = Vec::new();
         for message in std::iter::once(first).chain(messages.try_iter()) {
             match message {
@@ -108,6 +118,7 @@ fn write(store: &Store, messages: &Receiver<Message>, config: &ExposuresConfig, 
                 break;
             }
         }
+        is_behind = batch.len() >= BATCH;
         if let Err(error) = store.put_exposures(&batch) {
             dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
             tracing::warn!(answers = batch.len(), %error, "what was shown is not kept");

@@ -50,3 +50,27 @@ fn a_server_takes_the_same_commands() {
     let (code, message) = place.fails(&["stats", "--url", "http://127.0.0.1:1"]);
     assert!(code == 1 && message.contains("savor serve"), "{message}");
 }
+
+#[test]
+fn an_experiment_goes_from_its_plan_to_its_report_through_a_server_and_here() {
+    let place = Place::trained();
+    place.file("plan.json", r#"{"variants":[{"name":"A"},{"name":"B","query":{"limit":2}}]}"#);
+    let server = Server::start(&place);
+    let there = |args: &[&str]| place.json(&[args, &["--url", &server.url]].concat());
+    assert_eq!(there(&["experiment", "put", "x", "plan.json"])["state"], "draft");
+    assert_eq!(there(&["experiment", "start", "x"])["state"], "running");
+    assert_eq!(there(&["recommend", "u1"])["experiment"]["id"], "x");
+    there(&["recommend", "u2"]);
+    assert_eq!(there(&["experiment", "replay", "--query", r#"{"limit": 1}"#])["answers"], 2);
+    let words = place.ok(&["experiment", "report", "x", "--url", &server.url]);
+    assert!(words.contains("Too early") && words.contains("promised share"), "{words}");
+    assert_eq!(server.stop("-TERM"), 0);
+    // What was shown is there after the server has gone.
+    let report = place.json(&["experiment", "report", "x"]);
+    let users: u64 = report["variants"].as_array().unwrap().iter().map(|of| of["users"].as_u64().unwrap()).sum();
+    assert_eq!(users, 2);
+    assert_eq!(place.json(&["experiment", "stop", "x"])["state"], "stopped");
+    assert!(place.ok(&["experiment", "list"]).contains("stopped"));
+    let (code, message) = place.fails(&["experiment", "put", "x", "plan.json"]);
+    assert!(code == 1 && message.contains("is over"), "{message}");
+}
