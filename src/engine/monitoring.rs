@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
+use super::spaces::stand_back;
 use super::{Engine, lock};
 use crate::error::Result;
 use crate::features::Portrait;
@@ -86,7 +87,9 @@ impl Engine {
         if !lock(&self.inner.monitoring).looked.is_none_or(is_due) {
             return Ok((None, Vec::new()));
         }
-        let report = self.drift(now)?;
+        // A look has time; who asks has not.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).start_handler(|_| stand_back()).build();
+        let report = pool.map_or_else(|_| self.drift(now), |pool| pool.install(|| self.drift(now)))?;
         let mut state = lock(&self.inner.monitoring);
         state.looked = Some(now);
         if state.of != report.snapshot {

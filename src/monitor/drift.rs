@@ -77,7 +77,8 @@ pub fn differences(reference: &Portrait, current: &Portrait, beside: &Beside, co
     }
     for (name, now) in &current.spreads {
         let Some(then) = reference.spreads.get(name) else { continue };
-        let is_cause = ["vector.", "score."].iter().any(|prefix| name.starts_with(prefix));
+        // Vectors lengthen as histories do: that alone is no change of taste.
+        let is_cause = ["vector.axis", "score."].iter().any(|prefix| name.starts_with(prefix));
         if then.sample.len() >= FEWEST && now.sample.len() >= FEWEST {
             found.add(name, "psi", stability_of_numbers(&then.sample, &now.sample), config.psi, is_cause);
             found.add(name, "ks", kolmogorov_smirnov(&then.sample, &now.sample), config.ks, is_cause);

@@ -14,7 +14,8 @@ const AXES: usize = 4;
 /// The place whose score stands for the rest of a list.
 const LATER: usize = 10;
 
-/// Folds these histories in: `vector.norm`, `vector.axis1` … (of vectors of length 1), `score.first`, `score.tenth`. Costs an inner
+/// Folds these histories in: `vector.norm`, `vector.axis1` … (of vectors of length 1), `score.first`, `score.tenth` (over
+/// the vector's length). Costs an inner
 /// product for each item and history.
 ///
 /// # Errors
@@ -30,15 +31,19 @@ pub fn probe(items: Rows<'_>, fold_in: &FoldIn, histories: &[Vec<(u32, f32)>]) -
                 *score = f32::NEG_INFINITY;
             }
         }
-        scores.sort_by(|a, b| b.total_cmp(a));
-        Ok((vector, scores.first().copied(), scores.get(LATER - 1).copied()))
+        let first = scores.iter().copied().max_by(f32::total_cmp);
+        let later =
+            scores.len().checked_sub(LATER).map(|place| *scores.select_nth_unstable_by(place, f32::total_cmp).1);
+        Ok((vector, first, later))
     };
     let answers = histories.par_iter().map(ask).collect::<Result<Vec<_>>>()?;
     let mut spreads: BTreeMap<String, Spread> = BTreeMap::new();
     for (vector, first, later) in answers {
         let norm = dot(&vector, &vector).sqrt();
-        spreads.entry("score.first".into()).or_default().add(first);
-        spreads.entry("score.tenth".into()).or_default().add(later);
+        // Scores grow with a history; how sharp a taste is does not have to.
+        let unit = if norm > 0.0 { norm } else { 1.0 };
+        spreads.entry("score.first".into()).or_default().add(first.map(|score| score / unit));
+        spreads.entry("score.tenth".into()).or_default().add(later.map(|score| score / unit));
         if norm > 0.0 {
             spreads.entry("vector.norm".into()).or_default().add(Some(norm));
             for (axis, value) in vector.iter().take(AXES).enumerate() {
