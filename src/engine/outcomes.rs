@@ -19,6 +19,37 @@ impl Engine {
         named.or_else(|| self.inner.exposures.is_kept().then(|| Arc::new(Kept(self.clone())) as Arc<dyn Outcomes>))
     }
 
+    /// How often known users took what a snapshot (or any) showed them, of the answers given from a time on until another: by
+    /// events that are positive and name their answer. `None` where fewer than two users were shown anything. One pass over
+    /// exposures and events.
+    pub fn click_rate(
+        &self,
+        snapshot: Option<SnapshotId>,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<ClickRate>> {
+        let mut shown = self.shown_since(from)?;
+        shown.retain(|of| of.time < until && (snapshot.is_none() || of.snapshot == snapshot));
+        let weights = &self.inner.weights;
+        let taken =
+            self.taken_positions(&shown, |kind, value| matches!(weights.signal(kind, value), Signal::Positive(_)))?;
+        let mut users: FxHashMap<&str, UserFigure> = FxHashMap::default();
+        for (exposure, taken) in shown.iter().zip(&taken) {
+            let figure = users.entry(exposure.user.as_deref().unwrap_or_default()).or_default();
+            figure.of += taken.len() as f64;
+            figure.over += exposure.items.len() as f64;
+        }
+        // In one order, so that the same log gives the same sums.
+        let mut users: Vec<(&str, UserFigure)> = users.into_iter().collect();
+        users.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        let mut moments = Moments::default();
+        users.iter().for_each(|(_, figure)| moments.add(*figure));
+        let shown = users.iter().map(|(_, figure)| figure.over).sum::<f64>() as u64;
+        // Users, not the items shown to them, are what varies independently: the delta method.
+        let rate = moments.value_and_error();
+        Ok(rate.map(|(rate, error)| ClickRate { shown, rate, variance: error * error }))
+    }
+
     /// Answers to known users, in the order of time. Of an interleaved answer the propensities are those of its two sides, not
     /// its own: it is left out.
     pub(super) fn shown_since(&self, from: Timestamp) -> Result<Vec<Exposure>> {
@@ -72,26 +103,6 @@ struct Kept(Engine);
 
 impl Outcomes for Kept {
     fn click_rate(&self, snapshot: Option<SnapshotId>, from: Timestamp, until: Timestamp) -> Result<Option<ClickRate>> {
-        let Self(engine) = self;
-        let mut shown = engine.shown_since(from)?;
-        shown.retain(|of| of.time < until && (snapshot.is_none() || of.snapshot == snapshot));
-        let weights = &engine.inner.weights;
-        let taken =
-            engine.taken_positions(&shown, |kind, value| matches!(weights.signal(kind, value), Signal::Positive(_)))?;
-        let mut users: FxHashMap<&str, UserFigure> = FxHashMap::default();
-        for (exposure, taken) in shown.iter().zip(&taken) {
-            let figure = users.entry(exposure.user.as_deref().unwrap_or_default()).or_default();
-            figure.of += taken.len() as f64;
-            figure.over += exposure.items.len() as f64;
-        }
-        // In one order, so that the same log gives the same sums.
-        let mut users: Vec<(&str, UserFigure)> = users.into_iter().collect();
-        users.sort_unstable_by(|a, b| a.0.cmp(b.0));
-        let mut moments = Moments::default();
-        users.iter().for_each(|(_, figure)| moments.add(*figure));
-        let shown = users.iter().map(|(_, figure)| figure.over).sum::<f64>() as u64;
-        // Users, not the items shown to them, are what varies independently: the delta method.
-        let rate = moments.value_and_error();
-        Ok(rate.map(|(rate, error)| ClickRate { shown, rate, variance: error * error }))
+        self.0.click_rate(snapshot, from, until)
     }
 }
