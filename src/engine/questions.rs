@@ -27,8 +27,8 @@ impl Engine {
         queries.iter().try_for_each(Query::validate)?;
         let now = Timestamp::now();
         let plans = queries.iter().map(|query| self.plan(query, now)).collect::<Result<Vec<_>>>()?;
-        let filters = plans.iter().map(|plan| (plan.query.filter.as_ref(), plan.query.category.as_deref()));
-        let answers = self.ask(filters, |context| recommend::recommend_many(context, &plans))?;
+        let answers =
+            self.ask(plans.iter().flat_map(Plan::filters), |context| recommend::recommend_many(context, &plans))?;
         for (plan, answer) in plans.iter().zip(&answers).filter(|(plan, _)| plan.looks_at_shown()) {
             self.note_shown(&plan.query, &self.ids(answer)?, now);
         }
@@ -81,8 +81,7 @@ impl Engine {
     }
 
     fn answer(&self, plan: &Plan<'_>) -> Result<Answer> {
-        let filter = (plan.query.filter.as_ref(), plan.query.category.as_deref());
-        self.ask([filter], |context| recommend::recommend(context, plan))
+        self.ask(plan.filters(), |context| recommend::recommend(context, plan))
     }
 
     /// The list as it would be without rules, with those that concern each item.
