@@ -250,7 +250,7 @@ fn pages_of_an_unchanged_world_are_the_long_answer_in_pieces() {
 }
 
 /// A rule of the library's user: nothing of a group, and another group first.
-struct Own;
+struct Own(Filter);
 
 impl Rule for Own {
     fn label(&self) -> &str {
@@ -262,12 +262,8 @@ impl Rule for Own {
         Ok(LeftOut { filter: is_home.then(|| Filter::category("group0")), items: Vec::new() })
     }
 
-    fn moves(&self) -> bool {
-        true
-    }
-
-    fn factor(&self, item: &Item) -> Option<f64> {
-        item.id.starts_with("g1-").then_some(1e6)
+    fn moves(&self) -> Option<(&Filter, f64)> {
+        Some((&self.0, 1e6))
     }
 }
 
@@ -276,7 +272,7 @@ fn a_rule_of_ones_own_holds_for_every_answer() {
     let dir = tempfile::tempdir().unwrap();
     let engine = trained(dir.path());
     engine.put_scenario("home", Scenario::default(), None).unwrap();
-    engine.set_rules(vec![std::sync::Arc::new(Own)]);
+    engine.set_rules(vec![std::sync::Arc::new(Own(Filter::category("group1")))]);
     let query = Query::for_user("u0").limit(4);
     for query in [query.clone(), query.scenario("home")] {
         let answer = engine.recommend(&query).unwrap();

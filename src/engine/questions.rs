@@ -36,8 +36,8 @@ impl Engine {
         }
         let now = Timestamp::now();
         let plans = queries.iter().map(|query| self.plan(query, now)).collect::<Result<Vec<_>>>()?;
-        let filters = plans.iter().map(|plan| (plan.query.filter.as_ref(), plan.query.category.as_deref()));
-        let answers = self.ask(filters, |context| recommend::recommend_many(context, &plans))?;
+        let answers =
+            self.ask(plans.iter().flat_map(Plan::filters), |context| recommend::recommend_many(context, &plans))?;
         for (plan, answer) in plans.iter().zip(&answers).filter(|(plan, _)| plan.looks_at_shown()) {
             self.note_shown(&plan.query, &self.ids(answer)?, now);
         }
@@ -110,7 +110,6 @@ impl Engine {
 
     /// An answer made anew, and kept if that is asked for.
     fn made(&self, plan: &Plan<'_>, by: Option<&Live>, asked: Option<Asked>) -> Result<Answer> {
-        let filter = (plan.query.filter.as_ref(), plan.query.category.as_deref());
         let question = |context: &Context<'_>| {
             let answer = recommend::recommend(context, plan)?;
             if let Some(asked) = asked {
@@ -119,8 +118,8 @@ impl Engine {
             Ok(answer)
         };
         match by {
-            Some(live) => self.ask_of(Some(live), [filter], question),
-            None => self.ask([filter], question),
+            Some(live) => self.ask_of(Some(live), plan.filters(), question),
+            None => self.ask(plan.filters(), question),
         }
     }
 

@@ -12,7 +12,7 @@ use super::explore;
 use super::lists::latest;
 use super::order::Ordered;
 use super::places::Placed;
-use super::plan::Plan;
+use super::plan::{Movers, Plan};
 use super::similar::nearest;
 use super::source::{CandidateSource, Next};
 use super::taste::Taste;
@@ -46,6 +46,7 @@ pub struct Assembly<'a> {
     taste: Option<&'a Taste<'a>>,
     bounded: Bounded<'a>,
     placed: Placed,
+    movers: Movers,
     chosen: Vec<Chosen>,
 }
 
@@ -58,8 +59,9 @@ impl<'a> Assembly<'a> {
         allowed: Allowed<'a>,
         taste: Option<&'a Taste<'a>>,
         (placed, bounded): (Placed, Bounded<'a>),
-    ) -> Self {
-        Self { context, plan, visitor, allowed, taste, bounded, placed, chosen: Vec::new() }
+    ) -> Result<Self> {
+        let movers = plan.movers(context)?;
+        Ok(Self { context, plan, visitor, allowed, taste, bounded, placed, movers, chosen: Vec::new() })
     }
 
     /// Places that are still free.
@@ -163,9 +165,8 @@ impl<'a> Assembly<'a> {
     /// The items of the answer, in their order.
     pub fn items(mut self) -> Result<Vec<RecommendedItem>> {
         let (context, plan) = (self.context, self.plan);
-        if plan.has_rules() {
-            self.chosen.sort_by_cached_key(|of| plan.buries(context, of.item));
-        }
+        let Self { movers, chosen, .. } = &mut self;
+        chosen.sort_by_cached_key(|of| movers.bury(of.item));
         let chosen = std::mem::take(&mut self.chosen);
         let page = self.placed.page(chosen.into_iter().map(|of| (of, None)).collect(), |place| {
             let source = if place.is_pin { Source::Pin } else { Source::List };
@@ -177,9 +178,7 @@ impl<'a> Assembly<'a> {
             entry.rank = of.rank.map(f64::from);
             entry.propensity = of.propensity;
             entry.rules.extend(rule.and_then(|rule| plan.label(rule)));
-            if plan.has_rules() {
-                entry.rules.extend(plan.movers(context, of.item));
-            }
+            entry.rules.extend(self.movers.rules(of.item).filter_map(|rule| plan.label(rule)));
             if plan.query.explain
                 && let Some(taste) = self.taste.filter(|taste| is_of_model(taste, context, &of))
             {
@@ -204,7 +203,7 @@ impl<'a> Assembly<'a> {
             false => best.into_iter().map(Ordered::retrieved).collect(),
         };
         let ordered = ordered.into_iter().map(|of| (of, of.key)).collect();
-        let moved = plan.moved(context, ordered, |of| of.item).into_iter().take(plan.candidates(query.limit));
+        let moved = self.movers.moved(ordered, |of| of.item).into_iter().take(plan.candidates(query.limit));
         let (buried, kept): (Vec<_>, Vec<_>) = moved.partition(|moved| moved.is_buried);
         let keyed = |moved: Vec<super::rules::Moved<Ordered>>| {
             moved.into_iter().map(|moved| Ordered { key: moved.key, ..moved.of }).collect()
@@ -274,7 +273,7 @@ impl<'a> Assembly<'a> {
             SourceKind::List(name) => return self.listed(name),
         };
         let keyed = candidates.into_iter().map(|of| (of, of.score)).collect();
-        Ok(self.plan.moved(context, keyed, |of| of.item).into_iter().map(|moved| moved.of).collect())
+        Ok(self.movers.moved(keyed, |of| of.item).into_iter().map(|moved| moved.of).collect())
     }
 
     /// The items of an editorial list that may be shown, in its order.

@@ -119,7 +119,13 @@ impl Filters {
     /// The items of an expression that may be shown.
     pub fn evaluate(&self, store: &Store, expression: &Expression<'_>, rows: Option<&RowMap>) -> Result<Matches> {
         let shown = self.shown(rows);
-        let matches = expression.evaluate(&shown, &mut |leaf| match leaf {
+        Ok(self.fulfilling(store, expression, rows)?.and(&shown))
+    }
+
+    /// The items of an expression, hidden ones among them where it is about one thing alone: nothing is copied then.
+    pub fn fulfilling(&self, store: &Store, expression: &Expression<'_>, rows: Option<&RowMap>) -> Result<Matches> {
+        let shown = self.shown(rows);
+        expression.evaluate(&shown, &mut |leaf| match leaf {
             Leaf::Terms(range) => self.range(store, range, rows),
             Leaf::Ids(names) => {
                 let mut ids = RoaringBitmap::new();
@@ -128,8 +134,7 @@ impl Filters {
                 }
                 Ok(Matches::new(Arc::new(ids), rows))
             }
-        })?;
-        Ok(matches.and(&shown))
+        })
     }
 
     fn range(&self, store: &Store, range: &TermRange, rows: Option<&RowMap>) -> Result<Matches> {

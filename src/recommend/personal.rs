@@ -93,7 +93,7 @@ impl<'a> Asked<'a> {
     fn answer(self, best: Vec<(u32, f32)>) -> Result<Answer> {
         let Self { context, plan, visitor, allowed, taste, bounded, placed } = self;
         let known = taste.as_ref().ok();
-        let mut assembly = Assembly::new(context, plan, &visitor, allowed, known, (placed, bounded));
+        let mut assembly = Assembly::new(context, plan, &visitor, allowed, known, (placed, bounded))?;
         let sources = plan.sources();
         let is_personal = sources.is_empty() || sources.iter().any(|source| source.source == SourceKind::Personal);
         let mut degraded = match &taste {

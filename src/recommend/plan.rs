@@ -5,13 +5,21 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use roaring::RoaringBitmap;
+
 use super::Context;
+use super::expression::Expression;
 use super::rules::{LeftOut, Moved, Rule, RulePlace, RuleQuestion, Shown, compile, shift};
 use crate::error::Result;
 use crate::record::{
     AppliedScenario, Condition, Diversity, EditorialList, ExcludeSeen, Filter, ItemId, MaxPer, Query, RuleSpec,
     Scenario, ScenarioVersion, SourceKind, SourceShare, Timestamp,
 };
+use crate::snapshot::Snapshot;
+
+/// Candidates for each item that is wanted, where rules move some, and the least number of them.
+const MOVED_EACH: usize = 5;
+const FEWEST_MOVED: usize = 50;
 
 /// A scenario, ready to answer.
 pub struct Policy {
@@ -150,7 +158,7 @@ impl<'a> Plan<'a> {
     pub(super) fn candidates(&self, limit: usize) -> usize {
         match &self.query.diversity {
             Some(diversity) => diversity.candidates(limit),
-            None if self.moves() => Diversity::default().candidates(limit),
+            None if self.moves() => (MOVED_EACH * limit).max(FEWEST_MOVED),
             None => limit,
         }
     }
@@ -177,44 +185,35 @@ impl<'a> Plan<'a> {
     }
 
     /// Whether a rule moves items.
-    fn moves(&self) -> bool {
-        self.rules.iter().any(|rule| rule.moves())
+    pub(super) fn moves(&self) -> bool {
+        self.rules.iter().any(|rule| rule.moves().is_some())
     }
 
-    /// Candidates, given by falling keys, as rules move them.
-    pub(super) fn moved<T>(
-        &self,
-        context: &Context<'_>,
-        candidates: Vec<(T, f64)>,
-        item: impl Fn(&T) -> ItemId,
-    ) -> Vec<Moved<T>> {
-        if !self.moves() {
-            return candidates.into_iter().map(|(of, key)| Moved { of, key, is_buried: false }).collect();
+    /// The filters that the answer needs as sets, that of the question first.
+    pub fn filters(&self) -> impl Iterator<Item = (Option<&Filter>, Option<&str>)> {
+        let own = (self.query.filter.as_ref(), self.query.category.as_deref());
+        std::iter::once(own)
+            .chain(self.rules.iter().filter_map(|rule| rule.moves()).map(|(filter, _)| (Some(filter), None)))
+    }
+
+    /// Which items rules move.
+    pub(super) fn movers(&self, context: &Context<'_>) -> Result<Movers> {
+        let (filters, rows) = (context.catalog.filters(), context.snapshot.map(Snapshot::rows));
+        let mut movers = Vec::new();
+        for (number, rule) in self.rules.iter().enumerate() {
+            if let Some((filter, factor)) = rule.moves()
+                && let Some(expression) = Expression::of(Some(filter), None)
+            {
+                let matches = filters.fulfilling(context.store, &expression, rows)?;
+                movers.push(Mover { rule: number, factor, items: matches.ids });
+            }
         }
-        let moving: Vec<_> = self.rules.iter().filter(|rule| rule.moves()).collect();
-        shift(candidates, |of| {
-            let item = context.catalog.get(item(of))?;
-            moving.iter().filter_map(|rule| rule.factor(item)).reduce(|product, factor| product * factor)
-        })
-    }
-
-    /// Whether a rule buries an item.
-    pub(super) fn buries(&self, context: &Context<'_>, item: ItemId) -> bool {
-        let item = context.catalog.get(item);
-        let factor = |rule: &Arc<dyn Rule>| item.filter(|_| rule.moves()).and_then(|item| rule.factor(item));
-        self.rules.iter().any(|rule| factor(rule) == Some(0.0))
+        Ok(Movers(movers))
     }
 
     /// How answers call a rule.
     pub(super) fn label(&self, number: usize) -> Option<String> {
         self.rules.get(number).map(|rule| rule.label().to_owned())
-    }
-
-    /// The rules that move an item.
-    pub(super) fn movers(&self, context: &Context<'_>, item: ItemId) -> Vec<String> {
-        let Some(item) = context.catalog.get(item).filter(|_| self.moves()) else { return Vec::new() };
-        let moving = self.rules.iter().filter(|rule| rule.moves() && rule.factor(item).is_some());
-        moving.map(|rule| rule.label().to_owned()).collect()
     }
 
     /// The rules that keep an item out, put it at a position or move it.
@@ -224,7 +223,7 @@ impl<'a> Plan<'a> {
             left_out.items.contains(&item)
                 || left_out.filter.as_ref().is_some_and(|filter| filter.matches(record))
                 || rule.places(context.now).iter().any(|place| place.items.contains(&record.id))
-                || (rule.moves() && rule.factor(record).is_some())
+                || rule.moves().is_some_and(|(filter, _)| filter.matches(record))
         };
         let rules = self.rules.iter().zip(&self.left_out).filter(concerns);
         rules.map(|(rule, _)| rule.label().to_owned()).collect()
@@ -232,6 +231,39 @@ impl<'a> Plan<'a> {
 
     fn scenario(&self) -> Option<&Scenario> {
         self.policy.as_ref().map(|policy| &policy.scenario)
+    }
+}
+
+/// The rules that move items, and which.
+pub struct Movers(Vec<Mover>);
+
+struct Mover {
+    rule: usize,
+    factor: f64,
+    items: Arc<RoaringBitmap>,
+}
+
+impl Movers {
+    /// Candidates, given by falling keys, as rules move them.
+    pub fn moved<T>(&self, candidates: Vec<(T, f64)>, item: impl Fn(&T) -> ItemId) -> Vec<Moved<T>> {
+        if self.0.is_empty() {
+            return candidates.into_iter().map(|(of, key)| Moved { of, key, is_buried: false }).collect();
+        }
+        shift(candidates, |of| self.of(item(of)).map(|mover| mover.factor).reduce(|product, factor| product * factor))
+    }
+
+    /// Whether an item is buried.
+    pub fn bury(&self, item: ItemId) -> bool {
+        self.of(item).any(|mover| mover.factor == 0.0)
+    }
+
+    /// The numbers of the rules that move an item.
+    pub fn rules(&self, item: ItemId) -> impl Iterator<Item = usize> {
+        self.of(item).map(|mover| mover.rule)
+    }
+
+    fn of(&self, item: ItemId) -> impl Iterator<Item = &Mover> {
+        self.0.iter().filter(move |mover| mover.items.contains(item.get()))
     }
 }
 

@@ -4,7 +4,7 @@
 //! 1. **Leave out** ([`Rule::leaves_out`]): `exclude`, `only_new`, `frequency_cap`, `no_repeat`. Before anything is searched, so
 //!    that others come in their place. Nothing that is left out comes back by a later step.
 //! 2. **Put in place** ([`Rule::places`]): `pin`, then `slot`. These items are settled, and are candidates no more.
-//! 3. **Move** ([`Rule::factor`]): `boost` and `bury`, among the candidates of each source; what is buried comes after all
+//! 3. **Move** ([`Rule::moves`]): `boost` and `bury`, among the candidates of each source; what is buried comes after all
 //!    others of the answer, too.
 //! 4. **Bound** ([`Rule::bound`]): `max_per`, while the other places are filled. Items in slots and fallbacks are bounded with
 //!    them; pinned items are not, but count.
@@ -19,7 +19,7 @@ pub use compile::compile;
 pub use shift::{Moved, shift};
 
 use crate::error::Result;
-use crate::record::{Filter, Item, ItemId, MaxPer, Query, Timestamp};
+use crate::record::{Filter, ItemId, MaxPer, Query, Timestamp};
 
 /// A rule: takes part in one or more of the steps. See [`crate::Engine::set_rules`] for rules of one's own.
 pub trait Rule: Send + Sync {
@@ -38,15 +38,8 @@ pub trait Rule: Send + Sync {
         Vec::new()
     }
 
-    /// Whether it moves items; without that [`factor`](Self::factor) is not asked.
-    fn moves(&self) -> bool {
-        false
-    }
-
-    /// By how much it multiplies the odds of an item, 0 to bury it; `None` for an item that it does not touch. Called for each
-    /// candidate of each answer.
-    fn factor(&self, item: &Item) -> Option<f64> {
-        let _ = item;
+    /// Which items it moves, and by what it multiplies their odds: above 1 they come sooner, below 1 later, 0 buries them.
+    fn moves(&self) -> Option<(&Filter, f64)> {
         None
     }
 

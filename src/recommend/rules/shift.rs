@@ -1,7 +1,7 @@
 //! `boost` and `bury`.
 
 use super::Rule;
-use crate::record::{Filter, Item};
+use crate::record::Filter;
 
 /// Moves the items that fulfil a filter.
 pub struct Moving {
@@ -22,12 +22,8 @@ impl Rule for Moving {
         &self.label
     }
 
-    fn moves(&self) -> bool {
-        true
-    }
-
-    fn factor(&self, item: &Item) -> Option<f64> {
-        self.filter.matches(item).then_some(self.factor)
+    fn moves(&self) -> Option<(&Filter, f64)> {
+        Some((&self.filter, self.factor))
     }
 }
 
