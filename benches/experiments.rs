@@ -65,6 +65,8 @@ fn main() -> Outcome<()> {
 /// Users with taste and a profile, and a snapshot.
 fn engine(dir: &std::path::Path) -> Outcome<Engine> {
     let mut config = Config::default();
+    // Each answer is made anew.
+    config.recommend.cache_mib = 0;
     config.train.dimension = 64;
     config.exposures.queue = 100_000;
     let engine = Engine::open(dir.join("data"), config)?;

@@ -38,7 +38,7 @@ fn main() -> Result<()> {
 fn measure(data: &str, is_ranked: bool, seconds: Duration, connections: usize) -> Result<()> {
     // One after the other: two cannot have a directory open.
     let (paths, sample) = {
-        let savor = serve(data, CACHE)?;
+        let savor = serve(data, CACHE, true)?;
         let paths = known_users(savor.address, is_ranked)?;
         let sample = sample(savor.address, &paths)?;
         (paths, sample)
@@ -47,19 +47,27 @@ fn measure(data: &str, is_ranked: bool, seconds: Duration, connections: usize) -
     let itself = std::env::current_exe()?;
     let bare = Server::start(Command::new(itself).args(["--bare-warp", &sample]))?;
     load(bare.address, &paths, 1, WARM_UP)?;
-    let anew = compare(&serve(data, 0)?, &bare, &paths, seconds, connections)?;
+    let anew = compare(&serve(data, 0, true)?, &bare, &paths, seconds, connections)?;
     println!("each answer made anew: {anew}");
-    let kept = compare(&serve(data, CACHE)?, &bare, &paths, seconds, connections)?;
+    let kept = compare(&serve(data, CACHE, true)?, &bare, &paths, seconds, connections)?;
     println!("kept answers: {kept}");
-    println!("http {anew} kept_p50_ms={:.3} kept_p99_ms={:.3} kept_ratio={:.2}", kept.p50, kept.p99, kept.ratio());
+    let unlogged = compare(&serve(data, CACHE, false)?, &bare, &paths, seconds, connections)?;
+    println!("kept answers, without exposures: {unlogged}");
+    println!(
+        "http {anew} kept_p50_ms={:.3} kept_p99_ms={:.3} kept_ratio={:.2} unlogged_ratio={:.2}",
+        kept.p50,
+        kept.p99,
+        kept.ratio(),
+        unlogged.ratio()
+    );
     Ok(())
 }
 
 /// MiB of answers that are kept by default.
 const CACHE: usize = 64;
 
-fn serve(data: &str, cache_mib: usize) -> Result<Server> {
-    let cache = format!("recommend.cache_mib={cache_mib}");
+fn serve(data: &str, cache_mib: usize, exposures: bool) -> Result<Server> {
+    let (cache, exposures) = (format!("recommend.cache_mib={cache_mib}"), format!("exposures.enabled={exposures}"));
     Server::start(Command::new(env!("CARGO_BIN_EXE_savor")).args([
         "serve",
         "--data",
@@ -68,6 +76,8 @@ fn serve(data: &str, cache_mib: usize) -> Result<Server> {
         "127.0.0.1:0",
         "--set",
         &cache,
+        "--set",
+        &exposures,
     ]))
 }
 

@@ -8,9 +8,9 @@
 # beside the repository if absent. --movielens takes MovieLens-100K instead: DIR holds ml-100k.inter, .item and .user;
 # without it they are fetched. --ranked has its ranker put 500 candidates in order for each answer, and asks for those whose answers have
 # an order of it (such answers are never kept); otherwise none is learned. The trained directory stays in the cache folder for the next run;
-# --fresh trains anew. Options of the benchmark are --seconds S (of each measurement, five rounds) and --connections C. Measured twice: each
-# answer made anew, and answers that are kept from before. The last line:
-#   http p50_ms=… p99_ms=… rps=… bare_warp_rps=… ratio=… kept_p50_ms=… kept_p99_ms=… kept_ratio=…
+# --fresh trains anew. Options of the benchmark are --seconds S (of each measurement, five rounds) and --connections C. Measured three
+# times: each answer made anew; answers that are kept from before; and these without keeping what is shown. The last line:
+#   http p50_ms=… p99_ms=… rps=… bare_warp_rps=… ratio=… kept_p50_ms=… kept_p99_ms=… kept_ratio=… unlogged_ratio=…
 set -euo pipefail
 
 usage() { printf 'usage: %s [--data DIR | --movielens [DIR] [--ranked]] [--fresh] [-- OPTIONS]\n' "$0" >&2 && exit 2; }

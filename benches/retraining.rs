@@ -19,6 +19,8 @@ fn main() -> Outcome<()> {
     let seconds = Duration::from_secs(number("--seconds", 15)? as u64);
     let dir = tempfile::tempdir_in(std::env::var_os("SAVOR_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into))?;
     let mut config = Config::default();
+    // Each answer is made anew.
+    config.recommend.cache_mib = 0;
     config.retrain.enabled = true;
     config.retrain.every = None;
     config.retrain.events = 1;

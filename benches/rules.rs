@@ -104,7 +104,10 @@ fn main() -> Outcome<()> {
 
 /// Groups of users who like groups of items.
 fn filled(dir: &std::path::Path, count: usize) -> Outcome<Engine> {
-    let engine = Engine::open(dir.join("data"), Config::default())?;
+    // Each answer is made anew.
+    let mut config = Config::default();
+    config.recommend.cache_mib = 0;
+    let engine = Engine::open(dir.join("data"), config)?;
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let now = Timestamp::now();
     let item = |number: usize| {
