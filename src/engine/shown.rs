@@ -65,22 +65,26 @@ pub(super) struct Answered<'a> {
 }
 
 impl Shown for Answered<'_> {
-    fn shown(&self, user: &str, since: Timestamp) -> Result<Vec<ShownItem>> {
-        let showings = self.showings.of(user, since);
-        if showings.is_empty() {
-            return Ok(Vec::new());
+    fn shown(&self, user: &str, since: Timestamp, times: u32) -> Result<Vec<ShownItem>> {
+        let mut showings: FxHashMap<ItemId, Vec<Timestamp>> = FxHashMap::default();
+        for (item, time) in self.showings.of(user, since) {
+            showings.entry(item).or_default().push(time);
         }
+        showings.retain(|_, shown| shown.len() as u64 >= u64::from(times));
         let mut last: FxHashMap<ItemId, Timestamp> = FxHashMap::default();
-        if let Some(user) = self.store.user_id(user)? {
+        // Most questions come by here without a look at the store.
+        if times > 0
+            && !showings.is_empty()
+            && let Some(user) = self.store.user_id(user)?
+        {
             self.store.user_history(user, ANSWERS, &mut |event| {
                 last.entry(event.item).or_insert(event.time);
             })?;
         }
-        let mut shown: FxHashMap<ItemId, u32> = FxHashMap::default();
-        for (item, time) in showings {
-            let is_answered = last.get(&item).is_some_and(|last| *last >= time);
-            *shown.entry(item).or_default() += u32::from(!is_answered);
-        }
-        Ok(shown.into_iter().map(|(item, unanswered)| ShownItem { item, unanswered }).collect())
+        let unanswered = |(item, shown): (ItemId, Vec<Timestamp>)| {
+            let since_last = shown.iter().filter(|time| last.get(&item).is_none_or(|last| last < *time));
+            ShownItem { item, unanswered: since_last.count() as u32 }
+        };
+        Ok(showings.into_iter().map(unanswered).collect())
     }
 }

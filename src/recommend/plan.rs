@@ -17,9 +17,10 @@ use crate::record::{
 };
 use crate::snapshot::Snapshot;
 
-/// Candidates for each item that is wanted, where rules move some, and the least number of them.
+/// Candidates for each item that is wanted, where rules move or bound some, and the least and the largest number of them.
 const MOVED_EACH: usize = 5;
 const FEWEST_MOVED: usize = 50;
+const MOST_MOVED: usize = 1_000;
 
 /// A scenario, ready to answer.
 pub struct Policy {
@@ -103,7 +104,8 @@ impl<'a> Plan<'a> {
         }
         // An answer without an order of its own is put together under quotas all the same.
         if plan.query.diversity.is_none() && plan.rules.iter().any(|rule| rule.bound().is_some()) {
-            plan.query.to_mut().diversity = Some(Diversity::default());
+            let candidates = Some(candidates_to_move(query.limit));
+            plan.query.to_mut().diversity = Some(Diversity { candidates, ..Diversity::default() });
         }
         Ok(plan)
     }
@@ -158,7 +160,7 @@ impl<'a> Plan<'a> {
     pub(super) fn candidates(&self, limit: usize) -> usize {
         match &self.query.diversity {
             Some(diversity) => diversity.candidates(limit),
-            None if self.moves() => (MOVED_EACH * limit).max(FEWEST_MOVED),
+            None if self.moves() => candidates_to_move(limit),
             None => limit,
         }
     }
@@ -232,6 +234,11 @@ impl<'a> Plan<'a> {
     fn scenario(&self) -> Option<&Scenario> {
         self.policy.as_ref().map(|policy| &policy.scenario)
     }
+}
+
+/// How many candidates rules choose from.
+fn candidates_to_move(limit: usize) -> usize {
+    (MOVED_EACH * limit).clamp(FEWEST_MOVED, MOST_MOVED).max(limit)
 }
 
 /// The rules that move items, and which.

@@ -83,7 +83,7 @@ impl Rule for LeavingShown {
 
     fn leaves_out(&self, question: &RuleQuestion<'_>) -> Result<LeftOut> {
         let Some(user) = &question.query.user else { return Ok(LeftOut::default()) };
-        let shown = question.shown.shown(user, question.now.before(self.within))?;
+        let shown = question.shown.shown(user, question.now.before(self.within), self.unanswered)?;
         let is_enough = |unanswered: u32| unanswered >= self.unanswered;
         let items = shown.into_iter().filter(|shown| is_enough(shown.unanswered)).map(|shown| shown.item).collect();
         Ok(LeftOut { filter: None, items })

@@ -86,8 +86,8 @@ pub struct RulePlace {
 
 /// Knows what has been shown to whom.
 pub trait Shown: Send + Sync {
-    /// The items that were shown to a user since a time.
-    fn shown(&self, user: &str, since: Timestamp) -> Result<Vec<ShownItem>>;
+    /// The items that were shown to a user so often, or more, since a time.
+    fn shown(&self, user: &str, since: Timestamp, times: u32) -> Result<Vec<ShownItem>>;
 }
 
 /// An item that was shown to a user.
