@@ -6,7 +6,7 @@ mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use savor::{Engine, Event, ExcludeSeen, Filter, Item, Query, SeenPolicy, TrainOptions, User};
+use savor::{Engine, Event, ExcludeSeen, Filter, Item, Query, Scenario, SeenPolicy, TrainOptions, User};
 use serde_json::json;
 use support::{GROUP, GROUPS, Random, USERS, config, events, item, items, time, world};
 
@@ -153,6 +153,13 @@ fn answers_that_time_changes_or_that_are_explained_are_made_anew() {
     assert_eq!(hits(Query::for_session([item(0, 0)])), 0);
     let window: SeenPolicy = serde_json::from_value(json!({"window": "30d"})).unwrap();
     assert_eq!(hits(Query { exclude_seen: ExcludeSeen::Some(window), ..user() }), 0);
+    // A list that begins at noon must be there at noon.
+    let listed = r#"{"sources": [{"source": "personal"}, {"source": {"list": "summer"}}],
+        "lists": {"summer": {"items": ["g0-1"], "start": "2199-01-01T12:00:00Z"}}}"#;
+    engine.put_scenario("listed", serde_json::from_str(listed).unwrap(), None).unwrap();
+    assert_eq!(hits(user().scenario("listed")), 0);
+    engine.put_scenario("plain", Scenario::default(), None).unwrap();
+    assert_eq!(hits(user().scenario("plain")), 2);
     let (one, other) = (engine.recommend(&user()).unwrap(), engine.recommend(&user()).unwrap());
     assert_eq!(one.items, other.items);
     assert_ne!(one.recommendation_id, other.recommendation_id);

@@ -225,6 +225,9 @@ fn snapshots_answer_beside_each_other_and_the_winner_goes_live_for_all() {
     assert_eq!(engine.active_snapshot(), Some(second));
     let answer = ask(&engine, "u1");
     assert_eq!((answer.snapshot, variant(&answer)), (Some(second), "none"));
+    // Whatever becomes active later answers in its place.
+    engine.activate(first).unwrap();
+    assert_eq!(ask(&engine, "u1").snapshot, Some(first));
     assert!(engine.look_at_experiments().unwrap().is_empty());
 }
 
@@ -246,6 +249,9 @@ fn a_promoted_variant_is_shown_to_all_until_it_is_stopped() {
     }
     assert_eq!(engine.look_at_experiments().unwrap()[0].state, ExperimentState::Promoted);
     assert!((0..20).all(|user| ask(&engine, &format!("w{user}")).items.len() == 3));
+    let first = ask(&engine, "w1");
+    let next = engine.next_page(&first.recommendation_id, None).unwrap();
+    assert!(next.items.iter().all(|item| first.items.iter().all(|before| before.item != item.item)));
     engine.stop_experiment("x").unwrap();
     assert_eq!(ask(&engine, "w1").items.len(), 5);
 }
@@ -332,4 +338,43 @@ fn a_replay_tells_what_was_earned_for_the_policy_that_was_shown_and_less_for_its
     assert!((half.ips.unwrap().value / ips.value - 0.5).abs() < 0.15, "{half:?} {usual:?}");
     let unknown = ReplayOptions::of(Variant { snapshot: Some(SnapshotId(99)), ..Variant::new("x") });
     assert_eq!(engine.replay(&unknown).unwrap_err().code(), "not_found");
+}
+
+#[test]
+fn an_experiment_on_the_default_scenario_is_for_those_who_name_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = world(dir.path());
+    for scenario in ["default", "home", "cart"] {
+        engine.put_scenario(scenario, Scenario::default(), None).unwrap();
+    }
+    let mut plan = design(SHORT);
+    plan.scenario = Some("default".into());
+    engine.put_experiment("x", &plan).unwrap();
+    engine.start_experiment("x").unwrap();
+    let assigned = |scenario: Option<&str>| {
+        let query = Query { scenario: scenario.map(str::to_owned), ..Query::for_user("v1") };
+        engine.recommend(&query).unwrap().experiment.map(|of| of.id)
+    };
+    assert_eq!((assigned(None).as_deref(), assigned(Some("home"))), (Some("x"), None));
+    // A scenario that names an experiment is answered by its variants, and by no others.
+    engine.put_scenario("cart", Scenario { experiment: Some("x".into()), ..Scenario::default() }, None).unwrap();
+    engine.put_scenario("default", Scenario { experiment: Some("y".into()), ..Scenario::default() }, None).unwrap();
+    assert_eq!((assigned(Some("cart")).as_deref(), assigned(None)), (Some("x"), None));
+}
+
+#[test]
+fn what_was_shown_before_a_restart_is_not_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = world(dir.path());
+    engine.keep_exposures().unwrap();
+    let fresh = r#"{"exclude_seen": false, "rules": [{"rule": "no_repeat", "within": "1h"}]}"#;
+    engine.put_scenario("fresh", serde_json::from_str(fresh).unwrap(), None).unwrap();
+    let query = Query::for_user("u1").limit(5).scenario("fresh");
+    let first = engine.recommend(&query).unwrap();
+    drop(engine);
+    let engine = Engine::open(dir.path(), config()).unwrap();
+    engine.keep_exposures().unwrap();
+    let second = engine.recommend(&query).unwrap();
+    assert_eq!(second.items.len(), 5);
+    assert!(second.items.iter().all(|item| first.items.iter().all(|before| before.item != item.item)));
 }

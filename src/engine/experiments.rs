@@ -176,10 +176,19 @@ impl Engine {
         let mut ended = Vec::new();
         let running = |experiment: &Experiment| experiment.state == ExperimentState::Running;
         for experiment in self.experiments()?.into_iter().filter(running) {
-            let report = self.experiment_report(&experiment.id)?;
-            if let Some(decision) = decide(&experiment, &report) {
-                tracing::info!(experiment = experiment.id, reason = decision.reason, "experiment ended");
-                ended.push(self.end_experiment(&experiment, decision)?);
+            let decision = self.experiment_report(&experiment.id).map(|report| decide(&experiment, &report));
+            let one = match decision {
+                Ok(Some(decision)) => {
+                    tracing::info!(experiment = experiment.id, reason = decision.reason, "experiment ended");
+                    self.end_experiment(&experiment, decision).map(Some)
+                }
+                Ok(None) => Ok(None),
+                Err(error) => Err(error),
+            };
+            match one {
+                Ok(one) => ended.extend(one),
+                // The others are looked at all the same.
+                Err(error) => tracing::error!(experiment = experiment.id, %error, "an experiment cannot be looked at"),
             }
         }
         Ok(ended)
@@ -201,14 +210,16 @@ impl Engine {
     /// Whether an experiment answers with a snapshot.
     pub(super) fn is_tested(&self, id: SnapshotId) -> bool {
         let active = self.inner.experiments.active.load();
-        active.iter().flat_map(|experiment| &experiment.design.variants).any(|variant| variant.snapshot == Some(id))
+        let running = active.iter().filter(|of| of.state == ExperimentState::Running);
+        running.flat_map(|experiment| &experiment.design.variants).any(|variant| variant.snapshot == Some(id))
     }
 
     /// Reads which experiments are active, and loads the snapshots that they need.
     pub(super) fn load_experiments(&self) -> Result<()> {
         let is_active = |of: &Experiment| matches!(of.state, ExperimentState::Running | ExperimentState::Promoted);
         let active: Vec<Experiment> = self.experiments()?.into_iter().filter(is_active).collect();
-        let needed = active.iter().flat_map(|of| &of.design.variants).filter_map(|variant| variant.snapshot);
+        let running = active.iter().filter(|of| of.state == ExperimentState::Running);
+        let needed = running.flat_map(|of| &of.design.variants).filter_map(|variant| variant.snapshot);
         let mut beside = FxHashMap::default();
         for id in needed {
             let loaded = self.inner.experiments.beside.load().get(&id).map(Arc::clone);
@@ -277,17 +288,17 @@ impl Engine {
     fn end_experiment(&self, experiment: &Experiment, decision: Ending) -> Result<Experiment> {
         let winner = experiment.design.variants.iter().find(|variant| Some(&variant.name) == decision.winner.as_ref());
         let promoted = winner.filter(|_| experiment.design.stop.promote);
-        // A snapshot that won becomes the active one; what else its variant says is shown by the experiment.
-        if let Some(snapshot) = promoted.and_then(|variant| variant.snapshot)
-            && Some(snapshot) != self.active_snapshot()
-        {
-            self.activate(snapshot)?;
-        }
         let state = if promoted.is_some() { ExperimentState::Promoted } else { ExperimentState::Stopped };
         let _changing = lock(&self.inner.experiments.changing);
         let known = self.experiment(&experiment.id)?;
         if known.state != ExperimentState::Running {
             return Ok(known);
+        }
+        // A snapshot that won becomes the active one; what else its variant says is shown by the experiment.
+        if let Some(snapshot) = promoted.and_then(|variant| variant.snapshot)
+            && Some(snapshot) != self.active_snapshot()
+        {
+            self.activate(snapshot)?;
         }
         let (version, stopped) = (known.version + 1, Some(Timestamp::now()));
         let ended = Experiment { version, state, stopped, slots: Vec::new(), decision: Some(decision), ..known };

@@ -65,14 +65,14 @@ impl Engine {
     /// and for outcomes.
     fn page(&self, query: &Query, before: &[ItemId]) -> Result<Answer> {
         let experiments = self.inner.experiments.active.load();
-        let Treated { mut answer, teams, is_noted } =
+        let Treated { mut answer, teams, is_noted, limit } =
             self.treated(query, before, self.treatment(&experiments, query)?)?;
         let now = Timestamp::now();
         let shown = self.ids(&answer)?;
         if is_noted {
             self.note_shown(query, &shown, now);
         }
-        if answer.items.len() == query.limit {
+        if answer.items.len() == limit {
             let page = Page::new(Arc::new(query.clone()), [before, &shown].concat());
             self.inner.pages.keep(&answer.recommendation_id, page, now);
             answer.next = Some(format!("/v1/recommendations/{}/next", answer.recommendation_id));
@@ -81,8 +81,8 @@ impl Engine {
         Ok(answer)
     }
 
-    /// An answer by the active snapshot or by another one, and whether rules look at what is shown.
-    pub(super) fn answer(&self, query: &Query, before: &[ItemId], by: Option<&Live>) -> Result<(Answer, bool)> {
+    /// An answer by the active snapshot or by another one.
+    pub(super) fn answer(&self, query: &Query, before: &[ItemId], by: Option<&Live>) -> Result<Treated> {
         let now = Timestamp::now();
         // Before anything is looked at, the scenario too.
         let asked = if before.is_empty() && by.is_none() { self.inner.answers.ask(query) } else { None };
@@ -96,7 +96,7 @@ impl Engine {
         if query.explain && plan.has_rules() {
             answer.before = Some(self.before_rules(query, &plan, by, now)?);
         }
-        Ok((answer, plan.looks_at_shown()))
+        Ok(Treated { answer, teams: Vec::new(), is_noted: plan.looks_at_shown(), limit: query.limit })
     }
 
     /// A question with all that it is to be answered by.
@@ -104,7 +104,7 @@ impl Engine {
         let inner = &*self.inner;
         let policy = inner.scenarios.policy(query)?;
         let rules = recommend::rules_of(query, policy.as_deref(), &inner.scenarios.rules());
-        let shown = Answered { showings: &inner.showings, store: &inner.store };
+        let shown = Answered { showings: &inner.showings, store: &inner.store, exposures: inner.exposures.is_kept() };
         Plan::new(query, policy, rules, &shown, now)
     }
 
@@ -134,7 +134,7 @@ impl Engine {
         let inner = &*self.inner;
         let plain = Query { explain: false, ..query.clone() };
         let policy = inner.scenarios.policy(query)?;
-        let shown = Answered { showings: &inner.showings, store: &inner.store };
+        let shown = Answered { showings: &inner.showings, store: &inner.store, exposures: inner.exposures.is_kept() };
         let without = Plan::new(&plain, policy, Vec::new(), &shown, now)?.after(plan.before);
         let answer = self.made(&without, by, None)?;
         let ids = self.ids(&answer)?;

@@ -6,6 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::treatment::Treated;
 use super::{Engine, Live};
 use crate::error::{Error, Result};
 use crate::experiment::{LoggedAnswer, LoggedItem, OffPolicy, off_policy};
@@ -114,9 +115,9 @@ impl Engine {
             scenario: exposure.scenario.clone().filter(|name| self.scenario(name).is_ok()),
             ..Query::for_session(std::iter::empty::<String>()).limit(exposure.items.len())
         };
-        let (answer, _) = self.answer(&policy.apply(&query)?, &[], live.as_deref())?;
-        let target: FxHashMap<&str, f64> =
-            answer.items.iter().map(|item| (item.item.as_str(), item.propensity.unwrap_or(1.0))).collect();
+        let Treated { answer, .. } = self.answer(&policy.apply(&query)?, &[], live.as_deref())?;
+        // What is drawn anew is a draw of its own: an item that is in the list counts 1, and in the mean its propensity.
+        let target: FxHashMap<&str, f64> = answer.items.iter().map(|item| (item.item.as_str(), 1.0)).collect();
         let items = exposure.items.iter().enumerate().map(|(place, shown)| LoggedItem {
             reward: f64::from(u8::from(rewards.contains(&(place as u32)))),
             logged: f64::from(shown.propensity),

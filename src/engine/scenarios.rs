@@ -12,7 +12,7 @@ use crate::record::{Query, Scenario, ScenarioVersion, validate_scenario_name};
 use crate::store::Store;
 
 /// The scenario that answers where none is named.
-const DEFAULT: &str = "default";
+pub(super) const DEFAULT: &str = "default";
 
 /// What answers questions beside the configuration.
 pub(super) struct Scenarios {
@@ -52,6 +52,12 @@ impl Scenarios {
                 Err(Error::invalid("scenario", format!("is \"{name}\", which is not there; there: {known}")))
             }
         }
+    }
+
+    /// The experiment whose variants answer in the place of a scenario, if it names one.
+    pub fn experiment_of(&self, name: &str) -> Option<String> {
+        let live = self.live.load();
+        live.get(name).and_then(|live| live.version.scenario.as_ref()?.experiment.clone())
     }
 
     /// The rules that always hold.

@@ -1,5 +1,6 @@
 //! What has been shown to whom, as far as rules ask for it: frequency caps, and no repeats within a window. Kept in memory, the
-//! newest million showings at most, in two generations: when the younger is full, the older is forgotten. Lost at a restart.
+//! newest million showings at most, in two generations: when the younger is full, the older is forgotten. What is older than
+//! memory, after a restart too, is read from the exposures, where they are kept.
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -11,25 +12,36 @@ use crate::store::Store;
 
 /// Showings of a generation; twice as many are kept at most.
 const GENERATION: usize = 1 << 19;
+/// So many of the answers to a user are looked at, the newest, where memory does not reach.
+const EXPOSURES: usize = 500;
 /// So many of a user's events are looked at for answers to what was shown.
 const ANSWERS: usize = 1_000;
 
 /// Showings by user.
-#[derive(Default)]
 pub(super) struct Showings(Mutex<Generations>);
 
-#[derive(Default)]
 struct Generations {
+    /// Memory has all that was shown since then under rules that ask for it.
+    since: Timestamp,
+    /// The time of the first showing of the younger.
+    young_since: Timestamp,
     young: FxHashMap<Box<str>, Vec<(ItemId, Timestamp)>>,
     old: FxHashMap<Box<str>, Vec<(ItemId, Timestamp)>>,
     count: usize,
+}
+
+impl Default for Showings {
+    fn default() -> Self {
+        let (young, old, now) = (FxHashMap::default(), FxHashMap::default(), Timestamp::now());
+        Self(Mutex::new(Generations { since: now, young_since: now, young, old, count: 0 }))
+    }
 }
 
 impl Showings {
     /// Notes what was shown.
     pub fn note(&self, user: &str, items: impl Iterator<Item = ItemId>, now: Timestamp) {
         let mut generations = self.0.lock();
-        let Generations { young, old, count } = &mut *generations;
+        let Generations { since, young_since, young, old, count } = &mut *generations;
         let of_user = young.entry(user.into()).or_default();
         let before = of_user.len();
         of_user.extend(items.map(|item| (item, now)));
@@ -37,6 +49,7 @@ impl Showings {
         if *count >= GENERATION {
             *old = std::mem::take(young);
             *count = 0;
+            (*since, *young_since) = (*young_since, now);
         }
     }
 
@@ -51,10 +64,11 @@ impl Showings {
         }
     }
 
-    fn of(&self, user: &str, since: Timestamp) -> Vec<(ItemId, Timestamp)> {
+    /// What was shown to a user since a time, and since when that is all.
+    fn of(&self, user: &str, since: Timestamp) -> (Vec<(ItemId, Timestamp)>, Timestamp) {
         let generations = self.0.lock();
         let both = [&generations.old, &generations.young].into_iter().filter_map(|generation| generation.get(user));
-        both.flatten().filter(|(_, time)| *time >= since).copied().collect()
+        (both.flatten().filter(|(_, time)| *time >= since).copied().collect(), generations.since)
     }
 }
 
@@ -62,12 +76,31 @@ impl Showings {
 pub(super) struct Answered<'a> {
     pub showings: &'a Showings,
     pub store: &'a Store,
+    /// Whether exposures are kept.
+    pub exposures: bool,
+}
+
+impl Answered<'_> {
+    /// What memory has forgotten, from the exposures.
+    fn forgotten(&self, user: &str, since: Timestamp, until: Timestamp) -> Result<Vec<(ItemId, Timestamp)>> {
+        let mut shown = Vec::new();
+        if self.exposures && since < until {
+            let exposures = self.store.user_exposures(user, EXPOSURES)?;
+            for exposure in exposures.into_iter().filter(|of| (since..until).contains(&of.time)) {
+                for item in &exposure.items {
+                    shown.extend(self.store.item_id(&item.item)?.map(|item| (item, exposure.time)));
+                }
+            }
+        }
+        Ok(shown)
+    }
 }
 
 impl Shown for Answered<'_> {
     fn shown(&self, user: &str, since: Timestamp, times: u32) -> Result<Vec<ShownItem>> {
         let mut showings: FxHashMap<ItemId, Vec<Timestamp>> = FxHashMap::default();
-        for (item, time) in self.showings.of(user, since) {
+        let (remembered, known) = self.showings.of(user, since);
+        for (item, time) in self.forgotten(user, since, known)?.into_iter().chain(remembered) {
             showings.entry(item).or_default().push(time);
         }
         showings.retain(|_, shown| shown.len() as u64 >= u64::from(times));

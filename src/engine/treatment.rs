@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Engine;
+use super::scenarios::DEFAULT;
 use crate::error::Result;
 use crate::experiment::{Team, assign, is_target, team_draft};
-use crate::record::{Answer, Assignment, Experiment, ExperimentState, ItemId, Query, Timestamp, Variant};
+use crate::record::{Answer, Assignment, Experiment, ExperimentState, ItemId, Query, SnapshotId, Timestamp, Variant};
 
 /// How a question is answered.
 pub(super) enum Treatment<'e> {
@@ -27,12 +28,8 @@ pub(super) struct Treated {
     pub teams: Vec<String>,
     /// Whether rules look at what is shown.
     pub is_noted: bool,
-}
-
-impl From<(Answer, bool)> for Treated {
-    fn from((answer, is_noted): (Answer, bool)) -> Self {
-        Self { answer, teams: Vec::new(), is_noted }
-    }
+    /// How many items were wanted.
+    pub limit: usize,
 }
 
 impl Engine {
@@ -42,9 +39,15 @@ impl Engine {
         let profile = || self.inner.store.user(user);
         let now = Timestamp::now();
         let mut usual = Treatment::Usual;
+        let scenario = query.scenario.as_deref().unwrap_or(DEFAULT);
+        let named = self.inner.scenarios.experiment_of(scenario);
         for experiment in experiments {
             let design = &experiment.design;
-            if design.scenario.is_some() && design.scenario != query.scenario {
+            let is_meant = match &named {
+                Some(named) => *named == experiment.id,
+                None => design.scenario.as_deref().is_none_or(|of| of == scenario),
+            };
+            if !is_meant {
                 continue;
             }
             if experiment.state == ExperimentState::Promoted {
@@ -70,27 +73,40 @@ impl Engine {
     /// The answer under a treatment, after the items of the pages before.
     pub(super) fn treated(&self, query: &Query, before: &[ItemId], treatment: Treatment<'_>) -> Result<Treated> {
         match treatment {
-            Treatment::Usual => Ok(self.usual(query, before)?.into()),
-            Treatment::Variant(variant, assignment) => match self.answer_as(query, before, variant)? {
-                Some((answer, is_noted)) => Ok((Answer { experiment: assignment, ..answer }, is_noted).into()),
-                None => Ok(self.usual(query, before)?.into()),
-            },
+            Treatment::Usual => self.usual(query, before),
+            Treatment::Variant(variant, assignment) => {
+                // A snapshot that won has been activated: what has come after it answers.
+                let snapshot = variant.snapshot.filter(|_| assignment.is_some());
+                match self.answer_as(query, before, variant, snapshot)? {
+                    Some(treated) => {
+                        let answer = Answer { experiment: assignment, ..treated.answer };
+                        Ok(Treated { answer, ..treated })
+                    }
+                    None => self.usual(query, before),
+                }
+            }
             Treatment::Interleaved(experiment) => self.interleaved(query, before, experiment),
         }
     }
 
-    fn usual(&self, query: &Query, before: &[ItemId]) -> Result<(Answer, bool)> {
+    fn usual(&self, query: &Query, before: &[ItemId]) -> Result<Treated> {
         self.answer(query, before, self.canary(query.user.as_deref()).as_deref())
     }
 
     /// The answer of a variant; `None` if its snapshot cannot be loaded: then nobody is said to have been shown it.
-    fn answer_as(&self, query: &Query, before: &[ItemId], variant: &Variant) -> Result<Option<(Answer, bool)>> {
-        let by = match variant.snapshot {
+    fn answer_as(
+        &self,
+        query: &Query,
+        before: &[ItemId],
+        variant: &Variant,
+        snapshot: Option<SnapshotId>,
+    ) -> Result<Option<Treated>> {
+        let by = match snapshot {
             Some(id) => match self.live_of(id) {
                 Some(live) => Some(live),
                 None => return Ok(None),
             },
-            None => None,
+            None => self.canary(query.user.as_deref()),
         };
         let changed = !variant.query.is_empty() || variant.scenario.is_some();
         let query = if changed { Cow::Owned(variant.apply(query)?) } else { Cow::Borrowed(query) };
@@ -100,13 +116,11 @@ impl Engine {
     /// Items of two variants in turns. What the answer says beside its items is the control's.
     fn interleaved(&self, query: &Query, before: &[ItemId], experiment: &Experiment) -> Result<Treated> {
         let [first, second] = experiment.design.variants.as_slice() else {
-            return Ok(self.usual(query, before)?.into());
+            return self.usual(query, before);
         };
-        let (Some((mut answer, noted)), Some((other, other_noted))) =
-            (self.answer_as(query, before, first)?, self.answer_as(query, before, second)?)
-        else {
-            return Ok(self.usual(query, before)?.into());
-        };
+        let of = |variant: &Variant| self.answer_as(query, before, variant, variant.snapshot);
+        let (Some(one), Some(two)) = (of(first)?, of(second)?) else { return self.usual(query, before) };
+        let (mut answer, other) = (one.answer, two.answer);
         let names = |answer: &Answer| answer.items.iter().map(|item| item.item.clone()).collect::<Vec<_>>();
         let coin = xxh3_64(answer.recommendation_id.as_bytes());
         let drafted = team_draft(&names(&answer), &names(&other), query.limit, coin);
@@ -124,6 +138,6 @@ impl Engine {
         }
         answer.items = items;
         answer.experiment = Some(Assignment { id: experiment.id.clone(), variant: None });
-        Ok(Treated { answer, teams, is_noted: noted || other_noted })
+        Ok(Treated { answer, teams, is_noted: one.is_noted || two.is_noted, limit: query.limit })
     }
 }

@@ -332,11 +332,14 @@ fn conclude(report: &ExperimentReport, design: &ExperimentDesign) -> (Verdict, O
         let words = format!("{} is better than the control by {}.", of.variant, told(of, effect));
         return (Verdict::Won, Some(of.variant.clone()), words);
     }
-    if let Some(broken) = design.variants.iter().find_map(|variant| breaks(&variant.name)) {
+    // As long as one variant may still be found better, the test goes on.
+    let is_out = |of: &ComparisonReport, effect: &Effect| decided(effect) || breaks(&of.variant).is_some();
+    let all_are_out = known.len() + 1 >= design.variants.len() && known.iter().all(|(of, effect)| is_out(of, effect));
+    if let Some(broken) = design.variants.iter().find_map(|variant| breaks(&variant.name)).filter(|_| all_are_out) {
         let effect = broken.effect.as_ref().map(|effect| told(broken, effect)).unwrap_or_default();
         return (Verdict::Harm, None, format!("{} breaks a guardrail: {effect}.", broken.variant));
     }
-    if let Some((of, effect)) = known.iter().find(|(_, effect)| decided(effect)) {
+    if let Some((of, effect)) = known.iter().find(|(_, effect)| decided(effect)).filter(|_| all_are_out) {
         return (Verdict::Lost, None, format!("{} is worse than the control by {}.", of.variant, told(of, effect)));
     }
     match known.first() {

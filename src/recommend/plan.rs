@@ -125,10 +125,13 @@ impl<'a> Plan<'a> {
         !self.rules.is_empty()
     }
 
-    /// Whether the answer changes only when something is written: rules look at the clock and at what was shown.
+    /// Whether the answer changes only when something is written: rules and editorial lists look at the clock, and
+    /// at what was shown.
     pub fn lasts(&self) -> bool {
         let seen = &self.query.exclude_seen;
-        !self.has_rules() && !matches!(seen, ExcludeSeen::Some(policy) if policy.window.is_some())
+        let is_list = |source: &SourceKind| matches!(source, SourceKind::List(_));
+        let has_lists = self.sources().iter().any(|of| is_list(&of.source)) || self.fallback().iter().any(is_list);
+        !self.has_rules() && !has_lists && !matches!(seen, ExcludeSeen::Some(policy) if policy.window.is_some())
     }
 
     /// Whether what the answer shows is to be noted.

@@ -425,6 +425,9 @@ impl Variant {
             if self.query.contains_key("user") {
                 return Err(Error::invalid("query.user", "cannot be set by a variant"));
             }
+            if self.query.contains_key("scenario") {
+                return Err(Error::invalid("query.scenario", "is set by the variant's own field `scenario`"));
+            }
             let refused = |error: serde_json::Error| Error::invalid("query", error.to_string());
             let mut fields = serde_json::to_value(query).map_err(refused)?;
             if let Some(fields) = fields.as_object_mut() {
