@@ -97,7 +97,7 @@ fn hammer(client: &Client, seed: u64, number: usize, end: Instant, users: usize,
             seen.questions.push(asked.elapsed().as_secs_f64() * 1e3);
         }
         count(&mut seen, status);
-        if seen.questions.len() % QUESTIONS_AN_EVENT == 0 {
+        if seen.questions.len().is_multiple_of(QUESTIONS_AN_EVENT) {
             // Somebody clicks the first, or finds something.
             let item = match answer["items"][0]["item"].as_str() {
                 Some(item) => item.to_owned(),
