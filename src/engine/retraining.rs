@@ -3,6 +3,7 @@
 //! look. The clock is the caller's.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::jobs::{RETRAIN, WATCH};
 use super::spaces::stand_back;
@@ -118,11 +119,15 @@ impl Engine {
 
     /// Trains, proves, and lets the snapshot answer. All on the threads of the pool that it is called in.
     fn retrain(&self, now: Timestamp, progress: &dyn Progress, job: &mut Job) -> Result<()> {
+        let began = Instant::now();
         // No pool of its own: it would not stand back.
         let train = TrainConfig { threads: 0, ..self.inner.config.train.clone() };
         let options = TrainOptions { train: Some(train), activate: Activate::Never, ..TrainOptions::default() };
         let id = self.train_with(&options, progress)?;
         job.snapshot = Some(id);
+        // It is watched from when it answers, not from when its training began.
+        let passed = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let now = Timestamp::from_millis(now.millis().saturating_add(passed)).unwrap_or(now);
         let decision = self.admit(id, now, progress)?;
         job.message = (decision.kind == DecisionKind::Reject).then(|| decision.reason.clone());
         job.decisions.push(decision);
@@ -192,6 +197,8 @@ impl Engine {
         let before = std::mem::replace(&mut lock(&self.inner.monitoring).answering, active);
         let running = self.last_job(WATCH)?.filter(|job| job.state == JobState::Running);
         let Some((mut job, watch)) = running.and_then(|job| job.watch.clone().map(|watch| (job, watch))) else {
+            // A canary whose watch was cancelled does not answer on.
+            self.inner.canary.store(None);
             // Somebody has let another snapshot answer: that is watched as well.
             if let (Some(before), Some(active)) = (before, active)
                 && before != active
