@@ -76,14 +76,16 @@ impl Engine {
         }
         let live = self.inner.live.load_full();
         let seen = live.as_ref().map_or(0, |live| live.snapshot.manifest().events);
+        let new_events = self.inner.store.counts().events.saturating_sub(seen);
         let attempted = [self.last_job(RETRAIN)?, self.last_job("train")?].into_iter().flatten();
         let facts = Facts {
             now,
             trained: live.as_ref().map(|live| live.snapshot.manifest().created),
             attempted: attempted.map(|job| job.created).max(),
-            new_events: self.inner.store.counts().events.saturating_sub(seen),
+            new_events,
             drifted: lock(&self.inner.monitoring).drifted.clone(),
-            clicks: self.recent_clicks(now)?,
+            // Two passes over exposures: only for a policy that asks.
+            clicks: if config.click_fall > 0.0 && new_events > 0 { self.recent_clicks(now)? } else { None },
         };
         if let Some(reason) = reason(config, &facts) {
             let first = Decision::new(now, DecisionKind::Train, None, reason.to_string());
