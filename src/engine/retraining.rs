@@ -277,14 +277,16 @@ impl Engine {
         let Some(verdict) = verdict else {
             return Ok(is_over.then(|| keep(format!("too little was shown to judge: {detail}"))));
         };
+        // Without a canary the two answer at different hours, which differ a little by themselves.
+        let is_worse = verdict.is_worse && (watch.share < 1.0 || -verdict.difference >= config.click_fall * old.rate);
         let check = Check {
             name: "click-through".into(),
             value: verdict.ratio,
             limit: config.alpha.recip(),
-            passed: !verdict.is_worse,
+            passed: !is_worse,
             detail: detail.clone(),
         };
-        if verdict.is_worse {
+        if is_worse {
             let reason = format!("worse: {detail}");
             let decision = Decision::new(now, DecisionKind::RollBack, Some(watch.snapshot), reason);
             return Ok(Some(Decision { checks: vec![check], ..decision }));
