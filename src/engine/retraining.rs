@@ -3,6 +3,7 @@
 //! look. The clock is the caller's.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::jobs::{RETRAIN, WATCH};
 use super::spaces::stand_back;
@@ -75,14 +76,16 @@ impl Engine {
         }
         let live = self.inner.live.load_full();
         let seen = live.as_ref().map_or(0, |live| live.snapshot.manifest().events);
+        let new_events = self.inner.store.counts().events.saturating_sub(seen);
         let attempted = [self.last_job(RETRAIN)?, self.last_job("train")?].into_iter().flatten();
         let facts = Facts {
             now,
             trained: live.as_ref().map(|live| live.snapshot.manifest().created),
             attempted: attempted.map(|job| job.created).max(),
-            new_events: self.inner.store.counts().events.saturating_sub(seen),
+            new_events,
             drifted: lock(&self.inner.monitoring).drifted.clone(),
-            clicks: self.recent_clicks(now)?,
+            // Two passes over exposures: only for a policy that asks.
+            clicks: if config.click_fall > 0.0 && new_events > 0 { self.recent_clicks(now)? } else { None },
         };
         if let Some(reason) = reason(config, &facts) {
             let first = Decision::new(now, DecisionKind::Train, None, reason.to_string());
@@ -118,11 +121,15 @@ impl Engine {
 
     /// Trains, proves, and lets the snapshot answer. All on the threads of the pool that it is called in.
     fn retrain(&self, now: Timestamp, progress: &dyn Progress, job: &mut Job) -> Result<()> {
+        let began = Instant::now();
         // No pool of its own: it would not stand back.
         let train = TrainConfig { threads: 0, ..self.inner.config.train.clone() };
         let options = TrainOptions { train: Some(train), activate: Activate::Never, ..TrainOptions::default() };
         let id = self.train_with(&options, progress)?;
         job.snapshot = Some(id);
+        // It is watched from when it answers, not from when its training began.
+        let passed = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let now = Timestamp::from_millis(now.millis().saturating_add(passed)).unwrap_or(now);
         let decision = self.admit(id, now, progress)?;
         job.message = (decision.kind == DecisionKind::Reject).then(|| decision.reason.clone());
         job.decisions.push(decision);
@@ -192,6 +199,8 @@ impl Engine {
         let before = std::mem::replace(&mut lock(&self.inner.monitoring).answering, active);
         let running = self.last_job(WATCH)?.filter(|job| job.state == JobState::Running);
         let Some((mut job, watch)) = running.and_then(|job| job.watch.clone().map(|watch| (job, watch))) else {
+            // A canary whose watch was cancelled does not answer on.
+            self.inner.canary.store(None);
             // Somebody has let another snapshot answer: that is watched as well.
             if let (Some(before), Some(active)) = (before, active)
                 && before != active
@@ -268,14 +277,16 @@ impl Engine {
         let Some(verdict) = verdict else {
             return Ok(is_over.then(|| keep(format!("too little was shown to judge: {detail}"))));
         };
+        // Without a canary the two answer at different hours, which differ a little by themselves.
+        let is_worse = verdict.is_worse && (watch.share < 1.0 || -verdict.difference >= config.click_fall * old.rate);
         let check = Check {
             name: "click-through".into(),
             value: verdict.ratio,
             limit: config.alpha.recip(),
-            passed: !verdict.is_worse,
+            passed: !is_worse,
             detail: detail.clone(),
         };
-        if verdict.is_worse {
+        if is_worse {
             let reason = format!("worse: {detail}");
             let decision = Decision::new(now, DecisionKind::RollBack, Some(watch.snapshot), reason);
             return Ok(Some(Decision { checks: vec![check], ..decision }));

@@ -39,7 +39,10 @@ impl Engine {
         for live in self.lives() {
             let signal = |place: usize| events.get(place).map(|event| inner.weights.signal(&event.kind, event.value));
             let liked = appended.new.iter().filter(|new| matches!(signal(new.place), Some(Signal::Positive(_))));
-            self.hear(&live, liked.map(|new| (new.user, new.item)))?;
+            // The events are durable by now: to fail would have them sent again.
+            if let Err(error) = self.hear(&live, liked.map(|new| (new.user, new.item))) {
+                tracing::warn!(%error, "new events do not move vectors until the next training");
+            }
         }
         inner.keep_served(WORTH_A_WRITE)?;
         let mut popular = write(&inner.popular);

@@ -85,7 +85,12 @@ pub fn judge(old: ClickRate, new: ClickRate, alpha: f64) -> Option<Verdict> {
         return None;
     }
     let difference = new.rate - old.rate;
-    let variance = (old.variance + new.variance).max(f64::MIN_POSITIVE);
+    // A side without a take would have no variance at all: neither has less than the rate of both gives it.
+    let (of_old, of_new) = (old.shown as f64, new.shown as f64);
+    let pooled = (old.rate * of_old + new.rate * of_new) / (of_old + of_new);
+    let least = (pooled * (1.0 - pooled)).max(0.0);
+    let variance = old.variance.max(least / of_old) + new.variance.max(least / of_new);
+    let variance = variance.max(f64::MIN_POSITIVE);
     let mixture = (MIXTURE * f64::midpoint(old.rate, new.rate)).powi(2).max(f64::MIN_POSITIVE);
     let exponent = mixture * difference.powi(2) / (2.0 * variance * (variance + mixture));
     let ratio = (variance / (variance + mixture)).sqrt() * exponent.min(700.0).exp();

@@ -1,6 +1,7 @@
 //! A server tends itself: every few seconds one thread lets the engine look at drift and at the retraining policy, and tells metrics
 //! and the webhook what happened.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -29,14 +30,15 @@ impl Steward {
         let work = move || {
             while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                 let context = &app.context;
-                match context.engine.tend(Timestamp::now()) {
-                    Ok(tended) => {
+                match catch_unwind(AssertUnwindSafe(|| context.engine.tend(Timestamp::now()))) {
+                    Err(_) => tracing::error!("looking after the snapshot panicked; the next look goes on"),
+                    Ok(Ok(tended)) => {
                         if let Some(webhook) = &webhook {
                             webhook.tell(&tended);
                         }
                         context.metrics.tended(&tended, webhook.as_ref().map_or(0, Webhook::lost));
                     }
-                    Err(error) => tracing::error!(%error, "the server cannot look after its snapshot"),
+                    Ok(Err(error)) => tracing::error!(%error, "the server cannot look after its snapshot"),
                 }
             }
         };

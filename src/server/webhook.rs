@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -94,6 +94,11 @@ fn post_all(url: &str, pause: Duration, messages: &Receiver<Vec<u8>>, stopped: &
     while let Ok(body) = messages.recv() {
         let mut attempt = 1;
         loop {
+            if stopped.try_recv() == Err(TryRecvError::Disconnected) {
+                lost.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!("the server stops: a message of the webhook is lost");
+                break;
+            }
             let sent = agent.post(url).header("content-type", "application/json").send(&body[..]);
             let Err(error) = sent else { break };
             let is_over = attempt >= ATTEMPTS
