@@ -254,11 +254,16 @@ fn run(operations: Vec<Operation>) {
             Operation::Merge(into, from) => {
                 let (into, from) = (format!("u{into}"), format!("u{from}"));
                 let merged = store.merge_users(&into, &from);
-                if model.users.remove(&from).is_none() {
+                let Some(left) = model.users.remove(&from) else {
                     assert!(merged.is_err());
                     continue;
-                }
+                };
                 model.user(&into);
+                if let Some(joined) = model.users.get_mut(&into) {
+                    left.attributes
+                        .into_iter()
+                        .for_each(|(name, value)| drop(joined.attributes.entry(name).or_insert(value)));
+                }
                 let moved: Vec<_> = model.events.extract_if(.., |identity, _| identity.1 == from).collect();
                 for ((at, _, item, kind, id), value) in moved {
                     model.events.entry((at, into.clone(), item, kind, id)).or_insert(value);
