@@ -87,11 +87,12 @@ impl Engine {
         if !lock(&self.inner.monitoring).looked.is_none_or(is_due) {
             return Ok((None, Vec::new()));
         }
+        // Before anything can fail: what does is not tried again at once.
+        lock(&self.inner.monitoring).looked = Some(now);
         // A look has time; who asks has not.
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).start_handler(|_| stand_back()).build();
         let report = pool.map_or_else(|_| self.drift(now), |pool| pool.install(|| self.drift(now)))?;
         let mut state = lock(&self.inner.monitoring);
-        state.looked = Some(now);
         if state.of != report.snapshot {
             state.alarms.reset();
             state.of = report.snapshot;

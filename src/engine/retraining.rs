@@ -18,6 +18,8 @@ use crate::store::Records;
 
 use super::freshness::Seen;
 
+/// So long people have to take what they are shown before it counts.
+const SETTLING: Span = Span::seconds(600);
 /// Before a training that failed is tried again.
 const RETRY: Span = Span::seconds(600);
 
@@ -27,7 +29,11 @@ impl Engine {
     /// serve` calls this every few seconds; who embeds the engine does so as often as he likes. Does nothing
     /// but look while a training runs.
     pub fn tend(&self, now: Timestamp) -> Result<Tended> {
-        let (report, alerts) = self.look(now)?;
+        // Whatever keeps it from looking, a watch goes on.
+        let (report, alerts) = self.look(now).unwrap_or_else(|error| {
+            tracing::error!(%error, "drift is not looked at");
+            (None, Vec::new())
+        });
         let mut tended = Tended { report, alerts, decisions: Vec::new() };
         if self.inner.config.retrain.enabled && !self.is_training() {
             self.tend_watch(now, &mut tended.decisions)?;
@@ -202,8 +208,9 @@ impl Engine {
             // A canary whose watch was cancelled does not answer on.
             self.inner.canary.store(None);
             // Somebody has let another snapshot answer: that is watched as well.
+            // Who goes back to an older one knows why.
             if let (Some(before), Some(active)) = (before, active)
-                && before != active
+                && before < active
                 && self.snapshot(before).is_ok()
             {
                 self.begin_watch(active, before, 1.0, now)?;
@@ -217,7 +224,7 @@ impl Engine {
             job.message = Some("another snapshot answers: not watched any longer".into());
             self.keep_job(&job)?;
             if let (Some(before), Some(active)) = (before, active)
-                && before != active
+                && before < active
                 && !is_canary
                 && active != watch.against
             {
@@ -253,6 +260,13 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether a running watch needs a snapshot: the new one, or the one that may come back.
+    pub(super) fn is_watched(&self, id: SnapshotId) -> Result<bool> {
+        let running = self.last_job(WATCH)?.filter(|job| job.state == JobState::Running);
+        let watch = running.and_then(|job| job.watch);
+        Ok(watch.is_some_and(|watch| watch.snapshot == id || watch.against == id))
+    }
+
     /// Whether a watch ends now, and how.
     fn judge_watch(&self, watch: &Watch, now: Timestamp) -> Result<Option<Decision>> {
         let config = &self.inner.config.retrain;
@@ -263,9 +277,12 @@ impl Engine {
         };
         // Beside a canary the old one answers at the same time; else what it had before, for as long.
         let from = if watch.share < 1.0 { watch.since } else { watch.since.before(config.watch) };
-        let until = if watch.share < 1.0 { now } else { watch.since };
+        // What was shown a moment ago nobody has had the time to take.
+        let settling = SETTLING.millis().min((now.millis() - watch.since.millis()) / 2);
+        let settled = Timestamp::from_millis(now.millis() - settling.max(0)).unwrap_or(now);
+        let until = if watch.share < 1.0 { settled } else { watch.since };
         let old = outcomes.click_rate(Some(watch.against), from, until)?;
-        let new = outcomes.click_rate(Some(watch.snapshot), watch.since, now)?;
+        let new = outcomes.click_rate(Some(watch.snapshot), watch.since, settled)?;
         let (Some(old), Some(new)) = (old, new) else {
             return Ok(is_over.then(|| keep("nothing was shown: not judged by clicks".into())));
         };

@@ -237,6 +237,7 @@ impl Engine {
             let (count, most) = match manifest.state {
                 SnapshotState::Building => continue,
                 _ if Some(manifest.id) == active || self.is_tested(manifest.id) => continue,
+                _ if self.is_watched(manifest.id)? => continue,
                 SnapshotState::Rejected => (&mut rejected, 1),
                 SnapshotState::Validated => (&mut waiting, keep),
                 SnapshotState::Active | SnapshotState::Retired => (&mut served, keep),

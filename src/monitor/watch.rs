@@ -13,6 +13,8 @@ use crate::record::{SnapshotId, Timestamp};
 const MIXTURE: f64 = 0.2;
 /// Fewer impressions on either side are not judged: the normal approximation does not hold yet.
 const FEWEST: u64 = 200;
+/// Nor are fewer items taken on both sides together.
+const FEWEST_TAKEN: f64 = 30.0;
 
 /// How often what was shown was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -81,7 +83,8 @@ pub struct Verdict {
 
 /// Holds two rates beside each other at the level α of both sides together; `None` with too few impressions.
 pub fn judge(old: ClickRate, new: ClickRate, alpha: f64) -> Option<Verdict> {
-    if old.shown.min(new.shown) < FEWEST {
+    let taken = old.rate * old.shown as f64 + new.rate * new.shown as f64;
+    if old.shown.min(new.shown) < FEWEST || taken < FEWEST_TAKEN {
         return None;
     }
     let difference = new.rate - old.rate;

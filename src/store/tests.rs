@@ -259,10 +259,8 @@ fn run(operations: Vec<Operation>) {
                     continue;
                 };
                 model.user(&into);
-                if let Some(joined) = model.users.get_mut(&into) {
-                    left.attributes
-                        .into_iter()
-                        .for_each(|(name, value)| drop(joined.attributes.entry(name).or_insert(value)));
+                for (name, value) in left.attributes {
+                    model.users.get_mut(&into).unwrap().attributes.entry(name).or_insert(value);
                 }
                 let moved: Vec<_> = model.events.extract_if(.., |identity, _| identity.1 == from).collect();
                 for ((at, _, item, kind, id), value) in moved {
