@@ -37,7 +37,8 @@ impl Engine {
         let mut tended = Tended { report, alerts, decisions: Vec::new() };
         if self.inner.config.retrain.enabled && !self.is_training() {
             self.tend_watch(now, &mut tended.decisions)?;
-            self.tend_training(now, &mut tended.decisions)?;
+            let has_looked = tended.report.is_some();
+            self.tend_training(now, has_looked, &mut tended.decisions)?;
         }
         for Decision { kind, snapshot, reason, .. } in &tended.decisions {
             tracing::info!(?kind, snapshot = snapshot.map(|id| id.0), reason, "decision");
@@ -53,7 +54,7 @@ impl Engine {
         Ok(decisions)
     }
 
-    fn tend_training(&self, now: Timestamp, decisions: &mut Vec<Decision>) -> Result<()> {
+    fn tend_training(&self, now: Timestamp, has_looked: bool, decisions: &mut Vec<Decision>) -> Result<()> {
         let config = &self.inner.config.retrain;
         if self.inner.canary.load().is_some() {
             return Ok(());
@@ -90,8 +91,12 @@ impl Engine {
             attempted: attempted.map(|job| job.created).max(),
             new_events,
             drifted: lock(&self.inner.monitoring).drifted.clone(),
-            // Two passes over exposures: only for a policy that asks.
-            clicks: if config.click_fall > 0.0 && new_events > 0 { self.recent_clicks(now)? } else { None },
+            // Two passes over exposures: only for a policy that asks, and as seldom as drift is looked at.
+            clicks: if config.click_fall > 0.0 && new_events > 0 && has_looked {
+                self.recent_clicks(now)?
+            } else {
+                None
+            },
         };
         if let Some(reason) = reason(config, &facts) {
             let first = Decision::new(now, DecisionKind::Train, None, reason.to_string());
