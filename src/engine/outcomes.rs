@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::experiment::{Moments, UserFigure};
 use crate::features::Signal;
 use crate::monitor::{ClickRate, Outcomes};
-use crate::record::{Exposure, SnapshotId, Timestamp};
+use crate::record::{Exposure, Shown, SnapshotId, Timestamp};
 
 impl Engine {
     /// Who knows what was shown and taken: whom the caller named, else the exposures that are kept.
@@ -84,14 +84,15 @@ impl Engine {
             let Some((exposure, taken)) = answer.and_then(|place| shown.get(place).zip(taken.get_mut(place))) else {
                 return Ok(());
             };
+            // As in experiments: where it says, if that is where the item was; else where the item was.
+            let name = self.inner.store.item_name(event.item)?;
+            let fits = |shown: &Shown| name.as_ref().is_none_or(|name| *name == shown.item);
             let position = match event.position {
-                Some(position) => Some(position),
-                None => {
-                    let name = self.inner.store.item_name(event.item)?;
-                    exposure.items.iter().position(|shown| Some(&shown.item) == name.as_ref()).map(|place| place as u32)
-                }
+                Some(position) => exposure.items.get(position as usize).filter(|shown| fits(shown)).map(|_| position),
+                None if name.is_none() => None,
+                None => exposure.items.iter().position(fits).map(|place| place as u32),
             };
-            taken.extend(position.filter(|position| (*position as usize) < exposure.items.len()));
+            taken.extend(position);
             Ok(())
         })?;
         Ok(taken)

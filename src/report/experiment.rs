@@ -31,7 +31,11 @@ pub fn experiment_page(report: &ExperimentReport) -> String {
         page.table(&table).note(&format!("Lead of the variant {:+.3}, p {:.4}.", found.lead, found.p));
     }
     if !report.comparisons.is_empty() {
-        page.heading("Metrics").table(&metrics(report));
+        let mut metrics = Table::new(METRIC_COLUMNS);
+        metric_rows(report, |users| users.to_string()).into_iter().for_each(|row| {
+            metrics.row(row);
+        });
+        page.heading("Metrics").table(&metrics);
         page.figures(&[forest(report)]);
     }
     page.heading("How to read this");
@@ -47,22 +51,25 @@ pub fn experiment_page(report: &ExperimentReport) -> String {
     page.html()
 }
 
-fn metrics(report: &ExperimentReport) -> Table {
-    let header = [
-        "metric",
-        "",
-        "variant",
-        "control",
-        "value",
-        "change",
-        "interval",
-        "p",
-        "corrected",
-        "less variance",
-        "users needed",
-    ];
-    let mut table = Table::new(header);
-    for of in &report.comparisons {
+/// The columns of [`metric_rows`].
+pub const METRIC_COLUMNS: [&str; 11] = [
+    "metric",
+    "",
+    "variant",
+    "control",
+    "value",
+    "change",
+    "interval",
+    "p",
+    "corrected",
+    "less variance",
+    "users needed",
+];
+
+/// Each metric of each variant beside the control's, as pages and terminals show it; `count` writes a number of users. A row
+/// ends early where nothing is known yet.
+pub fn metric_rows(report: &ExperimentReport, count: impl Fn(u64) -> String) -> Vec<Vec<String>> {
+    let row = |of: &ComparisonReport| {
         let guards = of.guardrail.map(|state| format!("{}, {}", of.role.word(), state.word()));
         let mut row = vec![of.metric.clone(), guards.unwrap_or_else(|| of.role.word().into()), of.variant.clone()];
         if let Some(effect) = &of.effect {
@@ -75,12 +82,12 @@ fn metrics(report: &ExperimentReport) -> Table {
                 format!("{:.4}", effect.p),
                 format!("{:.4}", effect.adjusted_p),
                 format!("{:.0} %", effect.variance_reduction * 100.0),
-                format!("{:.0}", effect.users_needed),
+                count(effect.users_needed.min(1e15).round() as u64),
             ]);
         }
-        table.row(row);
-    }
-    table
+        row
+    };
+    report.comparisons.iter().map(row).collect()
 }
 
 /// The ends of the interval in percent of the control's figure.

@@ -11,7 +11,7 @@ mod plot;
 
 pub use axis::Axis;
 pub use evaluation::{comparison_page, evaluation_page};
-pub use experiment::experiment_page;
+pub use experiment::{METRIC_COLUMNS, experiment_page, metric_rows};
 pub use features::features_page;
 pub use page::{Page, Table};
 pub use plot::{Plot, Point, Series};

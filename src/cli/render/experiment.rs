@@ -3,6 +3,7 @@
 use super::{count, pairs, table};
 use crate::experiment::{ExperimentReport, Interval, OffPolicy};
 use crate::record::{Experiment, PARTS};
+use crate::report::{METRIC_COLUMNS, metric_rows};
 
 /// One experiment a row.
 pub fn list(experiments: &[Experiment]) -> String {
@@ -68,38 +69,10 @@ pub fn report(report: &ExperimentReport) -> String {
 }
 
 fn metrics(report: &ExperimentReport) -> String {
-    let header = [
-        "metric",
-        "",
-        "variant",
-        "control",
-        "value",
-        "change",
-        "interval",
-        "p",
-        "corrected",
-        "less variance",
-        "users needed",
-    ];
-    let mut table = table(&header, &[3, 4, 5, 6, 7, 8, 9, 10]);
-    for of in &report.comparisons {
-        let guards = of.guardrail.map(|state| format!("{}, {}", of.role.word(), state.word()));
-        let mut row = vec![of.metric.clone(), guards.unwrap_or_else(|| of.role.word().into()), of.variant.clone()];
-        if let Some(effect) = &of.effect {
-            let base = effect.control.abs().max(f64::MIN_POSITIVE) / 100.0;
-            row.extend([
-                format!("{:.4}", effect.control),
-                format!("{:.4}", effect.value),
-                format!("{:+.1} %", effect.relative * 100.0),
-                format!("{:+.1} to {:+.1} %", effect.low / base, effect.high / base),
-                format!("{:.4}", effect.p),
-                format!("{:.4}", effect.adjusted_p),
-                format!("{:.0} %", effect.variance_reduction * 100.0),
-                count(effect.users_needed.min(1e15) as u64),
-            ]);
-        }
+    let mut table = table(&METRIC_COLUMNS, &[3, 4, 5, 6, 7, 8, 9, 10]);
+    metric_rows(report, count).into_iter().for_each(|row| {
         table.add_row(row);
-    }
+    });
     table.trim_fmt()
 }
 
