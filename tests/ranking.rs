@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,6 +47,10 @@ fn config() -> Config {
 }
 
 fn filled(dir: &Path, config: Config, share: u64) -> Engine {
+    with_events(dir, config, &fashion(share))
+}
+
+fn with_events(dir: &Path, config: Config, events: &[Event]) -> Engine {
     let engine = Engine::open(dir, config).unwrap();
     let items: Vec<Item> = (0..ITEMS)
         .map(|number| {
@@ -55,7 +60,7 @@ fn filled(dir: &Path, config: Config, share: u64) -> Engine {
         })
         .collect();
     engine.put_items(&items).unwrap();
-    engine.append_events(&fashion(share)).unwrap();
+    engine.append_events(events).unwrap();
     engine
 }
 
@@ -210,4 +215,37 @@ fn a_ranker_of_ones_own_takes_the_place_of_the_learned_one() {
     assert_eq!(engine.recommend(&Query::for_user("u7")).unwrap_err().code(), "invalid");
     engine.set_ranker(None);
     assert_eq!(names(&engine, "u7"), before);
+}
+
+#[test]
+fn answers_that_were_shown_are_its_questions_and_what_was_passed_over_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = with_events(dir.path(), config(), &fashion(0)[..3_000]);
+    assert!(!trained(&engine).is_used);
+    engine.keep_exposures().unwrap();
+    // Of what they are shown people take what the fewest have taken until then: who liked which items does not tell that.
+    let mut taken: HashMap<String, usize> = HashMap::new();
+    fashion(0)[..3_000].iter().for_each(|event| *taken.entry(event.item.clone()).or_default() += 1);
+    for _ in 0..30 {
+        let mut clicks = Vec::new();
+        for user in (0..USERS).map(|user| format!("u{user}")) {
+            let answer = engine.recommend(&Query::for_user(&user).limit(8)).unwrap();
+            let fewest = (0..answer.items.len()).min_by_key(|place| taken.get(&answer.items[*place].item)).unwrap();
+            clicks.push(Event {
+                recommendation_id: Some(answer.recommendation_id.clone()),
+                position: Some(fewest as u32),
+                ..Event::new(&user, &answer.items[fewest].item, "click")
+            });
+        }
+        clicks.iter().for_each(|event| *taken.entry(event.item.clone()).or_default() += 1);
+        engine.append_events(&clicks).unwrap();
+    }
+    let report = trained(&engine);
+    assert!(report.is_used && report.shown > 200 && report.questions > report.shown, "{report:?}");
+    assert!(report.importance[0].feature.starts_with("item.events"), "{:?}", report.importance);
+
+    // What nobody was shown tells nothing of what was passed over.
+    let other = tempfile::tempdir().unwrap();
+    let engine = filled(other.path(), config(), 80);
+    assert_eq!(trained(&engine).shown, 0);
 }

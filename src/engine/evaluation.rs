@@ -300,7 +300,7 @@ pub(super) fn measure<'a>(
             let judged = ranking.learn(log, *at, &settled, config, progress)?;
             if let Some(learned) = &judged.ranker {
                 let name = format!("{} + ranker", own.name);
-                let scorer = ranking.scorer(name, learned, &model, &holdout, *at)?;
+                let scorer = ranking.scorer(name, learned, &model, log, &holdout, *at)?;
                 measure(&scorer)?;
                 let arranged = lists.and_then(|lists| lists.arranged(&scorer, &model, &holdout, config));
                 arranged.map(|scorer| measure(&scorer)).transpose()?;

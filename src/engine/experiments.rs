@@ -143,7 +143,7 @@ impl Engine {
         let mut tally = Tally::new(&experiment.design, Period { started, until, window });
         let store = &self.inner.store;
         let view = store.view();
-        view.for_each_exposure(started, &mut |exposure| {
+        view.for_each_exposure(started, Timestamp::MAX, &mut |exposure| {
             if exposure.experiment.as_ref().is_some_and(|of| of.id == id) {
                 let user = exposure.user.as_deref().map_or(Ok(None), |user| store.user_id(user))?;
                 let items = exposure.items.iter().map(|shown| store.item_id(&shown.item));

@@ -6,12 +6,12 @@ use crate::config::{EvaluateConfig, TrainConfig};
 use crate::counters::CounterSet;
 use crate::error::Result;
 use crate::features::table::{FactTable, FeatureTable, Survey};
-use crate::features::{Holdout, Log};
+use crate::features::{Csr, Holdout, Log, TimePoint};
 use crate::progress::Progress;
-use crate::record::{Span, Timestamp};
-use crate::store::View;
+use crate::record::{Shown, Span, Timestamp};
+use crate::store::{LoggedOutcome, View};
 use crate::train::Model;
-use crate::train::ranker::{self, Judged, LearnedRanker, Past, RankedScorer, Window};
+use crate::train::ranker::{self, Judged, LearnedRanker, Past, RankedScorer, ShownAnswer, Window};
 
 /// With so many users in the latest window, fewer windows say enough.
 const MANY_USERS: usize = 1_000;
@@ -19,6 +19,8 @@ const MANY_USERS: usize = 1_000;
 const CONTEXTS: Span = Span::days(7);
 /// So many: one to learn from, one to stop by, one to be judged on.
 const FEW_WINDOWS: usize = 3;
+/// Answers that were shown, of all windows, about.
+const MOST_SHOWN: usize = 20_000;
 
 /// Learns and measures rankers from one view.
 pub(super) struct Ranking<'a> {
@@ -56,9 +58,12 @@ impl<'a> Ranking<'a> {
             windows.truncate(FEW_WINDOWS);
         }
         windows.reverse();
-        let windows: Vec<Window<'_>> = windows.iter().map(|(at, holdout)| Window { at: *at, holdout }).collect();
+        let next: Vec<Csr> = windows.iter().map(|(at, holdout)| self.next(log, *at, holdout)).collect();
+        let windows = windows.iter().zip(&next).map(|((at, holdout), next)| Window { at: *at, holdout, next });
+        let windows: Vec<Window<'_>> = windows.collect();
         let Surveyed { table, items, users } = self.survey(before)?;
-        let past = Past { view: self.view, table: &table, items: &items, users: &users };
+        let shown = windows.first().map_or(Ok(Vec::new()), |first| self.shown(first.at, before))?;
+        let past = Past { view: self.view, table: &table, items: &items, users: &users, shown: &shown };
         ranker::learn(&past, &windows, settled, &self.engine.inner.config.ranker, evaluate, progress)
     }
 
@@ -68,14 +73,53 @@ impl<'a> Ranking<'a> {
         name: String,
         ranker: &LearnedRanker,
         model: &'m Model,
+        log: &Log<'_>,
         holdout: &'m Holdout,
         at: Timestamp,
     ) -> Result<RankedScorer<'m>> {
         let (items, users) = self.facts(ranker.table().table())?;
-        let past = Past { view: self.view, table: ranker.table().table(), items: &items, users: &users };
-        let window = Window { at, holdout };
+        let past = Past { view: self.view, table: ranker.table().table(), items: &items, users: &users, shown: &[] };
+        let next = self.next(log, at, holdout);
+        let window = Window { at, holdout, next: &next };
         let candidates = self.engine.inner.config.ranker.candidates;
         RankedScorer::new(name, &past, ranker, model, &holdout.train.matrix, &window, candidates)
+    }
+
+    /// What people had taken next by then.
+    fn next(&self, log: &Log<'_>, at: Timestamp, holdout: &Holdout) -> Csr {
+        let (before, _) = log.split(&TimePoint(Timestamp::from_millis(at.millis() - 1).unwrap_or(at)));
+        before.transitions(&holdout.train.items, &self.engine.inner.config.train.transitions)
+    }
+
+    /// Answers of a span of time of which something was taken within it, evenly spaced where there are many.
+    fn shown(&self, from: Timestamp, before: Timestamp) -> Result<Vec<ShownAnswer>> {
+        let store = &self.engine.inner.store;
+        let (mut shown, mut number, mut step) = (Vec::new(), 0usize, 1);
+        let counts = |event: &LoggedOutcome<'_>| event.counted.time < before && self.engine.is_positive(event);
+        self.engine.for_each_shown(from, before, &counts, &mut |exposure, taken| {
+            if taken.is_empty() {
+                return Ok(());
+            }
+            number += 1;
+            let user = exposure.user.as_deref().map_or(Ok(None), |user| store.user_id(user))?;
+            if let Some(user) = user.filter(|_| number.is_multiple_of(step)) {
+                let item = |(position, shown): (u32, &Shown)| {
+                    Some(store.item_id(&shown.item).transpose()?.map(|id| (position, id)))
+                };
+                let items = (0u32..).zip(&exposure.items).filter_map(item).collect::<Result<_>>()?;
+                shown.push(ShownAnswer { at: exposure.time, user, items, taken: taken.into_iter().collect() });
+            }
+            if shown.len() >= 2 * MOST_SHOWN {
+                let mut place = 0;
+                shown.retain(|_| {
+                    place += 1;
+                    place % 2 == 0
+                });
+                step *= 2;
+            }
+            Ok(())
+        })?;
+        Ok(shown)
     }
 
     /// The table that metadata and the events before a time suggest.
@@ -103,7 +147,7 @@ impl<'a> Ranking<'a> {
             Ok(())
         })?;
         survey.events(&counters);
-        let table = FeatureTable::new(&self.engine.inner.config.features, &survey, &[]);
+        let table = FeatureTable::new(&self.engine.inner.config.features, &survey, &[ranker::NEXT]);
         let (items, users) = self.facts(&table)?;
         Ok(Surveyed { table, items, users })
     }

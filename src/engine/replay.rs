@@ -11,6 +11,7 @@ use super::{Engine, Live};
 use crate::error::{Error, Result};
 use crate::experiment::{LoggedAnswer, LoggedItem, OffPolicy, off_policy};
 use crate::record::{Exposure, Query, SessionItem, Timestamp, Variant};
+use crate::store::LoggedOutcome;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -62,7 +63,8 @@ struct Earned {
 
 impl Engine {
     /// What would this policy have earned? Each logged answer of a known user is asked again with the history that the user
-    /// had by then, by the snapshot of today, which may have learned from what came later. Errors: [`Error::NoData`] where
+    /// had by then, by the snapshot of today, which may have learned from what came later. Filters of the questions are not
+    /// kept: the policy is asked without. Errors: [`Error::NoData`] where
     /// nothing was kept; [`Error::Invalid`]; [`Error::NotFound`] for an unknown snapshot.
     pub fn replay(&self, options: &ReplayOptions) -> Result<OffPolicy> {
         let policy = &options.policy;
@@ -71,11 +73,24 @@ impl Engine {
             Some(id) => Some(self.live_of(id).map_or_else(|| self.load_beside(id), Ok)?),
             None => self.inner.live.load_full(),
         };
-        let logged = self.shown_since(options.from.unwrap_or(Timestamp::MIN))?;
-        let stride = logged.len().div_ceil(options.limit.max(1)).max(1);
-        let rewards = self.taken_positions(&logged, |kind, _| options.types.iter().any(|counted| counted == kind))?;
-        let earned = earned(&logged, &rewards);
-        let kept: Vec<(&Exposure, &FxHashSet<u32>)> = logged.iter().zip(&rewards).step_by(stride).collect();
+        let from = options.from.unwrap_or(Timestamp::MIN);
+        let counts = |event: &LoggedOutcome<'_>| options.types.iter().any(|counted| counted == event.kind);
+        // Twice, so that only those that are replayed are in memory.
+        let (mut logged, mut earned) = (0, FxHashMap::default());
+        self.for_each_shown(from, Timestamp::MAX, &counts, &mut |exposure, rewards| {
+            logged += 1;
+            earn(&mut earned, &exposure, &rewards);
+            Ok(())
+        })?;
+        let stride = usize::div_ceil(logged, options.limit.max(1)).max(1);
+        let (mut number, mut kept) = (0, Vec::new());
+        self.for_each_shown(from, Timestamp::MAX, &counts, &mut |exposure, rewards| {
+            if number % stride == 0 {
+                kept.push((exposure, rewards));
+            }
+            number += 1;
+            Ok(())
+        })?;
         let replayed = kept.par_iter().map(|(exposure, rewards)| {
             let answer = self.replayed(exposure, rewards, policy, live.clone(), &earned)?;
             Ok((exposure.user.as_deref().unwrap_or_default(), answer))
@@ -156,23 +171,20 @@ fn half(user: &str) -> usize {
     (xxh3_64(user.as_bytes()) & 1) as usize
 }
 
-fn earned(logged: &[Exposure], rewards: &[FxHashSet<u32>]) -> FxHashMap<String, Earned> {
-    let mut earned: FxHashMap<String, Earned> = FxHashMap::default();
-    for (exposure, rewards) in logged.iter().zip(rewards) {
-        let half = half(exposure.user.as_deref().unwrap_or_default());
-        for (place, shown) in exposure.items.iter().enumerate() {
-            let reward = f64::from(u8::from(rewards.contains(&(place as u32))));
-            // The empty name is that of all items together: no item has it.
-            for name in [shown.item.as_str(), ""] {
-                let of = earned.entry(name.to_owned()).or_default();
-                if let (Some(shows), Some(sum)) = (of.shows.get_mut(half), of.rewards.get_mut(half)) {
-                    *shows += 1.0;
-                    *sum += reward;
-                }
+/// Adds what an answer earned to the shows and rewards of its items.
+fn earn(earned: &mut FxHashMap<String, Earned>, exposure: &Exposure, rewards: &FxHashSet<u32>) {
+    let half = half(exposure.user.as_deref().unwrap_or_default());
+    for (place, shown) in exposure.items.iter().enumerate() {
+        let reward = f64::from(u8::from(rewards.contains(&(place as u32))));
+        // The empty name is that of all items together: no item has it.
+        for name in [shown.item.as_str(), ""] {
+            let of = earned.entry(name.to_owned()).or_default();
+            if let (Some(shows), Some(sum)) = (of.shows.get_mut(half), of.rewards.get_mut(half)) {
+                *shows += 1.0;
+                *sum += reward;
             }
         }
     }
-    earned
 }
 
 /// The click-through of an item among one half of the users, drawn to that of all items.

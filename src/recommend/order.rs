@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::features::table::{FactTable, Known, UserState};
 use crate::linalg::{Matrix, Rows};
 use crate::record::{Attributes, Item, ItemId, Source, Timestamp};
-use crate::train::ranker::{Candidates, LearnedRanker};
+use crate::train::ranker::{Candidates, LearnedRanker, following};
 
 /// Puts candidates in order in place of the snapshot's ranker: see [`crate::Engine::set_ranker`].
 pub trait Ranker: Send + Sync {
@@ -165,7 +165,8 @@ impl Taste<'_> {
         let counters = context.store.item_counters();
         let (context_of, known) = (Attributes::new(), Known { items: facts, counters: &counters });
         let (request, mut rows) = (state.request(context.now, &context_of, &[]), Matrix::zeros(0, 1));
-        let scores = ranker.score(&inputs, &request, known, &items, &mut rows);
+        let follows = following(self.snapshot.next(), |item| self.snapshot.row(item), state.past(), &items);
+        let scores = ranker.score(&inputs, follows, &request, known, &items, &mut rows);
         if context.served.is_wanted() {
             Seen { candidates: &items, rows: &rows, state: &state, facts, counters: &counters }.log(context, visitor);
         }

@@ -257,7 +257,7 @@ mod tests {
             read.push(exposure.recommendation_id);
             Ok(())
         };
-        store.view().for_each_exposure(from, &mut take).unwrap();
+        store.view().for_each_exposure(from, Timestamp::MAX, &mut take).unwrap();
         assert_eq!(read, ["c", "b"]);
     }
 

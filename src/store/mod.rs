@@ -42,7 +42,7 @@ pub use item_index::bitmap;
 pub use records::Records;
 pub use served::{ServedAnswer, ServedRow};
 pub use term::{TermRange, Terms, kind as term_kind};
-pub use view::{LoggedCount, LoggedEvent, View};
+pub use view::{LoggedCount, LoggedEvent, LoggedOutcome, View};
 
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};

@@ -244,12 +244,17 @@ impl View<'_> {
         })
     }
 
-    /// Passes the answers that were shown on, in the order of time, from a time on.
-    pub fn for_each_exposure(&self, from: Timestamp, f: &mut dyn FnMut(Exposure) -> Result<()>) -> Result<()> {
+    /// Passes the answers that were shown on, in the order of time, from a time on until another, which is not part of it.
+    pub fn for_each_exposure(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        f: &mut dyn FnMut(Exposure) -> Result<()>,
+    ) -> Result<()> {
         let mut options = ReadOptions::default();
         options.fill_cache(false);
         options.set_readahead_size(2 << 20);
-        options.set_iterate_upper_bound([1]);
+        options.set_iterate_upper_bound(key::exposures_from(until));
         let mut entries = self.snapshot.raw_iterator_cf_opt(Family::Exposures.of(self.db)?, options);
         entries.seek(key::exposures_from(from));
         while let Some((raw, value)) = entries.item() {

@@ -119,8 +119,9 @@ pub fn audit(
             scores: &[],
         };
         fitted.raw_rows(&request, Known { items, counters: &counters }, &[row.item], &mut out);
-        for ((column, used), expected) in table.columns().iter().zip(&row.row).zip(out.row(0)) {
-            if is_same(*used, *expected) {
+        for (place, ((column, used), expected)) in table.columns().iter().zip(&row.row).zip(out.row(0)).enumerate() {
+            // What sources say of candidates is not in the log.
+            if table.is_of_source(place) || is_same(*used, *expected) {
                 continue;
             }
             match audit.differences.iter_mut().find(|known| known.column == column.name) {

@@ -151,6 +151,12 @@ impl FeatureTable {
         Facts::of_user(self, attributes)
     }
 
+    /// Whether a column is what a source of candidates says of them.
+    pub fn is_of_source(&self, column: usize) -> bool {
+        let is_of = |of: &Feature| (of.first..of.first + of.width).contains(&column) || of.indicator == Some(column);
+        self.features.iter().any(|of| of.definition.kind == FeatureKind::Score && is_of(of))
+    }
+
     /// The vector spaces that it needs.
     pub fn spaces(&self) -> impl Iterator<Item = &str> {
         self.features.iter().filter_map(|feature| feature.definition.space.as_deref())

@@ -1,16 +1,18 @@
 //! Questions of the past, as they would have been met: in each window of time a model that knows what was before finds
-//! candidates for every user who comes back, and their features are what was known when the window began.
+//! candidates for every user who comes back, and their features are what was known when the window began. Of a user whom
+//! answers were shown the questions are those answers, with what was known at their moment: what was taken beside what was
+//! shown and passed over, and beside what retrieval would have found as well.
 
 use rayon::prelude::*;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::inputs::{Candidates, SCORES, Sources};
+use super::inputs::{Candidates, SCORES, Sources, following};
 use super::question::Question;
 use crate::config::{RankerConfig, TrainConfig};
 use crate::error::{Error, Result};
 use crate::eval::{Scorer, unseen};
-use crate::features::Holdout;
-use crate::features::table::{Asked, FactTable, FeatureRequest, FeatureTable, FittedTable, replay_asked};
+use crate::features::table::{Asked, FactTable, FeatureRequest, FeatureTable, FittedTable, PastEvent, replay_asked};
+use crate::features::{Csr, Holdout};
 use crate::linalg::Matrix;
 use crate::progress::Progress;
 use crate::record::{ItemId, Timestamp, UserId};
@@ -34,6 +36,20 @@ pub struct Past<'a> {
     pub items: &'a FactTable,
     /// Attributes of users.
     pub users: &'a FactTable,
+    /// Answers of which something was taken, in the order of time.
+    pub shown: &'a [ShownAnswer],
+}
+
+/// An answer that was shown, and of which something was taken.
+pub struct ShownAnswer {
+    /// When.
+    pub at: Timestamp,
+    /// To whom.
+    pub user: UserId,
+    /// What, by position; those that are gone are left out.
+    pub items: Vec<(u32, ItemId)>,
+    /// The positions that were taken.
+    pub taken: Vec<u32>,
 }
 
 /// A window of time.
@@ -42,14 +58,26 @@ pub struct Window<'a> {
     pub at: Timestamp,
     /// What was before, and what was taken in it.
     pub holdout: &'a Holdout,
+    /// What people had taken next, by row and column of the hold-out's training part.
+    pub next: &'a Csr,
+}
+
+impl Window<'_> {
+    /// What had been taken after what a user did last.
+    pub(super) fn following(&self, past: &[PastEvent], candidates: &[ItemId]) -> Vec<f32> {
+        following(self.next, |item| self.holdout.train.column_of(item), past, candidates)
+    }
 }
 
 /// A question with what came of it.
 pub struct Posed {
     /// Whose.
     pub user: UserId,
-    /// Candidates in the order of retrieval, `[candidates, inputs]`, and those taken; none of them may be.
+    /// Candidates in the order of retrieval, `[candidates, inputs]`, and those taken; none of them may be. Of an answer that was
+    /// shown only what was shown: nobody knows what would have been taken of the rest.
     pub question: Question,
+    /// The same with all that retrieval finds, of an answer that was shown: it has to come before that, too.
+    pub whole: Option<Question>,
     /// All that was taken in the window, candidate or not.
     pub held: usize,
     /// How many liked items were known of the user.
@@ -70,8 +98,12 @@ pub fn gather(
         let matrix = &window.holdout.train.matrix;
         let data = TrainingData { matrix, validation: &[], ratings: None, warm: None };
         let model = trainer(train.model)?.train(&data, train, progress)?;
-        for one in find(&model, window.holdout, most, config.candidates) {
-            asked.push(Asked { at: window.at, user: one.user });
+        let until = windows.get(number + 1).map(|next| next.at);
+        let of_window = past.shown.partition_point(|of| of.at < window.at)
+            ..past.shown.partition_point(|of| until.is_none_or(|until| of.at < until));
+        let shown = past.shown.get(of_window).unwrap_or_default();
+        for one in find(&model, window.holdout, shown, most, config) {
+            asked.push(Asked { at: one.at.unwrap_or(window.at), user: one.user });
             all.push((number, one));
         }
         if progress.cancelled() {
@@ -82,9 +114,10 @@ pub fn gather(
     let mut fitting = past.table.clone().fit();
     let mut rows = Vec::with_capacity(all.len());
     replay_asked(past.view, past.table, past.items, past.users, &asked, &mut |place, request, known| {
-        let Some((_, one)) = all.get(place) else { return Ok(()) };
+        let Some((number, one)) = all.get(place) else { return Ok(()) };
         let mut out = Matrix::zeros(0, 1);
-        let sources = Sources::of(&one.scores);
+        let follows = windows.get(*number).map(|window| window.following(request.past, &one.items));
+        let sources = Sources::of(&one.scores, follows.unwrap_or_default());
         let request = &FeatureRequest { scores: &sources.scores(), ..*request };
         fitting.rows(request, known, &one.items, &mut out);
         for (candidate, item) in one.items.iter().enumerate() {
@@ -105,10 +138,15 @@ pub fn gather(
             let values = one.scores.row(place).iter().chain(features.row(place).iter().take(width));
             row.zip(values).for_each(|(slot, value)| *slot = *value);
         }
-        let question = Question::whole(inputs, one.taken);
-        questions.get_mut(number).into_iter().for_each(|of| {
-            of.push(Posed { user: one.user, question: question.clone(), held: one.held, pairs: one.pairs });
-        });
+        let whole = Question::whole(inputs, one.taken);
+        let (question, whole) = match one.at {
+            Some(_) => (whole.only(&one.shown), Some(whole)),
+            None => (whole, None),
+        };
+        let posed = Posed { user: one.user, question, whole, held: one.held, pairs: one.pairs };
+        if let Some(of_window) = questions.get_mut(number) {
+            of_window.push(posed);
+        }
     }
     Ok((questions, fitted))
 }
@@ -116,7 +154,8 @@ pub fn gather(
 /// Weighs what was taken by the inverse of how likely it was looked at, where events say at which place it was shown.
 fn weigh_places(view: &View<'_>, windows: &[Window<'_>], all: &mut [(usize, Found)], bias: f64) -> Result<()> {
     let mut asked: FxHashMap<UserId, Vec<usize>> = FxHashMap::default();
-    all.iter().enumerate().for_each(|(place, (_, one))| asked.entry(one.user).or_default().push(place));
+    let guessed = all.iter().enumerate().filter(|(_, (_, one))| one.at.is_none());
+    guessed.for_each(|(place, (_, one))| asked.entry(one.user).or_default().push(place));
     view.for_each_counted(windows.first().map(|window| window.at), &mut |event| {
         let Some(shown) = event.position else { return Ok(()) };
         let of_user = asked.get(&event.user).map(Vec::as_slice).unwrap_or_default();
@@ -144,37 +183,90 @@ fn inverse_propensity(shown: u32, bias: f64) -> f32 {
 /// What retrieval finds for a user.
 pub(super) struct Found {
     user: UserId,
+    /// When it was asked, if it was.
+    at: Option<Timestamp>,
     /// Candidates, the best first.
     pub items: Vec<ItemId>,
     /// What retrieval knows of them.
     pub scores: Matrix,
     taken: Vec<(u32, f32)>,
+    /// Places of those that were shown.
+    shown: Vec<u32>,
     held: usize,
     pairs: usize,
 }
 
-/// For `most` of the test users, evenly spaced, so many candidates.
-fn find(model: &Model, holdout: &Holdout, most: usize, candidates: usize) -> Vec<Found> {
-    let step = holdout.test.len().div_ceil(most.max(1)).max(1);
-    let tested: Vec<&(u32, Vec<u32>)> = holdout.test.iter().step_by(step).collect();
-    let mut all = Vec::with_capacity(tested.len());
-    for tested in tested.chunks(TOGETHER) {
-        all.extend(found(model, holdout, tested, candidates));
-    }
-    all
+/// What to find candidates for.
+#[derive(Default)]
+struct Wanted {
+    row: u32,
+    at: Option<Timestamp>,
+    /// Columns of what was taken, with weights, ascending.
+    held: Vec<(u32, f32)>,
+    /// Columns of what was shown, ascending: they are candidates in any case.
+    shown: Vec<u32>,
 }
 
-/// What retrieval finds for some of the test users, scored together.
-pub(super) fn found(model: &Model, holdout: &Holdout, tested: &[&(u32, Vec<u32>)], candidates: usize) -> Vec<Found> {
+impl Wanted {
+    /// All that a test user took.
+    fn guessed((row, held): &(u32, Vec<u32>)) -> Self {
+        Self { row: *row, held: held.iter().map(|column| (*column, 1.0)).collect(), ..Self::default() }
+    }
+
+    /// What was taken of an answer, by somebody and of items that the training part knows; weighed by place.
+    fn of_answer(answer: &ShownAnswer, holdout: &Holdout, bias: f64) -> Option<Self> {
+        let train = &holdout.train;
+        let column = |(position, item): &(u32, ItemId)| Some((*position, train.column_of(*item)?));
+        let known: Vec<(u32, u32)> = answer.items.iter().filter_map(column).collect();
+        let mut shown: Vec<u32> = known.iter().map(|(_, column)| *column).collect();
+        shown.sort_unstable();
+        shown.dedup();
+        let taken = known.iter().filter(|(position, _)| answer.taken.contains(position));
+        let mut held: Vec<(u32, f32)> =
+            taken.map(|(position, column)| (*column, inverse_propensity(*position, bias))).collect();
+        held.sort_by_key(|(column, _)| *column);
+        held.dedup_by_key(|(column, _)| *column);
+        let says_something = !held.is_empty() && held.len() < shown.len();
+        says_something.then_some(Self { row: train.row_of(answer.user)?, at: Some(answer.at), held, shown })
+    }
+}
+
+/// At most so many questions of a window, evenly spaced: answers that were shown, and for the others of the test users what
+/// might have been.
+fn find(model: &Model, holdout: &Holdout, shown: &[ShownAnswer], most: usize, config: &RankerConfig) -> Vec<Found> {
+    let spaced = |all: Vec<Wanted>, most: usize| -> Vec<Wanted> {
+        let step = all.len().div_ceil(most.max(1)).max(1);
+        all.into_iter().step_by(step).take(most).collect()
+    };
+    let answers = shown.iter().filter_map(|answer| Wanted::of_answer(answer, holdout, config.position_bias)).collect();
+    let answers = spaced(answers, most);
+    let asked: FxHashSet<u32> = answers.iter().map(|of| of.row).collect();
+    let others = holdout.test.iter().filter(|(row, _)| !asked.contains(row)).map(Wanted::guessed).collect();
+    let mut wanted = spaced(others, most - answers.len());
+    wanted.extend(answers);
+    wanted.chunks(TOGETHER).flat_map(|wanted| found_for(model, holdout, wanted, config.candidates)).collect()
+}
+
+/// What retrieval finds for one of the test users.
+pub(super) fn found(model: &Model, holdout: &Holdout, tested: &(u32, Vec<u32>), candidates: usize) -> Vec<Found> {
+    found_for(model, holdout, &[Wanted::guessed(tested)], candidates)
+}
+
+/// What retrieval finds for some users, scored together.
+fn found_for(model: &Model, holdout: &Holdout, wanted: &[Wanted], candidates: usize) -> Vec<Found> {
     let matrix = &holdout.train.matrix;
     let scorer = ModelScorer::new("retrieval", model, matrix);
     let columns = model.items.rows();
-    let rows: Vec<u32> = tested.iter().map(|(row, _)| *row).collect();
+    let rows: Vec<u32> = wanted.iter().map(|of| of.row).collect();
     let mut scores = vec![0.0; rows.len() * columns];
     scorer.score_all(&rows, &mut scores);
-    let of_user = |((row, held), scores): (&&(u32, Vec<u32>), &[f32])| {
+    let of_user = |(Wanted { row, at, held, shown }, scores): (&Wanted, &[f32])| {
         let (seen, weights) = matrix.row(*row as usize);
-        let best = unseen(scores, seen, candidates, &mut Vec::new());
+        let score = |column: &u32| scores.get(*column as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        let mut best = unseen(scores, seen, candidates, &mut Vec::new());
+        best.retain(|column| shown.binary_search(column).is_err());
+        best.extend(shown);
+        best.sort_by(|a, b| score(b).total_cmp(&score(a)).then(a.cmp(b)));
         let history: Vec<(u32, f32)> = seen.iter().copied().zip(weights.iter().copied()).collect();
         let mut lists = vec![0.0; columns];
         model.fold_in.add_lists(&history, &mut lists);
@@ -189,18 +281,21 @@ pub(super) fn found(model: &Model, holdout: &Holdout, tested: &[&(u32, Vec<u32>)
             lists: &of(&lists),
         }
         .inputs();
-        let taken = (0u32..).zip(&best).filter(|(_, column)| held.binary_search(column).is_ok());
+        let weight = |column: &u32| Some(held.get(held.binary_search_by_key(column, |of| of.0).ok()?)?.1);
+        let places = || (0u32..).zip(&best);
         Some(Found {
             user: *holdout.train.users.get(*row as usize)?,
+            at: *at,
             scores: inputs,
-            taken: taken.map(|(place, _)| (place, 1.0)).collect(),
+            taken: places().filter_map(|(place, column)| Some((place, weight(column)?))).collect(),
+            shown: places().filter(|(_, column)| shown.binary_search(column).is_ok()).map(|(place, _)| place).collect(),
             items: best.iter().filter_map(|column| holdout.train.items.get(*column as usize)).copied().collect(),
             held: held.len(),
             pairs: seen.len(),
         })
     };
     let each: Vec<Option<Found>> =
-        tested.par_iter().zip(scores.par_chunks_exact(columns.max(1))).map(of_user).collect();
+        wanted.par_iter().zip(scores.par_chunks_exact(columns.max(1))).map(of_user).collect();
     each.into_iter().flatten().collect()
 }
 

@@ -1,8 +1,12 @@
 //! What retrieval knows of its candidates, as inputs of the ranker: the parts of the score, and the score of user and item
 //! vectors block by block, all relative to the other candidates of the question. The same code in training and serving.
 
-use crate::features::table::SourceScores;
+use rustc_hash::FxHashMap;
+
+use crate::features::Csr;
+use crate::features::table::{PastEvent, SourceScores};
 use crate::linalg::{Matrix, dot};
+use crate::record::ItemId;
 use crate::train::Mix;
 
 /// Blocks that each kind of columns is cut into.
@@ -19,15 +23,47 @@ pub fn score_names() -> impl Iterator<Item = String> {
     whole.chain(blocks("factors")).chain(blocks("low_pass")).map(|name| format!("score.{name}"))
 }
 
-/// The inputs as features of the kind `score` name them: what each source says of the candidates.
-pub struct Sources([(&'static str, Vec<f32>); 5]);
+/// The source that a ranker can weigh beside its own inputs, as a feature of the kind `score`.
+pub const NEXT: &str = "next";
+/// So many of the latest events tell what comes next, each counting half as much as the one after it.
+const LATEST: usize = 5;
+
+/// What people take after what somebody did last, of some candidates: ln(1 + Σ 2⁻ˢ t(s-th last, candidate)), 0 where nothing
+/// follows. `row` is an item's row and column in `next`. Costs a look at one row for each of the latest events.
+pub fn following(
+    next: &Csr,
+    row: impl Fn(ItemId) -> Option<u32>,
+    past: &[PastEvent],
+    candidates: &[ItemId],
+) -> Vec<f32> {
+    let mut sums: FxHashMap<u32, f32> = FxHashMap::default();
+    let mut weight = 1.0;
+    for event in past.iter().rev().take(LATEST) {
+        if let Some(from) = row(event.item).filter(|from| (*from as usize) < next.n_rows()) {
+            let (to, values) = next.row(from as usize);
+            to.iter().zip(values).for_each(|(to, value)| *sums.entry(*to).or_default() += weight * value);
+        }
+        weight /= 2.0;
+    }
+    let score = |item: &ItemId| row(*item).and_then(|row| sums.get(&row)).copied().unwrap_or(0.0).ln_1p();
+    candidates.iter().map(score).collect()
+}
+
+/// What each source says of the candidates, as features of the kind `score` name them.
+pub struct Sources([(&'static str, Vec<f32>); 6]);
 
 impl Sources {
-    /// From the inputs of some candidates.
-    pub fn of(inputs: &Matrix) -> Self {
+    /// From the inputs of some candidates, and what follows of them.
+    pub fn of(inputs: &Matrix, following: Vec<f32>) -> Self {
         let column = |place: usize| (0..inputs.rows()).filter_map(|row| inputs.row(row).get(place)).copied().collect();
-        let named = [("retrieval", RETRIEVAL), ("factors", 2), ("low_pass", 3), ("popularity", 4), ("lists", 5)];
-        Self(named.map(|(name, place)| (name, column(place))))
+        Self([
+            ("retrieval", column(RETRIEVAL)),
+            ("factors", column(2)),
+            ("low_pass", column(3)),
+            ("popularity", column(4)),
+            ("lists", column(5)),
+            (NEXT, following),
+        ])
     }
 
     /// As a question of the feature table brings them.
@@ -110,6 +146,21 @@ fn moments(values: &[f32]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_follows_the_last_event_counts_most_and_what_never_followed_nothing() {
+        let next = Csr::from_rows(4, vec![vec![(2, 1.0)], vec![(2, 1.0), (3, 8.0)], vec![], vec![]]);
+        let event = |item| PastEvent { item: ItemId::new(item), kind: 0, time: crate::record::Timestamp::MIN };
+        let candidates = [2, 3, 0, 9].map(ItemId::new);
+        let row = |item: ItemId| (item.get() < 4).then_some(item.get());
+        let of = |past: &[PastEvent]| {
+            following(&next, row, past, &candidates).iter().map(|of| of.exp_m1()).collect::<Vec<_>>()
+        };
+        let is_near = |a: Vec<f32>, b: [f32; 4]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(is_near(of(&[event(1), event(0)]), [1.5, 4.0, 0.0, 0.0]));
+        assert!(is_near(of(&[event(0), event(1), event(9)]), [0.75, 4.0, 0.0, 0.0]));
+        assert!(is_near(of(&[]), [0.0; 4]));
+    }
 
     #[test]
     fn parts_sum_to_the_score_and_scales_do_not_matter() {

@@ -108,6 +108,7 @@ pub fn learn(
         note: format!("{verdict}: NDCG@{CUTOFF} {:+.4} ({:+.4} to {:+.4})", interval.mean, interval.low, interval.high),
         model: best.name.into(),
         questions: all.len() as u64,
+        shown: posed.iter().flatten().filter(|posed| posed.whole.is_some()).count() as u64,
         users: judged.len() as u64,
         ndcg_retrieval: mean(best.of_users.values().map(|of| of.retrieval.mean())),
         ndcg_linear: linear.mean(),
@@ -159,7 +160,8 @@ fn users<'a>(window: &Window<'a>) -> impl Iterator<Item = UserId> + 'a {
 /// The columns that are not the same in all rows, in the order in which a network reads them.
 fn live(posed: Vec<Vec<Posed>>, fitted: &FittedTable) -> (Vec<Vec<Posed>>, Columns) {
     let rows = || {
-        posed.iter().flatten().flat_map(|posed| (0..posed.question.rows.rows()).map(|row| posed.question.rows.row(row)))
+        let widest = posed.iter().flatten().map(|posed| &posed.whole.as_ref().unwrap_or(&posed.question).rows);
+        widest.flat_map(|rows| (0..rows.rows()).map(|row| rows.row(row)))
     };
     let mut varies: Vec<bool> = Vec::new();
     if let Some(first) = rows().next() {
@@ -169,8 +171,8 @@ fn live(posed: Vec<Vec<Posed>>, fitted: &FittedTable) -> (Vec<Vec<Posed>>, Colum
         }
     }
     let columns = Columns::of(fitted, |place| varies.get(place).copied().unwrap_or(false));
-    let narrow = |posed: Posed| {
-        let from = &posed.question.rows;
+    let narrowed = |question: Question| {
+        let from = &question.rows;
         let mut rows = Matrix::zeros(from.rows(), columns.len());
         if columns.len() > 0 {
             for row in 0..from.rows() {
@@ -178,7 +180,11 @@ fn live(posed: Vec<Vec<Posed>>, fitted: &FittedTable) -> (Vec<Vec<Posed>>, Colum
                 rows.row_mut(row).iter_mut().zip(values).for_each(|(slot, value)| *slot = *value);
             }
         }
-        Posed { question: Question::whole(rows, posed.question.taken), ..posed }
+        Question::whole(rows, question.taken)
+    };
+    let narrow = |posed: Posed| {
+        let (question, whole) = (narrowed(posed.question), posed.whole.map(narrowed));
+        Posed { question, whole, ..posed }
     };
     (posed.into_iter().map(|of| of.into_iter().map(narrow).collect()).collect(), columns)
 }
@@ -190,8 +196,9 @@ fn asked(posed: &Posed) -> Option<Question> {
 
 fn questions<'a>(windows: impl Iterator<Item = &'a Vec<Posed>>, config: &RankerConfig) -> Vec<Question> {
     let all = windows.flatten().filter(|posed| !posed.question.taken.is_empty());
-    all.enumerate()
-        .map(|(number, posed)| posed.question.sampled(config.negatives, config.seed + number as u64))
+    all.flat_map(|posed| std::iter::once(&posed.question).chain(&posed.whole))
+        .enumerate()
+        .map(|(number, question)| question.sampled(config.negatives, config.seed + number as u64))
         .collect()
 }
 

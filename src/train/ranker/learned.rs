@@ -22,6 +22,9 @@ pub struct RankerReport {
     pub model: String,
     /// Questions that it was learned from.
     pub questions: u64,
+    /// Answers that were shown and of which something was taken: those of the questions that nobody had to guess.
+    #[serde(default)]
+    pub shown: u64,
     /// Users of held-out time by whom it was judged.
     pub users: u64,
     /// NDCG@10 of retrieval alone, among its own candidates and all that was taken.
@@ -127,18 +130,20 @@ impl LearnedRanker {
         pairs >= self.weights.least_pairs
     }
 
-    /// Scores of candidates, the larger the better. `scores` is what retrieval knows of them ([`super::Candidates::inputs`]).
+    /// Scores of candidates, the larger the better. `scores` is what retrieval knows of them ([`super::Candidates::inputs`]),
+    /// `following` what people take after what the user did last ([`super::following`]).
     /// The user's features are worked out once, and their part of the first layer. `features` becomes the raw rows that it has
     /// seen, `[candidates, columns]`.
     pub fn score(
         &self,
         scores: &Matrix,
+        following: Vec<f32>,
         request: &FeatureRequest<'_>,
         known: Known<'_>,
         candidates: &[ItemId],
         features: &mut Matrix,
     ) -> Vec<f32> {
-        let sources = Sources::of(scores);
+        let sources = Sources::of(scores, following);
         let request = &FeatureRequest { scores: &sources.scores(), ..*request };
         self.table.raw_rows(request, known, candidates, features);
         let Weights { network, columns, .. } = &self.weights;

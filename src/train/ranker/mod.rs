@@ -1,5 +1,6 @@
 //! The ranker: puts in order what retrieval has found, by scores and features together. It is learned from questions of
-//! the past (`gather`: windows of time, each asked of a model that knows only what was before), judged on
+//! the past (`gather`: windows of time, each asked of a model that knows only what was before; answers that were shown where there
+//! are any), judged on
 //! windows after those that it learned from, and kept out unless it orders them better ([`learn()`]). Serving applies the frozen
 //! weights ([`LearnedRanker::score`]).
 
@@ -13,8 +14,8 @@ mod network;
 mod question;
 mod scorer;
 
-pub use gather::{Past, Window};
-pub use inputs::Candidates;
+pub use gather::{Past, ShownAnswer, Window};
+pub use inputs::{Candidates, NEXT, following};
 pub use judge::{Judged, learn};
 pub use learned::{FeatureImportance, LearnedRanker, RankerReport};
 pub use scorer::RankedScorer;

@@ -24,6 +24,18 @@ impl Question {
         Self { rows, taken, log_expected }
     }
 
+    /// Some of the candidates alone.
+    pub fn only(&self, places: &[u32]) -> Self {
+        let mut rows = Matrix::zeros(places.len(), self.rows.dim());
+        let mut taken = Vec::new();
+        for (to, from) in places.iter().enumerate() {
+            rows.row_mut(to).copy_from_slice(self.rows.row(*from as usize));
+            let weight = self.taken.iter().find(|(place, _)| place == from).map(|(_, weight)| (to as u32, *weight));
+            taken.extend(weight);
+        }
+        Self::whole(rows, taken)
+    }
+
     /// The same with `negatives` draws among those that were not taken, the first more often than the last: those are the
     /// ones that the order is about. What is drawn stands for all others by its log-expected count (the logQ correction,
     /// Bengio & Senécal 2008; Yi et al., RecSys 2019).

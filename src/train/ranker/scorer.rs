@@ -49,8 +49,9 @@ impl<'a> RankedScorer<'a> {
                 if !ranker.ranks(matrix.row(of_user.0 as usize).0.len()) {
                     return Ok(());
                 }
-                for found in found(model, window.holdout, &[of_user], candidates) {
-                    let scores = ranker.score(&found.scores, request, known, &found.items, &mut features);
+                for found in found(model, window.holdout, of_user, candidates) {
+                    let follows = window.following(request.past, &found.items);
+                    let scores = ranker.score(&found.scores, follows, request, known, &found.items, &mut features);
                     let rank = |(item, score): (&ItemId, f32)| Some((train.column_of(*item)?, score));
                     ranks.insert(of_user.0, found.items.iter().zip(scores).filter_map(rank).collect());
                 }
