@@ -51,7 +51,9 @@ impl Engine {
         let inner = &*self.inner;
         let seen = inner.freshness.now();
         let view = inner.store.view();
-        draft.trained_on(view.event_count()?, view.log_changes()?, view.newest_event()?);
+        // One that is dated in the future must not hide all that come after it.
+        let newest = view.newest_event()?.map(|newest| newest.min(Timestamp::now()));
+        draft.trained_on(view.event_count()?, view.log_changes()?, newest);
         let mut painted = self.paint_trained(&view)?;
         let mut log = Log::read(&view, &inner.weights, progress)?;
         if config.model == ModelKind::Ratings {

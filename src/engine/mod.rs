@@ -107,6 +107,8 @@ struct Inner {
     switching: Mutex<()>,
     /// Held while a model is trained.
     training: Mutex<()>,
+    /// Held while the watch of a new snapshot begins, is judged, or ends; before `switching`.
+    tending: Mutex<()>,
     /// Held while settings are searched.
     tuning: Mutex<()>,
     /// A ranker in place of the snapshot's.
@@ -173,6 +175,7 @@ impl Engine {
                 answers,
                 switching: Mutex::new(()),
                 training: Mutex::new(()),
+                tending: Mutex::new(()),
                 tuning: Mutex::new(()),
                 ranker: RwLock::new(None),
                 scenarios,

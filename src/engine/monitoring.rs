@@ -8,7 +8,7 @@ use super::spaces::stand_back;
 use super::{Engine, lock};
 use crate::error::Result;
 use crate::features::Portrait;
-use crate::monitor::{Alarms, Alert, Beside, DriftReport, calibration_error, differences, top_correlation};
+use crate::monitor::{Alarms, Alert, Beside, DriftReport, calibration_error, differences, silence, top_correlation};
 use crate::record::{ItemId, SnapshotId, Timestamp};
 
 /// What was seen at the last look.
@@ -23,6 +23,8 @@ pub(super) struct Monitoring {
     pub drifted: Vec<String>,
     /// Which snapshot answered at the last look.
     pub answering: Option<SnapshotId>,
+    /// When a watch was judged last.
+    pub judged: Option<Timestamp>,
     /// Users and items that a snapshot has seen.
     pub known: Option<(SnapshotId, Arc<(RoaringBitmap, RoaringBitmap)>)>,
 }
@@ -51,9 +53,12 @@ impl Engine {
         let config = &self.inner.config.monitor;
         let painted = self.paint_current(&self.inner.store.view(), &live, now)?;
         (report.reference_events, report.events) = (reference.events, painted.portrait.events);
+        let newest = self.inner.store.view().newest_event()?.unwrap_or(now).min(now);
+        report.differences.extend(silence(reference, newest, now, config));
         if report.events < config.min_events || report.reference_events < config.min_events {
             let least = config.min_events;
             report.note = Some(format!("fewer than {least} events to hold beside each other (monitor.min_events)"));
+            self.mark_raised(&mut report);
             return Ok(report);
         }
         let positive: u64 = painted.taken.values().sum();
@@ -70,20 +75,24 @@ impl Engine {
         };
         let portrait: &Portrait = &painted.portrait;
         report.top_correlation = Some(top_correlation(reference, portrait));
-        report.differences = differences(reference, portrait, &beside, config);
+        report.differences.extend(differences(reference, portrait, &beside, config));
+        self.mark_raised(&mut report);
+        Ok(report)
+    }
+
+    fn mark_raised(&self, report: &mut DriftReport) {
         let state = lock(&self.inner.monitoring);
         if state.of == report.snapshot {
             for difference in &mut report.differences {
                 difference.is_raised = state.alarms.is_raised(&difference.name);
             }
         }
-        Ok(report)
     }
 
     /// A look that counts, if one is due: alarms rise and fall.
     pub(super) fn look(&self, now: Timestamp) -> Result<(Option<DriftReport>, Vec<Alert>)> {
         let config = &self.inner.config.monitor;
-        let is_due = |looked: Timestamp| now.millis() - looked.millis() >= config.every.millis();
+        let is_due = |looked: Timestamp| now.is_after(looked, config.every.millis());
         if !lock(&self.inner.monitoring).looked.is_none_or(is_due) {
             return Ok((None, Vec::new()));
         }
@@ -93,11 +102,12 @@ impl Engine {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).start_handler(|_| stand_back()).build();
         let report = pool.map_or_else(|_| self.drift(now), |pool| pool.install(|| self.drift(now)))?;
         let mut state = lock(&self.inner.monitoring);
+        let mut alerts = Vec::new();
         if state.of != report.snapshot {
-            state.alarms.reset();
+            alerts = state.alarms.reset(now);
             state.of = report.snapshot;
         }
-        let alerts = state.alarms.look(&report.differences, config.clear, config.looks, now);
+        alerts.extend(state.alarms.look(&report.differences, config.clear, config.looks, now));
         let causes = report.differences.iter().filter(|of| of.is_cause && state.alarms.is_raised(&of.name));
         let drifted = causes.map(|of| of.name.clone()).collect();
         state.drifted = drifted;

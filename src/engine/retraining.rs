@@ -20,14 +20,16 @@ use super::freshness::Seen;
 
 /// So long people have to take what they are shown before it counts.
 const SETTLING: Span = Span::seconds(600);
+/// A watch looks at what was shown so many times.
+const LOOKS: i64 = 100;
 /// Before a training that failed is tried again.
 const RETRY: Span = Span::seconds(600);
 
 impl Engine {
     /// A look at everything that goes on by itself, as of `now`: drift and its alarms, if a look is due (`monitor.every`); and, if
     /// `retrain.enabled`, the watch of a new snapshot, and whether a training is due, which is then begun in the background. `savor
-    /// serve` calls this every few seconds; who embeds the engine does so as often as he likes. Does nothing
-    /// but look while a training runs.
+    /// serve` calls this every few seconds; who embeds the engine does so as often as he likes. Nothing is trained while a
+    /// training runs or a new snapshot is watched.
     pub fn tend(&self, now: Timestamp) -> Result<Tended> {
         // Whatever keeps it from looking, a watch goes on.
         let (report, alerts) = self.look(now).unwrap_or_else(|error| {
@@ -35,10 +37,12 @@ impl Engine {
             (None, Vec::new())
         });
         let mut tended = Tended { report, alerts, decisions: Vec::new() };
-        if self.inner.config.retrain.enabled && !self.is_training() {
+        if self.inner.config.retrain.enabled {
             self.tend_watch(now, &mut tended.decisions)?;
-            let has_looked = tended.report.is_some();
-            self.tend_training(now, has_looked, &mut tended.decisions)?;
+            if !self.is_training() && self.running_watch()?.is_none() {
+                let has_looked = tended.report.is_some();
+                self.tend_training(now, has_looked, &mut tended.decisions)?;
+            }
         }
         for Decision { kind, snapshot, reason, .. } in &tended.decisions {
             tracing::info!(?kind, snapshot = snapshot.map(|id| id.0), reason, "decision");
@@ -56,15 +60,12 @@ impl Engine {
 
     fn tend_training(&self, now: Timestamp, has_looked: bool, decisions: &mut Vec<Decision>) -> Result<()> {
         let config = &self.inner.config.retrain;
-        if self.inner.canary.load().is_some() {
-            return Ok(());
-        }
         let last = self.last_job(RETRAIN)?;
         if let Some(mut failed) = last.filter(|job| job.state == JobState::Failed) {
             let ended = failed.finished.unwrap_or(failed.created);
             let why = failed.message.clone().unwrap_or_default();
             if failed.attempt < config.attempts {
-                if now.millis() - ended.millis() >= retry_after(RETRY, failed.attempt) {
+                if now.is_after(ended, retry_after(RETRY, failed.attempt)) {
                     let again =
                         Decision::new(now, DecisionKind::Retry, None, format!("job {} failed: {why}", failed.id));
                     let reason = failed.reason.unwrap_or(Reason::Asked);
@@ -82,13 +83,12 @@ impl Engine {
             }
         }
         let live = self.inner.live.load_full();
-        let seen = live.as_ref().map_or(0, |live| live.snapshot.manifest().events);
-        let new_events = self.inner.store.counts().events.saturating_sub(seen);
+        let new_events = self.came_in(live.as_ref().map(|live| live.snapshot.manifest()))?;
         let attempted = [self.last_job(RETRAIN)?, self.last_job("train")?].into_iter().flatten();
         let facts = Facts {
             now,
             trained: live.as_ref().map(|live| live.snapshot.manifest().created),
-            attempted: attempted.map(|job| job.created).max(),
+            attempted: attempted.max_by_key(|job| job.id).map(|job| job.created),
             new_events,
             drifted: lock(&self.inner.monitoring).drifted.clone(),
             // Two passes over exposures: only for a policy that asks, and as seldom as drift is looked at.
@@ -161,14 +161,16 @@ impl Engine {
         let against = self.active_snapshot();
         let is_tried = config.canary > 0.0 && config.canary < 1.0 && against.is_some();
         let (kind, share) = if is_tried { (DecisionKind::Canary, config.canary) } else { (DecisionKind::Swap, 1.0) };
+        let _tending = lock(&self.inner.tending);
+        // First, so that no crash leaves a new snapshot unwatched.
+        if let Some(against) = against {
+            self.begin_watch(id, against, share, now)?;
+        }
         if is_tried {
             self.try_on(id, share)?;
         } else {
             let _switching = lock(&self.inner.switching);
             self.switch(self.snapshot(id)?, Some(format!("passed {} checks", checks.len())))?;
-        }
-        if let Some(against) = against {
-            self.begin_watch(id, against, share, now)?;
         }
         lock(&self.inner.monitoring).answering = self.active_snapshot();
         let reason = format!("passed all {} checks", checks.len());
@@ -206,10 +208,10 @@ impl Engine {
     }
 
     fn tend_watch(&self, now: Timestamp, decisions: &mut Vec<Decision>) -> Result<()> {
+        let _tending = lock(&self.inner.tending);
         let active = self.active_snapshot();
         let before = std::mem::replace(&mut lock(&self.inner.monitoring).answering, active);
-        let running = self.last_job(WATCH)?.filter(|job| job.state == JobState::Running);
-        let Some((mut job, watch)) = running.and_then(|job| job.watch.clone().map(|watch| (job, watch))) else {
+        let Some((mut job, watch)) = self.running_watch()? else {
             // A canary whose watch was cancelled does not answer on.
             self.inner.canary.store(None);
             // Somebody has let another snapshot answer: that is watched as well.
@@ -237,56 +239,105 @@ impl Engine {
             }
             return Ok(());
         }
-        if is_canary && self.inner.canary.load().is_none() {
-            self.try_on(watch.snapshot, watch.share)?;
-        }
-        let Some(decision) = self.judge_watch(&watch, now)? else { return Ok(()) };
-        match decision.kind {
-            DecisionKind::RollBack if is_canary => self.inner.canary.store(None),
-            DecisionKind::RollBack => {
-                let _switching = lock(&self.inner.switching);
-                let note = format!("came back from snapshot {}: {}", watch.snapshot, decision.reason);
-                self.switch(self.snapshot(watch.against)?, Some(note))?;
+        match self.go_on(&watch, now) {
+            Ok(None) => return Ok(()),
+            Ok(Some(decision)) => {
+                (job.state, job.finished) = (JobState::Done, Some(now));
+                job.decisions.push(decision.clone());
+                decisions.push(decision);
             }
-            _ if is_canary => {
-                let _switching = lock(&self.inner.switching);
-                self.switch(self.snapshot(watch.snapshot)?, Some(decision.reason.clone()))?;
+            // A snapshot that is gone or damaged will not be there at the next look either.
+            Err(error @ (Error::NotFound { .. } | Error::Corrupt { .. })) => {
+                tracing::error!(snapshot = watch.snapshot.0, %error, "the watch of a snapshot ends");
+                self.inner.canary.store(None);
+                (job.state, job.finished, job.message) = (JobState::Failed, Some(now), Some(error.to_string()));
             }
-            _ => {}
-        }
-        if decision.kind == DecisionKind::RollBack {
-            self.reject(watch.snapshot, &decision.reason)?;
+            Err(error) => return Err(error),
         }
         lock(&self.inner.monitoring).answering = self.active_snapshot();
-        (job.state, job.finished) = (JobState::Done, Some(now));
-        job.decisions.push(decision.clone());
-        self.keep_job(&job)?;
-        decisions.push(decision);
+        self.keep_job(&job)
+    }
+
+    /// A look of a watch; gives what it has decided, and done, if it is over.
+    fn go_on(&self, watch: &Watch, now: Timestamp) -> Result<Option<Decision>> {
+        if watch.share < 1.0 && self.inner.canary.load().is_none() {
+            self.try_on(watch.snapshot, watch.share)?;
+        }
+        let decision = self.judge_watch(watch, now)?;
+        if let Some(decision) = &decision {
+            self.carry_out(watch, decision)?;
+        }
+        Ok(decision)
+    }
+
+    /// Does what a watch has decided.
+    fn carry_out(&self, watch: &Watch, decision: &Decision) -> Result<()> {
+        let is_canary = watch.share < 1.0;
+        let is_back = decision.kind == DecisionKind::RollBack;
+        let target = match (is_back, is_canary) {
+            (true, true) | (false, false) => None,
+            (true, false) => {
+                let note = format!("came back from snapshot {}: {}", watch.snapshot, decision.reason);
+                Some((watch.against, note))
+            }
+            (false, true) => Some((watch.snapshot, decision.reason.clone())),
+        };
+        if let Some((id, note)) = target {
+            let _switching = lock(&self.inner.switching);
+            self.switch(self.snapshot(id)?, Some(note))?;
+        }
+        if is_back {
+            self.inner.canary.store(None);
+            self.reject(watch.snapshot, &decision.reason)?;
+        }
         Ok(())
+    }
+
+    /// The watch that goes on, if one does.
+    fn running_watch(&self) -> Result<Option<(Job, Watch)>> {
+        let running = self.last_job(WATCH)?.filter(|job| job.state == JobState::Running);
+        Ok(running.and_then(|job| job.watch.clone().map(|watch| (job, watch))))
     }
 
     /// Whether a running watch needs a snapshot: the new one, or the one that may come back.
     pub(super) fn is_watched(&self, id: SnapshotId) -> Result<bool> {
-        let running = self.last_job(WATCH)?.filter(|job| job.state == JobState::Running);
-        let watch = running.and_then(|job| job.watch);
-        Ok(watch.is_some_and(|watch| watch.snapshot == id || watch.against == id))
+        Ok(self.running_watch()?.is_some_and(|(_, watch)| watch.snapshot == id || watch.against == id))
     }
 
-    /// Whether a watch ends now, and how.
+    /// Events stored since a snapshot was trained, those that are gone again included.
+    fn came_in(&self, manifest: Option<&Manifest>) -> Result<u64> {
+        // Removals change the log as additions do, and take from its events.
+        let stored = |changes: u64, events: u64| (changes + events) / 2;
+        let now = stored(self.inner.store.view().log_changes()?, self.inner.store.counts().events);
+        Ok(now.saturating_sub(manifest.map_or(0, |of| stored(of.log_changes, of.events))))
+    }
+
+    /// Whether a watch ends now, and how. Looks at what was shown a hundred times in its span, as that takes a pass over it.
     fn judge_watch(&self, watch: &Watch, now: Timestamp) -> Result<Option<Decision>> {
         let config = &self.inner.config.retrain;
         let is_over = now >= watch.until;
+        let pace = (watch.until.millis() - watch.since.millis()) / LOOKS;
+        let judged = lock(&self.inner.monitoring).judged.filter(|judged| *judged >= watch.since);
+        if !is_over && !judged.is_none_or(|judged| now.is_after(judged, pace)) {
+            return Ok(None);
+        }
+        lock(&self.inner.monitoring).judged = Some(now);
         let keep = |reason: String| Decision::new(now, DecisionKind::Keep, Some(watch.snapshot), reason);
         let Some(outcomes) = self.outcomes() else {
             return Ok(is_over.then(|| keep("nothing is known of what was shown: not judged by clicks".into())));
         };
-        // Beside a canary the old one answers at the same time; else what it had before, for as long.
-        let from = if watch.share < 1.0 { watch.since } else { watch.since.before(config.watch) };
         // What was shown a moment ago nobody has had the time to take.
         let settling = SETTLING.millis().min((now.millis() - watch.since.millis()) / 2);
         let settled = Timestamp::from_millis(now.millis() - settling.max(0)).unwrap_or(now);
-        let until = if watch.share < 1.0 { settled } else { watch.since };
-        let old = outcomes.click_rate(Some(watch.against), from, until)?;
+        // Beside a canary the old one answers at the same time; else what was shown at the same hours, days earlier.
+        let passed = (settled.millis() - watch.since.millis()).max(0) / Span::days(1).millis();
+        let days = Span::days(if watch.share < 1.0 { 0 } else { passed as u32 + 1 });
+        let (from, until) = (watch.since.before(days), settled.before(days));
+        let old = match outcomes.click_rate(Some(watch.against), from, until)? {
+            // It may have come to answer later than that.
+            None if watch.share == 1.0 => outcomes.click_rate(None, from, until)?,
+            old => old,
+        };
         let new = outcomes.click_rate(Some(watch.snapshot), watch.since, settled)?;
         let (Some(old), Some(new)) = (old, new) else {
             return Ok(is_over.then(|| keep("nothing was shown: not judged by clicks".into())));

@@ -225,7 +225,11 @@ pub fn report(experiment: &Experiment, started: Timestamp, until: Timestamp, tot
 }
 
 fn comparisons(design: &ExperimentDesign, totals: &Totals, days: f64) -> Vec<ComparisonReport> {
-    let boundary = Boundary::planned(design.alpha, design.planned_answers as f64);
+    let planned = design.planned_answers as f64;
+    let boundary = Boundary::planned(design.alpha, planned);
+    // Any broken guardrail ends a test: all of them together are wrong as seldom as one comparison (Bonferroni).
+    let guarded = design.guardrails.len() * design.variants.len().saturating_sub(1);
+    let guard = Boundary::planned(design.alpha / guarded.max(1) as f64, planned);
     let mut comparisons = Vec::new();
     for (place, (metric, moments)) in metrics(design).into_iter().zip(&totals.moments).enumerate() {
         let role = match place {
@@ -237,7 +241,8 @@ fn comparisons(design: &ExperimentDesign, totals: &Totals, days: f64) -> Vec<Com
         for (variant, (treated, named)) in treated.iter().zip(design.variants.iter().skip(1)).enumerate() {
             let answers = |variant: usize| totals.answers.get(variant).copied().unwrap_or(0) as f64;
             let observed = answers(0) + answers(variant + 1);
-            let effect = effect(design, &boundary, control, treated, observed, days);
+            let boundary = if role == Role::Guardrail { &guard } else { &boundary };
+            let effect = effect(design, boundary, control, treated, observed, days);
             let tolerance = place.checked_sub(design.metrics.len()).and_then(|place| design.guardrails.get(place));
             let guardrail = tolerance.map(|guardrail| {
                 effect.map_or(GuardrailState::Open, |effect| {
@@ -473,6 +478,20 @@ mod tests {
         assert_eq!((well.verdict, well.comparisons[1].guardrail), (Verdict::Won, Some(GuardrailState::Holds)));
         let open = looked_at(GUARDED, &[5_000, 5_000], &[&[10, 14], &[20, 19]]);
         assert_eq!((open.verdict, open.comparisons[1].guardrail), (Verdict::Won, Some(GuardrailState::Open)));
+    }
+
+    #[test]
+    fn of_many_guardrails_each_breaks_less_easily() {
+        let broken = |guardrails: usize| {
+            let one = r#"{"metric":{"kind":"conversion","types":["purchase"]},"tolerance":0.05}"#;
+            let design = format!(
+                r#"{{"variants":[{{"name":"A"}},{{"name":"B"}}],"guardrails":[{}]}}"#,
+                vec![one; guardrails].join(",")
+            );
+            let clicks: Vec<&[u64]> = std::iter::repeat_n(&[20, 15][..], guardrails + 1).collect();
+            looked_at(&design, &[2_000, 2_000], &clicks).comparisons.pop().unwrap().effect.unwrap().high
+        };
+        assert!(broken(1) < broken(2) && broken(2) < broken(8));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Exposures and outcomes become figures of users. An outcome is joined to the answer that it names, at the position that
-//! it names, however late it comes; the same outcome (answer, position, type and the event's own id) counts once, however
+//! it names, however late it comes, if it is of the user who was shown it; the same outcome (answer, position, type and the event's own id) counts once, however
 //! often it is sent. An outcome that names no answer may be attributed to the last one that showed its item, within a
 //! window. Everything is counted anew from exposures and events whenever a report is asked for: what is late, deleted or
 //! merged meanwhile is then as it should be, and there is no second state to keep in step.
@@ -168,6 +168,9 @@ impl<'d> Tally<'d> {
     fn join(&self, outcome: &Outcome<'_>) -> Option<(u32, u32)> {
         if let Some(id) = outcome.recommendation_id {
             let answer = *self.by_recommendation.get(id)?;
+            // What somebody else says of an answer does not count.
+            let owner = self.answers.get(answer as usize)?.user;
+            self.by_id.get(&outcome.user).filter(|user| **user == owner)?;
             let position = self.position(answer, outcome)?;
             return Some((answer, position));
         }
@@ -415,6 +418,8 @@ mod tests {
         tally.hear(Outcome { position: Some(2), ..click });
         tally.hear(Outcome { item: ItemId::new(0), ..click });
         tally.hear(Outcome { recommendation_id: None, ..click });
+        tally.hear(Outcome { user: UserId::new(1), ..click });
+        tally.hear(Outcome { user: UserId::new(7), ..click });
         assert_eq!(sums(&tally.finish(), 0, 0), (0.0, 2.0));
     }
 

@@ -33,6 +33,8 @@ struct Alarm {
     is_raised: bool,
     /// Looks in a row that speak for a change.
     looks: u32,
+    /// Value and level of the last look.
+    last: (f64, f64),
 }
 
 impl Alarms {
@@ -41,10 +43,11 @@ impl Alarms {
         let mut alerts = Vec::new();
         for Drifted { name, value, level, .. } in differences {
             let alarm = self.0.entry(name.clone()).or_default();
+            alarm.last = (*value, *level);
             let speaks = if alarm.is_raised { *value < clear * level } else { value > level };
             alarm.looks = if speaks { alarm.looks + 1 } else { 0 };
             if alarm.looks >= looks.max(1) {
-                *alarm = Alarm { is_raised: !alarm.is_raised, looks: 0 };
+                (alarm.is_raised, alarm.looks) = (!alarm.is_raised, 0);
                 let (name, raised) = (name.clone(), alarm.is_raised);
                 alerts.push(Alert { name, raised, value: *value, level: *level, time });
             }
@@ -57,9 +60,12 @@ impl Alarms {
         self.0.get(name).is_some_and(|alarm| alarm.is_raised)
     }
 
-    /// Everything is held against another snapshot from now on.
-    pub fn reset(&mut self) {
-        self.0.clear();
+    /// Everything is held against another snapshot from now on: alarms that are up fall.
+    pub fn reset(&mut self, time: Timestamp) -> Vec<Alert> {
+        let raised = std::mem::take(&mut self.0).into_iter().filter(|(_, alarm)| alarm.is_raised);
+        raised
+            .map(|(name, Alarm { last: (value, level), .. })| Alert { name, raised: false, value, level, time })
+            .collect()
     }
 }
 
@@ -81,5 +87,14 @@ mod tests {
         let expected: [&[bool]; 10] = [&[], &[], &[], &[true], &[], &[], &[], &[], &[], &[false]];
         assert_eq!(heard, expected);
         assert!(!alarms.is_raised("x"));
+    }
+
+    #[test]
+    fn what_is_up_falls_when_another_snapshot_answers() {
+        let mut alarms = Alarms::default();
+        [1.2, 1.3].into_iter().for_each(|value| drop(look(&mut alarms, value)));
+        let fallen: Vec<_> = alarms.reset(Timestamp::now()).into_iter().map(|of| (of.raised, of.value)).collect();
+        assert_eq!(fallen, [(false, 1.3)]);
+        assert!(!alarms.is_raised("x") && alarms.reset(Timestamp::now()).is_empty());
     }
 }

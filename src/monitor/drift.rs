@@ -110,6 +110,21 @@ pub fn differences(reference: &Portrait, current: &Portrait, beside: &Beside, co
     found.0
 }
 
+/// How long no event has come, as a share of the longest that is usual: the time that `min_events` take at the reference's pace, or half
+/// a day, as nights are quiet. `None` where the reference is too short to have a pace.
+pub fn silence(reference: &Portrait, newest: Timestamp, now: Timestamp, config: &MonitorConfig) -> Option<Drifted> {
+    let has_pace = reference.events >= config.min_events && reference.days() >= 1.0;
+    let usual = (config.min_events as f64 / (reference.events as f64 / reference.days())).max(0.5);
+    let days = (now.millis() - newest.millis()).max(0) as f64 / 86_400_000.0;
+    has_pace.then(|| Drifted {
+        name: "silence".into(),
+        value: days / usual,
+        level: 1.0,
+        is_cause: false,
+        is_raised: false,
+    })
+}
+
 /// Spearman's correlation over the items that are among the most taken then or now.
 pub fn top_correlation(reference: &Portrait, current: &Portrait) -> f64 {
     rank_correlation(&side_by_side(&reference.top, &current.top))
@@ -155,6 +170,19 @@ mod tests {
     fn above(reference: &Portrait, current: &Portrait, beside: &Beside) -> Vec<String> {
         let found = differences(reference, current, beside, &MonitorConfig::default());
         found.into_iter().filter(|found| found.value > found.level).map(|found| found.name).collect()
+    }
+
+    #[test]
+    fn silence_is_told_after_half_a_day_or_as_long_as_some_events_take() {
+        let after = |events: u64, hours: i64| {
+            let newest = Timestamp::from_millis(1_000 * 3_600_000).unwrap();
+            let now = Timestamp::from_millis((1_000 + hours) * 3_600_000).unwrap();
+            silence(&portrait(events, 0), newest, now, &MonitorConfig::default()).map(|of| of.value > of.level)
+        };
+        assert_eq!((after(100_000, 11), after(100_000, 13)), (Some(false), Some(true)));
+        // 500 in seven days: seven days without any are nothing new.
+        assert_eq!((after(500, 167), after(500, 169)), (Some(false), Some(true)));
+        assert_eq!(after(499, 999), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod watch;
 
 pub use alarm::{Alarms, Alert};
 pub use distance::calibration_error;
-pub use drift::{Beside, DriftReport, Drifted, differences, top_correlation};
+pub use drift::{Beside, DriftReport, Drifted, differences, silence, top_correlation};
 pub use gate::{Check, Decision, DecisionKind, judge_lists};
 pub use policy::{Facts, Reason, reason, retry_after};
 pub use probe::probe;

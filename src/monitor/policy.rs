@@ -19,7 +19,7 @@ pub struct Facts {
     pub trained: Option<Timestamp>,
     /// When the last training was begun, however it ended.
     pub attempted: Option<Timestamp>,
-    /// Events since then that no snapshot has seen.
+    /// Events that came in since it was begun.
     pub new_events: u64,
     /// What has drifted and can be answered by a training.
     pub drifted: Vec<String>,
@@ -74,8 +74,8 @@ impl std::fmt::Display for Reason {
 
 /// Why a training is due; `None` when none is. Without any new event none is ever.
 pub fn reason(config: &RetrainConfig, facts: &Facts) -> Option<Reason> {
-    let since = |then: Timestamp| facts.now.millis().saturating_sub(then.millis());
-    if !config.enabled || facts.attempted.is_some_and(|then| since(then) < config.pause.millis()) {
+    let has_passed = |span: Span, then: Timestamp| facts.now.is_after(then, span.millis());
+    if !config.enabled || !facts.attempted.is_none_or(|then| has_passed(config.pause, then)) {
         return None;
     }
     if facts.new_events == 0 {
@@ -94,7 +94,7 @@ pub fn reason(config: &RetrainConfig, facts: &Facts) -> Option<Reason> {
     if config.events > 0 && facts.new_events >= config.events {
         return Some(Reason::Events { new: facts.new_events });
     }
-    let is_old = config.every.is_some_and(|every| since(trained) >= every.millis());
+    let is_old = config.every.is_some_and(|every| has_passed(every, trained));
     is_old.then_some(Reason::Age { since: trained })
 }
 
@@ -148,6 +148,8 @@ mod tests {
         assert_eq!(reason(&config(), &Facts { new_events: 0, ..drifted.clone() }), None);
         assert_eq!(reason(&RetrainConfig::default(), &drifted), None);
         assert!(reason(&config(), &drifted).is_some());
+        // A clock that was set back does not stop it for as long.
+        assert!(reason(&config(), &Facts { attempted: Some(at(1_000)), ..drifted }).is_some());
     }
 
     #[test]

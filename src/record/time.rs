@@ -41,6 +41,11 @@ impl Timestamp {
         self.0
     }
 
+    /// Whether so many milliseconds have passed since a time. They have if that is still to come, too: somebody has set the clock back.
+    pub fn is_after(self, then: Self, millis: i64) -> bool {
+        !(0..millis).contains(&self.0.saturating_sub(then.0))
+    }
+
     /// This time less a span, not before [`Timestamp::MIN`].
     pub fn before(self, span: Span) -> Self {
         Self(self.0.saturating_sub(span.millis()).max(Self::MIN.0))

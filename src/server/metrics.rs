@@ -180,6 +180,11 @@ impl Metrics {
 
     /// Notes what a look of the policy found and did.
     pub fn tended(&self, tended: &Tended, lost: u64) {
+        if tended.report.is_some() {
+            // What is not compared any more has no series.
+            self.drift.clear();
+            self.alarms.clear();
+        }
         for of in tended.report.iter().flat_map(|report| &report.differences) {
             let labels = DriftLabels { of: of.name.clone() };
             self.drift.get_or_create(&labels).set(of.value / of.level);
