@@ -158,6 +158,11 @@ impl Comparison {
     pub fn metric(&self, name: &str) -> Option<&Difference> {
         self.metrics.iter().find(|difference| difference.name == name)
     }
+
+    /// Whether the lists of the one are those of the other, arranged: their names say so.
+    pub fn is_of_arranged(&self) -> bool {
+        self.b.strip_prefix(&self.a).is_some_and(|rest| rest.starts_with(", "))
+    }
 }
 
 /// A mean paired difference over users.

@@ -157,6 +157,49 @@ pub enum Source {
     Unscored,
 }
 
+impl Source {
+    /// All of them.
+    const ALL: [Self; 13] = [
+        Self::Personal,
+        Self::FoldIn,
+        Self::New,
+        Self::Explore,
+        Self::Profile,
+        Self::Next,
+        Self::Similar,
+        Self::Popular,
+        Self::Latest,
+        Self::List,
+        Self::Pin,
+        Self::Vector,
+        Self::Unscored,
+    ];
+
+    /// Its word, as answers have it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Personal => "personal",
+            Self::FoldIn => "fold_in",
+            Self::New => "new",
+            Self::Explore => "explore",
+            Self::Profile => "profile",
+            Self::Next => "next",
+            Self::Similar => "similar",
+            Self::Popular => "popular",
+            Self::Latest => "latest",
+            Self::List => "list",
+            Self::Pin => "pin",
+            Self::Vector => "vector",
+            Self::Unscored => "unscored",
+        }
+    }
+
+    /// The source of a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.word() == word)
+    }
+}
+
 /// Why an answer fell back to something less than what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -190,4 +233,18 @@ pub struct Neighbour {
     pub id: String,
     /// Cosine of the angle between the vectors, their popularity left out.
     pub score: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_sources_are_those_of_answers() {
+        for source in Source::ALL {
+            assert_eq!(serde_json::to_value(source).unwrap(), source.word());
+            assert_eq!(Source::from_word(source.word()), Some(source));
+        }
+        assert_eq!(Source::from_word("nowhere"), None);
+    }
 }

@@ -64,6 +64,9 @@ fn fill(page: &mut Page, report: &Report) {
     page.heading("What the lists look like");
     page.figures(&[lorenz(report), surprise(report)]);
     page.table(&lists(report));
+    if let Some(table) = likeness(report) {
+        page.table(&table);
+    }
     page.heading("How to read this");
     let confidence = (report.confidence * 1000.0).round() / 10.0;
     page.list([
@@ -83,6 +86,8 @@ fn fill(page: &mut Page, report: &Report) {
          those items. The long tail is all items but the most popular ones that have 80 % of all training pairs.",
         "coverage: share of the catalogue in anybody's list. gini: 0 when all items are listed equally often. novelty: how \
          surprising a listed item is, in bits. diversity: how different the items of one list are (0 to 1).",
+        "vector diversity and category diversity: the mean distance of two items of a list, by the model's vectors and by \
+         categories. calibration error: how far a list's mix of categories is from the user's past (0: the same).",
     ]);
     page.note(&format!("Seed {}; the same data, settings and seed give the same figures.", report.seed));
 }
@@ -134,6 +139,30 @@ fn pairs(report: &Report) -> Table {
         }
     }
     table
+}
+
+/// What the lists of users are like, by model, with intervals; of lists that are arranged, beside those as they are, the differences.
+fn likeness(report: &Report) -> Option<Table> {
+    let first = report.comparisons.first()?.metrics.iter().filter(|of| !of.is_metric());
+    let names: Vec<&str> = first.map(|of| of.name.as_str()).collect();
+    let titles: Vec<String> = names.iter().map(|name| name.replace('_', " ")).collect();
+    let mut table = Table::new(std::iter::once("what lists are like").chain(titles.iter().map(String::as_str)));
+    for model in &report.models {
+        let cell = |name: &&str| {
+            let found = model.metric(name);
+            found.map(|of| format!("{:.4} ({:.4} to {:.4})", of.mean, of.low, of.high)).unwrap_or_default()
+        };
+        table.row(std::iter::once(model.name.clone()).chain(names.iter().map(cell)));
+    }
+    for pair in report.comparisons.iter().filter(|pair| pair.is_of_arranged()) {
+        let cell = |name: &&str| {
+            let found = pair.metric(name);
+            found.map(|of| format!("{:+.4} ({:+.4} to {:+.4})", of.mean, of.low, of.high)).unwrap_or_default()
+        };
+        let title = format!("{} against {}", pair.b, pair.a);
+        table.row(std::iter::once(title).chain(names.iter().map(cell)));
+    }
+    (!names.is_empty()).then_some(table)
 }
 
 /// The series of a model; the baseline is muted.

@@ -2,6 +2,8 @@
 //! which outcomes name, and by user, who may be deleted. They are written without a sync each: a power cut may lose the
 //! last of them.
 
+use std::borrow::Cow;
+
 use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
 use serde::{Deserialize, Serialize};
 
@@ -10,48 +12,48 @@ use super::families::Family;
 use super::{Store, codec, key, storage};
 use crate::config::Durability;
 use crate::error::{Error, Result};
-use crate::record::{Assignment, Exposure, Shown, SnapshotId, Timestamp};
+use crate::record::{Assignment, Exposure, Shown, SnapshotId, Source, Timestamp};
 
 /// So many are removed in one batch.
 const BATCH: usize = 4_096;
 
 /// An exposure without what its key says.
 #[derive(Serialize, Deserialize)]
-struct StoredExposure {
-    user: Option<String>,
-    scenario: Option<String>,
+struct StoredExposure<'a> {
+    user: Option<Cow<'a, str>>,
+    scenario: Option<Cow<'a, str>>,
     snapshot: Option<u64>,
-    experiment: Option<(String, Option<String>)>,
-    items: Vec<StoredShown>,
+    experiment: Option<(Cow<'a, str>, Option<Cow<'a, str>>)>,
+    items: Vec<StoredShown<'a>>,
 }
 
 /// The source is a word, so that sources may be added anywhere.
 #[derive(Serialize, Deserialize)]
-struct StoredShown {
-    item: String,
+struct StoredShown<'a> {
+    item: Cow<'a, str>,
     score: f32,
-    source: String,
+    source: Cow<'a, str>,
     propensity: f32,
-    team: Option<String>,
+    team: Option<Cow<'a, str>>,
 }
 
-impl StoredExposure {
-    fn new(exposure: &Exposure) -> Result<Self> {
-        let items = exposure.items.iter().map(|shown| {
-            let word = serde_json::to_value(shown.source).ok();
-            let source = word.and_then(|word| word.as_str().map(str::to_owned));
-            Ok(StoredShown {
-                item: shown.item.clone(),
-                score: shown.score,
-                source: source.ok_or_else(|| Error::corrupt("a source", "has no word"))?,
-                propensity: shown.propensity,
-                team: shown.team.clone(),
-            })
+impl<'a> StoredExposure<'a> {
+    fn new(exposure: &'a Exposure) -> Self {
+        let borrowed = |text: &'a Option<String>| text.as_deref().map(Cow::Borrowed);
+        let items = exposure.items.iter().map(|shown| StoredShown {
+            item: Cow::Borrowed(&shown.item),
+            score: shown.score,
+            source: Cow::Borrowed(shown.source.word()),
+            propensity: shown.propensity,
+            team: borrowed(&shown.team),
         });
-        let experiment = exposure.experiment.as_ref().map(|of| (of.id.clone(), of.variant.clone()));
-        let (user, scenario) = (exposure.user.clone(), exposure.scenario.clone());
-        let snapshot = exposure.snapshot.map(|id| id.0);
-        Ok(Self { user, scenario, snapshot, experiment, items: items.collect::<Result<_>>()? })
+        Self {
+            user: borrowed(&exposure.user),
+            scenario: borrowed(&exposure.scenario),
+            snapshot: exposure.snapshot.map(|id| id.0),
+            experiment: exposure.experiment.as_ref().map(|of| (Cow::Borrowed(&*of.id), borrowed(&of.variant))),
+            items: items.collect(),
+        }
     }
 }
 
@@ -59,19 +61,20 @@ impl StoredExposure {
 pub fn read(key: &[u8], value: &[u8]) -> Result<Exposure> {
     let damaged = || Error::corrupt("exposures", "holds a key that is none");
     let (time, answer) = key::read_exposure(key).ok_or_else(damaged)?;
-    let stored: StoredExposure = codec::decode("an exposure", value)?;
-    let items = stored.items.into_iter().map(|shown| {
-        let unknown = |error: serde_json::Error| Error::corrupt("an exposure", error.to_string());
-        let source = serde_json::from_value(serde_json::Value::String(shown.source)).map_err(unknown)?;
-        Ok(Shown { item: shown.item, score: shown.score, source, propensity: shown.propensity, team: shown.team })
+    let stored: StoredExposure<'_> = codec::decode("an exposure", value)?;
+    let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
+    let items = stored.items.into_iter().map(|StoredShown { item, score, source, propensity, team }| {
+        let unknown = || Error::corrupt("an exposure", format!("has the unknown source \"{source}\""));
+        let source = Source::from_word(&source).ok_or_else(unknown)?;
+        Ok(Shown { item: item.into_owned(), score, source, propensity, team: owned(team) })
     });
     Ok(Exposure {
         recommendation_id: answer.to_owned(),
         time,
-        user: stored.user,
-        scenario: stored.scenario,
+        user: owned(stored.user),
+        scenario: owned(stored.scenario),
         snapshot: stored.snapshot.map(SnapshotId),
-        experiment: stored.experiment.map(|(id, variant)| Assignment { id, variant }),
+        experiment: stored.experiment.map(|(id, variant)| Assignment { id: id.into_owned(), variant: owned(variant) }),
         items: items.collect::<Result<_>>()?,
     })
 }
@@ -170,7 +173,7 @@ fn for_each_of(
 impl Turn<'_> {
     fn put_exposure(&mut self, exposure: &Exposure) -> Result<()> {
         let (time, answer) = (exposure.time, exposure.recommendation_id.as_str());
-        let stored = codec::encode(&StoredExposure::new(exposure)?)?;
+        let stored = codec::encode(&StoredExposure::new(exposure))?;
         self.put(Family::Exposures, key::exposure(time, answer), stored)?;
         self.put(Family::Exposures, key::exposure_by_answer(answer), key::number(time.millis() as u64))?;
         match &exposure.user {
@@ -210,7 +213,7 @@ impl Turn<'_> {
 mod tests {
     use super::*;
     use crate::config::StoreConfig;
-    use crate::record::{Event, Source};
+    use crate::record::Event;
     use rocksdb::IteratorMode;
 
     fn exposure(answer: &str, user: Option<&str>, time: i64) -> Exposure {

@@ -119,8 +119,8 @@ fn models(report: &Report, pairs: &[&Comparison]) -> String {
     let mut table = empty(&["models", "metric", "difference", "interval", "p", ""], &[2, 3, 4]);
     let like = format!("@{}", report.slice_k);
     for pair in pairs {
-        let is_arranged = pair.b.strip_prefix(&pair.a).is_some_and(|rest| rest.starts_with(", "));
-        let of_lists = pair.metrics.iter().filter(|of| is_arranged && of.name.ends_with(&like) && !of.is_metric());
+        let of_lists =
+            pair.metrics.iter().filter(|of| pair.is_of_arranged() && of.name.ends_with(&like) && !of.is_metric());
         for difference in report.headline().iter().filter_map(|name| pair.metric(name)).chain(of_lists) {
             table.add_row([
                 format!("{} against {}", pair.b, pair.a),
