@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use savor::{
-    ClickRate, Config, DecisionKind, Engine, Event, JobState, Outcomes, Query, Result, Silent, SnapshotId,
-    SnapshotState, Tended, Timestamp, TrainOptions,
+    ClickRate, Config, DecisionKind, Engine, Error, Event, Gate, JobState, ModelKind, Outcomes, Query, Result, Silent,
+    SnapshotId, SnapshotState, Tended, Timestamp, TrainConfig, TrainOptions,
 };
 use support::{GROUP, GROUPS, Random, START, item, items};
 
@@ -108,6 +108,31 @@ impl Shown {
             *of = (of.0 + answer.items.len() as u64, of.1 + taken);
         }
     }
+}
+
+#[test]
+fn harder_events_alone_do_not_keep_a_snapshot_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(dir.path(), 0..14, item);
+    let old = trained(&engine);
+    // Everybody likes other things: what comes is foretold worse by whoever has seen the past.
+    for number in 14..20 {
+        engine.append_events(&day(number, 1, item)).unwrap();
+    }
+    let new = engine.train(&TrainOptions::default()).unwrap();
+    let ndcg = |id| engine.snapshot(id).unwrap().metric("ndcg@10").unwrap();
+    assert!(ndcg(new) < ndcg(old) - 0.01, "{} for {}", ndcg(new), ndcg(old));
+    engine.activate_if(new, &Gate::no_worse("ndcg@10", 0.01)).unwrap();
+    assert_eq!(engine.active_snapshot(), Some(new));
+    // One that knows nobody stays out, whether or not anything has come since.
+    let popular = TrainConfig { model: ModelKind::Popularity, ..engine.config().train.clone() };
+    let popular = TrainOptions { train: Some(popular), ..TrainOptions::default() };
+    for number in 20..22 {
+        let refused = engine.activate_if(engine.train(&popular).unwrap(), &Gate::no_worse("ndcg@10", 0.01));
+        assert!(matches!(refused, Err(Error::GateFailed { .. })), "{refused:?}");
+        engine.append_events(&day(number, 1, item)).unwrap();
+    }
+    assert_eq!(engine.active_snapshot(), Some(new));
 }
 
 #[test]

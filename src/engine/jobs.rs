@@ -89,7 +89,7 @@ impl Engine {
             let snapshot = engine.train_with(&options, handle)?;
             job.snapshot = Some(snapshot);
             match options.activate {
-                Activate::Gate => engine.activate_if(snapshot, &Gate::from_config(engine.config())),
+                Activate::Gate => engine.activate_if_with(snapshot, &Gate::from_config(engine.config()), handle),
                 Activate::Always => engine.activate(snapshot),
                 Activate::Never => Ok(()),
             }

@@ -46,9 +46,24 @@ impl Engine {
         let view = self.inner.store.view();
         let mut log = Log::read(&view, &self.inner.weights, progress)?;
         log.order_ties(&view)?;
-        checks.extend(self.check_metrics(&log, &candidate, &live.snapshot, progress)?);
+        let gate = Gate::from_config(&self.inner.config);
+        checks.extend(self.check_metrics(&log, &candidate, &live.snapshot, &gate, progress)?);
         checks.extend(self.check_lists(&log, &candidate, &live)?);
         Ok(checks)
+    }
+
+    /// The gate's checks on events that came after the active snapshot was trained; none where those are too few to tell
+    /// anything.
+    pub(super) fn check_new_events(&self, id: SnapshotId, gate: &Gate, progress: &dyn Progress) -> Result<Vec<Check>> {
+        let Some(live) = self.inner.live.load_full() else { return Ok(Vec::new()) };
+        let Some(newest) = live.snapshot.manifest().newest_event else { return Ok(Vec::new()) };
+        let view = self.inner.store.view();
+        let mut log = Log::read(&view, &self.inner.weights, progress)?;
+        if log.after(newest, 0.0).is_none_or(|(count, _)| count < FEWEST) {
+            return Ok(Vec::new());
+        }
+        log.order_ties(&view)?;
+        self.check_metrics(&log, &self.load(id)?, &live.snapshot, gate, progress)
     }
 
     fn check_recall(&self, candidate: &Snapshot) -> Check {
@@ -76,11 +91,11 @@ impl Engine {
         log: &Log<'_>,
         candidate: &Snapshot,
         active: &Snapshot,
+        gate: &Gate,
         progress: &dyn Progress,
     ) -> Result<Vec<Check>> {
-        let gate = Gate::from_config(&self.inner.config);
         let by_manifest = || {
-            let said = verdict(candidate.manifest(), Some(active.manifest()), &gate);
+            let said = verdict(candidate.manifest(), Some(active.manifest()), gate);
             let metric = |snapshot: &Snapshot| snapshot.manifest().metric(&gate.metric).unwrap_or(0.0);
             let (value, limit) = (metric(candidate), metric(active) - gate.tolerance);
             let passed = said.is_ok();

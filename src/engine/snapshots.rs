@@ -12,6 +12,8 @@ use super::freshness::Seen;
 use super::{Engine, Gate, Live, lock, read};
 use crate::error::{Error, Result};
 use crate::features::table::{FactTable, Facts, FeatureTable};
+use crate::monitor::Check;
+use crate::progress::{Progress, Silent};
 use crate::record::{Item, SnapshotId, Timestamp};
 use crate::snapshot::{self, Manifest, Snapshot, SnapshotState};
 use crate::store::Records;
@@ -44,13 +46,24 @@ impl Engine {
         self.switch(self.snapshot(id)?, None)
     }
 
-    /// Lets a snapshot answer if it passes the gate; otherwise it is marked `rejected` and the active one serves on.
-    /// Errors: [`Error::GateFailed`] with the numbers, and those of [`Engine::activate`].
+    /// Lets a snapshot answer if it passes the gate; otherwise it is marked `rejected` and the active one serves on. What each
+    /// training measured on its own hold-out is compared; where that speaks against the new one and enough has happened since
+    /// the active one was trained, both are measured on that, which takes another training: when tastes have changed every
+    /// new snapshot has harder events to foretell than the old one had. Errors: [`Error::GateFailed`] with the numbers, and
+    /// those of [`Engine::activate`].
     pub fn activate_if(&self, id: SnapshotId, gate: &Gate) -> Result<()> {
+        self.activate_if_with(id, gate, &Silent)
+    }
+
+    /// The same with a way to cancel: [`Error::Cancelled`], and the snapshot stays as it is.
+    pub fn activate_if_with(&self, id: SnapshotId, gate: &Gate, progress: &dyn Progress) -> Result<()> {
+        let (active, said) = self.judged(id, gate, progress)?;
         let _switching = lock(&self.inner.switching);
+        if self.active_snapshot() != active {
+            return Err(Error::Conflict("another snapshot has come to answer meanwhile; compare with that".into()));
+        }
         let mut candidate = self.snapshot(id)?;
-        let active = self.active_snapshot().map(|active| self.snapshot(active)).transpose()?;
-        match verdict(&candidate, active.as_ref(), gate) {
+        match said {
             Ok(note) => self.switch(candidate, Some(note)),
             Err(reason) => {
                 candidate.state = SnapshotState::Rejected;
@@ -62,6 +75,28 @@ impl Engine {
                 Err(Error::GateFailed { snapshot: id.0, reason })
             }
         }
+    }
+
+    /// What the gate says, and which snapshot it was held against.
+    fn judged(
+        &self,
+        id: SnapshotId,
+        gate: &Gate,
+        progress: &dyn Progress,
+    ) -> Result<(Option<SnapshotId>, std::result::Result<String, String>)> {
+        let active = self.active_snapshot();
+        let manifest = active.map(|active| self.snapshot(active)).transpose()?;
+        let said = verdict(&self.snapshot(id)?, manifest.as_ref(), gate);
+        let Err(reason) = said else { return Ok((active, said)) };
+        let checks = self.check_new_events(id, gate, progress)?;
+        let words =
+            |check: &Check| format!("{} {:.4} for {:.4}: {}", check.name, check.value, check.limit, check.detail);
+        let said = match checks.iter().find(|check| !check.passed).or(checks.first()) {
+            None => Err(reason),
+            Some(check) if check.passed => Ok(words(check)),
+            Some(check) => Err(format!("{reason}; {}", words(check))),
+        };
+        Ok((active, said))
     }
 
     /// Goes back to the snapshot older than the active one that was active last. Errors: [`Error::Conflict`] if

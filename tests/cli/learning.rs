@@ -25,7 +25,7 @@ fn settings_are_compared_and_the_page_is_written() {
         assert!(text.contains(words), "{words} in {text}");
     }
     let page = std::fs::read_to_string(place.path("page.html")).unwrap();
-    assert!(page.contains("dimension=2,epochs=1") && page.contains("<svg"));
+    assert!(page.contains("dimension=2,epochs=1") && page.contains("<svg") && page.contains("vector diversity@10"));
     let (code, message) = place.fails(&["evaluate", "--compare", "dimensions=2"]);
     assert!(code == 2 && message.contains("dimensions"), "{message}");
 }

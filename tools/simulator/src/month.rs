@@ -58,7 +58,7 @@ impl Policy {
 
     /// What its server is started with.
     pub fn settings(self, explore: f64) -> Vec<String> {
-        let mut settings = vec!["events.half_life=10d".into(), "recommend.popular_half_life=7d".into()];
+        let mut settings = vec!["events.half_life=3d".into(), "recommend.popular_half_life=7d".into()];
         match self {
             Self::Explored => settings.push(format!("recommend.explore.share={explore}")),
             Self::Alone => settings.extend(
