@@ -5,7 +5,7 @@
 //! An input of `rows`: format and kind u8, length of the mapping u16 (little-endian), the mapping (TOML), the file
 //! ```
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
 use std::io::Cursor;
 
@@ -154,7 +154,7 @@ mod seeds {
         let gzip = Compression::GZIP(GzipLevel::default());
         let zstd = Compression::ZSTD(ZstdLevel::default());
         [Compression::UNCOMPRESSED, Compression::SNAPPY, gzip, zstd, Compression::LZ4_RAW]
-            .map(|codec| super::super::tests::parquet_bytes(codec))
+            .map(super::super::tests::parquet_bytes)
             .into()
     }
 }

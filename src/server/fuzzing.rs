@@ -1,6 +1,6 @@
 //! What a fuzzer does to requests, before any engine is asked: paths, query strings and bodies.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
 use std::sync::LazyLock;
 

@@ -69,7 +69,7 @@ pub fn records(bytes: &[u8]) {
                 assert!(Terms::of(&item).iter().all(|term| term.starts_with(term_kind(term))));
             }
         }
-        1 => drop(read_again::<StoredUser>(raw).map(|stored| stored.into_user("u".into()))),
+        1 => _ = read_again::<StoredUser>(raw).map(|stored| stored.into_user("u".into())),
         2 => {
             if let Some(stored) = read_again::<StoredEvent>(raw) {
                 let key = EventKey {
@@ -83,10 +83,10 @@ pub fn records(bytes: &[u8]) {
                 assert_eq!(codec::encode(&again).unwrap(), codec::encode(&stored).unwrap());
             }
         }
-        3 => drop(read_again::<Counters>(raw)),
-        4 => drop(read_again::<u64>(raw)),
-        5 => drop(read_again::<ServedAnswer>(raw)),
-        6 => drop(exposures::read(&key::exposure(Timestamp::default(), "answer"), raw)),
+        3 => _ = read_again::<Counters>(raw),
+        4 => _ = read_again::<u64>(raw),
+        5 => _ = read_again::<ServedAnswer>(raw),
+        6 => _ = exposures::read(&key::exposure(Timestamp::default(), "answer"), raw),
         _ => {
             let mut floats = Vec::new();
             if codec::decode_floats(raw, &mut floats).is_ok() {
