@@ -38,6 +38,8 @@ mod error;
 mod eval;
 mod experiment;
 mod features;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod index;
 pub mod ingest;
 mod linalg;

@@ -21,6 +21,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine"],
     &["report"],
     &["server", "cli"],
+    &["fuzzing"],
 ];
 
 fn layer(room: &str) -> Option<usize> {

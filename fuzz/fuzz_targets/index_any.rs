@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| savor_fuzz::index::fuzzing::any(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| savor::fuzzing::run("index_any", bytes));

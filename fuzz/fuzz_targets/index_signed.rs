@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| savor_fuzz::index::fuzzing::signed(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| savor::fuzzing::run("index_signed", bytes));

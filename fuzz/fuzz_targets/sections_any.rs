@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| savor_fuzz::sections::fuzzing::any(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| savor::fuzzing::run("sections_any", bytes));

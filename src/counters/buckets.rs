@@ -209,7 +209,7 @@ impl Buckets {
         let buckets = (window / level.width()).max(1);
         let in_window = |bucket: &&Bucket| i64::from(newest) - i64::from(bucket.at) < buckets;
         let until_now = self.of(level).iter().skip_while(|bucket| bucket.at > newest);
-        until_now.take_while(in_window).map(|bucket| bucket.count.max(0)).sum()
+        until_now.take_while(in_window).fold(0, |sum, bucket| bucket.count.max(0).saturating_add(sum))
     }
 
     /// Events, each halved with every `half_life` milliseconds between the middle of its bucket and `now`: days as far as
@@ -227,9 +227,10 @@ impl Buckets {
             // Both have the newest first.
             let later = days.iter().take_while(|day| day.at.div_euclid(28) > month.at).count();
             days = days.get(later..).unwrap_or_default();
-            let known: i64 = days.iter().take_while(|day| day.at.div_euclid(28) == month.at).map(|day| day.count).sum();
+            let of_month = days.iter().take_while(|day| day.at.div_euclid(28) == month.at);
+            let known = of_month.fold(0i64, |sum, day| sum.saturating_add(day.count));
             if month.count > known {
-                sum += (month.count - known) as f64 * of_months.weight(month.at);
+                sum += month.count.saturating_sub(known) as f64 * of_months.weight(month.at);
             }
         }
         sum
@@ -275,8 +276,8 @@ impl Fading {
             return 1.0;
         }
         let weight = match self.before {
-            Some((before, weight)) if before - at == 1 => weight * self.step,
-            Some((before, weight)) if before > at => weight * self.step.powi(before - at),
+            Some((before, weight)) if before.checked_sub(at) == Some(1) => weight * self.step,
+            Some((before, weight)) if before > at => weight * self.step.powi(before.saturating_sub(at)),
             _ => (-age / self.half_life).exp2(),
         };
         self.before = Some((at, weight));
@@ -350,6 +351,19 @@ mod tests {
             let found = counted(&times).decayed(half_life, at(now));
             prop_assert!((found / exact - 1.0).abs() < 0.19, "{found} {exact}");
         }
+    }
+
+    /// What damaged bytes may hold.
+    #[test]
+    fn the_largest_counts_at_the_ends_of_time_are_added_up_without_overflow() {
+        let bucket = |level, at, count| Bucket { level, at, count };
+        let all = LEVELS.map(|level| [bucket(level, i32::MAX, i64::MAX), bucket(level, i32::MIN, i64::MAX)]).concat();
+        let mut buckets = Buckets::from_all(all).unwrap();
+        buckets.merge(&buckets.clone());
+        assert_eq!(buckets.within(i64::MAX, Timestamp::MAX), 0, "the first is later than the last day there is");
+        assert!(buckets.decayed(1e9, Timestamp::MAX) >= 0.0);
+        let two = LEVELS.map(|level| [bucket(level, 1, i64::MAX), bucket(level, 0, i64::MAX)]).concat();
+        assert_eq!(Buckets::from_all(two).unwrap().within(i64::MAX, at(90 * DAY)), i64::MAX);
     }
 
     #[test]

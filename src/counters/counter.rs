@@ -43,14 +43,14 @@ impl EventCounter {
     }
 
     fn count(&mut self, event: CountedEvent, sign: i64) {
-        self.events += sign;
+        self.events = self.events.saturating_add(sign);
         self.buckets.add(event.time, sign);
         if let Some(dwell) = event.dwell_ms {
-            self.dwells += sign;
+            self.dwells = self.dwells.saturating_add(sign);
             self.dwell_ms = self.dwell_ms.saturating_add(sign * i64::try_from(dwell).unwrap_or(i64::MAX));
         }
         if let Some(value) = event.value {
-            self.values += sign;
+            self.values = self.values.saturating_add(sign);
             self.value += sign as f64 * value;
         }
     }

@@ -8,6 +8,8 @@ mod exposures;
 mod features;
 mod fresh;
 mod freshness;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod indexes;
 mod jobs;
 mod learning;

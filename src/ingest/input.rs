@@ -31,8 +31,12 @@ pub(super) struct Input {
 pub(super) fn open(source: &Source, meter: &Meter) -> Result<Input> {
     let path = source.path.clone();
     let raw: Box<dyn Read + Send> = if source.is_stdin() { Box::new(io::stdin()) } else { open_file(&path, meter)? };
-    let counted = Counted { inner: raw, meter: meter.clone() };
-    let (head, bytes) = peek(counted).map_err(Error::io(&path))?;
+    through(Counted { inner: raw, meter: meter.clone() }, path)
+}
+
+/// The text behind some bytes.
+pub(super) fn through(raw: impl Read + Send + 'static, path: PathBuf) -> Result<Input> {
+    let (head, bytes) = peek(raw).map_err(Error::io(&path))?;
     if !head.starts_with(&[0x1f, 0x8b]) {
         return Ok(Input { reader: as_text(&head, bytes, &path)?, path });
     }

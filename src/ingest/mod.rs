@@ -10,6 +10,8 @@ mod adjacency;
 mod cell;
 mod delimited;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod import;
 mod input;
 mod jsonl;
@@ -31,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::format::Format;
 pub use self::import::{ImportOptions, Sink, Summary, Written, import};
-use self::input::Meter;
+use self::input::{Input, Meter};
 pub use self::mapping::{
     EventsMapping, Field, FieldSpec, FieldType, ItemsMapping, Mapping, Rest, TimeUnit, UsersMapping,
 };
@@ -131,17 +133,25 @@ pub fn read(source: &Source, kind: Kind) -> Result<Rows> {
     let meter = Meter::default();
     let mapping = &source.mapping;
     let reader: Box<dyn ReadRows> = match source.format()? {
-        Format::Csv => Box::new(delimited::open(input::open(source, &meter)?, None, mapping, kind)?),
-        Format::Tsv => Box::new(delimited::open(input::open(source, &meter)?, Some(b'\t'), mapping, kind)?),
-        Format::Jsonl => Box::new(jsonl::open(input::open(source, &meter)?, mapping, kind)?),
-        Format::GorseJsonl => Box::new(jsonl::open_gorse(input::open(source, &meter)?, mapping, kind)?),
-        Format::Adjacency => Box::new(adjacency::open(input::open(source, &meter)?, mapping, kind)?),
         #[cfg(feature = "parquet")]
         Format::Parquet => Box::new(parquet::open(source, &meter, kind)?),
         #[cfg(not(feature = "parquet"))]
         Format::Parquet => return Err(Error::invalid("format", "is parquet, which this build of Savor cannot read")),
+        text => read_text(text, input::open(source, &meter)?, mapping, kind)?,
     };
     Ok(Rows { reader, meter, ended: false })
+}
+
+/// The reader of a text format.
+fn read_text(format: Format, input: Input, mapping: &Mapping, kind: Kind) -> Result<Box<dyn ReadRows>> {
+    Ok(match format {
+        Format::Csv => Box::new(delimited::open(input, None, mapping, kind)?),
+        Format::Tsv => Box::new(delimited::open(input, Some(b'\t'), mapping, kind)?),
+        Format::Jsonl => Box::new(jsonl::open(input, mapping, kind)?),
+        Format::GorseJsonl => Box::new(jsonl::open_gorse(input, mapping, kind)?),
+        Format::Adjacency => Box::new(adjacency::open(input, mapping, kind)?),
+        Format::Parquet => return Err(Error::invalid("format", "is parquet, which is no text")),
+    })
 }
 
 /// The rows of a source, read as they are asked for. After an error the stream ends.

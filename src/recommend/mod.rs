@@ -14,6 +14,8 @@ mod explore;
 mod expression;
 mod filters;
 mod fresh;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod identity;
 mod listed;
 mod lists;

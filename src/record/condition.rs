@@ -307,16 +307,29 @@ impl<'de> Deserialize<'de> for Bound {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
+    #[serde(default, deserialize_with = "there")]
     key: Option<String>,
-    #[serde(rename = "match")]
+    #[serde(default, rename = "match", deserialize_with = "there")]
     matches: Option<Match>,
+    #[serde(default, deserialize_with = "there")]
     range: Option<Range>,
+    #[serde(default, deserialize_with = "there")]
     values_count: Option<CountRange>,
+    #[serde(default, deserialize_with = "there")]
     has_id: Option<BTreeSet<String>>,
+    #[serde(default, deserialize_with = "there")]
     is_empty: Option<KeyName>,
+    #[serde(default, deserialize_with = "there")]
     must: Option<Vec<Condition>>,
+    #[serde(default, deserialize_with = "there")]
     should: Option<Vec<Condition>>,
+    #[serde(default, deserialize_with = "there")]
     must_not: Option<Vec<Condition>>,
+}
+
+/// A field that is there has a value: `null` is none.
+fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> std::result::Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 impl<'de> Deserialize<'de> for Condition {
@@ -362,6 +375,7 @@ mod tests {
         assert!(error(r#"{"match":{"value":1}}"#).contains("is no condition"));
         assert!(error(r#"{"key":"a","match":{"value":1},"range":{}}"#).contains("is no condition"));
         assert!(error(r#"{"key":"a","values_count":{"gt":-1}}"#).contains("expected u32"));
+        assert!(error(r#"{"must":[],"should":null}"#).contains("null"));
     }
 
     #[test]

@@ -66,8 +66,8 @@ pub struct ExperimentDesign {
     /// How p-values of several metrics and variants are corrected.
     #[serde(default)]
     pub correction: Correction,
-    /// How far before the start a user's events say what to expect of them (CUPED); absent: not used.
-    #[serde(default = "default_covariate", skip_serializing_if = "Option::is_none")]
+    /// How far before the start a user's events say what to expect of them (CUPED); `null`: not used.
+    #[serde(default = "default_covariate")]
     pub covariate: Option<Span>,
     /// When it ends by itself.
     #[serde(default)]
@@ -460,6 +460,13 @@ mod tests {
         assert_eq!(design.variants[1].apply(&Query::for_user("u")).unwrap().limit, 3);
         let text = serde_json::to_string(&design).unwrap();
         assert_eq!(serde_json::from_str::<ExperimentDesign>(&text).unwrap(), design);
+    }
+
+    #[test]
+    fn an_experiment_without_a_covariate_is_kept_without_one() {
+        let design = design(r#"{"variants":[{"name":"A"},{"name":"B"}],"covariate":null}"#).unwrap();
+        let text = serde_json::to_string(&design).unwrap();
+        assert_eq!(serde_json::from_str::<ExperimentDesign>(&text).unwrap().covariate, None);
     }
 
     #[test]

@@ -110,9 +110,13 @@ pub fn format(headers: &HeaderMap, many: bool) -> Result<Format, Problem> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
     let expected = if many { "application/json or application/x-ndjson" } else { "application/json" };
     let refuse = |what: String| Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", what));
-    let encoding = text(CONTENT_ENCODING);
-    if !matches!(encoding.as_str(), "" | "identity") {
-        return refuse(format!("the content encoding is \"{encoding}\", expected none"));
+    let plain =
+        |encoding: &http::HeaderValue| encoding.is_empty() || encoding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if let Some(encoding) = headers.get_all(CONTENT_ENCODING).iter().find(|encoding| !plain(encoding)) {
+        return refuse(format!("the content encoding is {encoding:?}, expected none"));
+    }
+    if headers.get_all(CONTENT_TYPE).iter().count() > 1 {
+        return refuse(format!("there are two content types, expected {expected}"));
     }
     let content_type = text(CONTENT_TYPE);
     let (essence, parameters) = content_type.split_once(';').unwrap_or((&content_type, ""));

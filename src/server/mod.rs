@@ -8,6 +8,8 @@ mod app;
 mod body;
 mod call;
 mod context;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod listener;
 mod metrics;
 mod openapi;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::problem::Details;
 use super::route::{BodyKind, Parameter, ParameterKind, Route};
-use super::{metrics, routes};
+use super::routes;
 
 /// The document as it is served, made once.
 pub fn text() -> &'static str {
@@ -85,9 +85,11 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
 
 fn parameters(route: &Route) -> Vec<Value> {
     let names = route.path.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| name);
-    let in_path = names.map(
-        |name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}}),
-    );
+    let schema = match route.is_numbered {
+        true => json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
+        false => json!({"type": "string", "minLength": 1}),
+    };
+    let in_path = names.map(|name| json!({"name": name, "in": "path", "required": true, "schema": schema}));
     let in_query = route.query.iter().map(|Parameter { name, about, kind }| {
         json!({"name": name, "in": "query", "description": about, "schema": kind.schema()})
     });
@@ -133,7 +135,7 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Map<String, Valu
     for answer in &route.answers {
         let mut response = json!({"description": answer.about});
         if let Some((media_type, schema)) = answer.body {
-            let media_type = if media_type == metrics::MEDIA_TYPE { "text/plain" } else { media_type };
+            let media_type = media_type.split(';').next().unwrap_or(media_type);
             response["content"] = json!({media_type: {"schema": schema(generator)}});
         }
         if matches!(answer.status, 201 | 202) {

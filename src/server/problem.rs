@@ -34,6 +34,7 @@ pub struct Details {
     pub field: Option<String>,
     /// The records of a bulk request that were refused, if all of them were.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     pub rejected: Vec<Rejected>,
     #[serde(skip)]
     retry_after_s: Option<u32>,

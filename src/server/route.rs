@@ -29,6 +29,8 @@ pub struct Route {
     pub group: &'static str,
     /// What it does, in one sentence.
     pub summary: &'static str,
+    /// Whether what stands in the path are whole numbers.
+    pub is_numbered: bool,
     /// The query parameters it knows; others are refused.
     pub query: &'static [Parameter],
     /// The body it takes.
@@ -140,6 +142,7 @@ impl Route {
                 .find(|part| !part.is_empty())
                 .unwrap_or("operations"),
             summary: "",
+            is_numbered: false,
             query: &[],
             body: BodyKind::Nothing,
             answers: Vec::new(),
@@ -158,6 +161,12 @@ impl Route {
     /// The OpenAPI tag, where the path does not tell it.
     pub fn group(mut self, group: &'static str) -> Self {
         self.group = group;
+        self
+    }
+
+    /// What stands in the path are whole numbers.
+    pub fn numbered(mut self) -> Self {
+        self.is_numbered = true;
         self
     }
 

@@ -106,19 +106,19 @@ pub fn import(store: &Store, dir: &Path, from: &Path) -> Result<Manifest> {
 }
 
 /// A verified bundle in memory.
-struct Content {
-    manifest: Manifest,
-    index: VectorIndex,
-    items: Vec<String>,
-    users: Vec<String>,
-    user_factors: Matrix,
-    fold_in: FoldIn,
-    beside: Beside,
+pub(super) struct Content {
+    pub manifest: Manifest,
+    pub index: VectorIndex,
+    pub items: Vec<String>,
+    pub users: Vec<String>,
+    pub user_factors: Matrix,
+    pub fold_in: FoldIn,
+    pub beside: Beside,
     _folder: tempfile::TempDir,
 }
 
 impl Content {
-    fn read(from: &Path) -> Result<Self> {
+    pub fn read(from: &Path) -> Result<Self> {
         let file = SectionFile::open(from)?;
         let bytes = file.bytes("manifest")?;
         let manifest: Manifest =

@@ -6,6 +6,8 @@ mod build;
 mod bundle;
 mod cold;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod learned;
 mod live;
 mod manifest;

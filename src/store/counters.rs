@@ -269,7 +269,7 @@ fn journal_entry(counted: &Changes) -> Vec<u8> {
 }
 
 /// The first counter of a part of an entry, and the rest.
-fn read_journaled(entry: &[u8]) -> Option<(Owner, &str, EventCounter, &[u8])> {
+pub fn read_journaled(entry: &[u8]) -> Option<(Owner, &str, EventCounter, &[u8])> {
     let (length, rest) = entry.split_first()?;
     let (key, rest) = rest.split_at_checked(usize::from(*length))?;
     let (length, rest) = rest.split_first_chunk()?;

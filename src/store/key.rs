@@ -317,6 +317,15 @@ mod tests {
         }
 
         #[test]
+        fn numbers_in_keys_are_read_as_written(number: u64, id: u32, space in "\\PC{0,9}") {
+            prop_assert_eq!(read_dense(&dense(id)), Some(id));
+            prop_assert_eq!(read_number(&super::number(number)), Some(number));
+            prop_assert_eq!(read_factor(&factor(SnapshotId(number), id)), Some(id));
+            prop_assert_eq!(read_journal(&journal(number)), Some(number));
+            prop_assert_eq!(read_vector(&vector(&space, ItemId::new(id))), Some(ItemId::new(id)));
+        }
+
+        #[test]
         fn the_key_after_a_prefix_is_the_next_one(prefix in proptest::collection::vec(any::<u8>(), 1..5), rest: [u8; 3]) {
             let inside = [&prefix[..], &rest].concat();
             match after_prefix(&prefix) {

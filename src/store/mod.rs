@@ -19,6 +19,8 @@ mod exposures;
 mod factors;
 mod families;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod item_index;
 mod key;
 mod migrate;

@@ -3,19 +3,37 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::key::EventKey;
 use crate::counters::CountedEvent;
 use crate::record::{Attributes, Event, Item, Timestamp, User, Value};
 
-/// An attribute value.
+/// An attribute value. There are no lists in lists, and none is read: damaged bytes could nest them as deep as they are long.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum StoredValue {
     Bool(bool),
     Number(f64),
     Text(String),
-    List(Vec<StoredValue>),
+    List(#[serde(deserialize_with = "single_values")] Vec<StoredValue>),
+}
+
+/// A value that is no list, in the same bytes.
+#[derive(Deserialize)]
+enum SingleValue {
+    Bool(bool),
+    Number(f64),
+    Text(String),
+}
+
+fn single_values<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<StoredValue>, D::Error> {
+    let values = Vec::<SingleValue>::deserialize(deserializer)?;
+    let stored = values.into_iter().map(|value| match value {
+        SingleValue::Bool(flag) => StoredValue::Bool(flag),
+        SingleValue::Number(number) => StoredValue::Number(number),
+        SingleValue::Text(text) => StoredValue::Text(text),
+    });
+    Ok(stored.collect())
 }
 
 impl From<Value> for StoredValue {
@@ -176,8 +194,62 @@ pub struct Counters {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::{btree_map, vec};
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::record::{ItemId, UserId};
     use crate::store::codec;
+
+    fn single() -> impl Strategy<Value = Value> {
+        let number = any::<f64>().prop_filter("finite", |number| number.is_finite());
+        prop_oneof![
+            any::<bool>().prop_map(Value::Bool),
+            number.prop_map(Value::Number),
+            any::<String>().prop_map(Value::Text)
+        ]
+    }
+
+    fn described() -> impl Strategy<Value = Attributes> {
+        let value = prop_oneof![3 => single(), 1 => vec(single(), 0..4).prop_map(Value::List)];
+        btree_map(any::<String>(), value, 0..5)
+    }
+
+    fn time() -> impl Strategy<Value = Timestamp> {
+        (Timestamp::MIN.millis()..=Timestamp::MAX.millis()).prop_map(|millis| Timestamp::from_millis(millis).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn any_item_and_any_user_are_read_as_written(
+            dense: u32, categories: Vec<String>, attributes in described(), time in prop::option::of(time()), hidden: bool,
+        ) {
+            let user = User { attributes: attributes.clone(), ..User::new("u") };
+            let item = Item { categories, attributes, time, hidden, ..Item::new("i") };
+            let bytes = codec::encode(&StoredItem::new(dense, &item)).unwrap();
+            prop_assert_eq!(codec::decode_first::<u32>("an item", &bytes).unwrap(), dense);
+            prop_assert_eq!(codec::decode::<StoredItem>("an item", &bytes).unwrap().into_item("i".into()), item);
+            let bytes = codec::encode(&StoredUser::new(dense, &user)).unwrap();
+            prop_assert_eq!(codec::decode_first::<u32>("a user", &bytes).unwrap(), dense);
+            prop_assert_eq!(codec::decode::<StoredUser>("a user", &bytes).unwrap().into_user("u".into()), user);
+        }
+
+        #[test]
+        fn any_event_is_read_as_written(
+            value in prop::option::of(-1e300..1e300f64), session: Option<String>, dwell_ms: Option<u64>,
+            context in described(), recommendation_id: Option<String>, position: Option<u32>, id: String, time in time(),
+        ) {
+            let event = Event {
+                value, session, dwell_ms, context, recommendation_id, position,
+                id: (!id.is_empty()).then(|| id.clone()),
+                ..Event::new("u", "i", "view").at(time)
+            };
+            let bytes = codec::encode(&StoredEvent::new(&event)).unwrap();
+            let stored: StoredEvent = codec::decode("an event", &bytes).unwrap();
+            let key = EventKey { time, user: UserId::new(1), item: ItemId::new(2), kind: "view", id: &id };
+            prop_assert_eq!(stored.into_event("u".into(), "i".into(), key), event);
+        }
+    }
 
     #[test]
     fn records_are_read_as_written() {
@@ -188,6 +260,15 @@ mod tests {
         let bytes = codec::encode(&StoredItem::new(7, &item)).unwrap();
         assert_eq!(codec::decode_first::<u32>("item", &bytes).unwrap(), 7);
         assert_eq!(codec::decode::<StoredItem>("item", &bytes).unwrap().into_item("i".into()), item);
+    }
+
+    #[test]
+    fn a_list_in_a_list_is_refused_however_deep() {
+        let nested = |depth: usize| [&[1, 7, 1, 1, b'k'][..], &[3, 1].repeat(depth), &[0, 1]].concat();
+        assert!(codec::decode::<StoredUser>("a user", &nested(1)).is_ok());
+        for depth in [2, 3, 1_000_000] {
+            assert_eq!(codec::decode::<StoredUser>("a user", &nested(depth)).unwrap_err().code(), "corrupt");
+        }
     }
 
     #[test]

@@ -43,14 +43,15 @@ pub struct Mix {
 }
 
 impl Mix {
-    /// Length of the vectors.
+    /// Length of the vectors. One that was read from a file may claim anything.
     pub fn dim(&self) -> usize {
-        self.traits() + usize::from(self.has_popularity) + self.ratings.map_or(0, |_| 2)
+        let beside = usize::from(self.has_popularity) + self.ratings.map_or(0, |_| 2);
+        self.traits().saturating_add(beside)
     }
 
     /// The first columns, which say what kind an item is: all but popularity and biases.
     pub fn traits(&self) -> usize {
-        self.factors + self.components
+        self.factors.saturating_add(self.components)
     }
 }
 

@@ -7,7 +7,9 @@
 mod client;
 mod experiments;
 mod filters;
-mod hostile;
+mod hostile_mixtures;
+mod hostile_text;
+mod hostile_wire;
 mod operations;
 mod protocol;
 mod questions;

@@ -1,5 +1,7 @@
 //! One column of a Parquet file: what its stored numbers and bytes stand for, and how levels become nulls and lists.
 
+use std::sync::Arc;
+
 use parquet::basic::{ConvertedType, LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType, Int96};
@@ -7,6 +9,7 @@ use parquet::errors::ParquetError;
 use parquet::schema::types::{ColumnDescriptor, Type};
 
 use super::super::cell::{Cell, Converted};
+use super::pages::Budget;
 use crate::record::Timestamp;
 
 /// One column with the decoded batch.
@@ -19,6 +22,8 @@ pub(super) struct Column {
     full: i16,
     /// The definition level from which on a list has an element; `None` if the column holds no lists.
     element: Option<i16>,
+    /// What the next batch may hold.
+    pub budget: Arc<Budget>,
     /// The reader of the current row group.
     pub reader: Option<ColumnReader>,
     /// The decoded rows.
@@ -52,12 +57,13 @@ impl Column {
         };
         let element = (descriptor.max_rep_level() == 1).then(|| descriptor.repeated_ancestor_def_level());
         let (meaning, full) = (Meaning::of(descriptor), descriptor.max_def_level());
-        Some(Self { name, leaf, meaning, full, element, reader: None, cells: Vec::new() })
+        Some(Self { name, leaf, meaning, full, element, budget: Arc::default(), reader: None, cells: Vec::new() })
     }
 
     /// Decodes the next rows.
     pub fn read(&mut self, rows: usize) -> std::result::Result<(), ParquetError> {
         self.cells.clear();
+        self.budget.renew();
         let shape = Shape { full: self.full, element: self.element };
         let (meaning, cells) = (self.meaning, &mut self.cells);
         match &mut self.reader {

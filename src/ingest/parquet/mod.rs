@@ -6,6 +6,7 @@
 //! error like any other.
 
 mod column;
+pub(super) mod pages;
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,7 +34,8 @@ pub(super) fn open(source: &Source, meter: &Meter, kind: Kind) -> Result<Parquet
     let path = &source.path;
     let file = File::open(path).map_err(Error::io(path))?;
     meter.set_total(file.metadata().map_err(Error::io(path))?.len());
-    let reader = fenced(path, || SerializedFileReader::new(file))?;
+    let pages = file.try_clone().map_err(Error::io(path))?;
+    let reader = fenced(path, || SerializedFileReader::new_with_options(file, pages::options()))?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
     let (mut columns, mut unread) = (Vec::new(), Vec::new());
     for (leaf, descriptor) in schema.columns().iter().enumerate() {
@@ -49,6 +51,7 @@ pub(super) fn open(source: &Source, meter: &Meter, kind: Kind) -> Result<Parquet
     let plan = Plan::new(kind, &source.mapping, &Columns { names: &names, growing: false, infer: &|_| None })?;
     Ok(ParquetRows {
         reader,
+        file: pages,
         path: path.clone(),
         columns,
         unread,
@@ -66,6 +69,8 @@ pub(super) fn open(source: &Source, meter: &Meter, kind: Kind) -> Result<Parquet
 /// The rows of a Parquet file.
 pub(super) struct ParquetRows {
     reader: SerializedFileReader<File>,
+    /// The same file, for a look at the pages.
+    file: File,
     path: PathBuf,
     columns: Vec<Column>,
     unread: Vec<String>,
@@ -116,11 +121,11 @@ impl ParquetRows {
         if self.group >= self.reader.num_row_groups() {
             return Ok(false);
         }
-        let (reader, columns, group) = (&self.reader, &mut self.columns, self.group);
+        let (reader, file, columns, group) = (&self.reader, &self.file, &mut self.columns, self.group);
         let (rows, bytes) = fenced(&self.path, || {
             let group = reader.get_row_group(group)?;
             for column in columns {
-                column.reader = Some(group.get_column_reader(column.leaf)?);
+                column.reader = Some(pages::column(file, &*group, column.leaf, &column.budget)?);
             }
             Ok((group.metadata().num_rows(), group.metadata().compressed_size()))
         })?;

@@ -1,12 +1,16 @@
 //! The promises of the room, format by format, on small files; and that nothing a file can hold makes a reader panic.
 
 mod adjacency;
+mod bombs;
 mod delimited;
 mod importing;
 mod json_lines;
 #[cfg(feature = "parquet")]
 mod parquet_files;
 mod properties;
+
+#[cfg(feature = "parquet")]
+pub use parquet_files::parquet_bytes;
 
 use std::collections::HashSet;
 use std::io::Write;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::parquet::basic::Compression;
 use ::parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType, Int32Type, Int64Type};
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::SerializedFileWriter;
@@ -22,11 +23,15 @@ fn text(text: &str) -> ByteArray {
     ByteArray::from(text)
 }
 
-/// Two row groups of three items, the second of which has nothing but its id.
 fn write(path: &Path) {
+    std::fs::write(path, parquet_bytes(Compression::UNCOMPRESSED)).unwrap();
+}
+
+/// Two row groups of three items, the second of which has nothing but its id.
+pub fn parquet_bytes(codec: Compression) -> Vec<u8> {
     let schema = Arc::new(parse_message_type(ITEMS).unwrap());
-    let properties = Arc::new(WriterProperties::builder().build());
-    let mut writer = SerializedFileWriter::new(std::fs::File::create(path).unwrap(), schema, properties).unwrap();
+    let properties = Arc::new(WriterProperties::builder().set_compression(codec).build());
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties).unwrap();
     for group in 0..2 {
         let id = |n: i32| text(&format!("i{}", group * 3 + n));
         let ids = [id(0), id(1), id(2)];
@@ -53,7 +58,7 @@ fn write(path: &Path) {
         column.close().unwrap();
         columns.close().unwrap();
     }
-    writer.close().unwrap();
+    writer.into_inner().unwrap()
 }
 
 #[test]

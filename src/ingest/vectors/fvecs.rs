@@ -13,10 +13,14 @@ use crate::linalg::Matrix;
 pub(super) fn read(path: &Path) -> Result<Matrix> {
     let file = File::open(path).map_err(Error::io(path))?;
     let length = file.metadata().map_err(Error::io(path))?.len();
+    read_from(path, BufReader::with_capacity(1 << 18, file), length)
+}
+
+/// Reads all vectors from bytes of this length; `path` is named in errors.
+pub(super) fn read_from(path: &Path, mut reader: impl Read, length: u64) -> Result<Matrix> {
     if length == 0 {
         return Err(Error::no_data(format!("{} holds no vectors", path.display()), "give a file with one at least"));
     }
-    let mut reader = BufReader::with_capacity(1 << 18, file);
     let first = read_length(path, &mut reader, 0)?;
     let record = 4 + 4 * first as u64;
     if first == 0 {

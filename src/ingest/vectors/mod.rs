@@ -2,6 +2,8 @@
 //! list column of a Parquet file. Every reader gives all vectors at once, as an index needs them so, and allocates for what
 //! the file holds and not for what its header claims. A file that is not as expected is an error with row and reason.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod fvecs;
 mod npy;
 #[cfg(feature = "parquet")]

@@ -16,7 +16,11 @@ const LONGEST_HEADER: usize = 64 << 10;
 pub(super) fn read(path: &Path) -> Result<Matrix> {
     let file = File::open(path).map_err(Error::io(path))?;
     let length = file.metadata().map_err(Error::io(path))?.len();
-    let mut reader = BufReader::new(file);
+    read_from(path, BufReader::new(file), length)
+}
+
+/// Reads the array from bytes of this length; `path` is named in errors.
+pub(super) fn read_from(path: &Path, mut reader: impl Read, length: u64) -> Result<Matrix> {
     let header = read_header(&mut reader).map_err(|reason| malformed(path, reason))?;
     let Header { wide, rows, dim, length: header_length } = header;
 

@@ -2,7 +2,9 @@
 //! ids from a column of strings or whole numbers.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
 use parquet::basic::Type;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
@@ -11,6 +13,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
 
+use super::super::parquet::pages::{self, Budget};
 use super::{VectorColumns, Vectors, bad_row, finite, malformed};
 use crate::error::{Error, Result};
 use crate::linalg::Matrix;
@@ -18,11 +21,18 @@ use crate::linalg::Matrix;
 /// Rows decoded at a time.
 const BATCH: usize = 1024;
 
-/// Reads the named columns.
+/// Reads the named columns. The decoder may panic over a damaged file, which is an error like any other.
 pub(super) fn read(path: &Path, columns: &VectorColumns) -> Result<Vectors> {
+    let read = catch_unwind(AssertUnwindSafe(|| read_columns(path, columns)));
+    read.unwrap_or_else(|_| Err(malformed(path, "is not readable as Parquet: it is damaged")))
+}
+
+fn read_columns(path: &Path, columns: &VectorColumns) -> Result<Vectors> {
     let file = File::open(path).map_err(Error::io(path))?;
     let failed = |error: ParquetError| malformed(path, format!("is not readable as Parquet: {error}"));
-    let reader = SerializedFileReader::new(file).map_err(failed)?;
+    let pages = file.try_clone().map_err(Error::io(path))?;
+    let reader = SerializedFileReader::new_with_options(file, pages::options()).map_err(failed)?;
+    let budget = Arc::<Budget>::default();
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
     let vector = vector_column(&schema, &columns.vector).map_err(|reason| malformed(path, reason))?;
     let id = match &columns.id {
@@ -35,12 +45,12 @@ pub(super) fn read(path: &Path, columns: &VectorColumns) -> Result<Vectors> {
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(failed)?;
         let levels = Levels { rep: 1, def: schema.column(vector).max_def_level() };
-        match group.get_column_reader(vector).map_err(failed)? {
+        match pages::column(&pages, &*group, vector, &budget).map_err(failed)? {
             ColumnReader::FloatColumnReader(column) => {
-                each_row(column, levels, failed, |row| vectors.push(row.map(|value| value.copied())))?;
+                each_row(column, levels, (&budget, &failed), |row| vectors.push(row.map(|value| value.copied())))?;
             }
             ColumnReader::DoubleColumnReader(column) => {
-                each_row(column, levels, failed, |row| {
+                each_row(column, levels, (&budget, &failed), |row| {
                     vectors.push(row.map(|value| value.map(|value| *value as f32)))
                 })?;
             }
@@ -54,15 +64,15 @@ pub(super) fn read(path: &Path, columns: &VectorColumns) -> Result<Vectors> {
                 ids.push(text);
                 Ok(())
             };
-            match group.get_column_reader(id).map_err(failed)? {
-                ColumnReader::ByteArrayColumnReader(column) => each_row(column, levels, failed, |row| {
+            match pages::column(&pages, &*group, id, &budget).map_err(failed)? {
+                ColumnReader::ByteArrayColumnReader(column) => each_row(column, levels, (&budget, &failed), |row| {
                     put(row.next().flatten().and_then(|bytes| String::from_utf8(bytes.data().to_vec()).ok()))
                 })?,
                 ColumnReader::Int32ColumnReader(column) => {
-                    each_row(column, levels, failed, |row| put(row.next().flatten().map(i32::to_string)))?;
+                    each_row(column, levels, (&budget, &failed), |row| put(row.next().flatten().map(i32::to_string)))?;
                 }
                 ColumnReader::Int64ColumnReader(column) => {
-                    each_row(column, levels, failed, |row| put(row.next().flatten().map(i64::to_string)))?;
+                    each_row(column, levels, (&budget, &failed), |row| put(row.next().flatten().map(i64::to_string)))?;
                 }
                 _ => return Err(malformed(path, "changes its schema between row groups")),
             }
@@ -132,17 +142,18 @@ struct Levels {
 fn each_row<T: DataType>(
     mut column: ColumnReaderImpl<T>,
     levels: Levels,
-    failed: impl Fn(ParquetError) -> Error,
+    (budget, failed): (&Budget, &dyn Fn(ParquetError) -> Error),
     mut f: impl FnMut(&mut dyn Iterator<Item = Option<&T::T>>) -> Result<()>,
 ) -> Result<()> {
     let (mut defs, mut reps, mut values) = (Vec::new(), Vec::new(), Vec::new());
     loop {
+        budget.renew();
         defs.clear();
         reps.clear();
         values.clear();
         let def_levels = (levels.def > 0).then_some(&mut defs);
         let rep_levels = (levels.rep > 0).then_some(&mut reps);
-        let (_, read, count) = column.read_records(BATCH, def_levels, rep_levels, &mut values).map_err(&failed)?;
+        let (_, read, count) = column.read_records(BATCH, def_levels, rep_levels, &mut values).map_err(failed)?;
         if count == 0 {
             return Ok(());
         }

@@ -16,7 +16,7 @@ use crate::server::route::{Lane, Parameter, ParameterKind, Route};
 const BY: Parameter = Parameter {
     name: "by",
     about: "`taste`, the default: the same people like both; `next`: people take it after this one",
-    kind: ParameterKind::Text,
+    kind: ParameterKind::Word(&["taste", "next"]),
 };
 
 /// Users with a similar taste.
@@ -64,9 +64,8 @@ fn similar_items(context: &Context, call: &Call) -> Result<Reply, Problem> {
     query.limit = call.value("limit").unwrap_or(query.limit);
     query.filter = category(call);
     query.by = match call.text("by") {
-        None | Some("taste") => Likeness::Taste,
         Some("next") => Likeness::Next,
-        Some(other) => return Err(Problem::invalid("by", format!("is \"{other}\", expected taste or next"))),
+        _ => Likeness::Taste,
     };
     Reply::json(&context.note(context.engine.similar_items(&query)?))
 }

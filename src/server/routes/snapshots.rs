@@ -41,14 +41,17 @@ pub fn routes() -> Vec<Route> {
             .summary("Lists the snapshots that are kept")
             .answers::<Snapshots>(200, "The snapshots"),
         Route::new(Method::GET, "/v1/snapshots/{id}", "getSnapshot", get)
+            .numbered()
             .summary("What a snapshot is made of and how good it is")
             .answers::<Manifest>(200, "The snapshot")
             .problems(&[404]),
         Route::new(Method::GET, "/v1/snapshots/{id}/compare/{other}", "compareSnapshots", compare)
+            .numbered()
             .summary("Ranks users by two snapshots and looks for the events that came after both were trained")
             .answers::<SnapshotComparison>(200, "The comparison; one is made at a time, within the time of a request")
             .problems(&[404, 409]),
         Route::new(Method::POST, "/v1/snapshots/{id}:activate", "activateSnapshot", activate)
+            .numbered()
             .summary("Lets a snapshot answer from now on")
             .answers::<Active>(200, "It answers")
             .problems(&[404, 409]),

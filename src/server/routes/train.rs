@@ -30,10 +30,12 @@ pub fn routes() -> Vec<Route> {
             .summary("Lists background jobs")
             .answers::<Jobs>(200, "The jobs"),
         Route::new(Method::GET, "/v1/jobs/{id}", "getJob", get)
+            .numbered()
             .summary("Where a job stands")
             .answers::<Job>(200, "The job")
             .problems(&[404]),
         Route::new(Method::DELETE, "/v1/jobs/{id}", "cancelJob", cancel)
+            .numbered()
             .summary("Cancels a job")
             .answers::<Job>(200, "The job; it ends at its next step")
             .problems(&[404, 409]),

@@ -54,7 +54,8 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::GET, "/v1/users/{id}/events", "listUserEvents", events)
             .summary("Lists a user's events, the newest first")
             .query(&[PAGE_LIMIT])
-            .answers::<UserEvents>(200, "The events"),
+            .answers::<UserEvents>(200, "The events")
+            .problems(&[404]),
         Route::new(Method::PUT, "/v1/users/{id}/merge/{from}", "mergeUsers", merge)
             .summary("Gives this user the events and the profile of another, who turns out to be the same person and is deleted")
             .answers::<Merged>(200, "How many events moved, and how many attributes are new")
