@@ -114,6 +114,16 @@ pub enum Error {
         source: std::io::Error,
     },
 
+    /// The store takes no writes: the disk is full, read-only or failing. What was acknowledged is kept, and questions are
+    /// answered.
+    #[error("nothing can be written: {reason}; {remedy}")]
+    Unwritable {
+        /// What the disk refused, with the file where it is known.
+        reason: String,
+        /// What would help.
+        remedy: &'static str,
+    },
+
     /// The storage engine failed.
     #[error("storage: {operation}: {reason}")]
     Storage {
@@ -175,6 +185,7 @@ impl Error {
             Self::GateFailed { .. } => "gate_failed",
             Self::Cancelled(_) => "cancelled",
             Self::Io { .. } => "io",
+            Self::Unwritable { .. } => "unwritable",
             Self::Storage { .. } => "storage",
         }
     }

@@ -37,6 +37,10 @@ mod engine;
 mod error;
 mod eval;
 mod experiment;
+#[cfg(feature = "fault-points")]
+pub mod fault;
+#[cfg(not(feature = "fault-points"))]
+mod fault;
 mod features;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -83,7 +87,7 @@ pub use progress::{Progress, Silent, Step};
 pub use recommend::{LeftOut, Ranker, RankerQuestion, Rule, RulePlace, RuleQuestion, Shown, ShownItem};
 pub use record::*;
 pub use snapshot::{Manifest, OfflineMetric, SnapshotState};
-pub use store::Holder;
+pub use store::{Holder, Trouble};
 pub use train::ranker::{FeatureImportance, RankerReport};
 
 /// The code of the README, compiled by the tests.

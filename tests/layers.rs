@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// From left to right; rooms in one cell do not import each other.
 const LAYERS: &[&[&str]] = &[
-    &["error"],
+    &["error", "fault"],
     &["record"],
     &["config", "progress"],
     &["linalg", "counters"],

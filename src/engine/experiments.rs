@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use super::{Engine, Inner, Live, lock};
 use crate::error::{Error, Result};
 use crate::experiment::{self, ExperimentReport, Outcome, Period, Tally, Verdict, allot, layer_of};
+use crate::fault::{self, Point};
 use crate::record::{
     Ending, Experiment, ExperimentDesign, ExperimentState, ItemId, SnapshotId, Timestamp, validate_id,
 };
@@ -308,6 +309,7 @@ impl Engine {
     /// Writes an experiment and lets questions know. The caller holds the lock of changes.
     fn keep_experiment(&self, experiment: Experiment) -> Result<Experiment> {
         self.inner.store.put_experiment(&experiment)?;
+        fault::reach(Point::ExperimentStored);
         self.load_experiments()?;
         Ok(experiment)
     }

@@ -55,6 +55,7 @@ pub use tuning::changes;
 
 use crate::config::Config;
 use crate::error::Result;
+use crate::fault::{self, Point};
 use crate::features::EventWeights;
 use crate::features::table::FactTable;
 use crate::monitor::Outcomes;
@@ -152,6 +153,7 @@ impl Engine {
         let dir = path.as_ref().to_path_buf();
         let store = Store::open(&dir, &config.store)?;
         snapshot::remove_leftovers(&store, &dir)?;
+        fault::reach(Point::LeftoversRemoved);
         let weights = EventWeights::new(&config.events);
         let jobs = Jobs::open(&store)?;
         let answers = AnswerCache::new(config.recommend.cache_mib);

@@ -6,7 +6,7 @@ use super::{Engine, Finding, IndexReport, SpaceStats, Stats};
 use crate::counters::Owner;
 use crate::error::{Error, Result};
 use crate::snapshot::{Manifest, Snapshot, SnapshotState};
-use crate::store::{Side, Store};
+use crate::store::{Side, Store, Trouble};
 
 /// Users, and items, whose counters are checked, about.
 const COUNTED: u64 = 1000;
@@ -84,6 +84,11 @@ impl Engine {
             }
         };
         Ok(whole.map(verify).collect())
+    }
+
+    /// Why nothing can be written, if so: the disk is full, read-only or failing. Questions are answered all the same.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.inner.store.trouble()
     }
 
     /// Writes a consistent copy of everything, while reading and writing go on. `to` must not exist yet; it appears when

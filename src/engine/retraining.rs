@@ -31,6 +31,7 @@ impl Engine {
     /// serve` calls this every few seconds; who embeds the engine does so as often as he likes. Nothing is trained while a
     /// training runs or a new snapshot is watched.
     pub fn tend(&self, now: Timestamp) -> Result<Tended> {
+        self.inner.store.probe();
         // Whatever keeps it from looking, a watch goes on.
         let (report, alerts) = self.look(now).unwrap_or_else(|error| {
             tracing::error!(%error, "drift is not looked at");

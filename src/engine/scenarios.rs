@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::{Engine, lock};
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::recommend::{Policy, Rule};
 use crate::record::{Query, Scenario, ScenarioVersion, validate_scenario_name};
 use crate::store::Store;
@@ -145,6 +146,7 @@ impl Engine {
         let scenarios = &self.inner.scenarios;
         let _changing = lock(&scenarios.changing);
         let version = self.inner.store.put_scenario(name, scenario, expected)?;
+        fault::reach(Point::ScenarioStored);
         let mut live = (**scenarios.live.load()).clone();
         set(&mut live, version.clone());
         scenarios.live.store(Arc::new(live));

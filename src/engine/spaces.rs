@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Engine, Inner, lock, read, write};
 use crate::config::{IndexChoice, IndexConfig, Metric};
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::index::{Copied, Extent};
 use crate::progress::Silent;
 use crate::recommend;
@@ -88,6 +89,7 @@ impl Engine {
             let Some(inner) = inner.upgrade() else { return };
             match frozen {
                 Ok(frozen) => {
+                    fault::reach(Point::SpaceFrozen);
                     // Bound first: what is replaced is freed after the lock.
                     let replaced = write(&inner.spaces).replace(&space, frozen);
                     drop(replaced);

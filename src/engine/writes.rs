@@ -6,6 +6,7 @@ use rustc_hash::FxHashSet;
 use super::{Appended, Engine, Merged, Page, Put, lock, read, write};
 use crate::config::Durability;
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::features::Signal;
 use crate::ingest::{self, ImportOptions, Kind, Sink, Source, Summary, Written};
 use crate::progress::Progress;
@@ -266,6 +267,7 @@ struct EngineSink<'a> {
 impl Sink for EngineSink<'_> {
     fn write_events(&mut self, events: &[Event]) -> Result<Written> {
         let appended = self.engine.append_events_with(events, Durability::Async)?;
+        fault::reach(Point::ImportBatch);
         Ok(Written { stored: appended.stored, known: appended.known })
     }
 
@@ -282,6 +284,7 @@ impl Sink for EngineSink<'_> {
     }
 
     fn finish(&mut self) -> Result<()> {
+        fault::reach(Point::ImportEnd);
         self.engine.inner.store.fold_counters()?;
         self.engine.inner.store.sync()
     }

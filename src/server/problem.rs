@@ -83,6 +83,12 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log says why")
     }
 
+    /// The disk takes no writes. The reason may name paths of the machine: it is for the log.
+    pub fn unwritable(remedy: &str) -> Self {
+        let detail = format!("nothing can be written, questions are answered; {remedy}");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unwritable", detail).retry_after(5)
+    }
+
     /// The path is known, the method is not.
     pub fn method_not_allowed(allow: String) -> Self {
         let detail = format!("this path takes {allow}");
@@ -143,6 +149,10 @@ impl From<Error> for Problem {
             Error::NotFound { .. } => StatusCode::NOT_FOUND,
             Error::Conflict(_) | Error::NoData { .. } | Error::GateFailed { .. } => StatusCode::CONFLICT,
             Error::Cancelled(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Unwritable { remedy, .. } => {
+                tracing::error!(%error, "a write was refused");
+                return Self::unwritable(remedy);
+            }
             // The message may name paths of the machine: it is for the log.
             _ => {
                 let mut problem = Self::internal(&error);

@@ -8,6 +8,7 @@ use super::sections::{SectionFile, SectionWriter, write_floats};
 use super::{Manifest, OfflineMetric, SnapshotState, cold, learned};
 use crate::config::{IndexConfig, Metric, TrainConfig};
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::features::{Csr, Interactions, Portrait};
 use crate::index::VectorIndex;
 use crate::linalg::{Matrix, Rows};
@@ -100,6 +101,7 @@ impl Draft {
             note: None,
         };
         store.put_record(Records::Snapshots, manifest.id.0, &manifest)?;
+        fault::reach(Point::SnapshotBegun);
         Ok(Self { manifest, beside: Beside::default(), began: Instant::now() })
     }
 
@@ -171,6 +173,7 @@ pub fn write(
     let items: Vec<u32> = interactions.items.iter().map(|item| item.get()).collect();
     store.put_factors(Side::Users, id, &users, model.users.as_rows())?;
     store.put_factors(Side::Items, id, &items, model.items.as_rows())?;
+    fault::reach(Point::FactorsWritten);
     write_files(dir, id, &index, &items, &model.fold_in, &draft.beside)?;
     forget_deleted(store, id, &users)?;
     if progress.cancelled() {
@@ -184,6 +187,7 @@ pub fn write(
     manifest.state = SnapshotState::Validated;
     manifest.seconds = draft.began.elapsed().as_secs_f64();
     store.put_record(Records::Snapshots, id.0, manifest)?;
+    fault::reach(Point::SnapshotValidated);
     Ok(draft.manifest)
 }
 
@@ -209,11 +213,14 @@ pub fn write_files(
     let folder = folder(dir);
     std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
     index.write(&index_path(dir, id))?;
+    fault::reach(Point::IndexNamed);
     let mut parts = SectionWriter::create(&parts_path(dir, id))?;
     parts.section("items", |out| items.iter().try_for_each(|item| out.write_all(&item.to_le_bytes())))?;
     learned::write(&mut parts, fold_in)?;
     beside.write(&mut parts)?;
-    parts.finish()
+    parts.finish()?;
+    fault::reach(Point::FilesNamed);
+    Ok(())
 }
 
 /// Evenly spaced rows, a deterministic sample, of those that say anything; of all if none does.

@@ -11,6 +11,7 @@ use super::sections::{SectionFile, SectionWriter, read_texts, write_floats, writ
 use super::{Manifest, Snapshot, SnapshotState, learned};
 use crate::config::{ModelKind, TrainConfig};
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::index::VectorIndex;
 use crate::linalg::{Matrix, Rows};
 use crate::record::{Item, ItemId, SnapshotId, Timestamp, User, UserId, validate_id};
@@ -161,6 +162,7 @@ impl Content {
 fn store_content(store: &Store, dir: &Path, id: SnapshotId, content: Content, draft: &Manifest) -> Result<Manifest> {
     let items = known_items(store, &content.items)?;
     let users = known_users(store, &content.users)?;
+    fault::reach(Point::BundleKnown);
     let items: Vec<u32> = items.iter().map(|item| item.get()).collect();
     let users: Vec<u32> = users.iter().map(|user| user.get()).collect();
     store.put_factors(Side::Items, id, &items, content.index.vectors())?;

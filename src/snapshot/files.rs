@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Manifest, SnapshotState};
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::record::SnapshotId;
 use crate::store::{Records, Store};
 
@@ -33,10 +34,13 @@ pub fn remove(store: &Store, dir: &Path, id: SnapshotId) -> Result<()> {
     if let Some(manifest) = store.record::<Manifest>(Records::Snapshots, id.0)? {
         store.put_record(Records::Snapshots, id.0, &Manifest { state: SnapshotState::Building, ..manifest })?;
     }
+    fault::reach(Point::RetentionMarked);
     store.delete_factors(id)?;
+    fault::reach(Point::RetentionFactorsGone);
     for path in [index_path(dir, id), parts_path(dir, id)] {
         remove_file(&path)?;
     }
+    fault::reach(Point::RetentionFilesGone);
     store.delete_record(Records::Snapshots, id.0)
 }
 

@@ -14,6 +14,7 @@ use tempfile::NamedTempFile;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 
 const MAGIC: &[u8; 8] = b"SAVORSEC";
 /// 1 held factors alone; readers of 1 do not know what else there may be. Up to 2 the version was under no checksum.
@@ -74,6 +75,7 @@ impl SectionWriter {
         self.file.write_all(&trailer).map_err(Error::io(&path))?;
         let file = self.file.into_inner().map_err(|error| Error::io(&path)(error.into_error()))?;
         file.as_file().sync_all().map_err(Error::io(&path))?;
+        fault::reach(Point::PartsStaged);
         file.persist(&path).map_err(|error| Error::io(&path)(error.error))?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(parent).and_then(|folder| folder.sync_all()).map_err(Error::io(parent))

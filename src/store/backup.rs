@@ -8,6 +8,7 @@ use rocksdb::checkpoint::Checkpoint;
 use super::{Store, storage};
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 
 impl Store {
     /// Writes a copy to `to`, which must not exist; it appears when it is complete. RocksDB's files and index files are
@@ -24,6 +25,7 @@ impl Store {
         if index.is_dir() {
             copy_tree(&index, &stage.path.join("index"), Copy::Link)?;
         }
+        fault::reach(Point::BackupStaged);
         stage.publish(to)
     }
 
@@ -44,6 +46,7 @@ impl Store {
             }
         }
         drop(Store::open(&stage.path, &StoreConfig::default())?);
+        fault::reach(Point::RestoreStaged);
         if to.exists() {
             fs::remove_dir(to).map_err(Error::io(to))?;
         }
@@ -73,6 +76,7 @@ impl Stage {
         sync_tree(&self.path)?;
         fs::rename(&self.path, target).map_err(Error::io(target))?;
         self.is_published = true;
+        fault::reach(Point::CopyNamed);
         sync(&self.parent)
     }
 }

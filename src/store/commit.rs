@@ -13,6 +13,7 @@ use super::{Store, codec, records, storage};
 use crate::config::Durability;
 use crate::counters::{Changes, Owner};
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 
 /// What only the writer whose turn it is may touch.
 pub struct Writer {
@@ -53,6 +54,7 @@ impl Store {
         durability: Durability,
         build: impl FnOnce(&mut Turn<'_>) -> Result<T>,
     ) -> Result<T> {
+        self.health.admit()?;
         let (outcome, ticket) = {
             let mut writer = lock(&self.writer);
             let known = read(&self.ids);
@@ -77,7 +79,8 @@ impl Store {
             }
             if !batch.is_empty() {
                 let readers_wait = counting.folds.then(|| write(&self.kept));
-                self.db.write_opt(batch, &WriteOptions::default()).map_err(storage("write"))?;
+                self.health.write(self.db.write_opt(batch, &WriteOptions::default()))?;
+                fault::reach(Point::WalWritten);
                 writer.counters = counters;
                 writer.ticket += 1;
                 write(&self.ids).apply(changes);
@@ -88,6 +91,7 @@ impl Store {
         // Also when nothing was written: what was found stored already may be another writer's, not yet on disk.
         if durability == Durability::Sync {
             self.sync.wait(ticket, || self.sync_to_disk())?;
+            fault::reach(Point::WalSynced);
         }
         Ok(outcome)
     }
@@ -100,8 +104,10 @@ impl Store {
 
     /// One fsync; tells which writes it covered.
     fn sync_to_disk(&self) -> Result<u64> {
+        // One that succeeds after one that failed proves nothing.
+        self.health.admit()?;
         let ticket = lock(&self.writer).ticket;
-        self.db.flush_wal(true).map_err(storage("sync"))?;
+        self.health.sync(self.db.flush_wal(true))?;
         Ok(ticket)
     }
 }

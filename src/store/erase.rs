@@ -12,6 +12,7 @@ use super::{Store, codec, storage};
 use crate::config::Durability;
 use crate::counters::{Changes, Owner};
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::record::{ItemId, SnapshotId, User, UserId};
 use rocksdb::IteratorMode;
 
@@ -32,7 +33,9 @@ impl Store {
     pub fn delete_user(&self, name: &str) -> Result<bool> {
         self.commit(Durability::Sync, |turn| {
             let shown = turn.delete_exposures(name)?;
-            Ok(turn.delete_user(name)?.is_some() || shown > 0)
+            let deleted = turn.delete_user(name)?.is_some() || shown > 0;
+            fault::reach(Point::EraseBuilt);
+            Ok(deleted)
         })
     }
 
@@ -52,6 +55,7 @@ impl Store {
             }
             turn.forget_counters(Owner::Item(ItemId::new(id)))?;
             turn.forget_served()?;
+            fault::reach(Point::EraseBuilt);
             Ok(Some(ItemId::new(id)))
         })
     }
@@ -96,6 +100,7 @@ impl Store {
             )?;
             turn.move_exposures(from, into)?;
             turn.delete_user(from)?;
+            fault::reach(Point::MergeBuilt);
             Ok(merged)
         })
     }

@@ -38,7 +38,7 @@ impl Store {
             for (place, id) in ids.iter().enumerate() {
                 batch.put_cf(family, key::factor(snapshot, *id), codec::encode_floats(rows.row(chunk * BATCH + place)));
             }
-            self.db.write(batch).map_err(storage("write factors"))?;
+            self.health.write(self.db.write(batch))?;
         }
         Ok(())
     }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, LogLevel, Options,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, LogLevel,
+    Options,
 };
 
 use super::{counters, storage};
@@ -126,6 +127,10 @@ pub fn open(path: &Path, config: &StoreConfig) -> Result<DB> {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
+    // What was acknowledged is read back or the opening fails: the default mode would stop at a damaged record and drop all
+    // that came after it. A record that a crash cut off at the end of a log was never acknowledged, and goes.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_paranoid_checks(true);
     options.set_max_background_jobs(4);
     options.set_max_open_files(1024);
     // One thread writes at a time (see `commit`): sorted batches insert next to the last place.

@@ -20,6 +20,7 @@ use super::families::Family;
 use super::format::{FORMAT, FORMAT_KEY};
 use super::{codec, counters, item_index, storage};
 use crate::error::Result;
+use crate::fault::{self, Point};
 use crate::record::Timestamp;
 
 /// Brings a directory of format `found` to [`FORMAT`]. Errors: [`crate::Error::Corrupt`] for a manifest that is none;
@@ -37,9 +38,11 @@ pub fn migrate(db: &DB, found: u32) -> Result<()> {
     let indexed = if found < 3 { item_index::build(db)? } else { 0 };
     let counted = counters::build(db)?;
     batch.put_cf(Family::Meta.of(db)?, FORMAT_KEY, codec::encode(&FORMAT)?);
+    fault::reach(Point::MigrationBuilt);
     let mut options = WriteOptions::default();
     options.set_sync(true);
     db.write_opt(batch, &options).map_err(storage("migrate"))?;
+    fault::reach(Point::Migrated);
     tracing::info!(
         from = found,
         to = FORMAT,

@@ -21,6 +21,8 @@ mod families;
 mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod health;
+mod intact;
 mod item_index;
 mod key;
 mod migrate;
@@ -40,6 +42,7 @@ use rocksdb::DB;
 
 pub use factors::Side;
 pub use format::{Holder, holder};
+pub use health::Trouble;
 pub use item_index::bitmap;
 pub use records::Records;
 pub use served::{ServedAnswer, ServedRow};
@@ -48,12 +51,14 @@ pub use view::{LoggedCount, LoggedEvent, LoggedOutcome, View};
 
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::record::{ItemId, UserId};
 use commit::{GroupSync, Writer};
 use counters::Kept;
 use dictionary::Dictionaries;
 use families::Family;
 use format::DirectoryLock;
+use health::Health;
 use stored::Counters;
 
 /// How many there are, exactly.
@@ -73,6 +78,7 @@ pub struct Store {
     db: DB,
     writer: Mutex<Writer>,
     sync: GroupSync,
+    health: Health,
     ids: RwLock<Dictionaries>,
     kept: RwLock<Kept>,
     dir: std::path::PathBuf,
@@ -81,10 +87,13 @@ pub struct Store {
 
 impl Store {
     /// Opens a data directory, or makes a new one; one of an older format is migrated. Errors: [`Error::Locked`], [`Error::NotSavor`],
-    /// [`Error::NewerFormat`], [`Error::Storage`] when RocksDB cannot recover it.
+    /// [`Error::NewerFormat`], [`Error::Corrupt`] naming the file when acknowledged writes in it cannot be read,
+    /// [`Error::Storage`] when RocksDB cannot recover it for another reason.
     pub fn open(dir: &Path, config: &StoreConfig) -> Result<Self> {
         format::check_directory(dir)?;
         let lock = DirectoryLock::take(dir)?;
+        fault::reach(Point::Locked);
+        intact::check(&dir.join("rocksdb"))?;
         format::check_families(dir)?;
         let db = families::open(&dir.join("rocksdb"), config)?;
         migrate::migrate(&db, format::check_version(&db, dir)?)?;
@@ -98,6 +107,7 @@ impl Store {
             db,
             writer: Mutex::new(Writer::new(counters)),
             sync: GroupSync::default(),
+            health: Health::default(),
             ids: RwLock::new(ids),
             kept: RwLock::new(kept),
             dir: dir.to_path_buf(),
@@ -142,7 +152,16 @@ impl Store {
     }
 }
 
-/// For `map_err`: what was being done when RocksDB failed.
+/// For `map_err`: what was being done when RocksDB failed. What it says of damage names the file.
 fn storage(operation: &'static str) -> impl Fn(rocksdb::Error) -> Error {
-    move |error| Error::Storage { operation, reason: error.into_string() }
+    move |error| match error.kind() {
+        rocksdb::ErrorKind::Corruption => damaged(operation, &error),
+        // A table that has gone.
+        rocksdb::ErrorKind::IOError if error.as_ref().contains("No such file") => damaged(operation, &error),
+        _ => Error::Storage { operation, reason: error.into_string() },
+    }
+}
+
+fn damaged(operation: &'static str, error: &rocksdb::Error) -> Error {
+    Error::corrupt(format!("the database ({operation})"), format!("{error}; {}", health::RESTORE))
 }

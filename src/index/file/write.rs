@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::*;
 use crate::config::Metric;
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::index::graph::Graph;
 use crate::index::plan::IndexPlan;
 use crate::index::sieve::Sieve;
@@ -61,6 +62,7 @@ pub fn write(path: &Path, space: &Space, sieve: &Sieve, graph: Option<&Graph>, p
     let head = Head { version: VERSION, metric, dim: space.dim as u32, rows: space.len() as u64 };
     head.write(&sections, &mut file).map_err(Error::io(path))?;
     file.as_file().sync_all().map_err(Error::io(path))?;
+    fault::reach(Point::IndexStaged);
     file.persist(path).map_err(|error| Error::io(path)(error.error))?;
     // The rename itself is durable once its directory is.
     #[cfg(unix)]

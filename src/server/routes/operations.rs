@@ -83,7 +83,7 @@ pub fn routes() -> Vec<Route> {
             .answers::<Health>(200, "It is"),
         Route::new(Method::GET, "/readyz", "getReadiness", readiness)
             .group("operations")
-            .summary("Whether requests should be sent here: not while the server is stopping")
+            .summary("Whether requests should be sent here: not while the server is stopping, nor while the disk takes no writes")
             .lane(Lane::Probe)
             .answers::<Health>(200, "Yes")
             .problems(&[503]),
@@ -121,6 +121,9 @@ fn readiness(context: &Context, call: &Call) -> Result<Reply, Problem> {
     if context.is_stopping() {
         let detail = "the server is stopping";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).retry_after(5));
+    }
+    if let Some(trouble) = context.engine.trouble() {
+        return Err(Problem::unwritable(trouble.remedy));
     }
     health(context, call)
 }

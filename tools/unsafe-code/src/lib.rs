@@ -6,6 +6,8 @@
 mod config;
 #[path = "../../../src/error.rs"]
 mod error;
+#[path = "../../../src/fault.rs"]
+mod fault;
 #[path = "../../../src/index/mod.rs"]
 pub mod index;
 #[path = "../../../src/linalg/mod.rs"]
