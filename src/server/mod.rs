@@ -20,6 +20,7 @@ mod schemas;
 mod stall;
 mod steward;
 mod table;
+mod tenancy;
 #[cfg(test)]
 mod tests;
 mod webhook;

@@ -8,6 +8,7 @@
 //! ([`commit`]).
 
 mod backup;
+mod budget;
 mod catalogue;
 mod codec;
 mod commit;
@@ -21,6 +22,7 @@ mod families;
 mod format;
 mod item_index;
 mod key;
+mod limits;
 mod migrate;
 mod records;
 mod scenarios;
@@ -36,6 +38,8 @@ use std::sync::{Mutex, RwLock};
 
 use rocksdb::DB;
 
+pub use budget::Budget;
+pub use events::Appended;
 pub use factors::Side;
 pub use format::{Holder, holder};
 pub use item_index::bitmap;
@@ -52,6 +56,7 @@ use counters::Kept;
 use dictionary::Dictionaries;
 use families::Family;
 use format::DirectoryLock;
+use limits::Limits;
 use stored::Counters;
 
 /// How many there are, exactly.
@@ -73,6 +78,8 @@ pub struct Store {
     sync: GroupSync,
     ids: RwLock<Dictionaries>,
     kept: RwLock<Kept>,
+    limits: Limits,
+    budget: Budget,
     dir: std::path::PathBuf,
     lock: DirectoryLock,
 }
@@ -81,10 +88,15 @@ impl Store {
     /// Opens a data directory, or makes a new one; one of an older format is migrated. Errors: [`Error::Locked`], [`Error::NotSavor`],
     /// [`Error::NewerFormat`], [`Error::Storage`] when RocksDB cannot recover it.
     pub fn open(dir: &Path, config: &StoreConfig) -> Result<Self> {
+        Self::open_within(dir, Budget::alone(config.cache_mib))
+    }
+
+    /// The same with the memory that a budget has for it.
+    pub fn open_within(dir: &Path, budget: Budget) -> Result<Self> {
         format::check_directory(dir)?;
         let lock = DirectoryLock::take(dir)?;
         format::check_families(dir)?;
-        let db = families::open(&dir.join("rocksdb"), config)?;
+        let db = families::open(&dir.join("rocksdb"), &budget)?;
         migrate::migrate(&db, format::check_version(&db, dir)?)?;
         let counters = match db.get_cf(Family::Meta.of(&db)?, records::COUNTERS).map_err(storage("open"))? {
             Some(bytes) => codec::decode("the counters", &bytes)?,
@@ -98,9 +110,16 @@ impl Store {
             sync: GroupSync::default(),
             ids: RwLock::new(ids),
             kept: RwLock::new(kept),
+            limits: Limits::default(),
+            budget,
             dir: dir.to_path_buf(),
             lock,
         })
+    }
+
+    /// Where it has its memory from.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Writes a server's address into the lock file.

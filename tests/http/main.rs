@@ -14,3 +14,4 @@ mod questions;
 mod records;
 mod scenarios;
 mod server;
+mod tenants;
