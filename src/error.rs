@@ -105,6 +105,28 @@ pub enum Error {
     #[error("{0} was cancelled")]
     Cancelled(&'static str),
 
+    /// A tenant has used up what it may use. Nothing was changed.
+    #[error("quota {quota} of tenant \"{tenant}\": {reason}")]
+    Quota {
+        /// Whose.
+        tenant: String,
+        /// Which of [`crate::Quotas`], by its name there.
+        quota: &'static str,
+        /// How much is used, and what would help.
+        reason: String,
+        /// After so many milliseconds it may be tried again, where time alone helps.
+        retry_after_ms: Option<u64>,
+    },
+
+    /// A tenant is there and cannot be asked now.
+    #[error("tenant \"{tenant}\" is not available: {reason}")]
+    Unavailable {
+        /// Which.
+        tenant: String,
+        /// Why.
+        reason: String,
+    },
+
     /// An operating-system error at a path.
     #[error("{}: {source}", path.display())]
     Io {
@@ -184,6 +206,9 @@ impl Error {
             Self::NoData { .. } => "no_data",
             Self::GateFailed { .. } => "gate_failed",
             Self::Cancelled(_) => "cancelled",
+            Self::Quota { retry_after_ms: None, .. } => "quota_exceeded",
+            Self::Quota { .. } => "quota_rate",
+            Self::Unavailable { .. } => "tenant_unavailable",
             Self::Io { .. } => "io",
             Self::Unwritable { .. } => "unwritable",
             Self::Storage { .. } => "storage",

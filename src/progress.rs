@@ -9,6 +9,13 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case", tag = "step")]
 #[non_exhaustive]
 pub enum Step {
+    /// Trainings of other tenants come first.
+    Waiting {
+        /// So many of them.
+        ahead: u64,
+    },
+    /// It is this one's turn.
+    Started,
     /// Rows of a file have been read and their records stored.
     Importing {
         /// So many rows until now.

@@ -101,6 +101,10 @@ impl View {
             Step::Tuning { trial, trials, best, seconds_left } => {
                 of("tuning", *trial, *trials, tuning(*best, *seconds_left))
             }
+            Step::Waiting { ahead } => {
+                Self { phase: "waiting", done: *ahead, total: None, note: "trainings ahead".into() }
+            }
+            Step::Started => Self { phase: "starting", done: 0, total: None, note: String::new() },
             Step::Writing => Self { phase: "writing", done: 0, total: None, note: String::new() },
         }
     }

@@ -7,16 +7,20 @@ use super::args::Common;
 use super::failure::Failure;
 use super::output::Output;
 use super::remote::Remote;
-use super::settings::configuration;
+use super::settings::{configuration, set};
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, Tenants};
 use crate::error::Error;
 use crate::ingest;
+use crate::record::TenantName;
 
 /// Everything that a command needs beside its own words.
 pub struct Context {
-    /// The data directory.
+    /// The data directory, or that of the tenant in it.
     pub data: PathBuf,
+    /// The data directory, whichever tenant it is about.
+    home: PathBuf,
+    tenant: Option<TenantName>,
     /// Where results go.
     pub output: Output,
     /// How the files of an import are written, if that was said.
@@ -37,10 +41,13 @@ pub enum Place {
 impl Context {
     /// Works out what the common options mean.
     pub fn new(common: Common) -> Self {
+        let tenant = common.tenant.clone().and_then(|word| word.0);
         Self {
             output: Output::new(common.results()),
             files: common.files(),
-            data: common.data,
+            data: tenant.as_ref().map_or_else(|| common.data.clone(), |name| Tenants::path_of(&common.data, name)),
+            home: common.data,
+            tenant,
             url: common.url,
             config_file: common.config,
             settings: common.set,
@@ -49,7 +56,45 @@ impl Context {
 
     /// The configuration: the named file, or the data directory's, with the settings in their places.
     pub fn config(&self) -> Result<Config, Failure> {
-        configuration(self.config_file().as_deref(), &self.settings)
+        match self.tenant_config()? {
+            Some(config) => set(config, &self.settings),
+            None => configuration(self.config_file().as_deref(), &self.settings),
+        }
+    }
+
+    /// The configuration of the tenant that it is about, without the settings; `None` where it is about none.
+    pub fn tenant_config(&self) -> Result<Option<Config>, Failure> {
+        let Some(name) = &self.tenant else { return Ok(None) };
+        Ok(Some(Tenants::config_of(&self.home, &self.home_config()?, name)?))
+    }
+
+    /// The configuration of the data directory, whichever tenant it is about.
+    fn home_config(&self) -> Result<Config, Failure> {
+        let beside = Some(self.home.join("savor.toml")).filter(|path| path.is_file());
+        configuration(self.config_file.clone().or(beside).as_deref(), &[])
+    }
+
+    /// The tenant that it is about.
+    pub fn tenant(&self) -> Option<&TenantName> {
+        self.tenant.as_ref()
+    }
+
+    /// The settings as they were typed.
+    pub fn settings(&self) -> &[String] {
+        &self.settings
+    }
+
+    /// Opens the data directory with all its tenants, whichever it is about.
+    pub fn open_all(&self) -> Result<Tenants, Failure> {
+        self.only_here()?;
+        let tenants = Tenants::open(&self.home, self.home_config()?).map_err(|error| explained(error, &self.home))?;
+        tenants.open_all();
+        Ok(tenants)
+    }
+
+    /// The server that `--url` names, to be asked about all its tenants.
+    pub fn remote_of_all(&self) -> Result<Option<Remote>, Failure> {
+        self.url.as_deref().map(|url| Remote::new(url, None)).transpose()
     }
 
     /// The configuration's file, if there is one.
@@ -74,14 +119,14 @@ impl Context {
 
     /// The server that `--url` names.
     pub fn remote(&self) -> Result<Option<Remote>, Failure> {
-        self.url.as_deref().map(Remote::new).transpose()
+        self.url.as_deref().map(|url| Remote::new(url, self.tenant.clone())).transpose()
     }
 
     /// Opens the data directory; one that does not exist is not made by asking it something.
     pub fn open(&self) -> Result<Engine, Failure> {
         self.only_here()?;
         let config = self.config()?;
-        if !self.data.exists() {
+        if self.tenant.is_none() && !self.data.exists() {
             let missing = format!("there is no data directory {}", self.data.display());
             return Err(Error::no_data(missing, "`savor import` makes one, --data names another").into());
         }
@@ -95,7 +140,11 @@ impl Context {
     }
 
     fn open_with(&self, config: Config) -> Result<Engine, Failure> {
-        Engine::open(&self.data, config).map_err(|error| explained(error, &self.data))
+        let opened = match &self.tenant {
+            Some(name) => Tenants::open_one(&self.home, config, name),
+            None => Engine::open(&self.data, config),
+        };
+        opened.map_err(|error| explained(error, &self.data))
     }
 
     /// Refuses `--url` for commands that work on a directory alone.

@@ -10,6 +10,7 @@ use ureq::http::{Method, Request, Response, StatusCode};
 use ureq::{Agent, Body};
 
 use super::failure::Failure;
+use crate::record::TenantName;
 
 /// So often is a server asked that has too much to do.
 const ATTEMPTS: u32 = 6;
@@ -24,11 +25,12 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub struct Remote {
     agent: Agent,
     base: String,
+    tenant: Option<TenantName>,
 }
 
 impl Remote {
-    /// The server at this address: `http://host:port`.
-    pub fn new(url: &str) -> Result<Self, Failure> {
+    /// The server at this address, `http://host:port`; what it is asked is about this tenant.
+    pub fn new(url: &str, tenant: Option<TenantName>) -> Result<Self, Failure> {
         let refuse = |reason: &str| Failure::Usage(format!("--url {url}: {reason}, expected http://HOST:PORT"));
         match url.split_once("://") {
             Some(("http", rest)) if !rest.is_empty() => (),
@@ -40,7 +42,7 @@ impl Remote {
             .timeout_connect(Some(CONNECT))
             .timeout_global(Some(ANSWER))
             .build();
-        Ok(Self { agent: config.into(), base: url.trim_end_matches('/').to_owned() })
+        Ok(Self { agent: config.into(), base: url.trim_end_matches('/').to_owned(), tenant })
     }
 
     /// `GET`.
@@ -100,7 +102,10 @@ impl Remote {
     }
 
     fn once(&self, method: &Method, path: &str, media: &str, body: &[u8]) -> Result<Response<Body>, Failure> {
-        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if let Some(tenant) = &self.tenant {
+            request = request.header("savor-tenant", tenant.as_str());
+        }
         let run = |error: ureq::Error| self.unreachable(&error);
         if body.is_empty() {
             let request = request.body(()).map_err(|error| self.unexpected(path, &error.to_string()))?;
@@ -163,8 +168,8 @@ mod tests {
     #[test]
     fn an_address_that_cannot_work_is_bad_usage() {
         for url in ["localhost:8380", "https://example.org", "http://", "ftp://x"] {
-            assert!(matches!(Remote::new(url), Err(Failure::Usage(_))), "{url}");
+            assert!(matches!(Remote::new(url, None), Err(Failure::Usage(_))), "{url}");
         }
-        assert!(Remote::new("http://127.0.0.1:8380/").is_ok());
+        assert!(Remote::new("http://127.0.0.1:8380/", None).is_ok());
     }
 }

@@ -24,6 +24,11 @@ impl Setting {
         Self { path: path.into(), value: value.into() }
     }
 
+    /// The path and the value.
+    pub fn into_parts(self) -> (String, Value) {
+        (self.path, self.value)
+    }
+
     /// Reads `key=value`.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         match text.split_once('=') {
@@ -36,7 +41,11 @@ impl Setting {
 /// Reads the file (the defaults without one), puts the settings in place and checks the whole. A wrong setting is bad
 /// usage; a wrong file is an error that names it.
 pub fn configuration(file: Option<&Path>, settings: &[String]) -> Result<Config, Failure> {
-    let config = file.map_or_else(|| Ok(Config::default()), Config::from_file)?;
+    set(file.map_or_else(|| Ok(Config::default()), Config::from_file)?, settings)
+}
+
+/// The same configuration with the settings in their places.
+pub fn set(config: Config, settings: &[String]) -> Result<Config, Failure> {
     let settings = settings.iter().map(|text| Setting::parse(text)).collect::<Result<Vec<_>, _>>()?;
     replaced(config, settings, Config::validate)
 }
@@ -85,14 +94,15 @@ pub fn replaced<T: Serialize + DeserializeOwned>(
     let mut table = Table::try_from(&value).map_err(|error| Error::invalid("configuration", error.to_string()))?;
     let paths = settings.iter().map(|setting| setting.path.clone()).collect::<Vec<_>>().join(", ");
     for setting in settings {
-        place(&mut table, setting)?;
+        put(&mut table, setting)?;
     }
     let value = table.try_into().map_err(|error: toml::de::Error| usage(&paths, error.message()))?;
     validate(&value).map_err(|error| usage(&paths, &error.to_string()))?;
     Ok(value)
 }
 
-fn place(table: &mut Table, setting: Setting) -> Result<(), Failure> {
+/// Puts a value at its path; tables on the way are made.
+pub fn put(table: &mut Table, setting: Setting) -> Result<(), Failure> {
     let (rooms, key) = match setting.path.rsplit_once('.') {
         Some((rooms, key)) => (rooms.split('.').collect(), key),
         None => (Vec::new(), setting.path.as_str()),
@@ -107,6 +117,21 @@ fn place(table: &mut Table, setting: Setting) -> Result<(), Failure> {
     }
     inner.insert(key.to_owned(), setting.value);
     Ok(())
+}
+
+/// Removes what is at a path, and tables that are empty then.
+pub fn remove(table: &mut Table, path: &str) {
+    match path.split_once('.') {
+        Some((room, rest)) => {
+            if let Some(Value::Table(inner)) = table.get_mut(room) {
+                remove(inner, rest);
+                if inner.is_empty() {
+                    table.remove(room);
+                }
+            }
+        }
+        None => drop(table.remove(path)),
+    }
 }
 
 /// A TOML value; what is none (a word, a span such as `30d`) is taken as text.

@@ -8,6 +8,7 @@ mod features;
 mod monitor;
 mod ranker;
 mod sgd;
+mod tenants;
 mod train;
 mod transitions;
 
@@ -22,6 +23,7 @@ pub use features::{FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, Mi
 pub use monitor::{MonitorConfig, RetrainConfig};
 pub use ranker::RankerConfig;
 pub use sgd::SgdConfig;
+pub use tenants::{Quotas, TenantsConfig};
 pub use train::{BlendConfig, FilterConfig, LinearConfig, ModelKind, RatingsConfig, Similarity, Solver, TrainConfig};
 
 pub use transitions::TransitionsConfig;
@@ -68,6 +70,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// How the REST server listens.
     pub server: ServerConfig,
+    /// How tenants share the process.
+    pub tenants: TenantsConfig,
 }
 
 /// How events become preferences: each event of a user with an item has a weight, the pair's weight is the largest or
@@ -363,6 +367,7 @@ impl Config {
         check("recommend.session_fading", self.recommend.session_fading, 1e-3..=1.0)?;
         check("recommend.explore.share", self.recommend.explore.share, 0.0..=1.0)?;
         self.exposures.validate().map_err(|error| error.within("exposures"))?;
+        self.tenants.validate().map_err(|error| error.within("tenants"))?;
         check("server.max_concurrent_requests", self.server.max_concurrent_requests as f64, 1.0..=1e6)?;
         check("server.max_connections", self.server.max_connections as f64, 1.0..=1e6)?;
         check("server.max_body_bytes", self.server.max_body_bytes as f64, 1024.0..=f64::from(1u32 << 30))

@@ -80,6 +80,10 @@ impl Engine {
         if a == b {
             return Err(Error::invalid("snapshot", format!("{a} is named twice, expected two snapshots")));
         }
+        self.apart(|| self.compare(a, b, progress))
+    }
+
+    fn compare(&self, a: SnapshotId, b: SnapshotId, progress: &dyn Progress) -> Result<SnapshotComparison> {
         let inner = &*self.inner;
         let [first, second] = [self.load(a)?, self.load(b)?];
         let newest_event = trained_until(&first)?.max(trained_until(&second)?);

@@ -40,10 +40,14 @@ struct Handle {
     cancelled: AtomicBool,
     ended: AtomicBool,
     step: Mutex<Option<Step>>,
+    started: Mutex<Option<Timestamp>>,
 }
 
 impl Progress for Handle {
     fn report(&self, step: &Step) {
+        if *step == Step::Started {
+            *lock(&self.started) = Some(Timestamp::now());
+        }
         *lock(&self.step) = Some(step.clone());
     }
 
@@ -103,6 +107,7 @@ impl Engine {
             kind: String::new(),
             state: JobState::Running,
             created: now,
+            started: None,
             finished: None,
             step: None,
             snapshot: None,
@@ -204,6 +209,7 @@ impl Engine {
         // A defect must not leave a job that runs for ever.
         let result = catch_unwind(AssertUnwindSafe(|| work(handle, &mut job)))
             .unwrap_or_else(|_| Err(Error::Conflict("training ended by a defect; the log has its place".into())));
+        job.started = *lock(&handle.started);
         job.finished = Some(Timestamp::now());
         (job.state, job.message) = match result {
             Ok(()) => (JobState::Done, job.message.take()),

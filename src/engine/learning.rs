@@ -28,8 +28,19 @@ impl Engine {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(Error::Conflict("a training is already running".into())),
         };
-        let config = options.train.as_ref().unwrap_or(&self.inner.config.train);
-        config.validate().map_err(|error| error.within("train"))?;
+        let own = options.train.as_ref().unwrap_or(&self.inner.config.train);
+        own.validate().map_err(|error| error.within("train"))?;
+        self.inner.store.check_room()?;
+        let Some(allowance) = self.inner.allowance.get() else { return self.train_now(own, options, progress) };
+        // A pool of its own would take what others are to have.
+        let shared = match self.tenant() {
+            Some(_) => &TrainConfig { threads: 0, ..own.clone() },
+            None => own,
+        };
+        allowance.train(progress, |progress| self.train_now(shared, options, progress))
+    }
+
+    fn train_now(&self, config: &TrainConfig, options: &TrainOptions, progress: &dyn Progress) -> Result<SnapshotId> {
         let draft = Draft::begin(&self.inner.store, "local", config)?;
         let id = draft.id();
         tracing::info!(snapshot = id.0, "training");
@@ -105,6 +116,7 @@ impl Engine {
         draft.watched(painted.portrait, ItemRefresh::learn(&model, &interactions.matrix)?);
         let index = &inner.config.index;
         snapshot::write(&inner.store, &inner.dir, draft, &interactions, &model, index, progress)?;
+        self.check_snapshot_size(id)?;
         inner.jobs.note_seen(id, seen);
         Ok(())
     }

@@ -30,6 +30,7 @@ mod served;
 mod shown;
 mod snapshots;
 mod spaces;
+mod tenants;
 mod treatment;
 mod tuned;
 mod tuning;
@@ -37,7 +38,7 @@ mod writes;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -46,9 +47,10 @@ pub use features::{FeatureColumn, FeatureReport, FeatureValue, FeatureValues};
 pub use offline::{Bundled, VectorFile, build_bundle};
 pub use options::{
     Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, IndexReport, Job, JobState, Merged,
-    Page, Put, SnapshotComparison, SpaceStats, Stats, Tended, TrainOptions, Trained,
+    Page, Put, Refusal, SnapshotComparison, SpaceStats, Stats, Tended, TrainOptions, Trained,
 };
 pub use replay::ReplayOptions;
+pub use tenants::{TenantSettings, TenantState, TenantStatus, TenantUsage, Tenants};
 pub use tuned::{TuneOptions, Tuned, TunedTrial};
 #[cfg(feature = "cli")]
 pub use tuning::changes;
@@ -61,7 +63,7 @@ use crate::features::table::FactTable;
 use crate::monitor::Outcomes;
 use crate::recommend::{AnswerCache, Catalog, Fresh, Popular, Ranker, ServedLog, Spaces};
 use crate::snapshot::{self, Snapshot};
-use crate::store::{Holder, Store};
+use crate::store::{Budget, Holder, Store};
 use experiments::Experiments;
 use exposures::Exposures;
 use freshness::{Freshness, Seen};
@@ -70,6 +72,7 @@ use monitoring::Monitoring;
 use pages::Pages;
 use scenarios::Scenarios;
 use shown::Showings;
+use tenants::Allowance;
 
 /// An open data directory: the whole recommendation engine. Cheap to clone; share it between threads as it is.
 ///
@@ -130,6 +133,8 @@ struct Inner {
     monitoring: Mutex<Monitoring>,
     /// Who knows what was shown and taken.
     outcomes: RwLock<Option<Arc<dyn Outcomes>>>,
+    /// What it may use as one of several; none for an engine by itself.
+    allowance: OnceLock<Arc<Allowance>>,
 }
 
 /// A loaded snapshot and what it has seen.
@@ -149,9 +154,15 @@ impl Engine {
     /// Errors: [`crate::Error::Locked`] when somebody has it open, [`crate::Error::NotSavor`] for a directory of another
     /// program, [`crate::Error::NewerFormat`] for one of a newer Savor.
     pub fn open(path: impl AsRef<Path>, config: Config) -> Result<Self> {
+        let budget = Budget::alone(config.store.cache_mib);
+        Self::open_within(path.as_ref(), config, budget)
+    }
+
+    /// The same with the memory that a budget has for it.
+    fn open_within(path: &Path, config: Config, budget: Budget) -> Result<Self> {
         config.validate()?;
-        let dir = path.as_ref().to_path_buf();
-        let store = Store::open(&dir, &config.store)?;
+        let dir = path.to_path_buf();
+        let store = Store::open_within(&dir, budget)?;
         snapshot::remove_leftovers(&store, &dir)?;
         fault::reach(Point::LeftoversRemoved);
         let weights = EventWeights::new(&config.events);
@@ -193,6 +204,7 @@ impl Engine {
                 canary_share: AtomicU32::new(0),
                 monitoring: Mutex::default(),
                 outcomes: RwLock::new(None),
+                allowance: OnceLock::new(),
             }),
         };
         engine.load_active()?;

@@ -33,6 +33,10 @@ impl Engine {
     /// What has changed since the snapshot that answers was trained. Reads the events that it has not seen, and looks at alarms
     /// without changing them.
     pub fn drift(&self, now: Timestamp) -> Result<DriftReport> {
+        self.apart(|| self.drift_until(now))
+    }
+
+    fn drift_until(&self, now: Timestamp) -> Result<DriftReport> {
         let mut report = DriftReport {
             time: now,
             snapshot: self.active_snapshot(),

@@ -44,7 +44,7 @@ impl Engine {
             snapshots: self.snapshots()?.len() as u64,
             spaces: Vec::new(),
             exposures_dropped: self.dropped_exposures(),
-            disk_bytes: disk_bytes(self.path())?,
+            disk_bytes: store.disk_bytes()?,
             cache_hits,
             cache_misses,
         })
@@ -160,15 +160,4 @@ impl Engine {
         let detail = format!("{read} readable, {counted} counted");
         Ok(Finding::new("events", read == counted, detail))
     }
-}
-
-fn disk_bytes(dir: &Path) -> Result<u64> {
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
-        let entry = entry.map_err(Error::io(dir))?;
-        // A file that RocksDB removed a moment ago counts as nothing.
-        let Ok(metadata) = entry.metadata() else { continue };
-        bytes += if metadata.is_dir() { disk_bytes(&entry.path())? } else { metadata.len() };
-    }
-    Ok(bytes)
 }

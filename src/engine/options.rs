@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Metric, Split, TrainConfig};
+use crate::error::Error;
 use crate::eval::{RatingReport, Report};
 use crate::index::IndexPlan;
 use crate::ingest::Source;
@@ -146,6 +147,15 @@ pub struct Appended {
     pub known: u64,
 }
 
+/// An event that a quota left no room for.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Its place among the events given.
+    pub place: usize,
+    /// Which quota, as [`crate::Error::Quota`].
+    pub error: Error,
+}
+
 /// What an upsert of items or users did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Put {
@@ -180,6 +190,9 @@ pub struct Job {
     pub state: JobState,
     /// When it was asked for.
     pub created: Timestamp,
+    /// When its training began, if it had to wait for those of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
     /// When it ended.
     pub finished: Option<Timestamp>,
     /// The last step reported, while it runs.

@@ -30,6 +30,10 @@ impl Engine {
     /// question.
     pub fn recommend_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
         queries.iter().try_for_each(Query::validate)?;
+        self.apart(|| self.answer_many(queries))
+    }
+
+    fn answer_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
         // Variants ask each question in their own way, and a snapshot that is tried answers some.
         if !self.inner.experiments.active.load().is_empty() || self.inner.canary.load().is_some() {
             return queries.par_iter().map(|query| self.recommend(query)).collect();

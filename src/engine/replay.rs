@@ -69,6 +69,11 @@ impl Engine {
     pub fn replay(&self, options: &ReplayOptions) -> Result<OffPolicy> {
         let policy = &options.policy;
         policy.apply(&Query::for_user("u")).map_err(|error| error.within("policy"))?;
+        self.apart(|| self.replay_all(options))
+    }
+
+    fn replay_all(&self, options: &ReplayOptions) -> Result<OffPolicy> {
+        let policy = &options.policy;
         let live = match policy.snapshot {
             Some(id) => Some(self.live_of(id).map_or_else(|| self.load_beside(id), Ok)?),
             None => self.inner.live.load_full(),

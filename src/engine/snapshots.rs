@@ -129,9 +129,18 @@ impl Engine {
     /// unknown here become known. Errors: [`Error::Corrupt`], [`Error::NewerFormat`].
     pub fn import_snapshot(&self, from: impl AsRef<Path>) -> Result<SnapshotId> {
         let _switching = lock(&self.inner.switching);
+        self.inner.store.check_room()?;
         let manifest = snapshot::import(&self.inner.store, &self.inner.dir, from.as_ref())?;
         self.reload_catalog()?;
+        self.check_snapshot_size(manifest.id)
+            .inspect_err(|_| drop(snapshot::remove(&self.inner.store, &self.inner.dir, manifest.id)))?;
         Ok(manifest.id)
+    }
+
+    /// Refuses a snapshot whose files are larger than the engine may have.
+    pub(super) fn check_snapshot_size(&self, id: SnapshotId) -> Result<()> {
+        let Some(allowance) = self.inner.allowance.get() else { return Ok(()) };
+        allowance.check_snapshot(snapshot::bytes(&self.inner.dir, id)?)
     }
 
     /// Loads what answered when the directory was last open, or the newest good one before it.

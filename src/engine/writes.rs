@@ -3,7 +3,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::{Appended, Engine, Merged, Page, Put, lock, read, write};
+use super::{Appended, Engine, Merged, Page, Put, Refusal, lock, read, write};
 use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
@@ -12,6 +12,7 @@ use crate::ingest::{self, ImportOptions, Kind, Sink, Source, Summary, Written};
 use crate::progress::Progress;
 use crate::recommend::Catalog;
 use crate::record::{Event, Item, ItemId, ItemPatch, User, UserPatch};
+use crate::store;
 
 /// Logged answers that are worth a write of their own.
 const WORTH_A_WRITE: usize = 32;
@@ -28,11 +29,34 @@ impl Engine {
 
     /// The same with a durability of the caller's choice.
     pub fn append_events_with(&self, events: &[Event], durability: Durability) -> Result<Appended> {
-        for (place, event) in events.iter().enumerate() {
-            event.validate().map_err(|error| error.within(&format!("events[{place}]")))?;
-        }
+        validate(events)?;
+        self.take_events(events.len())?;
+        let appended = self.inner.store.append_events(events, durability)?;
+        self.know_appended(events, &appended)?;
+        Ok(Appended { stored: appended.new.len() as u64, known: appended.known })
+    }
+
+    /// The same for those that the quotas of a tenant leave room for, in the order given: the others are told apart and can be
+    /// sent again when there is room. Errors: [`Error::Invalid`], and [`Error::Quota`] where none can be taken: more than the
+    /// rate, or no room on disk.
+    pub fn append_fitting(&self, events: &[Event], durability: Durability) -> Result<(Appended, Vec<Refusal>)> {
+        validate(events)?;
+        self.take_events(events.len())?;
+        let appended = self.inner.store.append_fitting(events, durability)?;
+        self.know_appended(events, &appended)?;
+        let refused =
+            appended.refused.into_iter().map(|refused| Refusal { place: refused.place, error: refused.error });
+        Ok((Appended { stored: appended.new.len() as u64, known: appended.known }, refused.collect()))
+    }
+
+    /// Counts events against the rate of events.
+    fn take_events(&self, count: usize) -> Result<()> {
+        self.inner.allowance.get().map_or(Ok(()), |allowance| allowance.take_events(count))
+    }
+
+    /// Brings what is in memory in step with what has just been stored.
+    fn know_appended(&self, events: &[Event], appended: &store::Appended) -> Result<()> {
         let inner = &*self.inner;
-        let appended = inner.store.append_events(events, durability)?;
         inner.freshness.mark(appended.new.iter().map(|event| event.user));
         let stored = appended.new.iter().filter_map(|new| events.get(new.place));
         stored.for_each(|event| inner.answers.user_changed(&event.user));
@@ -52,7 +76,7 @@ impl Engine {
                 popular.add(&inner.weights, new.item, &event.kind, event.value, new.time);
             }
         }
-        Ok(Appended { stored: appended.new.len() as u64, known: appended.known })
+        Ok(())
     }
 
     /// A user's events with all their fields, the newest first. Errors: [`Error::NotFound`] for an unknown user.
@@ -259,6 +283,12 @@ impl Engine {
     }
 }
 
+fn validate(events: &[Event]) -> Result<()> {
+    let check =
+        |(place, event): (usize, &Event)| event.validate().map_err(|error| error.within(&format!("events[{place}]")));
+    events.iter().enumerate().try_for_each(check)
+}
+
 /// Where an import goes: batches without a sync each, one sync at the end.
 struct EngineSink<'a> {
     engine: &'a Engine,
@@ -266,9 +296,12 @@ struct EngineSink<'a> {
 
 impl Sink for EngineSink<'_> {
     fn write_events(&mut self, events: &[Event]) -> Result<Written> {
-        let appended = self.engine.append_events_with(events, Durability::Async)?;
+        validate(events)?;
+        // The rate is for those who share a server; an import is the operator's.
+        let appended = self.engine.inner.store.append_events(events, Durability::Async)?;
+        self.engine.know_appended(events, &appended)?;
         fault::reach(Point::ImportBatch);
-        Ok(Written { stored: appended.stored, known: appended.known })
+        Ok(Written { stored: appended.new.len() as u64, known: appended.known })
     }
 
     fn write_items(&mut self, items: &[Item]) -> Result<Written> {

@@ -13,6 +13,7 @@ mod item;
 mod query;
 mod rule;
 mod scenario;
+mod tenant;
 mod time;
 mod user;
 mod value;
@@ -41,6 +42,7 @@ pub use query::{
 };
 pub use rule::{Boost, FilterRule, FrequencyCap, MaxPerRule, Pin, RuleSpec, Slot, WithinRule};
 pub use scenario::{EditorialList, Scenario, ScenarioVersion, SourceKind, SourceShare, validate_scenario_name};
+pub use tenant::TenantName;
 pub use time::{Span, Timestamp};
 pub use user::{User, UserPatch};
 pub use value::{Attributes, Value};

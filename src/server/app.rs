@@ -18,18 +18,22 @@ use super::call::{Call, parse_query};
 use super::context::Context;
 use super::problem::Problem;
 use super::reply::Reply;
-use super::route::{BodyKind, Handler, Route};
+use super::route::{About, BodyKind, Handler, Route};
 use super::table::{Found, PathParameters, Table};
+use super::tenancy::{self, Claim, Desks, Whose};
 use super::wait;
 use crate::config::ServerConfig;
+use crate::error::Error;
+use crate::record::TenantName;
 
 /// A request waits so long for a place before it is turned away: long enough for a burst, too short to pile up.
 const QUEUE_WAIT: Duration = Duration::from_millis(100);
 
 /// The whole application, shared by all connections.
 pub struct App {
-    /// What handlers see.
+    /// What handlers see that are about the data directory itself.
     pub context: Arc<Context>,
+    desks: Desks,
     table: Table,
     bodies: Bodies,
     places: Arc<Semaphore>,
@@ -41,6 +45,7 @@ impl App {
     pub fn new(context: Context, routes: Vec<Route>, config: &ServerConfig) -> Arc<Self> {
         Arc::new(Self {
             context: Arc::new(context),
+            desks: Desks::default(),
             table: Table::new(routes),
             bodies: Bodies::new(config.max_body_bytes, wait(config.read_timeout)),
             places: Arc::new(Semaphore::new(config.max_concurrent_requests)),
@@ -74,9 +79,10 @@ impl App {
     ) -> Response<Vec<u8>> {
         let started = Instant::now();
         let _held = self.context.metrics.in_flight();
+        let mut tenant = None;
         let (label, reply) = match self.table.find(&method, path.as_str()) {
             Found::Route(route, Ok(parameters)) => {
-                (route.path, self.answer_at(route, parameters, query, &headers, body).await)
+                (route.path, self.answer_at(route, parameters, query, &headers, body, &mut tenant).await)
             }
             Found::Route(route, Err(problem)) => (route.path, Err(problem)),
             Found::Options(allow) => ("options", Ok(Reply::nothing().header(header::ALLOW, &allow))),
@@ -86,12 +92,17 @@ impl App {
                 ("unmatched", Err(Problem::new(StatusCode::NOT_FOUND, "no_route", detail)))
             }
         };
-        let reply = reply.unwrap_or_else(Problem::into_reply);
+        // Who shares a cache must not get what another's header has asked for.
+        let reply = reply.unwrap_or_else(Problem::into_reply).header(header::VARY, tenancy::HEADER);
         let (status, elapsed) = (reply.status().as_u16(), started.elapsed());
         let method = known(&method);
         self.context.metrics.answered(method, label, status, elapsed.as_secs_f64());
+        if let Some(tenant) = &tenant {
+            self.context.metrics.answered_tenant(tenant, status);
+        }
+        let tenant = tenant.as_ref().map(TenantName::as_str);
         let duration_us = elapsed.as_micros() as u64;
-        tracing::info!(target: "savor::access", method, route = label, status, duration_us);
+        tracing::info!(target: "savor::access", method, route = label, status, tenant, duration_us);
         reply.into_response()
     }
 
@@ -102,7 +113,9 @@ impl App {
         query: &str,
         headers: &HeaderMap,
         body: impl Stream<Item = Result<B, E>>,
+        tenant: &mut Option<TenantName>,
     ) -> Answered {
+        let context = self.context_of(route, headers, tenant)?;
         let call = Call::new(parameters, parse_query(query, route.query)?);
         let call = match route.body {
             BodyKind::Nothing => call,
@@ -110,12 +123,50 @@ impl App {
             BodyKind::One(_) | BodyKind::Optional(_) => self.with_body(call, false, headers, body).await?,
             BodyKind::Many(_) => self.with_body(call, true, headers, body).await?,
         };
+        let turn = self.turn(&context, route).await?;
         let place = if route.lane.is_admitted() { Some(self.admit().await?) } else { None };
         if route.lane.is_blocking() {
-            self.run_aside(route, call, place).await
+            self.run_aside(route, context, call, (place, turn)).await
         } else {
-            run(&self.context, &*route.handler, &call)
+            run(&context, &*route.handler, &call)
         }
+    }
+
+    /// What a request is answered with: whose data it is about decides.
+    /// `tenant` is told whose, once it is known that there is one.
+    fn context_of(
+        &self,
+        route: &Route,
+        headers: &HeaderMap,
+        tenant: &mut Option<TenantName>,
+    ) -> Result<Arc<Context>, Problem> {
+        if route.about == About::Nobody {
+            return Ok(Arc::clone(&self.context));
+        }
+        // Without keys whoever is let in at all may name any.
+        let whose = tenancy::decide(Claim { bound: None, any: true }, tenancy::asked(headers)?);
+        match whose.ok_or_else(tenancy::unknown)? {
+            Whose::Home => Ok(Arc::clone(&self.context)),
+            Whose::Tenant(_) if route.about == About::Server => Err(tenancy::home_only()),
+            Whose::Tenant(name) => {
+                let tenants = &self.context.tenants;
+                let engine = match tenants.opened(&name) {
+                    Err(Error::NotFound { .. }) => return Err(tenancy::unknown()),
+                    opened => opened,
+                };
+                *tenant = Some(name.clone());
+                let engine = engine?;
+                engine.take_request()?;
+                Ok(Arc::new(self.context.of(engine, &self.desks.of(&name, tenants))))
+            }
+        }
+    }
+
+    /// Waits until it is this request's turn among those of its tenant.
+    async fn turn(&self, context: &Context, route: &Route) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+        let name = context.engine.tenant().filter(|_| route.lane.is_admitted());
+        let Some((name, most)) = name.zip(context.engine.quotas().concurrent_requests) else { return Ok(None) };
+        self.desks.of(name, &context.tenants).turn(most).await.map(Some)
     }
 
     async fn with_body<B: Buf, E>(
@@ -143,12 +194,11 @@ impl App {
 
     /// Runs the handler on a blocking thread. When it takes too long the client is told so; the place stays taken until
     /// the work has really ended, so that work which nobody waits for any more still counts.
-    async fn run_aside(self: &Arc<Self>, route: &Route, call: Call, place: Option<OwnedSemaphorePermit>) -> Answered {
+    async fn run_aside(&self, route: &Route, context: Arc<Context>, call: Call, places: Places) -> Answered {
         let handler = Arc::clone(&route.handler);
-        let context = Arc::clone(&self.context);
         let work = tokio::task::spawn_blocking(move || {
             let answered = run(&context, &*handler, &call);
-            drop(place);
+            drop((context, places));
             answered
         });
         match tokio::time::timeout(self.request_timeout, work).await {
@@ -163,6 +213,8 @@ impl App {
 }
 
 type Answered = Result<Reply, Problem>;
+/// A place among all requests, and one among those of the tenant.
+type Places = (Option<OwnedSemaphorePermit>, Option<OwnedSemaphorePermit>);
 
 /// Runs a handler; a panic in it becomes a 500 and a line in the log instead of a cut connection.
 fn run(context: &Context, handler: &Handler, call: &Call) -> Answered {

@@ -21,13 +21,13 @@ use super::stall::Impatient;
 use super::steward::Steward;
 use super::{routes, wait};
 use crate::config::ServerConfig;
-use crate::engine::Engine;
+use crate::engine::{Engine, Tenants};
 use crate::error::{Error, Result};
 
 /// After a failed accept (out of file descriptors, mostly) the server waits so long before the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves an engine until `shutdown` is ready, then lets the requests in flight finish; see [`Server`] where the bound
+/// Serves an engine, and the tenants in its directory, until `shutdown` is ready, then lets the requests in flight finish; see [`Server`] where the bound
 /// address is wanted.
 pub async fn serve(engine: Engine, config: &ServerConfig, shutdown: impl Future<Output = ()>) -> Result<()> {
     Server::bind(engine, config).await?.run(shutdown).await
@@ -51,18 +51,25 @@ impl Server {
         Self::bind_routes(engine, config, routes::all()).await
     }
 
+    /// The same with tenants that are open already, so that the caller can do with them what it likes.
+    pub async fn bind_tenants(tenants: Tenants, config: &ServerConfig) -> Result<Self> {
+        Self::bind_all(tenants, config, routes::all()).await
+    }
+
     pub(super) async fn bind_routes(engine: Engine, config: &ServerConfig, routes: Vec<Route>) -> Result<Self> {
+        Self::bind_all(Tenants::around(engine)?, config, routes).await
+    }
+
+    async fn bind_all(tenants: Tenants, config: &ServerConfig, routes: Vec<Route>) -> Result<Self> {
         let place = format!("listening on {}", config.listen);
         let listener = TcpListener::bind(config.listen).await.map_err(Error::io(&place))?;
         let address = listener.local_addr().map_err(Error::io(&place))?;
-        engine.announce(&format!("http://{address}"))?;
+        tenants.open_all();
+        tenants.serve_at(&format!("http://{address}"))?;
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "listening beyond loopback: anyone who reaches this address can read and write");
         }
-        if engine.config().exposures.enabled {
-            engine.keep_exposures()?;
-        }
-        let app = App::new(Context::new(engine), routes, config);
+        let app = App::new(Context::new(tenants), routes, config);
         Ok(Self { listener, address, app, config: config.clone() })
     }
 
@@ -104,6 +111,8 @@ impl Server {
             tracing::warn!("requests in flight were cut: they did not finish within the shutdown timeout");
         }
         connections.shutdown().await;
+        // The server has opened them; the data directory's own engine is the caller's.
+        self.app.context.tenants.engines().iter().for_each(|(_, engine)| engine.shutdown());
         tracing::info!("stopped");
         Ok(())
     }

@@ -1,7 +1,9 @@
 //! What an operator's Prometheus scrapes: requests by route and status, what is in flight, answers that fell back, and how
 //! much the engine holds. Routes are labelled by template, never by id, so the number of series is bounded.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -11,8 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::engine::{Stats, Tended};
-use crate::record::Degraded;
+use crate::engine::{Stats, TenantState, TenantStatus, Tended};
+use crate::record::{Degraded, TenantName};
 
 /// Upper bounds of the duration buckets, in seconds.
 const BUCKETS: [f64; 15] =
@@ -33,6 +35,8 @@ pub struct Metrics {
     degraded: Family<DegradedLabels, Counter>,
     drift: Family<DriftLabels, Gauge<f64, AtomicU64>>,
     alarms: Family<DriftLabels, Gauge>,
+    /// What those two have series of, by tenant.
+    told: Mutex<BTreeMap<String, Vec<String>>>,
     decisions: Family<DecisionLabels, Counter>,
     webhook_lost: Size,
     users: Size,
@@ -45,7 +49,22 @@ pub struct Metrics {
     cache_misses: Size,
     exposures_dropped: Size,
     disk: Size,
+    tenants: OfTenants,
 }
+
+/// What is counted by tenant: few series for each, of as many tenants as there may be, and none of one that is deleted.
+#[derive(Default)]
+struct OfTenants {
+    requests: Family<TenantRequestLabels, Counter>,
+    broken: Size,
+    users: Family<TenantLabels, Size>,
+    items: Family<TenantLabels, Size>,
+    events: Family<TenantLabels, Size>,
+    disk: Family<TenantLabels, Size>,
+}
+
+/// The classes of answers that are counted by tenant.
+const CLASSES: [&str; 4] = ["2xx", "4xx", "429", "5xx"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -57,11 +76,26 @@ struct RequestLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DriftLabels {
     of: String,
+    /// Empty, which is to Prometheus as if it were not there, for the data directory's own.
+    tenant: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DecisionLabels {
     kind: &'static str,
+    tenant: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TenantLabels {
+    tenant: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TenantRequestLabels {
+    tenant: String,
+    /// `2xx`, `4xx`, `429`, `5xx`.
+    class: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -125,6 +159,13 @@ impl Metrics {
         let webhook_lost = size("webhook_lost", "Messages of the webhook that found nobody");
         let disk = Size::default();
         registry.register_with_unit("disk", "Bytes of the data directory on disk", Unit::Bytes, disk.clone());
+        let tenants = OfTenants::default();
+        registry.register("tenant_requests", "Requests answered, by tenant", tenants.requests.clone());
+        registry.register("tenants_broken", "Tenants that cannot be opened", tenants.broken.clone());
+        registry.register("tenant_users", "Users of a tenant", tenants.users.clone());
+        registry.register("tenant_items", "Items of a tenant", tenants.items.clone());
+        registry.register("tenant_events", "Events of a tenant", tenants.events.clone());
+        registry.register_with_unit("tenant_disk", "Bytes of a tenant on disk", Unit::Bytes, tenants.disk.clone());
         Self {
             registry,
             requests,
@@ -134,6 +175,7 @@ impl Metrics {
             degraded,
             drift,
             alarms,
+            told: Mutex::default(),
             decisions,
             webhook_lost,
             users,
@@ -146,6 +188,7 @@ impl Metrics {
             cache_misses,
             exposures_dropped,
             disk,
+            tenants,
         }
     }
 
@@ -166,6 +209,42 @@ impl Metrics {
         self.durations.get_or_create(&labels).observe(seconds);
     }
 
+    /// Counts an answered request of a tenant that is there.
+    pub fn answered_tenant(&self, tenant: &TenantName, status: u16) {
+        let class = match status {
+            429 => "429",
+            ..400 => "2xx",
+            400..500 => "4xx",
+            _ => "5xx",
+        };
+        self.tenants.requests.get_or_create(&TenantRequestLabels { tenant: tenant.to_string(), class }).inc();
+    }
+
+    /// Notes how tenants stand.
+    fn know_tenants(&self, tenants: &[TenantStatus]) {
+        let is_broken = |of: &&TenantStatus| of.state == TenantState::Broken;
+        self.tenants.broken.set(tenants.iter().filter(is_broken).count() as u64);
+        for TenantStatus { name, usage, .. } in tenants {
+            let Some(usage) = usage else { continue };
+            let labels = TenantLabels { tenant: name.to_string() };
+            self.tenants.users.get_or_create(&labels).set(usage.users);
+            self.tenants.items.get_or_create(&labels).set(usage.items);
+            self.tenants.events.get_or_create(&labels).set(usage.events);
+            self.tenants.disk.get_or_create(&labels).set(usage.storage_bytes);
+        }
+    }
+
+    /// Nothing is told any more of a tenant that is deleted.
+    pub fn forget_tenant(&self, name: &TenantName) {
+        let labels = TenantLabels { tenant: name.to_string() };
+        for sizes in [&self.tenants.users, &self.tenants.items, &self.tenants.events, &self.tenants.disk] {
+            sizes.remove(&labels);
+        }
+        for class in CLASSES {
+            self.tenants.requests.remove(&TenantRequestLabels { tenant: name.to_string(), class });
+        }
+    }
+
     /// Counts an answer that fell back.
     pub fn degraded(&self, reason: Degraded) {
         let reason = match reason {
@@ -179,28 +258,37 @@ impl Metrics {
     }
 
     /// Notes what a look of the policy found and did.
-    pub fn tended(&self, tended: &Tended, lost: u64) {
-        if tended.report.is_some() {
+    pub fn tended(&self, tenant: Option<&str>, tended: &Tended, lost: u64) {
+        let tenant = tenant.unwrap_or_default().to_owned();
+        if let Some(report) = &tended.report {
             // What is not compared any more has no series.
-            self.drift.clear();
-            self.alarms.clear();
+            let names = report.differences.iter().map(|of| of.name.clone()).collect();
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            for of in told.insert(tenant.clone(), names).unwrap_or_default() {
+                let labels = DriftLabels { of, tenant: tenant.clone() };
+                self.drift.remove(&labels);
+                self.alarms.remove(&labels);
+            }
         }
         for of in tended.report.iter().flat_map(|report| &report.differences) {
-            let labels = DriftLabels { of: of.name.clone() };
+            let labels = DriftLabels { of: of.name.clone(), tenant: tenant.clone() };
             self.drift.get_or_create(&labels).set(of.value / of.level);
             self.alarms.get_or_create(&labels).set(i64::from(of.is_raised));
         }
         for alert in &tended.alerts {
-            self.alarms.get_or_create(&DriftLabels { of: alert.name.clone() }).set(i64::from(alert.raised));
+            self.alarms
+                .get_or_create(&DriftLabels { of: alert.name.clone(), tenant: tenant.clone() })
+                .set(i64::from(alert.raised));
         }
         for decision in &tended.decisions {
-            self.decisions.get_or_create(&DecisionLabels { kind: decision.kind.word() }).inc();
+            self.decisions.get_or_create(&DecisionLabels { kind: decision.kind.word(), tenant: tenant.clone() }).inc();
         }
         self.webhook_lost.set(lost);
     }
 
     /// The text that Prometheus reads, in the OpenMetrics format.
-    pub fn text(&self, stats: &Stats) -> Result<String, std::fmt::Error> {
+    pub fn text(&self, stats: &Stats, tenants: &[TenantStatus]) -> Result<String, std::fmt::Error> {
+        self.know_tenants(tenants);
         self.users.set(stats.users);
         self.items.set(stats.items);
         self.events.set(stats.events);

@@ -22,6 +22,7 @@ mod schemas;
 mod stall;
 mod steward;
 mod table;
+mod tenancy;
 #[cfg(test)]
 mod tests;
 mod webhook;

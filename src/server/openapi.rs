@@ -9,8 +9,9 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::problem::Details;
-use super::route::{BodyKind, Parameter, ParameterKind, Route};
-use super::routes;
+use super::route::{About, BodyKind, Parameter, ParameterKind, Route};
+use super::{routes, tenancy};
+use crate::record::TenantName;
 
 /// The document as it is served, made once.
 pub fn text() -> &'static str {
@@ -27,6 +28,7 @@ pub fn document() -> Value {
         })
         .into_generator();
     let problem = generator.subschema_for::<Details>();
+    let tenant = generator.subschema_for::<TenantName>();
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for route in routes::all() {
         let operation = operation(&route, &mut generator);
@@ -46,6 +48,14 @@ pub fn document() -> Value {
         "paths": paths,
         "components": {
             "schemas": generator.take_definitions(true),
+            "parameters": {"Tenant": {
+                "name": tenancy::HEADER,
+                "in": "header",
+                "required": false,
+                "description": "The tenant that the request is about; that of the key, or the data directory itself, if absent. One that is \
+                    not there and one that is not the caller's are both 404 `unknown_tenant`",
+                "schema": tenant,
+            }},
             "responses": {"Problem": {
                 "description": "Not done; `code` and `detail` say why",
                 "content": {"application/problem+json": {"schema": problem}},
@@ -93,7 +103,8 @@ fn parameters(route: &Route) -> Vec<Value> {
     let in_query = route.query.iter().map(|Parameter { name, about, kind }| {
         json!({"name": name, "in": "query", "description": about, "schema": kind.schema()})
     });
-    in_path.chain(in_query).collect()
+    let tenant = (route.about == About::Tenant).then(|| json!({"$ref": "#/components/parameters/Tenant"}));
+    in_path.chain(in_query).chain(tenant).collect()
 }
 
 impl ParameterKind {
@@ -157,6 +168,12 @@ fn problems(route: &Route) -> Vec<u16> {
     if !matches!(route.body, BodyKind::Nothing) {
         statuses.extend([408, 413, 415, 429]);
     }
+    match route.about {
+        // Unknown, broken, over its rate, over its quota.
+        About::Tenant => statuses.extend([403, 404, 429, 503]),
+        About::Server => statuses.push(403),
+        About::Nobody => {}
+    }
     if route.lane.is_admitted() {
         statuses.extend([429, 500]);
     }
@@ -219,7 +236,7 @@ mod tests {
     fn path_parameters_are_declared_as_they_stand_in_the_path() {
         let document = document();
         let merge = &document["paths"]["/v1/users/{id}/merge/{from}"]["put"]["parameters"];
-        let names: Vec<_> = merge.as_array().unwrap().iter().map(|parameter| &parameter["name"]).collect();
+        let names: Vec<_> = merge.as_array().unwrap().iter().filter_map(|parameter| parameter.get("name")).collect();
         assert_eq!(names, ["id", "from"]);
     }
 }

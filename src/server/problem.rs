@@ -153,6 +153,16 @@ impl From<Error> for Problem {
                 tracing::error!(%error, "a write was refused");
                 return Self::unwritable(remedy);
             }
+            Error::Quota { retry_after_ms: None, .. } => StatusCode::FORBIDDEN,
+            Error::Quota { retry_after_ms: Some(millis), .. } => {
+                let seconds = u32::try_from(millis.div_ceil(1_000)).unwrap_or(u32::MAX);
+                return Self::new(StatusCode::TOO_MANY_REQUESTS, error.code(), error.to_string()).retry_after(seconds);
+            }
+            Error::Unavailable { .. } => {
+                // Why may name paths of the machine: it is for operators, who find it at the tenant.
+                let detail = "this tenant cannot be asked now";
+                return Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), detail).retry_after(5);
+            }
             // The message may name paths of the machine: it is for the log.
             _ => {
                 let mut problem = Self::internal(&error);

@@ -41,8 +41,21 @@ pub struct Route {
     pub problems: &'static [u16],
     /// Where it runs.
     pub lane: Lane,
+    /// Whose data it is about.
+    pub about: About,
     /// What does it.
     pub handler: Arc<Handler>,
+}
+
+/// Whose data a route is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// Those of the tenant that the caller names or is bound to.
+    Tenant,
+    /// The whole server's, tenants included: for callers who are bound to none and name none.
+    Server,
+    /// Nobody's: what it answers is the same for all.
+    Nobody,
 }
 
 /// Where a handler runs.
@@ -148,6 +161,7 @@ impl Route {
             answers: Vec::new(),
             problems: &[],
             lane: Lane::Work,
+            about: About::Tenant,
             handler: Arc::new(handler),
         }
     }
@@ -214,6 +228,18 @@ impl Route {
     /// The problems that are its own.
     pub fn problems(mut self, statuses: &'static [u16]) -> Self {
         self.problems = statuses;
+        self
+    }
+
+    /// It is about the whole server.
+    pub fn home(mut self) -> Self {
+        self.about = About::Server;
+        self
+    }
+
+    /// It is about nobody's data.
+    pub fn nobodys(mut self) -> Self {
+        self.about = About::Nobody;
         self
     }
 

@@ -10,7 +10,9 @@ use serde_json::Value;
 use super::openapi;
 use crate::Manifest;
 use crate::config::Config;
-use crate::engine::{Evaluation, Job, ReplayOptions, SnapshotComparison, Stats, TrainOptions};
+use crate::engine::{
+    Evaluation, Job, ReplayOptions, SnapshotComparison, Stats, TenantSettings, TenantStatus, TrainOptions,
+};
 use crate::experiment::{ExperimentReport, OffPolicy};
 use crate::monitor::DriftReport;
 use crate::record::{
@@ -51,6 +53,8 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         ("replay_options", schema::<ReplayOptions>()),
         ("off_policy", schema::<OffPolicy>()),
         ("drift", schema::<DriftReport>()),
+        ("tenant_settings", schema::<TenantSettings>()),
+        ("tenant_status", schema::<TenantStatus>()),
         ("problem", schema::<Details>()),
     ])
 }

@@ -7,13 +7,20 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
+
 use super::app::App;
+use super::context::Context;
 use super::webhook::{PAUSE, Webhook};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::record::Timestamp;
+use crate::record::{TenantName, Timestamp};
 
 /// How often the engine is asked. What it does then is for its configuration.
 const EVERY: Duration = Duration::from_secs(5);
+
+/// Tenants that cannot be opened are tried again after so many looks.
+const RETRY: u32 = 12;
 
 /// Tends until it is dropped.
 pub struct Steward {
@@ -24,21 +31,19 @@ pub struct Steward {
 impl Steward {
     /// Begins. Errors: [`Error::Io`] without a thread.
     pub fn start(app: Arc<App>) -> Result<Self> {
-        let url = app.context.engine.config().monitor.webhook.clone();
-        let webhook = url.map(|url| Webhook::start(&url, PAUSE)).transpose()?;
+        let mut webhooks = Webhooks::default();
+        let mut looks: u32 = 0;
         let (stop, stopped) = channel();
         let work = move || {
             while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                let context = &app.context;
-                match catch_unwind(AssertUnwindSafe(|| context.engine.tend(Timestamp::now()))) {
-                    Err(_) => tracing::error!("looking after the snapshot panicked; the next look goes on"),
-                    Ok(Ok(tended)) => {
-                        if let Some(webhook) = &webhook {
-                            webhook.tell(&tended);
-                        }
-                        context.metrics.tended(&tended, webhook.as_ref().map_or(0, Webhook::lost));
-                    }
-                    Ok(Err(error)) => tracing::error!(%error, "the server cannot look after its snapshot"),
+                tend(&app.context, &app.context.engine, &mut webhooks);
+                // One after the other: what goes on by itself takes one thread, however many there are.
+                for (_, engine) in app.context.tenants.engines() {
+                    tend(&app.context, &engine, &mut webhooks);
+                }
+                looks += 1;
+                if looks % RETRY == 0 {
+                    app.context.tenants.retry();
                 }
             }
         };
@@ -46,6 +51,35 @@ impl Steward {
             std::thread::Builder::new().name("savor-steward".into()).spawn(work).map_err(Error::io("thread"))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
+}
+
+/// A webhook for each address.
+type Webhooks = FxHashMap<String, Webhook>;
+
+/// Looks after one engine.
+fn tend(context: &Context, engine: &Engine, webhooks: &mut Webhooks) {
+    let tenant = engine.tenant().map(TenantName::as_str);
+    match catch_unwind(AssertUnwindSafe(|| engine.tend(Timestamp::now()))) {
+        Err(_) => tracing::error!(tenant, "looking after the snapshot panicked; the next look goes on"),
+        Ok(Ok(tended)) => {
+            if let Some(webhook) = engine.config().monitor.webhook.as_ref().and_then(|url| started(webhooks, url)) {
+                webhook.tell(tenant, &tended);
+            }
+            context.metrics.tended(tenant, &tended, webhooks.values().map(Webhook::lost).sum());
+        }
+        Ok(Err(error)) => tracing::error!(tenant, %error, "the server cannot look after its snapshot"),
+    }
+}
+
+/// The webhook of an address, begun if need be.
+fn started<'a>(webhooks: &'a mut Webhooks, url: &str) -> Option<&'a Webhook> {
+    if !webhooks.contains_key(url) {
+        match Webhook::start(url, PAUSE) {
+            Ok(webhook) => drop(webhooks.insert(url.to_owned(), webhook)),
+            Err(error) => tracing::error!(%error, "no thread for a webhook"),
+        }
+    }
+    webhooks.get(url)
 }
 
 impl Drop for Steward {

@@ -29,6 +29,9 @@ const ANSWER: Duration = Duration::from_secs(10);
 #[derive(Serialize)]
 struct Message<'a> {
     text: String,
+    /// Whose; absent for the data directory's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
     alerts: &'a [Alert],
     decisions: &'a [Decision],
 }
@@ -55,7 +58,7 @@ impl Webhook {
     }
 
     /// Puts what happened into the queue, if anything did.
-    pub fn tell(&self, tended: &Tended) {
+    pub fn tell(&self, tenant: Option<&str>, tended: &Tended) {
         let Tended { alerts, decisions, .. } = tended;
         if alerts.is_empty() && decisions.is_empty() {
             return;
@@ -63,8 +66,9 @@ impl Webhook {
         let risen =
             alerts.iter().map(|alert| format!("{} {}", alert.name, if alert.raised { "is up" } else { "is over" }));
         let decided = decisions.iter().map(|decision| format!("{}: {}", decision.kind.word(), decision.reason));
-        let text = format!("savor: {}", risen.chain(decided).collect::<Vec<_>>().join("; "));
-        let Ok(body) = serde_json::to_vec(&Message { text, alerts, decisions }) else { return };
+        let of = tenant.map_or_else(String::new, |tenant| format!(" of tenant {tenant}"));
+        let text = format!("savor{of}: {}", risen.chain(decided).collect::<Vec<_>>().join("; "));
+        let Ok(body) = serde_json::to_vec(&Message { text, tenant, alerts, decisions }) else { return };
         let is_queued = self.queue.as_ref().is_some_and(|queue| queue.try_send(body).is_ok());
         if !is_queued {
             self.lost.fetch_add(1, Ordering::Relaxed);
@@ -156,9 +160,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/alarms", listener.local_addr().unwrap());
         let webhook = Webhook::start(&url, Duration::from_millis(1)).unwrap();
-        webhook.tell(&Tended::default());
-        webhook.tell(&tended("first"));
-        webhook.tell(&tended("second"));
+        webhook.tell(None, &Tended::default());
+        webhook.tell(Some("acme"), &tended("first"));
+        webhook.tell(None, &tended("second"));
         let names: Vec<_> = ["503 Busy", "500 No", "200 OK", "204 Fine"]
             .into_iter()
             .map(|status| answer(&listener, status)["alerts"][0]["name"].as_str().unwrap().to_owned())
@@ -172,7 +176,7 @@ mod tests {
         // Nobody listens there any more.
         let url = format!("http://{}/", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
         let webhook = Webhook::start(&url, LONGEST).unwrap();
-        (0..QUEUE + 10).for_each(|_| webhook.tell(&tended("x")));
+        (0..QUEUE + 10).for_each(|_| webhook.tell(None, &tended("x")));
         assert!(webhook.lost() >= 9);
         drop(webhook);
     }

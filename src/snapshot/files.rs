@@ -28,6 +28,12 @@ pub fn parts_path(dir: &Path, id: SnapshotId) -> PathBuf {
     folder(dir).join(format!("{id}.parts"))
 }
 
+/// Bytes of a snapshot's files.
+pub fn bytes(dir: &Path, id: SnapshotId) -> Result<u64> {
+    let size = |path: PathBuf| fs::metadata(&path).map(|file| file.len()).map_err(Error::io(&path));
+    Ok(size(index_path(dir, id))? + size(parts_path(dir, id))?)
+}
+
 /// Removes a snapshot: its manifest says first that it is not whole and goes last, so that an interrupted removal is
 /// taken up again by [`remove_leftovers`]. Readers that still hold it keep what they have mapped.
 pub fn remove(store: &Store, dir: &Path, id: SnapshotId) -> Result<()> {

@@ -33,6 +33,7 @@ impl Store {
     /// length than the others of its space.
     pub fn put_items(&self, items: &[Item], durability: Durability) -> Result<Put> {
         self.commit(durability, |turn| {
+            turn.charged = true;
             let mut put = Put::default();
             for (place, item) in items.iter().enumerate() {
                 turn.put_item(item, &mut put).map_err(|error| error.within(&format!("items[{place}]")))?;
@@ -44,6 +45,7 @@ impl Store {
     /// Inserts or replaces users, in one batch.
     pub fn put_users(&self, users: &[User], durability: Durability) -> Result<Put> {
         self.commit(durability, |turn| {
+            turn.charged = true;
             let mut put = Put::default();
             for user in users {
                 turn.put_user(user, &mut put)?;
@@ -60,6 +62,7 @@ impl Store {
             }
             let Some(item) = self.item(id)? else { return Ok(None) };
             let item = change(item)?;
+            turn.charged = true;
             turn.put_item(&item, &mut Put::default())?;
             Ok(Some(item))
         })
@@ -70,6 +73,7 @@ impl Store {
         self.commit(Durability::Sync, |turn| {
             let Some(user) = self.user(id)? else { return Ok(None) };
             let user = change(user)?;
+            turn.charged = true;
             turn.put_user(&user, &mut Put::default())?;
             Ok(Some(user))
         })

@@ -43,6 +43,8 @@ pub struct Turn<'a> {
     pub forgotten: Vec<Owner>,
     /// Whether nothing is to be pending in the counters afterwards.
     pub folds: bool,
+    /// Whether it counts against a limit of bytes.
+    pub charged: bool,
     /// Catalogue entries that this write has put or deleted: [`Turn::get`] sees them.
     changed: FxHashMap<(Family, Vec<u8>), Option<Vec<u8>>>,
 }
@@ -67,13 +69,18 @@ impl Store {
                 counted: Changes::default(),
                 forgotten: Vec::new(),
                 folds: false,
+                charged: false,
                 changed: FxHashMap::default(),
             };
             let outcome = build(&mut turn)?;
-            let Turn { mut batch, counters, ids, counted, forgotten, folds, .. } = turn;
+            let Turn { mut batch, counters, ids, counted, forgotten, folds, charged, .. } = turn;
             let changes = ids.finish();
             let counting = Counting::stage(&self.db, &read(&self.kept), counted, forgotten, folds, &mut batch)?;
             drop(known);
+            self.limits.check_counts(&writer.counters, &counters)?;
+            if charged {
+                self.limits.check_room(&self.dir, batch.size_in_bytes())?;
+            }
             if counters != writer.counters {
                 batch.put_cf(Family::Meta.of(&self.db)?, records::COUNTERS, codec::encode(&counters)?);
             }

@@ -7,6 +7,7 @@ use rocksdb::{DB, ReadOptions};
 use super::commit::{Turn, next_id};
 use super::families::Family;
 use super::key::{self, EventKey};
+use super::limits::Refused;
 use super::stored::{StoredEvent, StoredItem, StoredUser};
 use super::{Store, codec, storage};
 use crate::config::Durability;
@@ -14,12 +15,23 @@ use crate::error::{Error, Result};
 use crate::record::{Event, Item, ItemId, Timestamp, User, UserId};
 
 /// What an append did.
-#[derive(Debug, PartialEq, Default)]
+#[derive(Debug, Default)]
 pub struct Appended {
     /// The events that were not stored before.
     pub new: Vec<NewEvent>,
     /// Events that were stored already.
     pub known: u64,
+    /// Events that there was no room for, with [`Store::append_fitting`].
+    pub refused: Vec<Refused>,
+}
+
+/// What becomes of events where a limit leaves room for some of them.
+#[derive(Clone, Copy)]
+enum Fit {
+    /// None is stored.
+    All,
+    /// Those are stored that there is room for, in the order given.
+    Each,
 }
 
 /// An event that has just been stored.
@@ -60,12 +72,28 @@ struct Pending {
 impl Store {
     /// Appends valid events in one batch. Users and items that are new get their dense ids; an event without a time gets
     /// the clock's. An event that is stored already, or twice among these, is counted as known.
+    /// Errors: [`Error::Quota`] where there is not room for all of them.
     pub fn append_events(&self, events: &[Event], durability: Durability) -> Result<Appended> {
+        self.append(events, Fit::All, durability)
+    }
+
+    /// The same for those that there is room for, in the order given; the others are told apart.
+    pub fn append_fitting(&self, events: &[Event], durability: Durability) -> Result<Appended> {
+        self.append(events, Fit::Each, durability)
+    }
+
+    fn append(&self, events: &[Event], fit: Fit, durability: Durability) -> Result<Appended> {
         let now = Timestamp::now();
         self.commit(durability, |turn| {
+            turn.charged = true;
+            let (places, refused) = match fit {
+                Fit::All => ((0..events.len()).collect(), Vec::new()),
+                Fit::Each => turn.fitting(&self.limits, events, |turn, event| turn.has_event(event, now))?,
+            };
             let mut keys = Vec::with_capacity(events.len() * 28);
             let mut pending = Vec::with_capacity(events.len());
-            for (place, event) in events.iter().enumerate() {
+            for place in places {
+                let Some(event) = events.get(place) else { continue };
                 let user = UserId::new(turn.user(&event.user)?);
                 let item = ItemId::new(turn.item(&event.item)?);
                 let time = event.time.unwrap_or(now);
@@ -78,7 +106,7 @@ impl Store {
             pending.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| bytes(a).cmp(bytes(b))));
             let newest_before = turn.counters.newest_event;
             let mut last: &[u8] = &[];
-            let mut appended = Appended::default();
+            let mut appended = Appended { refused, ..Appended::default() };
             for entry in &pending {
                 let key = bytes(entry);
                 let Some(event) = events.get(entry.place) else { continue };
@@ -188,6 +216,17 @@ impl Turn<'_> {
             self.put(Family::UserEvents, &key, codec::encode(&event.value)?)?;
         }
         Ok(())
+    }
+
+    /// Whether an event is stored already; `now` stands for the time of one that has none.
+    fn has_event(&self, event: &Event, now: Timestamp) -> Result<bool> {
+        let (Some(user), Some(item)) = (self.ids.user(&event.user), self.ids.item(&event.item)) else {
+            return Ok(false);
+        };
+        let mut key = Vec::with_capacity(64);
+        let time = event.time.unwrap_or(now);
+        event_key(event, UserId::new(user), ItemId::new(item), time).write_log(&mut key);
+        self.holds(Family::Events, &key)
     }
 
     /// The dense id of a user, a new one if need be.

@@ -82,7 +82,10 @@ pub fn read(key: &[u8], value: &[u8]) -> Result<Exposure> {
 impl Store {
     /// Writes answers that were shown, all in one batch, without waiting for the disk.
     pub fn put_exposures(&self, exposures: &[Exposure]) -> Result<()> {
-        self.commit(Durability::Async, |turn| exposures.iter().try_for_each(|exposure| turn.put_exposure(exposure)))
+        self.commit(Durability::Async, |turn| {
+            turn.charged = true;
+            exposures.iter().try_for_each(|exposure| turn.put_exposure(exposure))
+        })
     }
 
     /// An answer that was shown; `None` if it is unknown or older than what is kept.

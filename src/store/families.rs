@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, LogLevel,
-    Options,
+    BlockBasedOptions, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, LogLevel, Options,
 };
 
+use super::budget::Budget;
 use super::{counters, storage};
-use crate::config::StoreConfig;
 use crate::error::{Error, Result};
 
 /// A column family.
@@ -91,9 +90,9 @@ impl Family {
     }
 
     /// The events grow without end and are written in bulk: large memtables. All point reads profit from a Bloom filter.
-    fn options(self, cache: &Cache) -> Options {
+    fn options(self, budget: &Budget) -> Options {
         let mut table = BlockBasedOptions::default();
-        table.set_block_cache(cache);
+        table.set_block_cache(&budget.cache);
         // The item index is only ever read by ranges.
         if self != Self::ItemIndex {
             table.set_bloom_filter(10.0, false);
@@ -108,12 +107,12 @@ impl Family {
         options.set_compression_type(if is_floats { DBCompressionType::None } else { DBCompressionType::Lz4 });
         options.set_level_compaction_dynamic_level_bytes(true);
         if matches!(self, Self::Events | Self::UserEvents) {
-            options.set_write_buffer_size(64 << 20);
+            options.set_write_buffer_size(budget.memtable(64 << 20));
             options.set_max_write_buffer_number(4);
             options.set_memtable_whole_key_filtering(true);
             options.set_memtable_prefix_bloom_ratio(0.02);
         } else {
-            options.set_write_buffer_size(16 << 20);
+            options.set_write_buffer_size(budget.memtable(16 << 20));
         }
         if self == Self::EventCounters {
             counters::merged(&mut options);
@@ -123,7 +122,7 @@ impl Family {
 }
 
 /// Opens or creates the database with all families.
-pub fn open(path: &Path, config: &StoreConfig) -> Result<DB> {
+pub fn open(path: &Path, budget: &Budget) -> Result<DB> {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
@@ -131,17 +130,14 @@ pub fn open(path: &Path, config: &StoreConfig) -> Result<DB> {
     // that came after it. A record that a crash cut off at the end of a log was never acknowledged, and goes.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_paranoid_checks(true);
-    options.set_max_background_jobs(4);
-    options.set_max_open_files(1024);
+    budget.apply(&mut options);
     // One thread writes at a time (see `commit`): sorted batches insert next to the last place.
     options.set_allow_concurrent_memtable_write(false);
     options.set_enable_write_thread_adaptive_yield(false);
     options.set_bytes_per_sync(1 << 20);
     options.set_wal_bytes_per_sync(1 << 20);
-    options.set_max_total_wal_size(256 << 20);
     options.set_keep_log_file_num(2);
     options.set_log_level(LogLevel::Warn);
-    let cache = Cache::new_lru_cache(config.cache_mib.max(1) << 20);
-    let families = ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&cache)));
+    let families = ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(budget)));
     DB::open_cf_descriptors(&options, path, families).map_err(storage("open"))
 }

@@ -16,7 +16,7 @@ pub const FORMAT: u32 = 4;
 pub const FORMAT_KEY: &str = "format";
 const LOCK: &str = "LOCK";
 /// What a directory may hold before it holds a database.
-const OURS: [&str; 4] = [LOCK, "rocksdb", "index", "savor.toml"];
+const OURS: [&str; 6] = [LOCK, "rocksdb", "index", "savor.toml", "tenant.toml", "tenants"];
 
 /// Who has a data directory open.
 #[derive(Clone, Debug, PartialEq, Eq)]

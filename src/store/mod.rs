@@ -8,6 +8,7 @@
 //! ([`commit`]).
 
 mod backup;
+mod budget;
 mod catalogue;
 mod codec;
 mod commit;
@@ -25,6 +26,7 @@ mod health;
 mod intact;
 mod item_index;
 mod key;
+mod limits;
 mod migrate;
 mod records;
 mod scenarios;
@@ -40,6 +42,8 @@ use std::sync::{Mutex, RwLock};
 
 use rocksdb::DB;
 
+pub use budget::Budget;
+pub use events::Appended;
 pub use factors::Side;
 pub use format::{Holder, holder};
 pub use health::Trouble;
@@ -59,6 +63,7 @@ use dictionary::Dictionaries;
 use families::Family;
 use format::DirectoryLock;
 use health::Health;
+use limits::Limits;
 use stored::Counters;
 
 /// How many there are, exactly.
@@ -81,6 +86,8 @@ pub struct Store {
     health: Health,
     ids: RwLock<Dictionaries>,
     kept: RwLock<Kept>,
+    limits: Limits,
+    budget: Budget,
     dir: std::path::PathBuf,
     lock: DirectoryLock,
 }
@@ -90,12 +97,17 @@ impl Store {
     /// [`Error::NewerFormat`], [`Error::Corrupt`] naming the file when acknowledged writes in it cannot be read,
     /// [`Error::Storage`] when RocksDB cannot recover it for another reason.
     pub fn open(dir: &Path, config: &StoreConfig) -> Result<Self> {
+        Self::open_within(dir, Budget::alone(config.cache_mib))
+    }
+
+    /// The same with the memory that a budget has for it.
+    pub fn open_within(dir: &Path, budget: Budget) -> Result<Self> {
         format::check_directory(dir)?;
         let lock = DirectoryLock::take(dir)?;
         fault::reach(Point::Locked);
         intact::check(&dir.join("rocksdb"))?;
         format::check_families(dir)?;
-        let db = families::open(&dir.join("rocksdb"), config)?;
+        let db = families::open(&dir.join("rocksdb"), &budget)?;
         migrate::migrate(&db, format::check_version(&db, dir)?)?;
         let counters = match db.get_cf(Family::Meta.of(&db)?, records::COUNTERS).map_err(storage("open"))? {
             Some(bytes) => codec::decode("the counters", &bytes)?,
@@ -110,9 +122,16 @@ impl Store {
             health: Health::default(),
             ids: RwLock::new(ids),
             kept: RwLock::new(kept),
+            limits: Limits::default(),
+            budget,
             dir: dir.to_path_buf(),
             lock,
         })
+    }
+
+    /// Where it has its memory from.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Writes a server's address into the lock file.

@@ -8,6 +8,7 @@ mod learning;
 mod place;
 mod scenarios;
 mod served;
+mod tenants;
 
 use std::process::Stdio;
 
@@ -57,6 +58,7 @@ fn help_and_version_succeed() {
         "stats",
         "doctor",
         "features",
+        "tenant",
         "config",
     ] {
         assert!(place.ok(&["--help"]).contains(words), "{words}");

@@ -16,3 +16,4 @@ mod questions;
 mod records;
 mod scenarios;
 mod server;
+mod tenants;

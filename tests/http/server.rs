@@ -1,18 +1,19 @@
 //! A server on a free port for the time of a test.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
 use savor::server::Server;
-use savor::{Config, Engine, Event, Item, ServerConfig, Timestamp};
+use savor::{Config, Engine, Event, Item, ServerConfig, Tenants, Timestamp};
 use tokio::sync::oneshot;
 
 use crate::client::Client;
 
 pub struct Running {
     pub engine: Engine,
+    pub tenants: Tenants,
     pub address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<savor::Result<()>>>,
@@ -25,7 +26,17 @@ impl Running {
     }
 
     pub fn start_with(change: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), change)
+    }
+
+    /// On a data directory in which something is already.
+    pub fn start_on(fill: impl FnOnce(&Path)) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        fill(&directory.path().join("data"));
+        Self::start_in(directory, |_| {})
+    }
+
+    fn start_in(directory: tempfile::TempDir, change: impl FnOnce(&mut ServerConfig)) -> Self {
         let mut config = Config::default();
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         config.train.dimension = 4;
@@ -33,19 +44,20 @@ impl Running {
         config.evaluate.bootstrap = 10;
         change(&mut config.server);
         let engine = Engine::open(directory.path().join("data"), config.clone()).unwrap();
+        let tenants = Tenants::around(engine.clone()).unwrap();
         let (stop, stopped) = oneshot::channel();
         let (bound, address) = channel();
-        let served = engine.clone();
+        let served = tenants.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async {
-                let server = Server::bind(served, &config.server).await?;
+                let server = Server::bind_tenants(served, &config.server).await?;
                 bound.send(server.address()).unwrap();
                 server.run(async { stopped.await.unwrap_or_default() }).await
             })
         });
         let address = address.recv().unwrap();
-        Self { engine, address, stop: Some(stop), thread: Some(thread), directory }
+        Self { engine, tenants, address, stop: Some(stop), thread: Some(thread), directory }
     }
 
     /// Two groups of users who like two groups of items, enough to learn from.
@@ -102,6 +114,6 @@ impl Drop for Running {
             let ended = thread.join();
             assert!(ended.is_ok() || std::thread::panicking(), "the server ended by a panic");
         }
-        self.engine.shutdown();
+        self.tenants.shutdown();
     }
 }

@@ -14,6 +14,7 @@ mod experiment;
 mod learn;
 mod query;
 mod scenario;
+mod tenant;
 mod tune;
 
 pub use data::{DoctorArgs, ExportArgs, FeaturesCommand, ImportArgs, ItemCommand, RecordKind, UserCommand};
@@ -21,6 +22,7 @@ pub use experiment::{ExperimentCommand, ReplayArgs};
 pub use learn::{EvaluateArgs, SnapshotCommand, TrainArgs, WhenActive};
 pub use query::{ExplainArgs, ListArgs, Narrow, RankArgs, RecommendArgs, SimilarArgs};
 pub use scenario::ScenarioCommand;
+pub use tenant::{Said, TenantCommand, TenantWord};
 pub use tune::TuneArgs;
 
 /// An embedded recommendation engine: events in; trained, indexed and served recommendations out.
@@ -50,6 +52,9 @@ pub struct Common {
     /// The data directory
     #[arg(long, global = true, env = "SAVOR_DATA", value_name = "DIR", default_value = "./savor-data")]
     pub data: PathBuf,
+    /// The tenant that the command is about; the data directory itself if absent, or `default`
+    #[arg(long, global = true, env = "SAVOR_TENANT", value_name = "NAME")]
+    pub tenant: Option<TenantWord>,
     /// The configuration; DIR/savor.toml if there is one
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -172,6 +177,9 @@ pub enum Command {
     /// What is known of users and items as numbers: columns, distributions, values
     #[command(subcommand)]
     Features(FeaturesCommand),
+    /// List, show, make, change and delete tenants: namespaces of which none sees another's
+    #[command(subcommand)]
+    Tenant(TenantCommand),
     /// Copy the data directory while it is in use
     Backup(BackupArgs),
     /// Make a data directory from a backup

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::args::BackupArgs;
 use crate::cli::context::{Context, Place};
 use crate::cli::failure::Failure;
+use crate::engine::Tenants;
 
 /// Where the copy lies.
 #[derive(Serialize, Deserialize)]
@@ -17,7 +18,10 @@ struct Backup {
 pub fn run(context: &Context, args: BackupArgs) -> Result<(), Failure> {
     let backup = match context.place()? {
         Place::Here(engine) => {
-            engine.backup(&args.to)?;
+            match context.tenant() {
+                Some(_) => engine.backup_with_settings(&args.to)?,
+                None => Tenants::around(*engine)?.backup(&args.to)?,
+            }
             Backup { path: args.to }
         }
         Place::There(remote) => remote.post("/v1/backups", &serde_json::json!({"name": args.to}))?,

@@ -138,7 +138,7 @@ impl RemoteSink<'_> {
         &mut self,
         path: &str,
         records: &[T],
-        count: impl Fn(A) -> Written,
+        count: impl Fn(A) -> Result<Written, Failure>,
     ) -> Result<Written, Error> {
         let mut written = Written::default();
         let mut lines = Vec::new();
@@ -150,7 +150,7 @@ impl RemoteSink<'_> {
             }
             let answer =
                 self.remote.post_lines(path, std::mem::take(&mut lines)).map_err(|failure| self.note(failure))?;
-            let Written { stored, known } = count(answer);
+            let Written { stored, known } = count(answer).map_err(|failure| self.note(failure))?;
             written.stored += stored;
             written.known += known;
         }
@@ -174,8 +174,18 @@ impl Sink for RemoteSink<'_> {
         struct Accepted {
             accepted: u64,
             duplicates: u64,
+            rejected: Vec<Rejected>,
         }
-        let count = |answer: Accepted| Written { stored: answer.accepted, known: answer.duplicates };
+        #[derive(Deserialize)]
+        struct Rejected {
+            code: String,
+            reason: String,
+        }
+        // They were good here: what the server refuses of them, it has no room for, and that ends the import.
+        let count = |answer: Accepted| match answer.rejected.into_iter().next() {
+            None => Ok(Written { stored: answer.accepted, known: answer.duplicates }),
+            Some(Rejected { code, reason }) => Err(Failure::Server { code, detail: reason }),
+        };
         self.send("/v1/events", events, count)
     }
 
@@ -193,8 +203,8 @@ impl Sink for RemoteSink<'_> {
     }
 }
 
-fn upserted(put: Put) -> Written {
-    Written { stored: put.created + put.changed, known: put.unchanged }
+fn upserted(put: Put) -> Result<Written, Failure> {
+    Ok(Written { stored: put.created + put.changed, known: put.unchanged })
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod serve;
 mod similar;
 mod snapshot;
 mod stats;
+mod tenant;
 mod train;
 mod tune;
 mod user;
@@ -52,6 +53,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Command::User(command) => user::run(&context, command),
         Command::Item(command) => item::run(&context, command),
         Command::Features(command) => features::run(&context, command),
+        Command::Tenant(command) => tenant::run(&context, command),
         Command::Backup(args) => backup::run(&context, args),
         Command::Restore(args) => restore::run(&context, args),
         Command::Drift(args) => drift::run(&context, &args),

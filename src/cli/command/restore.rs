@@ -1,14 +1,19 @@
-//! `savor restore FROM`: a data directory from a backup.
+//! `savor restore FROM`: a data directory with its tenants from a backup, or one tenant of it.
 
 use crate::cli::args::RestoreArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::render::stats;
-use crate::engine::Engine;
+use crate::engine::{Engine, Tenants};
 
 pub fn run(context: &Context, args: RestoreArgs) -> Result<(), Failure> {
     context.only_here()?;
+    if let Some(name) = context.tenant() {
+        let tenants = context.open_all()?;
+        tenants.restore_one(name, &args.from)?;
+        return context.output.show(&tenants.get(name)?.stats()?, stats::table);
+    }
     let config = context.config()?;
-    Engine::restore(&args.from, &context.data)?;
+    Tenants::restore(&args.from, &context.data)?;
     context.output.show(&Engine::open(&context.data, config)?.stats()?, stats::table)
 }

@@ -7,26 +7,29 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::signals::Signals;
 use crate::config::ServerConfig;
-use crate::engine::Engine;
+use crate::engine::Tenants;
 use crate::server::Server;
 
 pub fn run(context: &Context, args: ServeArgs) -> Result<(), Failure> {
-    let engine = context.open_or_create()?;
-    let mut config = engine.config().server.clone();
+    if context.tenant().is_some() {
+        return Err(Failure::Usage("--tenant: a server answers for all tenants; leave it out".into()));
+    }
+    let tenants = Tenants::around(context.open_or_create()?)?;
+    let mut config = tenants.home().config().server.clone();
     if let Some(listen) = args.listen {
         config.listen = listen;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(engine.clone(), &config));
+    let served = runtime.block_on(serve(tenants.clone(), &config));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    engine.shutdown();
+    tenants.shutdown();
     served
 }
 
-async fn serve(engine: Engine, config: &ServerConfig) -> Result<(), Failure> {
+async fn serve(tenants: Tenants, config: &ServerConfig) -> Result<(), Failure> {
     // Before the address is told: who reads it may send the signal at once.
     let mut signals = Signals::new()?;
-    let server = Server::bind(engine, config).await?;
+    let server = Server::bind_tenants(tenants, config).await?;
     let mut out = std::io::stdout().lock();
     // Nobody has to read this; the server serves all the same.
     let _ = writeln!(out, "listening on http://{}", server.address()).and_then(|()| out.flush());

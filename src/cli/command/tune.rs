@@ -84,7 +84,11 @@ impl Target {
         let source = if file.is_file() { Some(file.clone()) } else { in_use };
         let text =
             source.as_ref().map_or(Ok(String::new()), |file| fs::read_to_string(file).map_err(Error::io(file)))?;
-        let config = Config::from_toml(&text).map_err(|error| error.within(&file.display().to_string()))?;
+        // A tenant's file says only what differs from the data directory's.
+        let config = match context.tenant_config()? {
+            Some(config) => config,
+            None => Config::from_toml(&text).map_err(|error| error.within(&file.display().to_string()))?,
+        };
         let target = Self { file, text, config };
         let other = TrainConfig { seed: !target.config.train.seed >> 1, ..target.config.train.clone() };
         target.patched(&other)?;

@@ -10,6 +10,7 @@ pub mod report;
 pub mod search;
 pub mod snapshot;
 pub mod stats;
+pub mod tenant;
 pub mod tune;
 
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle, presets};

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::config::Durability;
+use crate::engine::Refusal;
 use crate::record::Event;
 use crate::server::call::Call;
 use crate::server::context::Context;
@@ -53,12 +54,15 @@ fn append(context: &Context, call: &Call) -> Result<Reply, Problem> {
         Some(_) => Durability::Sync,
         None => context.engine.config().store.durability,
     };
-    let mut events = Vec::new();
+    let (mut events, mut places) = (Vec::new(), Vec::new());
     let mut rejected = Vec::new();
     let mut rejected_count = 0;
     for (index, record) in call.each_record::<Event>()?.into_iter().enumerate() {
         match record.and_then(|event| event.validate().map(|()| event).map_err(Fault::from)) {
-            Ok(event) => events.push(event),
+            Ok(event) => {
+                events.push(event);
+                places.push(index);
+            }
             Err(fault) => {
                 rejected_count += 1;
                 if rejected.len() < MAX_DESCRIBED {
@@ -70,7 +74,21 @@ fn append(context: &Context, call: &Call) -> Result<Reply, Problem> {
     if events.is_empty() && rejected_count > 0 {
         return Err(all_bad(rejected));
     }
-    let appended = context.engine.append_events_with(&events, durability)?;
+    let (appended, refused) = context.engine.append_fitting(&events, durability)?;
+    if let [Refusal { error, .. }, ..] = &refused[..]
+        && (refused.len(), rejected_count) == (events.len(), 0)
+    {
+        // There is room for none: that is not for one of them.
+        return Err(Problem::new(StatusCode::FORBIDDEN, error.code(), error.to_string()));
+    }
+    rejected_count += refused.len() as u64;
+    let of_request = |refusal: Refusal| {
+        let index = places.get(refusal.place).copied().unwrap_or_default();
+        Fault::from(refusal.error).into_rejected(index)
+    };
+    rejected.extend(refused.into_iter().map(of_request));
+    rejected.sort_by_key(|rejected: &Rejected| rejected.index);
+    rejected.truncate(MAX_DESCRIBED);
     Reply::json(&Accepted { accepted: appended.stored, duplicates: appended.known, rejected_count, rejected })
 }
 

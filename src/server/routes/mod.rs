@@ -11,6 +11,7 @@ mod operations;
 mod recommendations;
 mod scenarios;
 mod snapshots;
+mod tenants;
 mod train;
 mod users;
 
@@ -33,6 +34,7 @@ pub fn all() -> Vec<Route> {
     routes.extend(train::routes());
     routes.extend(snapshots::routes());
     routes.extend(monitor::routes());
+    routes.extend(tenants::routes());
     routes.extend(operations::routes());
     routes
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{IndexReport, Stats};
 use crate::error::Error;
-use crate::record::Timestamp;
+use crate::record::{TenantName, Timestamp};
 use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
@@ -23,6 +23,25 @@ const MAX_NAME_BYTES: usize = 128;
 struct Health {
     /// `ok`
     status: &'static str,
+}
+
+/// Whether requests should be sent here.
+#[derive(Serialize, JsonSchema)]
+struct Readiness {
+    /// `ok`
+    status: &'static str,
+    /// Tenants, as far as there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenants: Option<TenantCounts>,
+}
+
+/// How many tenants there are. Which they are is for operators: everybody may ask whether a server is ready.
+#[derive(Serialize, JsonSchema)]
+struct TenantCounts {
+    /// Those that can be asked.
+    open: usize,
+    /// Those that cannot; the others are not concerned. `GET /v1/tenants` says which and why.
+    broken: usize,
 }
 
 /// What this server is.
@@ -79,27 +98,32 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::GET, "/healthz", "getHealth", health)
             .group("operations")
             .summary("Whether the process is alive")
+            .nobodys()
             .lane(Lane::Probe)
             .answers::<Health>(200, "It is"),
         Route::new(Method::GET, "/readyz", "getReadiness", readiness)
             .group("operations")
             .summary("Whether requests should be sent here: not while the server is stopping, nor while the disk takes no writes")
+            .nobodys()
             .lane(Lane::Probe)
-            .answers::<Health>(200, "Yes")
+            .answers::<Readiness>(200, "Yes")
             .problems(&[503]),
         Route::new(Method::GET, "/metrics", "getMetrics", metrics_text)
             .group("operations")
             .summary("Metrics for Prometheus")
+            .home()
             .lane(Lane::Report)
             .answers_as::<String>(200, "OpenMetrics text", metrics::MEDIA_TYPE),
         Route::new(Method::GET, "/openapi.json", "getOpenApi", description)
             .group("operations")
             .summary("This description")
+            .nobodys()
             .lane(Lane::Probe)
             .answers::<serde_json::Value>(200, "OpenAPI 3.1"),
         Route::new(Method::GET, "/", "getIndex", about)
             .group("operations")
             .summary("What this server is")
+            .nobodys()
             .lane(Lane::Probe)
             .answers::<About>(200, "Name, version and where to read on"),
     ]
@@ -117,7 +141,7 @@ fn health(_: &Context, _: &Call) -> Result<Reply, Problem> {
     Reply::json(&Health { status: "ok" })
 }
 
-fn readiness(context: &Context, call: &Call) -> Result<Reply, Problem> {
+fn readiness(context: &Context, _: &Call) -> Result<Reply, Problem> {
     if context.is_stopping() {
         let detail = "the server is stopping";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).retry_after(5));
@@ -125,11 +149,16 @@ fn readiness(context: &Context, call: &Call) -> Result<Reply, Problem> {
     if let Some(trouble) = context.engine.trouble() {
         return Err(Problem::unwritable(trouble.remedy));
     }
-    health(context, call)
+    let (all, open) = (context.tenants.names().len(), context.tenants.engines().len());
+    let tenants = (all > 0).then(|| TenantCounts { open, broken: all.saturating_sub(open) });
+    Reply::json(&Readiness { status: "ok", tenants })
 }
 
 fn metrics_text(context: &Context, _: &Call) -> Result<Reply, Problem> {
-    let text = context.metrics.text(&context.engine.figures()?).map_err(|error| Problem::internal(&error))?;
+    let text = context
+        .metrics
+        .text(&context.engine.figures()?, &context.tenants.list()?)
+        .map_err(|error| Problem::internal(&error))?;
     Ok(Reply::new(StatusCode::OK, metrics::MEDIA_TYPE, text.into_bytes()))
 }
 
@@ -146,11 +175,14 @@ fn back_up(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let request: BackupRequest = call.body_or_default()?;
     let name = request.name.unwrap_or_else(|| Timestamp::now().to_string().replace(':', "-"));
     check_name(&name)?;
-    let path = beside(context.engine.path()).join(&name);
+    let path = beside(context.tenants.home().path(), context.engine.tenant()).join(&name);
     if path.exists() {
         return Err(Error::Conflict(format!("there is a back-up \"{name}\" already")).into());
     }
-    context.engine.backup(&path)?;
+    match context.engine.tenant() {
+        Some(_) => context.engine.backup_with_settings(&path)?,
+        None => context.tenants.backup(&path)?,
+    }
     Reply::json_with(StatusCode::CREATED, &Backup { name, path: path.display().to_string() })
 }
 
@@ -164,12 +196,14 @@ fn check_name(name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Where back-ups of a data directory lie: `data.backups` beside `data`. Clients choose a name in there, never a path.
-fn beside(data: &Path) -> PathBuf {
+/// Where back-ups of a data directory lie: `data.backups` beside `data`; those of a tenant in `data.tenants.backups`, each in a folder of
+/// its own. Clients choose a name in there, never a path.
+fn beside(data: &Path, tenant: Option<&TenantName>) -> PathBuf {
     let data = data.canonicalize().unwrap_or_else(|_| data.to_path_buf());
     let mut name = data.file_name().unwrap_or_default().to_os_string();
-    name.push(".backups");
-    data.with_file_name(name)
+    name.push(if tenant.is_some() { ".tenants.backups" } else { ".backups" });
+    let folder = data.with_file_name(name);
+    tenant.map_or_else(|| folder.clone(), |tenant| folder.join(tenant.as_str()))
 }
 
 #[cfg(test)]
@@ -186,6 +220,9 @@ mod tests {
 
     #[test]
     fn backups_lie_beside_the_data() {
-        assert_eq!(beside(Path::new("/srv/no-such/data")), Path::new("/srv/no-such/data.backups"));
+        let data = Path::new("/srv/no-such/data");
+        assert_eq!(beside(data, None), Path::new("/srv/no-such/data.backups"));
+        let tenant = "acme".parse().unwrap();
+        assert_eq!(beside(data, Some(&tenant)), Path::new("/srv/no-such/data.tenants.backups/acme"));
     }
 }
