@@ -2,6 +2,7 @@
 //! keeps what must be in memory (catalogue, popularity, the active snapshot) in step with the store. Synchronous; no
 //! runtime is needed.
 
+mod audit;
 mod evaluation;
 mod experiments;
 mod exposures;
@@ -10,6 +11,7 @@ mod fresh;
 mod freshness;
 mod indexes;
 mod jobs;
+mod keys;
 mod learning;
 mod monitoring;
 mod offline;
@@ -40,7 +42,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arc_swap::ArcSwapOption;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+pub use audit::AuditQuery;
 pub use features::{FeatureColumn, FeatureReport, FeatureValue, FeatureValues};
+pub use keys::KeyRefusal;
+#[cfg(feature = "server")]
+pub(crate) use keys::{Limit, Lookup};
 pub use offline::{Bundled, VectorFile, build_bundle};
 pub use options::{
     Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, IndexReport, Job, JobState, Merged,
@@ -59,10 +65,12 @@ use crate::monitor::Outcomes;
 use crate::recommend::{AnswerCache, Catalog, Fresh, Popular, Ranker, ServedLog, Spaces};
 use crate::snapshot::{self, Snapshot};
 use crate::store::{Holder, Store};
+use audit::Audit;
 use experiments::Experiments;
 use exposures::Exposures;
 use freshness::{Freshness, Seen};
 use jobs::Jobs;
+use keys::Keys;
 use monitoring::Monitoring;
 use pages::Pages;
 use scenarios::Scenarios;
@@ -116,6 +124,8 @@ struct Inner {
     pages: Pages,
     served: ServedLog,
     jobs: Jobs,
+    keys: Keys,
+    audit: Audit,
     exposures: Exposures,
     experiments: Experiments,
     /// A snapshot that answers some users, and the share of them in ten thousandths.
@@ -150,6 +160,7 @@ impl Engine {
         snapshot::remove_leftovers(&store, &dir)?;
         let weights = EventWeights::new(&config.events);
         let jobs = Jobs::open(&store)?;
+        let keys = Keys::open(&store)?;
         let answers = AnswerCache::new(config.recommend.cache_mib);
         let scenarios = Scenarios::open(&store)?;
         let served = ServedLog::new(config.features.log_share);
@@ -180,6 +191,8 @@ impl Engine {
                 pages: Pages::default(),
                 served,
                 jobs,
+                keys,
+                audit: Audit::default(),
                 exposures: Exposures::default(),
                 experiments: Experiments::default(),
                 canary: ArcSwapOption::empty(),

@@ -7,6 +7,7 @@
 //! with everything in it, counters included. The fsync comes after the lock, and one fsync serves all who wait
 //! ([`commit`]).
 
+mod audit;
 mod backup;
 mod catalogue;
 mod codec;
@@ -21,6 +22,7 @@ mod families;
 mod format;
 mod item_index;
 mod key;
+mod keys;
 mod migrate;
 mod records;
 mod scenarios;
@@ -39,6 +41,7 @@ use rocksdb::DB;
 pub use factors::Side;
 pub use format::{Holder, holder};
 pub use item_index::bitmap;
+pub use keys::{SecretHash, StoredKey};
 pub use records::Records;
 pub use served::{ServedAnswer, ServedRow};
 pub use term::{TermRange, Terms, kind as term_kind};
