@@ -2,6 +2,7 @@
 //! work, run the handler where it belongs, count and log. Warp takes requests apart and sends answers; this decides what
 //! happens between. Whatever a client sends, it gets an answer, and a handler that fails fails alone.
 
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::{Buf, Filter};
 
+use super::access::{Access, Caller};
 use super::body::{self, Bodies};
 use super::call::{Call, parse_query};
 use super::context::Context;
@@ -30,6 +32,7 @@ const QUEUE_WAIT: Duration = Duration::from_millis(100);
 pub struct App {
     /// What handlers see.
     pub context: Arc<Context>,
+    access: Access,
     table: Table,
     bodies: Bodies,
     places: Arc<Semaphore>,
@@ -39,8 +42,10 @@ pub struct App {
 impl App {
     /// Serves these routes.
     pub fn new(context: Context, routes: Vec<Route>, config: &ServerConfig) -> Arc<Self> {
+        let context = Arc::new(context);
         Arc::new(Self {
-            context: Arc::new(context),
+            access: Access::new(Arc::clone(&context), config),
+            context,
             table: Table::new(routes),
             bodies: Bodies::new(config.max_body_bytes, wait(config.read_timeout)),
             places: Arc::new(Semaphore::new(config.max_concurrent_requests)),
@@ -48,8 +53,8 @@ impl App {
         })
     }
 
-    /// The application as a warp filter.
-    pub fn filter(self: &Arc<Self>) -> BoxedFilter<(Response<Vec<u8>>,)> {
+    /// The application as a warp filter, for a connection from this address.
+    pub fn filter(self: &Arc<Self>, from: IpAddr) -> BoxedFilter<(Response<Vec<u8>>,)> {
         let app = Arc::clone(self);
         let query = warp::query::raw().or(warp::any().map(String::new)).unify();
         warp::method()
@@ -59,13 +64,14 @@ impl App {
             .and(warp::body::stream())
             .then(move |method, path, query: String, headers, body| {
                 let app = Arc::clone(&app);
-                async move { app.answer(method, path, &query, headers, body).await }
+                async move { app.answer(from, method, path, &query, headers, body).await }
             })
             .boxed()
     }
 
     async fn answer<B: Buf, E>(
         self: Arc<Self>,
+        from: IpAddr,
         method: Method,
         path: FullPath,
         query: &str,
@@ -75,10 +81,15 @@ impl App {
         let started = Instant::now();
         let _held = self.context.metrics.in_flight();
         let (label, reply) = match self.table.find(&method, path.as_str()) {
-            Found::Route(route, Ok(parameters)) => {
-                (route.path, self.answer_at(route, parameters, query, &headers, body).await)
+            Found::Route(route, parameters) => {
+                let visit = self.access.visit(route, parameters.as_ref(), &headers, from).await;
+                let reply = match visit.caller() {
+                    Ok(caller) => self.answer_at(route, caller, parameters, query, &headers, body).await,
+                    Err(problem) => Err(problem),
+                };
+                visit.end(&reply).await;
+                (route.path, reply)
             }
-            Found::Route(route, Err(problem)) => (route.path, Err(problem)),
             Found::Options(allow) => ("options", Ok(Reply::nothing().header(header::ALLOW, &allow))),
             Found::WrongMethod(allow) => ("unmatched", Err(Problem::method_not_allowed(allow))),
             Found::Nothing => {
@@ -86,7 +97,7 @@ impl App {
                 ("unmatched", Err(Problem::new(StatusCode::NOT_FOUND, "no_route", detail)))
             }
         };
-        let reply = reply.unwrap_or_else(Problem::into_reply);
+        let reply = self.access.dress(&method, &headers, reply.unwrap_or_else(Problem::into_reply));
         let (status, elapsed) = (reply.status().as_u16(), started.elapsed());
         let method = known(&method);
         self.context.metrics.answered(method, label, status, elapsed.as_secs_f64());
@@ -98,12 +109,13 @@ impl App {
     async fn answer_at<B: Buf, E>(
         self: &Arc<Self>,
         route: &Route,
-        parameters: PathParameters,
+        caller: Caller,
+        parameters: Result<PathParameters, Problem>,
         query: &str,
         headers: &HeaderMap,
         body: impl Stream<Item = Result<B, E>>,
     ) -> Answered {
-        let call = Call::new(parameters, parse_query(query, route.query)?);
+        let call = Call::new(parameters?, parse_query(query, route.query)?).by(caller);
         let call = match route.body {
             BodyKind::Nothing => call,
             BodyKind::Optional(_) if is_empty(headers) => call,

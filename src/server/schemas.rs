@@ -14,8 +14,8 @@ use crate::engine::{Evaluation, Job, ReplayOptions, SnapshotComparison, Stats, T
 use crate::experiment::{ExperimentReport, OffPolicy};
 use crate::monitor::DriftReport;
 use crate::record::{
-    Answer, Event, Experiment, ExperimentDesign, Exposure, Filter, Item, ItemPatch, ListQuery, Query, RankQuery,
-    Scenario, SimilarQuery, User, UserPatch, VectorQuery,
+    Answer, ApiKey, AuditEntry, Event, Experiment, ExperimentDesign, Exposure, Filter, Item, ItemPatch, KeyDesign,
+    ListQuery, Query, RankQuery, Scenario, SimilarQuery, User, UserPatch, VectorQuery,
 };
 use crate::server::problem::Details;
 
@@ -51,6 +51,9 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         ("replay_options", schema::<ReplayOptions>()),
         ("off_policy", schema::<OffPolicy>()),
         ("drift", schema::<DriftReport>()),
+        ("key", schema::<ApiKey>()),
+        ("key_design", schema::<KeyDesign>()),
+        ("audit_entry", schema::<AuditEntry>()),
         ("problem", schema::<Details>()),
     ])
 }

@@ -4,6 +4,8 @@
 // A test that cannot go on says where.
 #![allow(clippy::unwrap_used)]
 
+mod access;
+mod audit;
 mod client;
 mod experiments;
 mod filters;
@@ -14,3 +16,4 @@ mod questions;
 mod records;
 mod scenarios;
 mod server;
+mod tls;
