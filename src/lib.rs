@@ -62,17 +62,17 @@ pub mod cli;
 pub mod server;
 
 pub use config::{
-    BlendConfig, ColdConfig, Config, Durability, EvaluateConfig, EventsConfig, ExploreConfig, ExposuresConfig,
-    FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, FilterConfig, IndexChoice, IndexConfig, LinearConfig,
-    Metric, Missing, ModelKind, MonitorConfig, Quotas, RankerConfig, RatingsConfig, RecommendConfig, Repeats,
-    RetrainConfig, ServerConfig, SgdConfig, Similarity, SnapshotConfig, Solver, Split, StoreConfig, TenantsConfig,
-    TrainConfig, TransitionsConfig,
+    AuditConfig, BlendConfig, ColdConfig, Config, CorsConfig, Durability, EvaluateConfig, EventsConfig, ExploreConfig,
+    ExposuresConfig, FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, FilterConfig, IndexChoice, IndexConfig,
+    LinearConfig, Metric, Missing, ModelKind, MonitorConfig, Quotas, RankerConfig, RatingsConfig, RecommendConfig,
+    Repeats, RetrainConfig, ServerConfig, SgdConfig, Similarity, SnapshotConfig, Solver, Split, StoreConfig,
+    TenantsConfig, TlsConfig, TrainConfig, TransitionsConfig,
 };
 pub use engine::{
-    Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, FeatureColumn, FeatureReport,
-    FeatureValue, FeatureValues, Finding, Gate, IndexReport, Job, JobState, Merged, Page, Put, Refusal, ReplayOptions,
-    SnapshotComparison, SpaceStats, Stats, TenantSettings, TenantState, TenantStatus, TenantUsage, Tenants, Tended,
-    TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, VectorFile, build_bundle,
+    Activate, Appended, AuditQuery, Bundled, Contender, Engine, EvaluateOptions, Evaluation, FeatureColumn,
+    FeatureReport, FeatureValue, FeatureValues, Finding, Gate, IndexReport, Job, JobState, KeyRefusal, Merged, Page,
+    Put, Refusal, ReplayOptions, SnapshotComparison, SpaceStats, Stats, TenantSettings, TenantState, TenantStatus,
+    TenantUsage, Tenants, Tended, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, VectorFile, build_bundle,
 };
 pub use error::{Error, Result};
 pub use eval::{

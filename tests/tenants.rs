@@ -3,6 +3,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+#[allow(dead_code)] // Its small world is not asked for.
 mod support;
 
 use std::path::Path;

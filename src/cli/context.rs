@@ -12,7 +12,10 @@ use crate::config::Config;
 use crate::engine::{Engine, Tenants};
 use crate::error::Error;
 use crate::ingest;
-use crate::record::TenantName;
+use crate::record::{TenantName, Token};
+
+/// Where the API key is looked for when no file is named.
+const KEY_VARIABLE: &str = "SAVOR_API_KEY";
 
 /// Everything that a command needs beside its own words.
 pub struct Context {
@@ -26,6 +29,8 @@ pub struct Context {
     /// How the files of an import are written, if that was said.
     pub files: Option<ingest::Format>,
     url: Option<String>,
+    key_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
     config_file: Option<PathBuf>,
     settings: Vec<String>,
 }
@@ -49,6 +54,8 @@ impl Context {
             home: common.data,
             tenant,
             url: common.url,
+            key_file: common.key_file,
+            ca_file: common.ca_file,
             config_file: common.config,
             settings: common.set,
         }
@@ -94,7 +101,7 @@ impl Context {
 
     /// The server that `--url` names, to be asked about all its tenants.
     pub fn remote_of_all(&self) -> Result<Option<Remote>, Failure> {
-        self.url.as_deref().map(|url| Remote::new(url, None)).transpose()
+        self.remote_about(None)
     }
 
     /// The configuration's file, if there is one.
@@ -119,7 +126,40 @@ impl Context {
 
     /// The server that `--url` names.
     pub fn remote(&self) -> Result<Option<Remote>, Failure> {
-        self.url.as_deref().map(|url| Remote::new(url, self.tenant.clone())).transpose()
+        self.remote_about(self.tenant.clone())
+    }
+
+    fn remote_about(&self, tenant: Option<TenantName>) -> Result<Option<Remote>, Failure> {
+        let Some(url) = self.url.as_deref() else { return Ok(None) };
+        let authorities = self.ca_file.as_deref().map(|file| {
+            let read = std::fs::read(file).map_err(Error::io(file))?;
+            Ok::<_, Failure>((file, read))
+        });
+        Remote::new(url, tenant, self.key()?, authorities.transpose()?).map(Some)
+    }
+
+    /// The API key for the server: what the file holds, or else the environment.
+    fn key(&self) -> Result<Option<Token>, Failure> {
+        let text = match &self.key_file {
+            Some(file) => Some(std::fs::read_to_string(file).map_err(Error::io(file))?),
+            None => std::env::var(KEY_VARIABLE).ok(),
+        };
+        let Some(text) = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
+        // What it is must not be told, not even when it is none.
+        if text.bytes().any(|byte| !byte.is_ascii_graphic()) {
+            return Err(Failure::Usage("the API key is no key: expected one word, sk_… or pk_…".into()));
+        }
+        Ok(Some(Token::new(text)))
+    }
+
+    /// Opens the data directory, which is made if need be, or the way to the server.
+    pub fn place_or_create(&self) -> Result<Place, Failure> {
+        match self.remote()? {
+            Some(remote) => Ok(Place::There(remote)),
+            None => Ok(Place::Here(Box::new(self.open_or_create()?))),
+        }
     }
 
     /// Opens the data directory; one that does not exist is not made by asking it something.

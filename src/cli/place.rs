@@ -7,13 +7,13 @@ use super::args::Narrow;
 use super::context::Place;
 use super::failure::Failure;
 use super::remote::segment;
-use crate::engine::{FeatureColumn, FeatureValues, Merged, Page, ReplayOptions, SnapshotComparison, Stats};
+use crate::engine::{AuditQuery, FeatureColumn, FeatureValues, Merged, Page, ReplayOptions, SnapshotComparison, Stats};
 use crate::experiment::{ExperimentReport, OffPolicy};
 use crate::monitor::{Decision, DriftReport};
 use crate::progress::Progress;
 use crate::record::{
-    Answer, Event, Experiment, ExperimentDesign, Item, Likeness, ListKind, ListQuery, Neighbour, Query, RankQuery,
-    Scenario, ScenarioVersion, SimilarQuery, SnapshotId, Timestamp, User,
+    Answer, ApiKey, AuditEntry, Event, Experiment, ExperimentDesign, Item, KeyDesign, Likeness, ListKind, ListQuery,
+    Neighbour, NewKey, Query, RankQuery, Scenario, ScenarioVersion, SimilarQuery, SnapshotId, Span, Timestamp, User,
 };
 use crate::snapshot::Manifest;
 
@@ -234,6 +234,67 @@ impl Place {
         match self {
             Self::Here(engine) => Ok(engine.delete_scenario(name, expected)?),
             Self::There(remote) => remote.delete(&scenario_path(name, expected)),
+        }
+    }
+
+    /// Makes a key.
+    pub fn create_key(&self, design: &KeyDesign) -> Result<NewKey, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.create_key(design)?),
+            Self::There(remote) => remote.post("/v1/keys", design),
+        }
+    }
+
+    /// All keys, the oldest first.
+    pub fn keys(&self) -> Result<Vec<ApiKey>, Failure> {
+        #[derive(Deserialize)]
+        struct Keys {
+            keys: Vec<ApiKey>,
+        }
+        match self {
+            Self::Here(engine) => Ok(engine.keys()),
+            Self::There(remote) => Ok(remote.get::<Keys>("/v1/keys")?.keys),
+        }
+    }
+
+    /// Gives a key a new secret; the one before is taken for `overlap` longer.
+    pub fn rotate_key(&self, id: &str, overlap: Span) -> Result<NewKey, Failure> {
+        #[derive(Serialize)]
+        struct Rotation {
+            overlap: Span,
+        }
+        match self {
+            Self::Here(engine) => Ok(engine.rotate_key(id, overlap)?),
+            Self::There(remote) => remote.post(&format!("/v1/keys/{}:rotate", segment(id)), &Rotation { overlap }),
+        }
+    }
+
+    /// From now on a key lets nobody in.
+    pub fn revoke_key(&self, id: &str) -> Result<(), Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.revoke_key(id).map(drop)?),
+            Self::There(remote) => remote.delete(&format!("/v1/keys/{}", segment(id))),
+        }
+    }
+
+    /// Entries of the audit log, the newest first.
+    pub fn audit_log(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, Failure> {
+        #[derive(Deserialize)]
+        struct Audit {
+            entries: Vec<AuditEntry>,
+        }
+        match self {
+            Self::Here(engine) => Ok(engine.audit_log(query)?),
+            Self::There(remote) => {
+                let mut path = format!("/v1/audit?limit={}", query.limit.clamp(1, LARGEST_PAGE));
+                let before = query.before.map(|time| time.to_string());
+                for (name, value) in [("before", &before), ("key", &query.key), ("user", &query.user)] {
+                    if let Some(value) = value {
+                        path += &format!("&{name}={}", segment(value));
+                    }
+                }
+                Ok(remote.get::<Audit>(&path)?.entries)
+            }
         }
     }
 

@@ -1,16 +1,20 @@
 //! The same commands, carried out by a server: a small client of the REST API. Ids go percent-encoded into paths, a problem
 //! that the server reports becomes this command's failure, and a server that is overloaded is asked again when it says so.
 
+use std::path::Path;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use ureq::http::{Method, Request, Response, StatusCode};
+use ureq::http::header::AUTHORIZATION;
+use ureq::http::{HeaderValue, Method, Request, Response, StatusCode};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use super::failure::Failure;
-use crate::record::TenantName;
+use crate::error::Error;
+use crate::record::{TenantName, Token};
 
 /// So often is a server asked that has too much to do.
 const ATTEMPTS: u32 = 6;
@@ -26,23 +30,47 @@ pub struct Remote {
     agent: Agent,
     base: String,
     tenant: Option<TenantName>,
+    /// The key, as it is sent.
+    authorization: Option<HeaderValue>,
 }
 
 impl Remote {
-    /// The server at this address, `http://host:port`; what it is asked is about this tenant.
-    pub fn new(url: &str, tenant: Option<TenantName>) -> Result<Self, Failure> {
-        let refuse = |reason: &str| Failure::Usage(format!("--url {url}: {reason}, expected http://HOST:PORT"));
-        match url.split_once("://") {
-            Some(("http", rest)) if !rest.is_empty() => (),
-            Some(("https", _)) => return Err(refuse("TLS is left to a proxy")),
+    /// The server at this address, `http://host:port` or `https://…`, asked about this tenant, with a key, if there is one. `authorities` are the file and
+    /// its PEM that vouch for the server's certificate in place of the public ones.
+    pub fn new(
+        url: &str,
+        tenant: Option<TenantName>,
+        key: Option<Token>,
+        authorities: Option<(&Path, Vec<u8>)>,
+    ) -> Result<Self, Failure> {
+        let refuse = |reason: &str| Failure::Usage(format!("--url {url}: {reason}, expected http(s)://HOST:PORT"));
+        let is_encrypted = match url.split_once("://") {
+            // What stands before the host would be a password in the list of processes.
+            Some((_, rest)) if rest.contains('@') => {
+                return Err(refuse("has an @; a key comes by SAVOR_API_KEY or --key-file"));
+            }
+            Some(("http", rest)) if !rest.is_empty() => false,
+            Some(("https", rest)) if !rest.is_empty() => true,
             _ => return Err(refuse("is not such an address")),
+        };
+        let is_here = ["://127.", "://localhost", "://[::1]"].iter().any(|here| url.contains(here));
+        if key.is_some() && !is_encrypted && !is_here {
+            tracing::warn!("the API key goes unencrypted to another machine; https:// would hide it");
         }
+        let bearer = |key: Token| {
+            let value = HeaderValue::from_str(&format!("Bearer {}", key.reveal()));
+            let mut value = value.map_err(|_| Failure::Usage("the API key is no key".into()))?;
+            value.set_sensitive(true);
+            Ok::<_, Failure>(value)
+        };
         let config = Agent::config_builder()
+            .tls_config(TlsConfig::builder().root_certs(roots(authorities)?).build())
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT))
             .timeout_global(Some(ANSWER))
             .build();
-        Ok(Self { agent: config.into(), base: url.trim_end_matches('/').to_owned(), tenant })
+        let authorization = key.map(bearer).transpose()?;
+        Ok(Self { agent: config.into(), base: url.trim_end_matches('/').to_owned(), tenant, authorization })
     }
 
     /// `GET`.
@@ -106,6 +134,9 @@ impl Remote {
         if let Some(tenant) = &self.tenant {
             request = request.header("savor-tenant", tenant.as_str());
         }
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
         let run = |error: ureq::Error| self.unreachable(&error);
         if body.is_empty() {
             let request = request.body(()).map_err(|error| self.unexpected(path, &error.to_string()))?;
@@ -138,6 +169,22 @@ impl Remote {
     }
 }
 
+/// Who may vouch for a server.
+fn roots(authorities: Option<(&Path, Vec<u8>)>) -> Result<RootCerts, Failure> {
+    let Some((file, pem)) = authorities else { return Ok(RootCerts::WebPki) };
+    let wrong = |reason: String| Error::invalid("--ca-file", format!("{}: {reason}", file.display()));
+    let certificates = ureq::tls::parse_pem(&pem).filter_map(|item| match item {
+        Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(Ok(certificate)),
+        Ok(_) => None,
+        Err(error) => Some(Err(wrong(error.to_string()))),
+    });
+    let certificates: Vec<Certificate<'static>> = certificates.collect::<Result<_, _>>()?;
+    if certificates.is_empty() {
+        return Err(wrong("holds no certificate".into()).into());
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
+}
+
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 
@@ -167,9 +214,10 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_work_is_bad_usage() {
-        for url in ["localhost:8380", "https://example.org", "http://", "ftp://x"] {
-            assert!(matches!(Remote::new(url, None), Err(Failure::Usage(_))), "{url}");
+        for url in ["localhost:8380", "https://", "http://", "ftp://x", "http://sk_a:b@127.0.0.1"] {
+            assert!(matches!(Remote::new(url, None, None, None), Err(Failure::Usage(_))), "{url}");
         }
-        assert!(Remote::new("http://127.0.0.1:8380/", None).is_ok());
+        assert!(Remote::new("http://127.0.0.1:8380/", None, None, None).is_ok());
+        assert!(Remote::new("https://example.org", None, Some(Token::new("sk_a_b")), None).is_ok());
     }
 }

@@ -1,6 +1,7 @@
 //! The one configuration: TOML, every field with a default, unknown keys refused, every value checked. Configuration is
 //! passed in, never looked up.
 
+mod access;
 mod cold;
 mod evaluate;
 mod exposures;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub use access::{AuditConfig, CorsConfig, TlsConfig};
 pub use cold::ColdConfig;
 pub use evaluate::{EvaluateConfig, Split};
 pub use exposures::ExposuresConfig;
@@ -72,6 +74,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// How tenants share the process.
     pub tenants: TenantsConfig,
+    /// What is kept of operations.
+    pub audit: AuditConfig,
 }
 
 /// How events become preferences: each event of a user with an item has a weight, the pair's weight is the largest or
@@ -317,6 +321,12 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Requests in flight have this long to finish when the server stops.
     pub shutdown_timeout: Span,
+    /// Whether it may listen beyond loopback though there are no API keys: everybody who reaches it may then do everything.
+    pub open_to_everybody: bool,
+    /// Encrypted connections.
+    pub tls: TlsConfig,
+    /// Web pages of other origins.
+    pub cors: CorsConfig,
 }
 
 impl Default for ServerConfig {
@@ -329,6 +339,9 @@ impl Default for ServerConfig {
             max_concurrent_requests: 256,
             max_connections: 4096,
             shutdown_timeout: Span::seconds(20),
+            open_to_everybody: false,
+            tls: TlsConfig::default(),
+            cors: CorsConfig::default(),
         }
     }
 }
@@ -368,6 +381,9 @@ impl Config {
         check("recommend.explore.share", self.recommend.explore.share, 0.0..=1.0)?;
         self.exposures.validate().map_err(|error| error.within("exposures"))?;
         self.tenants.validate().map_err(|error| error.within("tenants"))?;
+        self.audit.validate().map_err(|error| error.within("audit"))?;
+        self.server.tls.validate().map_err(|error| error.within("server.tls"))?;
+        self.server.cors.validate().map_err(|error| error.within("server.cors"))?;
         check("server.max_concurrent_requests", self.server.max_concurrent_requests as f64, 1.0..=1e6)?;
         check("server.max_connections", self.server.max_connections as f64, 1.0..=1e6)?;
         check("server.max_body_bytes", self.server.max_body_bytes as f64, 1024.0..=f64::from(1u32 << 30))

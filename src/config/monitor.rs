@@ -41,7 +41,7 @@ pub struct MonitorConfig {
     pub uncovered: f64,
     /// Too large a distance of foretold clicks from those that came.
     pub calibration: f64,
-    /// Alarms and decisions are posted here, as JSON: `http://HOST[:PORT]/PATH`. TLS is left to a proxy.
+    /// Alarms and decisions are posted here, as JSON: `http(s)://HOST[:PORT]/PATH`. It is shown nowhere: who knows it may post there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
 }
@@ -139,12 +139,24 @@ impl MonitorConfig {
         check("volume", self.volume, 1.01..=1e6)?;
         check("cardinality", self.cardinality, 1.01..=1e6)?;
         match &self.webhook {
-            Some(url) if !url.starts_with("http://") || url.len() < 8 => Err(Error::invalid(
-                "webhook",
-                format!("is \"{url}\", expected http://HOST/PATH; TLS is left to a proxy"),
-            )),
+            Some(url)
+                if !["http://", "https://"].iter().any(|of| url.strip_prefix(of).is_some_and(|rest| rest != "")) =>
+            {
+                Err(Error::invalid("webhook", "is no address, expected http://HOST/PATH or https://HOST/PATH"))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// The same without what may be a secret: of the webhook's address the host stays.
+    pub fn shown(&self) -> Self {
+        let host = |url: &String| {
+            let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            format!("{scheme}://{host}/…")
+        };
+        Self { webhook: self.webhook.as_ref().map(host), ..self.clone() }
     }
 }
 

@@ -2,6 +2,7 @@
 //! keeps what must be in memory (catalogue, popularity, the active snapshot) in step with the store. Synchronous; no
 //! runtime is needed.
 
+mod audit;
 mod evaluation;
 mod experiments;
 mod exposures;
@@ -12,6 +13,7 @@ mod freshness;
 pub mod fuzzing;
 mod indexes;
 mod jobs;
+mod keys;
 mod learning;
 mod monitoring;
 mod offline;
@@ -43,7 +45,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use arc_swap::ArcSwapOption;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+pub use audit::AuditQuery;
 pub use features::{FeatureColumn, FeatureReport, FeatureValue, FeatureValues};
+pub use keys::KeyRefusal;
+#[cfg(feature = "server")]
+pub(crate) use keys::{Limit, Lookup};
 pub use offline::{Bundled, VectorFile, build_bundle};
 pub use options::{
     Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, IndexReport, Job, JobState, Merged,
@@ -64,10 +70,12 @@ use crate::monitor::Outcomes;
 use crate::recommend::{AnswerCache, Catalog, Fresh, Popular, Ranker, ServedLog, Spaces};
 use crate::snapshot::{self, Snapshot};
 use crate::store::{Budget, Holder, Store};
+use audit::Audit;
 use experiments::Experiments;
 use exposures::Exposures;
 use freshness::{Freshness, Seen};
 use jobs::Jobs;
+use keys::Keys;
 use monitoring::Monitoring;
 use pages::Pages;
 use scenarios::Scenarios;
@@ -124,6 +132,8 @@ struct Inner {
     pages: Pages,
     served: ServedLog,
     jobs: Jobs,
+    keys: Keys,
+    audit: Audit,
     exposures: Exposures,
     experiments: Experiments,
     /// A snapshot that answers some users, and the share of them in ten thousandths.
@@ -167,6 +177,7 @@ impl Engine {
         fault::reach(Point::LeftoversRemoved);
         let weights = EventWeights::new(&config.events);
         let jobs = Jobs::open(&store)?;
+        let keys = Keys::open(&store)?;
         let answers = AnswerCache::new(config.recommend.cache_mib);
         let scenarios = Scenarios::open(&store)?;
         let served = ServedLog::new(config.features.log_share);
@@ -198,6 +209,8 @@ impl Engine {
                 pages: Pages::default(),
                 served,
                 jobs,
+                keys,
+                audit: Audit::default(),
                 exposures: Exposures::default(),
                 experiments: Experiments::default(),
                 canary: ArcSwapOption::empty(),

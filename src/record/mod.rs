@@ -2,6 +2,7 @@
 //! (answers). Plain data with serde, JSON Schema and validation; no room of the engine is needed to make one.
 
 mod answer;
+mod audit;
 mod condition;
 mod diversity;
 mod event;
@@ -10,6 +11,7 @@ mod exposure;
 mod filter;
 mod id;
 mod item;
+mod key;
 mod query;
 mod rule;
 mod scenario;
@@ -22,6 +24,7 @@ pub use answer::{
     Answer, AppliedScenario, Because, BeforeItem, Degraded, ListKind, Neighbour, RecommendedItem, SearchTrace,
     SearchWay, Source,
 };
+pub use audit::AuditEntry;
 pub use condition::{
     Bound, Condition, CountRange, HasIdCondition, IsEmptyCondition, KeyName, Match, MatchCondition, Range,
     RangeCondition, ValuesCountCondition,
@@ -37,6 +40,7 @@ pub use exposure::{Assignment, Exposure, Shown};
 pub use filter::Filter;
 pub use id::{DenseId, ItemId, MAX_ID_BYTES, SnapshotId, UserId, validate_id};
 pub use item::{Item, ItemPatch};
+pub use key::{ApiKey, KeyDesign, KeyKind, KeyState, NewKey, Scope, Token, validate_origin};
 pub use query::{
     ExcludeSeen, Likeness, ListQuery, Query, RankQuery, SeenPolicy, SessionItem, SimilarQuery, VectorQuery,
 };

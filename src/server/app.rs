@@ -2,6 +2,7 @@
 //! work, run the handler where it belongs, count and log. Warp takes requests apart and sends answers; this decides what
 //! happens between. Whatever a client sends, it gets an answer, and a handler that fails fails alone.
 
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::{Buf, Filter};
 
+use super::access::{Access, Caller};
 use super::body::{self, Bodies};
 use super::call::{Call, parse_query};
 use super::context::Context;
@@ -24,7 +26,7 @@ use super::tenancy::{self, Claim, Desks, Whose};
 use super::wait;
 use crate::config::ServerConfig;
 use crate::error::Error;
-use crate::record::TenantName;
+use crate::record::{Scope, TenantName};
 
 /// A request waits so long for a place before it is turned away: long enough for a burst, too short to pile up.
 const QUEUE_WAIT: Duration = Duration::from_millis(100);
@@ -33,6 +35,7 @@ const QUEUE_WAIT: Duration = Duration::from_millis(100);
 pub struct App {
     /// What handlers see that are about the data directory itself.
     pub context: Arc<Context>,
+    access: Access,
     desks: Desks,
     table: Table,
     bodies: Bodies,
@@ -43,8 +46,10 @@ pub struct App {
 impl App {
     /// Serves these routes.
     pub fn new(context: Context, routes: Vec<Route>, config: &ServerConfig) -> Arc<Self> {
+        let context = Arc::new(context);
         Arc::new(Self {
-            context: Arc::new(context),
+            access: Access::new(Arc::clone(&context), config),
+            context,
             desks: Desks::default(),
             table: Table::new(routes),
             bodies: Bodies::new(config.max_body_bytes, wait(config.read_timeout)),
@@ -53,8 +58,8 @@ impl App {
         })
     }
 
-    /// The application as a warp filter.
-    pub fn filter(self: &Arc<Self>) -> BoxedFilter<(Response<Vec<u8>>,)> {
+    /// The application as a warp filter, for a connection from this address.
+    pub fn filter(self: &Arc<Self>, from: IpAddr) -> BoxedFilter<(Response<Vec<u8>>,)> {
         let app = Arc::clone(self);
         let query = warp::query::raw().or(warp::any().map(String::new)).unify();
         warp::method()
@@ -64,13 +69,14 @@ impl App {
             .and(warp::body::stream())
             .then(move |method, path, query: String, headers, body| {
                 let app = Arc::clone(&app);
-                async move { app.answer(method, path, &query, headers, body).await }
+                async move { app.answer(from, method, path, &query, headers, body).await }
             })
             .boxed()
     }
 
     async fn answer<B: Buf, E>(
         self: Arc<Self>,
+        from: IpAddr,
         method: Method,
         path: FullPath,
         query: &str,
@@ -81,10 +87,15 @@ impl App {
         let _held = self.context.metrics.in_flight();
         let mut tenant = None;
         let (label, reply) = match self.table.find(&method, path.as_str()) {
-            Found::Route(route, Ok(parameters)) => {
-                (route.path, self.answer_at(route, parameters, query, &headers, body, &mut tenant).await)
+            Found::Route(route, parameters) => {
+                let visit = self.access.visit(route, parameters.as_ref(), &headers, from).await;
+                let reply = match visit.caller() {
+                    Ok(caller) => self.answer_at(route, caller, parameters, query, &headers, body, &mut tenant).await,
+                    Err(problem) => Err(problem),
+                };
+                visit.end(&reply).await;
+                (route.path, reply)
             }
-            Found::Route(route, Err(problem)) => (route.path, Err(problem)),
             Found::Options(allow) => ("options", Ok(Reply::nothing().header(header::ALLOW, &allow))),
             Found::WrongMethod(allow) => ("unmatched", Err(Problem::method_not_allowed(allow))),
             Found::Nothing => {
@@ -94,6 +105,7 @@ impl App {
         };
         // Who shares a cache must not get what another's header has asked for.
         let reply = reply.unwrap_or_else(Problem::into_reply).header(header::VARY, tenancy::HEADER);
+        let reply = self.access.dress(&method, &headers, reply);
         let (status, elapsed) = (reply.status().as_u16(), started.elapsed());
         let method = known(&method);
         self.context.metrics.answered(method, label, status, elapsed.as_secs_f64());
@@ -109,14 +121,15 @@ impl App {
     async fn answer_at<B: Buf, E>(
         self: &Arc<Self>,
         route: &Route,
-        parameters: PathParameters,
+        caller: Caller,
+        parameters: Result<PathParameters, Problem>,
         query: &str,
         headers: &HeaderMap,
         body: impl Stream<Item = Result<B, E>>,
         tenant: &mut Option<TenantName>,
     ) -> Answered {
-        let context = self.context_of(route, headers, tenant)?;
-        let call = Call::new(parameters, parse_query(query, route.query)?);
+        let context = self.context_of(route, &caller, headers, tenant)?;
+        let call = Call::new(parameters?, parse_query(query, route.query)?).by(caller);
         let call = match route.body {
             BodyKind::Nothing => call,
             BodyKind::Optional(_) if is_empty(headers) => call,
@@ -137,14 +150,15 @@ impl App {
     fn context_of(
         &self,
         route: &Route,
+        caller: &Caller,
         headers: &HeaderMap,
         tenant: &mut Option<TenantName>,
     ) -> Result<Arc<Context>, Problem> {
         if route.about == About::Nobody {
             return Ok(Arc::clone(&self.context));
         }
-        // Without keys whoever is let in at all may name any.
-        let whose = tenancy::decide(Claim { bound: None, any: true }, tenancy::asked(headers)?);
+        let claim = Claim { bound: caller.tenant(), any: caller.may(Scope::Operate) };
+        let whose = tenancy::decide(claim, tenancy::asked(headers)?);
         match whose.ok_or_else(tenancy::unknown)? {
             Whose::Home => Ok(Arc::clone(&self.context)),
             Whose::Tenant(_) if route.about == About::Server => Err(tenancy::home_only()),

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 
+use super::access::Caller;
 use super::body::Body;
 use super::problem::Problem;
 use super::records::{self, Fault, Format};
@@ -17,12 +18,24 @@ pub struct Call {
     query: Vec<(&'static str, String)>,
     body: Option<Body>,
     format: Format,
+    caller: Caller,
 }
 
 impl Call {
     /// A request without a body.
     pub fn new(path: PathParameters, query: Vec<(&'static str, String)>) -> Self {
-        Self { path, query, body: None, format: Format::Json }
+        Self { path, query, body: None, format: Format::Json, caller: Caller::anybody() }
+    }
+
+    /// The same request from somebody.
+    pub fn by(mut self, caller: Caller) -> Self {
+        self.caller = caller;
+        self
+    }
+
+    /// Who asks.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// The same request with a body.

@@ -1,5 +1,5 @@
-//! Binding, accepting, stopping. Connections are capped and each is served by hyper with warp's service inside; hyper
-//! enforces the header deadline, [`Impatient`] the deadline for reading answers.
+//! Binding, accepting, stopping. Connections are capped, encrypted where there is a certificate, and each is served by hyper with
+//! warp's service inside; hyper enforces the header deadline, [`Impatient`] the deadline for reading answers.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -8,17 +8,21 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
+use super::access::may_listen;
 use super::app::App;
 use super::context::Context;
 use super::route::Route;
 use super::stall::Impatient;
 use super::steward::Steward;
+use super::tls::Certificates;
 use super::{routes, wait};
 use crate::config::ServerConfig;
 use crate::engine::{Engine, Tenants};
@@ -39,6 +43,7 @@ pub struct Server {
     address: SocketAddr,
     app: Arc<App>,
     config: ServerConfig,
+    certificates: Option<Certificates>,
 }
 
 impl Server {
@@ -46,7 +51,8 @@ impl Server {
     /// the command line finds it.
     ///
     /// # Errors
-    /// [`Error::Io`] naming the address when it cannot be bound.
+    /// [`Error::Io`] naming the address when it cannot be bound; [`Error::Invalid`] for an address beyond loopback while there are
+    /// neither API keys nor [`ServerConfig::open_to_everybody`], and for a certificate that does not do.
     pub async fn bind(engine: Engine, config: &ServerConfig) -> Result<Self> {
         Self::bind_routes(engine, config, routes::all()).await
     }
@@ -61,16 +67,25 @@ impl Server {
     }
 
     async fn bind_all(tenants: Tenants, config: &ServerConfig, routes: Vec<Route>) -> Result<Self> {
+        may_listen(tenants.home(), config)?;
+        let certificates = Certificates::load(&config.tls)?;
         let place = format!("listening on {}", config.listen);
         let listener = TcpListener::bind(config.listen).await.map_err(Error::io(&place))?;
         let address = listener.local_addr().map_err(Error::io(&place))?;
         tenants.open_all();
-        tenants.serve_at(&format!("http://{address}"))?;
-        if !address.ip().is_loopback() {
-            tracing::warn!(%address, "listening beyond loopback: anyone who reaches this address can read and write");
-        }
+        tenants.serve_at(&url(address, certificates.is_some()))?;
         let app = App::new(Context::new(tenants), routes, config);
-        Ok(Self { listener, address, app, config: config.clone() })
+        Ok(Self { listener, address, app, config: config.clone(), certificates })
+    }
+
+    /// Where clients reach it: `http://` or, with a certificate, `https://`, and the address.
+    pub fn url(&self) -> String {
+        url(self.address, self.certificates.is_some())
+    }
+
+    /// Its certificate, to be read again when somebody says so. Changed files are found without that, too, if a little later.
+    pub fn certificates(&self) -> Option<Certificates> {
+        self.certificates.clone()
     }
 
     /// The address that it is bound to.
@@ -85,7 +100,11 @@ impl Server {
         let _steward = Steward::start(Arc::clone(&self.app))?;
         let graceful = GracefulShutdown::new();
         let slots = Arc::new(Semaphore::new(self.config.max_connections));
+        let (stop, stopping) = watch::channel(());
         let mut connections = JoinSet::new();
+        if let Some(certificates) = self.certificates.clone() {
+            connections.spawn(follow(certificates, wait(self.config.tls.check_every), stopping.clone()));
+        }
         let mut shutdown = pin!(shutdown);
         loop {
             let accepted = tokio::select! {
@@ -95,8 +114,8 @@ impl Server {
             };
             while connections.try_join_next().is_some() {}
             match accepted {
-                Ok((stream, slot)) => {
-                    connections.spawn(self.connection(stream, slot, &graceful));
+                Ok((stream, from, slot)) => {
+                    connections.spawn(self.connection(stream, from, slot, graceful.watcher(), stopping.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -105,7 +124,7 @@ impl Server {
             }
         }
         self.app.context.stop();
-        drop(self.listener);
+        drop((self.listener, stop));
         tracing::info!("stopping");
         if tokio::time::timeout(wait(self.config.shutdown_timeout), graceful.shutdown()).await.is_err() {
             tracing::warn!("requests in flight were cut: they did not finish within the shutdown timeout");
@@ -120,8 +139,10 @@ impl Server {
     fn connection(
         &self,
         stream: TcpStream,
+        from: SocketAddr,
         slot: OwnedSemaphorePermit,
-        graceful: &GracefulShutdown,
+        watcher: Watcher,
+        mut stopping: watch::Receiver<()>,
     ) -> impl Future<Output = ()> + Send + use<> {
         let patience = wait(self.config.read_timeout);
         // Answers are small and written whole: waiting for more to send would only delay them.
@@ -129,24 +150,84 @@ impl Server {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let held = self.app.context.metrics.connection();
-        let service = TowerToHyperService::new(warp::service(self.app.filter()));
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(patience)
-            .serve_connection(Impatient::new(TokioIo::new(stream), patience), service);
-        let connection = graceful.watch(connection);
+        let (app, acceptor) = (Arc::clone(&self.app), self.certificates.as_ref().map(Certificates::acceptor));
         async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
+            match acceptor {
+                None => speak(stream, from, &app, patience, watcher).await,
+                Some(acceptor) => {
+                    let encrypted = tokio::select! {
+                        biased;
+                        encrypted = handshake(&acceptor, stream, patience) => encrypted,
+                        _ = stopping.changed() => None,
+                    };
+                    if let Some(encrypted) = encrypted {
+                        speak(encrypted, from, &app, patience, watcher).await;
+                    }
+                }
             }
             drop((slot, held));
         }
     }
 }
 
+/// Answers the requests of one connection until it ends.
+async fn speak<S>(stream: S, from: SocketAddr, app: &Arc<App>, patience: Duration, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = TowerToHyperService::new(warp::service(app.filter(from.ip())));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience)
+        .serve_connection(Impatient::new(TokioIo::new(stream), patience), service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// The encrypted connection; `None` for a client that is too slow, speaks something else or does not take the certificate.
+async fn handshake(
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+    patience: Duration,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    match tokio::time::timeout(patience, acceptor.accept(stream)).await {
+        Ok(Ok(encrypted)) => Some(encrypted),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            tracing::debug!("a TLS handshake took too long");
+            None
+        }
+    }
+}
+
+/// Looks at the files of the certificate now and then, until the server stops.
+async fn follow(certificates: Certificates, every: Duration, mut stopping: watch::Receiver<()>) {
+    loop {
+        tokio::select! {
+            _ = stopping.changed() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        let certificates = certificates.clone();
+        if tokio::task::spawn_blocking(move || certificates.refresh()).await.is_err() {
+            tracing::error!("reading the certificate panicked; the one before serves on");
+        }
+    }
+}
+
+fn url(address: SocketAddr, is_encrypted: bool) -> String {
+    format!("{}://{address}", if is_encrypted { "https" } else { "http" })
+}
+
 /// The next connection, when there is a place for it.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, slot))
+    let (stream, from) = listener.accept().await?;
+    Ok((stream, from, slot))
 }

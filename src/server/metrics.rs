@@ -32,12 +32,13 @@ pub struct Metrics {
     durations: Family<RequestLabels, Histogram, fn() -> Histogram>,
     in_flight: Gauge,
     connections: Gauge,
-    degraded: Family<DegradedLabels, Counter>,
+    degraded: Family<ReasonLabels, Counter>,
     drift: Family<DriftLabels, Gauge<f64, AtomicU64>>,
     alarms: Family<DriftLabels, Gauge>,
     /// What those two have series of, by tenant.
     told: Mutex<BTreeMap<String, Vec<String>>>,
     decisions: Family<DecisionLabels, Counter>,
+    refused: Family<ReasonLabels, Counter>,
     webhook_lost: Size,
     users: Size,
     items: Size,
@@ -99,7 +100,7 @@ struct TenantRequestLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DegradedLabels {
+struct ReasonLabels {
     reason: &'static str,
 }
 
@@ -131,6 +132,8 @@ impl Metrics {
         let help = "Time from the request's headers to its answer";
         registry.register_with_unit("request_duration", help, Unit::Seconds, durations.clone());
         registry.register("answers_degraded", "Answers that fell back to a lesser list", degraded.clone());
+        let refused = Family::default();
+        registry.register("requests_refused", "Requests that were not let in, by the reason", refused.clone());
         let (drift, alarms, decisions) = (Family::default(), Family::default(), Family::default());
         registry.register("drift_ratio", "How far the events have drifted, as a share of the level", drift.clone());
         registry.register("alarm", "Alarms: 1 up, 0 down", alarms.clone());
@@ -177,6 +180,7 @@ impl Metrics {
             alarms,
             told: Mutex::default(),
             decisions,
+            refused,
             webhook_lost,
             users,
             items,
@@ -254,7 +258,12 @@ impl Metrics {
             Degraded::UnknownItem => "unknown_item",
             Degraded::FewCandidates => "few_candidates",
         };
-        self.degraded.get_or_create(&DegradedLabels { reason }).inc();
+        self.degraded.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// Counts a request that was not let in.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// Notes what a look of the policy found and did.

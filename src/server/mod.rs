@@ -1,9 +1,10 @@
 //! The REST server: the engine over HTTP/1.1 and JSON, for services that are not written in Rust. It promises that bad
 //! input is answered with a problem that names the field, that no client can hold it up (slow, huge or numerous requests are
-//! cut off or turned away), and that a stop lets requests in flight finish. It listens where the configuration says,
-//! loopback by default: authentication and TLS are left to a proxy in front. Opening and closing the engine are the
+//! cut off or turned away), that nobody is let in who has no key for it, and that a stop lets requests in flight finish. It listens
+//! where the configuration says, loopback by default, and beyond that only with keys. Opening and closing the engine are the
 //! caller's.
 
+mod access;
 mod app;
 mod body;
 mod call;
@@ -25,6 +26,7 @@ mod table;
 mod tenancy;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod webhook;
 
 use std::time::Duration;
@@ -32,6 +34,7 @@ use std::time::Duration;
 pub use listener::{Server, serve};
 pub use openapi::document as openapi;
 pub use schemas::schemas;
+pub use tls::Certificates;
 
 use crate::record::Span;
 

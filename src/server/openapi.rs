@@ -9,9 +9,12 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::problem::Details;
-use super::route::{About, BodyKind, Parameter, ParameterKind, Route};
+use super::route::{About, BodyKind, Needs, Parameter, ParameterKind, Route};
 use super::{routes, tenancy};
 use crate::record::TenantName;
+
+/// What the security scheme is called.
+const KEY: &str = "key";
 
 /// The document as it is served, made once.
 pub fn text() -> &'static str {
@@ -47,6 +50,11 @@ pub fn document() -> Value {
         },
         "paths": paths,
         "components": {
+            "securitySchemes": {KEY: {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "An API key, needed once there is one. Each operation names the scope that the key must have",
+            }},
             "schemas": generator.take_definitions(true),
             "parameters": {"Tenant": {
                 "name": tenancy::HEADER,
@@ -86,11 +94,23 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         "summary": route.summary,
         "parameters": parameters(route),
         "responses": responses(route, generator),
+        "security": security(route.needs),
     });
+    if matches!(route.needs, Needs::Key(_)) {
+        operation["description"] = json!("Publishable keys may do this, too.");
+    }
     if let Some(body) = request_body(route.body, generator) {
         operation["requestBody"] = body;
     }
     operation
+}
+
+/// The scope of the key that is needed; no entry where none is.
+fn security(needs: Needs) -> Value {
+    match needs {
+        Needs::Nothing => json!([]),
+        Needs::Key(scope) | Needs::SecretKey(scope) => json!([{KEY: [scope.word()]}]),
+    }
 }
 
 fn parameters(route: &Route) -> Vec<Value> {
@@ -165,6 +185,9 @@ fn problems(route: &Route) -> Vec<u16> {
     let mut statuses = route.problems.to_vec();
     // Every route refuses query parameters that it does not know.
     statuses.push(400);
+    if route.needs != Needs::Nothing {
+        statuses.extend([401, 403, 429, 500]);
+    }
     if !matches!(route.body, BodyKind::Nothing) {
         statuses.extend([408, 413, 415, 429]);
     }

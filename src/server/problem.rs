@@ -40,6 +40,8 @@ pub struct Details {
     retry_after_s: Option<u32>,
     #[serde(skip)]
     allow: Option<String>,
+    #[serde(skip)]
+    challenge: Option<String>,
 }
 
 /// One record of a bulk request that was refused; the others are not concerned.
@@ -69,6 +71,7 @@ impl Problem {
             rejected: Vec::new(),
             retry_after_s: None,
             allow: None,
+            challenge: None,
         }))
     }
 
@@ -109,6 +112,12 @@ impl Problem {
         self
     }
 
+    /// The same problem with what is needed of the client's key (`WWW-Authenticate`).
+    pub fn challenge(mut self, challenge: String) -> Self {
+        self.0.challenge = Some(challenge);
+        self
+    }
+
     /// The same problem with the records that were refused.
     pub fn with_rejected(mut self, rejected: Vec<Rejected>) -> Self {
         self.0.rejected = rejected;
@@ -129,6 +138,9 @@ impl Problem {
         }
         if let Some(allow) = &self.0.allow {
             reply = reply.header(header::ALLOW, allow);
+        }
+        if let Some(challenge) = &self.0.challenge {
+            reply = reply.header(header::WWW_AUTHENTICATE, challenge);
         }
         reply
     }

@@ -1,7 +1,7 @@
 //! What a handler gives back: a status, a body that is already bytes, and a few headers. Warp sends it.
 
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 
 use super::problem::Problem;
@@ -49,6 +49,16 @@ impl Reply {
     /// The same answer with the place of what was made.
     pub fn at(self, location: &str) -> Self {
         self.header(LOCATION, location)
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        self.0.headers()
+    }
+
+    /// The headers, to be changed.
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.0.headers_mut()
     }
 
     /// The HTTP status.

@@ -11,6 +11,7 @@ use super::call::Call;
 use super::context::Context;
 use super::problem::Problem;
 use super::reply::Reply;
+use crate::record::Scope;
 
 /// Answers one request; synchronous, like the engine.
 pub type Handler = dyn Fn(&Context, &Call) -> Result<Reply, Problem> + Send + Sync;
@@ -25,6 +26,10 @@ pub struct Route {
     pub path: &'static str,
     /// The OpenAPI operation id.
     pub name: &'static str,
+    /// Whom it is open to.
+    pub needs: Needs,
+    /// Whether it carries data, and is not an operation that the audit log tells of.
+    pub is_data: bool,
     /// The OpenAPI tag: which group it belongs to.
     pub group: &'static str,
     /// What it does, in one sentence.
@@ -57,6 +62,32 @@ pub enum About {
     /// Nobody's: what it answers is the same for all.
     Nobody,
 }
+
+/// Whom a route is open to, once there are API keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Everybody, always.
+    Nothing,
+    /// Keys with this scope, publishable ones among them: it tells nothing that is known of a person.
+    Key(Scope),
+    /// Secret keys with this scope.
+    SecretKey(Scope),
+}
+
+/// Open to everybody, also once there are keys.
+pub const OPEN: Needs = Needs::Nothing;
+/// Recommendations and lists, from web pages, too.
+pub const READ: Needs = Needs::Key(Scope::Read);
+/// Recommendations in bulk, and lists of people.
+pub const READ_SECRET: Needs = Needs::SecretKey(Scope::Read);
+/// Events, from web pages, too.
+pub const WRITE: Needs = Needs::Key(Scope::Write);
+/// The catalogue, and what is known of people.
+pub const MANAGE: Needs = Needs::SecretKey(Scope::Manage);
+/// Figures.
+pub const OBSERVE: Needs = Needs::SecretKey(Scope::Observe);
+/// Operations.
+pub const OPERATE: Needs = Needs::SecretKey(Scope::Operate);
 
 /// Where a handler runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,12 +174,15 @@ impl Route {
         method: Method,
         path: &'static str,
         name: &'static str,
+        needs: Needs,
         handler: impl Fn(&Context, &Call) -> Result<Reply, Problem> + Send + Sync + 'static,
     ) -> Self {
         Self {
             method,
             path,
             name,
+            needs,
+            is_data: false,
             group: path
                 .trim_start_matches("/v1")
                 .split(['/', ':'])
@@ -241,6 +275,19 @@ impl Route {
     pub fn nobodys(mut self) -> Self {
         self.about = About::Nobody;
         self
+    }
+
+    /// It carries data: many such requests come in each second, and the audit log does not tell of them.
+    pub fn data(mut self) -> Self {
+        self.is_data = true;
+        self
+    }
+
+    /// Whether the audit log tells of it: whatever changes something and is not data.
+    pub fn is_audited(&self) -> bool {
+        let changes = !matches!(self.method, Method::GET | Method::HEAD);
+        let is_operation = matches!(self.needs, Needs::SecretKey(Scope::Manage | Scope::Operate));
+        changes && is_operation && !self.is_data
     }
 
     /// Where it runs.

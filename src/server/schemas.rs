@@ -16,8 +16,8 @@ use crate::engine::{
 use crate::experiment::{ExperimentReport, OffPolicy};
 use crate::monitor::DriftReport;
 use crate::record::{
-    Answer, Event, Experiment, ExperimentDesign, Exposure, Filter, Item, ItemPatch, ListQuery, Query, RankQuery,
-    Scenario, SimilarQuery, User, UserPatch, VectorQuery,
+    Answer, ApiKey, AuditEntry, Event, Experiment, ExperimentDesign, Exposure, Filter, Item, ItemPatch, KeyDesign,
+    ListQuery, Query, RankQuery, Scenario, SimilarQuery, User, UserPatch, VectorQuery,
 };
 use crate::server::problem::Details;
 
@@ -55,6 +55,9 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         ("drift", schema::<DriftReport>()),
         ("tenant_settings", schema::<TenantSettings>()),
         ("tenant_status", schema::<TenantStatus>()),
+        ("key", schema::<ApiKey>()),
+        ("key_design", schema::<KeyDesign>()),
+        ("audit_entry", schema::<AuditEntry>()),
         ("problem", schema::<Details>()),
     ])
 }

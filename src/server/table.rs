@@ -145,9 +145,10 @@ pub fn decode(field: &str, raw: &str) -> Result<String, Problem> {
 mod tests {
     use super::*;
     use crate::server::reply::Reply;
+    use crate::server::route::OPEN;
 
     fn table() -> Table {
-        let route = |method, path| Route::new(method, path, path, |_, _| Ok(Reply::nothing()));
+        let route = |method, path| Route::new(method, path, path, OPEN, |_, _| Ok(Reply::nothing()));
         Table::new(vec![
             route(Method::GET, "/"),
             route(Method::GET, "/v1/snapshots/{id}"),

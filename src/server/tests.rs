@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::listener::Server;
 use super::reply::Reply;
-use super::route::Route;
+use super::route::{OPEN, Route};
 use super::routes;
 use crate::config::{Config, ServerConfig};
 use crate::engine::Engine;
@@ -40,12 +40,12 @@ impl Running {
         let (release, released) = channel::<()>();
         let released = Arc::new(Mutex::new(released));
         let mut routes = routes::all();
-        routes.push(Route::new(Method::GET, "/test/wait", "wait", move |_, _| {
+        routes.push(Route::new(Method::GET, "/test/wait", "wait", OPEN, move |_, _| {
             announce.send(()).unwrap();
             released.lock().unwrap().recv().unwrap();
             Ok(Reply::nothing())
         }));
-        routes.push(Route::new(Method::GET, "/test/panic", "panic", |_, _| panic!("as asked")));
+        routes.push(Route::new(Method::GET, "/test/panic", "panic", OPEN, |_, _| panic!("as asked")));
         let (stop, stopped) = oneshot::channel();
         let (bound, address) = channel();
         let thread = std::thread::spawn(move || {

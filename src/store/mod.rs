@@ -7,6 +7,7 @@
 //! with everything in it, counters included. The fsync comes after the lock, and one fsync serves all who wait
 //! ([`commit`]).
 
+mod audit;
 mod backup;
 mod budget;
 mod catalogue;
@@ -26,6 +27,7 @@ mod health;
 mod intact;
 mod item_index;
 mod key;
+mod keys;
 mod limits;
 mod migrate;
 mod records;
@@ -48,6 +50,7 @@ pub use factors::Side;
 pub use format::{Holder, holder};
 pub use health::Trouble;
 pub use item_index::bitmap;
+pub use keys::{SecretHash, StoredKey};
 pub use records::Records;
 pub use served::{ServedAnswer, ServedRow};
 pub use term::{TermRange, Terms, kind as term_kind};

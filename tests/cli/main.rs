@@ -4,6 +4,7 @@
 
 #[path = "../support/command.rs"]
 mod command;
+mod keys;
 mod learning;
 mod place;
 mod scenarios;
@@ -60,6 +61,8 @@ fn help_and_version_succeed() {
         "features",
         "tenant",
         "config",
+        "key",
+        "audit",
     ] {
         assert!(place.ok(&["--help"]).contains(words), "{words}");
         assert!(place.ok(&[words, "--help"]).contains("--data"), "{words}");

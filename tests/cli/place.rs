@@ -97,17 +97,30 @@ pub struct Server {
 impl Server {
     pub fn start(place: &Place) -> Self {
         let mut command = place.command(&["serve", "--listen", "127.0.0.1:0", "--log", "error"]);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        Self::of(command.stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// One that was just started, with its standard output piped.
+    pub fn of(mut child: Child) -> Self {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line:?}")).to_owned();
         Self { child, url }
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal, such as `-HUP`.
+    pub fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.id().to_string()]).status().unwrap().success());
+    }
+
     /// Asks it to stop as an operator does, and gives the exit code.
     pub fn stop(mut self, signal: &str) -> i32 {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        self.signal(signal);
         self.child.wait().unwrap().code().unwrap()
     }
 }

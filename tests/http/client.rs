@@ -5,8 +5,13 @@ use std::net::{SocketAddr, TcpStream};
 
 use serde_json::Value;
 
+/// What a connection is made of: TCP, or TLS over it.
+pub trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
+
 /// A keep-alive connection.
-pub struct Client(BufReader<TcpStream>);
+pub struct Client(BufReader<Box<dyn Stream>>);
 
 /// What came back.
 #[derive(Debug)]
@@ -18,7 +23,18 @@ pub struct Response {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
-        Self(BufReader::new(TcpStream::connect(address).unwrap()))
+        Self::over(TcpStream::connect(address).unwrap())
+    }
+
+    pub fn over(stream: impl Stream + 'static) -> Self {
+        Self(BufReader::new(Box::new(stream)))
+    }
+
+    /// Sends a JSON body, or none when it is empty, with an API key.
+    pub fn keyed(&mut self, token: &str, method: &str, path: &str, body: &str) -> Response {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        self.send(method, path, if body.is_empty() { &headers[..1] } else { &headers }, body.as_bytes())
     }
 
     pub fn get(&mut self, path: &str) -> Response {

@@ -4,6 +4,8 @@
 // A test that cannot go on says where.
 #![allow(clippy::unwrap_used)]
 
+mod access;
+mod audit;
 mod client;
 mod experiments;
 mod filters;
@@ -17,3 +19,4 @@ mod records;
 mod scenarios;
 mod server;
 mod tenants;
+mod tls;

@@ -11,6 +11,7 @@ use crate::ingest;
 
 mod data;
 mod experiment;
+mod key;
 mod learn;
 mod query;
 mod scenario;
@@ -19,6 +20,7 @@ mod tune;
 
 pub use data::{DoctorArgs, ExportArgs, FeaturesCommand, ImportArgs, ItemCommand, RecordKind, UserCommand};
 pub use experiment::{ExperimentCommand, ReplayArgs};
+pub use key::{AuditArgs, CreateKeyArgs, KeyCommand};
 pub use learn::{EvaluateArgs, SnapshotCommand, TrainArgs, WhenActive};
 pub use query::{ExplainArgs, ListArgs, Narrow, RankArgs, RecommendArgs, SimilarArgs};
 pub use scenario::ScenarioCommand;
@@ -64,6 +66,12 @@ pub struct Common {
     /// Send the command to the server there, not to a data directory
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
+    /// The API key for the server, in a file; or SAVOR_API_KEY in the environment. Never an argument: those are for all to see
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// The authorities (PEM) that vouch for the server's certificate, in place of the public ones
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// How results are written: table, or json (one document a line). For import also the format of the files
     #[arg(long, global = true, value_name = "FORMAT")]
     pub format: Vec<FormatWord>,
@@ -180,6 +188,11 @@ pub enum Command {
     /// List, show, make, change and delete tenants: namespaces of which none sees another's
     #[command(subcommand)]
     Tenant(TenantCommand),
+    /// Make, list, rotate and revoke API keys: who may ask a server
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// What was done, by which key, and who was not let in
+    Audit(AuditArgs),
     /// Copy the data directory while it is in use
     Backup(BackupArgs),
     /// Make a data directory from a backup
@@ -201,6 +214,9 @@ pub struct ServeArgs {
     /// Address and port, in place of the configuration's; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<std::net::SocketAddr>,
+    /// Listen beyond loopback though there are no API keys: everybody who reaches the server may then do everything
+    #[arg(long)]
+    pub open_to_everybody: bool,
 }
 
 /// `savor drift`.

@@ -7,7 +7,9 @@ use crate::error::Error;
 
 pub fn run(context: &Context, command: ConfigCommand) -> Result<(), Failure> {
     context.only_here()?;
-    let config = context.config()?;
+    let mut config = context.config()?;
+    // For people and files that others read.
+    config.monitor = config.monitor.shown();
     match command {
         ConfigCommand::Show => {
             let text = toml::to_string(&config).map_err(|error| Error::invalid("configuration", error.to_string()))?;

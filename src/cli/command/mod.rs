@@ -1,5 +1,6 @@
 //! The commands, one file each: ask the engine or the server, hand the result to a renderer.
 
+mod audit;
 mod backup;
 mod config;
 mod doctor;
@@ -11,6 +12,7 @@ mod export;
 mod features;
 mod import;
 mod item;
+mod key;
 mod list;
 mod rank;
 mod recommend;
@@ -54,6 +56,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Command::Item(command) => item::run(&context, command),
         Command::Features(command) => features::run(&context, command),
         Command::Tenant(command) => tenant::run(&context, command),
+        Command::Key(command) => key::run(&context, command),
+        Command::Audit(args) => audit::run(&context, args),
         Command::Backup(args) => backup::run(&context, args),
         Command::Restore(args) => restore::run(&context, args),
         Command::Drift(args) => drift::run(&context, &args),

@@ -1,6 +1,9 @@
-//! `savor serve`: answers over HTTP until Ctrl-C or SIGTERM, then lets requests in flight finish and closes the engine.
+//! `savor serve`: answers over HTTP until Ctrl-C or SIGTERM, then lets requests in flight finish and closes the engine. SIGHUP
+//! reads the certificate again.
 
 use std::io::Write;
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::args::ServeArgs;
 use crate::cli::context::Context;
@@ -19,6 +22,7 @@ pub fn run(context: &Context, args: ServeArgs) -> Result<(), Failure> {
     if let Some(listen) = args.listen {
         config.listen = listen;
     }
+    config.open_to_everybody |= args.open_to_everybody;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(tenants.clone(), &config));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
@@ -32,7 +36,15 @@ async fn serve(tenants: Tenants, config: &ServerConfig) -> Result<(), Failure> {
     let server = Server::bind_tenants(tenants, config).await?;
     let mut out = std::io::stdout().lock();
     // Nobody has to read this; the server serves all the same.
-    let _ = writeln!(out, "listening on http://{}", server.address()).and_then(|()| out.flush());
+    let _ = writeln!(out, "listening on {}", server.url()).and_then(|()| out.flush());
     drop(out);
+    if let Some(certificates) = server.certificates() {
+        let mut hangup = signal(SignalKind::hangup())?;
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                certificates.refresh();
+            }
+        });
+    }
     Ok(server.run(async move { signals.next().await }).await?)
 }

@@ -14,7 +14,7 @@ use crate::server::context::Context;
 use crate::server::problem::{Problem, Rejected};
 use crate::server::records::Fault;
 use crate::server::reply::Reply;
-use crate::server::route::{Parameter, ParameterKind, Route};
+use crate::server::route::{Parameter, ParameterKind, Route, WRITE};
 
 /// So many refused events are described; the rest are only counted.
 const MAX_DESCRIBED: usize = 1_000;
@@ -40,7 +40,7 @@ struct Accepted {
 
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::POST, "/v1/events", "appendEvents", append)
+        Route::new(Method::POST, "/v1/events", "appendEvents", WRITE, append)
             .summary("Appends one or many events; good ones are stored though others are refused")
             .query(&[DURABILITY])
             .takes_many::<Event>()

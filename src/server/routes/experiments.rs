@@ -11,7 +11,7 @@ use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
 use crate::server::reply::Reply;
-use crate::server::route::Route;
+use crate::server::route::{MANAGE, Route};
 
 use super::PAGE_LIMIT;
 
@@ -31,40 +31,41 @@ struct Exposures {
 
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::GET, "/v1/experiments", "listExperiments", list)
+        Route::new(Method::GET, "/v1/experiments", "listExperiments", MANAGE, list)
             .summary("All experiments")
             .answers::<Experiments>(200, "In the order of their names"),
-        Route::new(Method::GET, "/v1/experiments/{id}", "getExperiment", get)
+        Route::new(Method::GET, "/v1/experiments/{id}", "getExperiment", MANAGE, get)
             .summary("An experiment, and where it stands")
             .answers::<Experiment>(200, "The experiment")
             .problems(&[404]),
-        Route::new(Method::PUT, "/v1/experiments/{id}", "putExperiment", put)
+        Route::new(Method::PUT, "/v1/experiments/{id}", "putExperiment", MANAGE, put)
             .summary("Plans an experiment, or changes one; a running one in its traffic, which may grow, about and stop alone")
             .takes::<ExperimentDesign>()
             .answers::<Experiment>(200, "As it is now")
             .problems(&[409]),
-        Route::new(Method::DELETE, "/v1/experiments/{id}", "deleteExperiment", delete)
+        Route::new(Method::DELETE, "/v1/experiments/{id}", "deleteExperiment", MANAGE, delete)
             .summary("Removes an experiment that does not run")
             .answers_nothing(204, "Removed")
             .problems(&[404, 409]),
-        Route::new(Method::POST, "/v1/experiments/{id}:start", "startExperiment", start)
+        Route::new(Method::POST, "/v1/experiments/{id}:start", "startExperiment", MANAGE, start)
             .summary("Users take part from now on")
             .answers::<Experiment>(200, "As it is now")
             .problems(&[404, 409]),
-        Route::new(Method::POST, "/v1/experiments/{id}:stop", "stopExperiment", stop)
+        Route::new(Method::POST, "/v1/experiments/{id}:stop", "stopExperiment", MANAGE, stop)
             .summary("Nobody takes part any more; outcomes of what was shown still count")
             .answers::<Experiment>(200, "As it is now")
             .problems(&[404, 409]),
-        Route::new(Method::GET, "/v1/experiments/{id}/report", "getExperimentReport", report)
+        Route::new(Method::GET, "/v1/experiments/{id}/report", "getExperimentReport", MANAGE, report)
             .summary("What may be concluded so far, as often as one likes to look")
             .answers::<ExperimentReport>(200, "Figures, intervals and a verdict")
             .problems(&[404, 409]),
-        Route::new(Method::POST, "/v1/experiments:replay", "replay", replay)
+        Route::new(Method::POST, "/v1/experiments:replay", "replay", MANAGE, replay)
+            .data()
             .summary("What a policy would have earned, from what was shown and what came of it")
             .takes::<ReplayOptions>()
             .answers::<OffPolicy>(200, "Estimates with intervals")
             .problems(&[404, 409]),
-        Route::new(Method::GET, "/v1/users/{id}/exposures", "listUserExposures", exposures)
+        Route::new(Method::GET, "/v1/users/{id}/exposures", "listUserExposures", MANAGE, exposures)
             .group("users")
             .summary("What a user was shown")
             .query(&[PAGE_LIMIT])

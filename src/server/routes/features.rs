@@ -9,7 +9,7 @@ use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
 use crate::server::reply::Reply;
-use crate::server::route::{Parameter, ParameterKind, Route};
+use crate::server::route::{MANAGE, OBSERVE, Parameter, ParameterKind, Route};
 
 /// The feature table.
 #[derive(Serialize, JsonSchema)]
@@ -26,11 +26,11 @@ const ITEM: Parameter = Parameter {
 
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::GET, "/v1/features", "listFeatures", list)
+        Route::new(Method::GET, "/v1/features", "listFeatures", OBSERVE, list)
             .group("features")
             .summary("Lists the columns of the feature table; looks at all users and items")
             .answers::<Features>(200, "The columns"),
-        Route::new(Method::GET, "/v1/users/{id}/features", "getUserFeatures", values)
+        Route::new(Method::GET, "/v1/users/{id}/features", "getUserFeatures", MANAGE, values)
             .group("features")
             .summary("Reads the features of a user, with an item or without, as serving knows them now")
             .query(&[ITEM])

@@ -12,33 +12,36 @@ use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
 use crate::server::reply::Reply;
-use crate::server::route::Route;
+use crate::server::route::{MANAGE, Route};
 
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::POST, "/v1/items", "putItems", put_many)
+        Route::new(Method::POST, "/v1/items", "putItems", MANAGE, put_many)
+            .data()
             .summary("Upserts one or many items, all or none; each replaces the whole record")
             .takes_many::<Item>()
             .answers::<Put>(200, "How many were new, changed and unchanged"),
-        Route::new(Method::GET, "/v1/items", "listItems", list)
+        Route::new(Method::GET, "/v1/items", "listItems", MANAGE, list)
             .summary("Lists items in the order of their ids")
             .query(&[PAGE_LIMIT, CURSOR])
             .answers::<Listing<Item>>(200, "A page of items"),
-        Route::new(Method::PUT, "/v1/items/{id}", "putItem", put)
+        Route::new(Method::PUT, "/v1/items/{id}", "putItem", MANAGE, put)
+            .data()
             .summary("Upserts an item, replacing the whole record")
             .takes::<Item>()
             .answers::<Put>(200, "The item was known")
             .answers::<Put>(201, "The item is new"),
-        Route::new(Method::PATCH, "/v1/items/{id}", "patchItem", patch)
+        Route::new(Method::PATCH, "/v1/items/{id}", "patchItem", MANAGE, patch)
+            .data()
             .summary("Changes some fields of an item; an attribute given as null is removed")
             .takes::<ItemPatch>()
             .answers::<Item>(200, "The item after the change")
             .problems(&[404]),
-        Route::new(Method::GET, "/v1/items/{id}", "getItem", get)
+        Route::new(Method::GET, "/v1/items/{id}", "getItem", MANAGE, get)
             .summary("Reads an item")
             .answers::<Item>(200, "The item")
             .problems(&[404]),
-        Route::new(Method::DELETE, "/v1/items/{id}", "deleteItem", delete)
+        Route::new(Method::DELETE, "/v1/items/{id}", "deleteItem", MANAGE, delete)
             .summary("Deletes an item with its events")
             .answers_nothing(204, "Gone")
             .problems(&[404]),

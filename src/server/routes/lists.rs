@@ -11,7 +11,7 @@ use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
 use crate::server::reply::Reply;
-use crate::server::route::{Lane, Parameter, ParameterKind, Route};
+use crate::server::route::{Lane, Parameter, ParameterKind, READ, READ_SECRET, Route};
 
 const BY: Parameter = Parameter {
     name: "by",
@@ -28,26 +28,26 @@ struct Neighbours {
 
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::GET, "/v1/items/{id}/similar", "similarItems", similar_items)
+        Route::new(Method::GET, "/v1/items/{id}/similar", "similarItems", READ, similar_items)
             .group("lists")
             .summary("Items like this one, or those that people take next")
             .query(&[LIMIT, CATEGORY, BY])
             .lane(Lane::Quick)
             .answers::<Answer>(200, "Items, the most similar first")
             .problems(&[404]),
-        Route::new(Method::GET, "/v1/users/{id}/similar", "similarUsers", similar_users)
+        Route::new(Method::GET, "/v1/users/{id}/similar", "similarUsers", READ_SECRET, similar_users)
             .group("lists")
             .summary("Users with a similar taste")
             .query(&[LIMIT])
             .answers::<Neighbours>(200, "Users, the most similar first")
             .problems(&[404]),
-        Route::new(Method::GET, "/v1/lists/{name}", "list", list)
+        Route::new(Method::GET, "/v1/lists/{name}", "list", READ, list)
             .summary("A list that is the same for everybody: `popular` or `latest`")
             .query(&[LIMIT, CATEGORY])
             .lane(Lane::Quick)
             .answers::<Answer>(200, "Items, the first of the list first")
             .problems(&[404]),
-        Route::new(Method::POST, "/v1/vectors/search", "searchVectors", search)
+        Route::new(Method::POST, "/v1/vectors/search", "searchVectors", READ, search)
             .summary("The nearest items to a vector in a space of vectors that you brought")
             .takes::<VectorQuery>()
             .answers::<Answer>(200, "Items, the nearest first")

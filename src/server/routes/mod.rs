@@ -1,10 +1,12 @@
 //! The routes, one file for each group. A handler reads a [`super::call::Call`], asks the engine and gives a
 //! [`super::reply::Reply`]; it neither knows HTTP nor waits for anything but the engine.
 
+mod audit;
 mod events;
 mod experiments;
 mod features;
 mod items;
+mod keys;
 mod lists;
 mod monitor;
 mod operations;
@@ -36,6 +38,8 @@ pub fn all() -> Vec<Route> {
     routes.extend(monitor::routes());
     routes.extend(tenants::routes());
     routes.extend(operations::routes());
+    routes.extend(keys::routes());
+    routes.extend(audit::routes());
     routes
 }
 

@@ -10,7 +10,7 @@ use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
 use crate::server::reply::Reply;
-use crate::server::route::{Lane, Route};
+use crate::server::route::{Lane, OBSERVE, Route};
 
 /// Decisions with their numbers.
 #[derive(Serialize, JsonSchema)]
@@ -21,14 +21,14 @@ struct Decisions {
 
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::GET, "/v1/drift", "getDrift", drift)
+        Route::new(Method::GET, "/v1/drift", "getDrift", OBSERVE, drift)
             .group("operations")
             .summary(
                 "What has changed in the events since the snapshot that answers was trained, and which alarms are up",
             )
             .lane(Lane::Report)
             .answers::<DriftReport>(200, "Each statistic and its level"),
-        Route::new(Method::GET, "/v1/decisions", "listDecisions", decisions)
+        Route::new(Method::GET, "/v1/decisions", "listDecisions", OBSERVE, decisions)
             .group("operations")
             .summary("What the retraining policy decided, and by which numbers")
             .answers::<Decisions>(200, "The newest first"),

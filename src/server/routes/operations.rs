@@ -13,7 +13,7 @@ use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
 use crate::server::reply::Reply;
-use crate::server::route::{Lane, Route};
+use crate::server::route::{Lane, OBSERVE, OPEN, OPERATE, Route};
 use crate::server::{metrics, openapi};
 
 const MAX_NAME_BYTES: usize = 128;
@@ -81,46 +81,46 @@ struct Indexes {
 
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::GET, "/v1/stats", "getStats", stats)
+        Route::new(Method::GET, "/v1/stats", "getStats", OBSERVE, stats)
             .group("operations")
             .summary("How much there is, and what answers")
             .answers::<Stats>(200, "The figures"),
-        Route::new(Method::GET, "/v1/indexes", "getIndexes", indexes)
+        Route::new(Method::GET, "/v1/indexes", "getIndexes", OBSERVE, indexes)
             .group("operations")
             .summary("How each index answers, what was measured when it was built, and why it was chosen")
             .answers::<Indexes>(200, "That of the model first, then the spaces of raw vectors"),
-        Route::new(Method::POST, "/v1/backups", "backUp", back_up)
+        Route::new(Method::POST, "/v1/backups", "backUp", OPERATE, back_up)
             .group("operations")
             .summary("Makes a consistent copy of everything, beside the data directory, while the server runs")
             .may_take::<BackupRequest>()
             .answers::<Backup>(201, "Made")
             .problems(&[409]),
-        Route::new(Method::GET, "/healthz", "getHealth", health)
+        Route::new(Method::GET, "/healthz", "getHealth", OPEN, health)
             .group("operations")
             .summary("Whether the process is alive")
             .nobodys()
             .lane(Lane::Probe)
             .answers::<Health>(200, "It is"),
-        Route::new(Method::GET, "/readyz", "getReadiness", readiness)
+        Route::new(Method::GET, "/readyz", "getReadiness", OPEN, readiness)
             .group("operations")
             .summary("Whether requests should be sent here: not while the server is stopping, nor while the disk takes no writes")
             .nobodys()
             .lane(Lane::Probe)
             .answers::<Readiness>(200, "Yes")
             .problems(&[503]),
-        Route::new(Method::GET, "/metrics", "getMetrics", metrics_text)
+        Route::new(Method::GET, "/metrics", "getMetrics", OBSERVE, metrics_text)
             .group("operations")
             .summary("Metrics for Prometheus")
             .home()
             .lane(Lane::Report)
             .answers_as::<String>(200, "OpenMetrics text", metrics::MEDIA_TYPE),
-        Route::new(Method::GET, "/openapi.json", "getOpenApi", description)
+        Route::new(Method::GET, "/openapi.json", "getOpenApi", OPEN, description)
             .group("operations")
             .summary("This description")
             .nobodys()
             .lane(Lane::Probe)
             .answers::<serde_json::Value>(200, "OpenAPI 3.1"),
-        Route::new(Method::GET, "/", "getIndex", about)
+        Route::new(Method::GET, "/", "getIndex", OPEN, about)
             .group("operations")
             .summary("What this server is")
             .nobodys()

@@ -12,7 +12,7 @@ use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
 use crate::server::reply::Reply;
-use crate::server::route::{Lane, Parameter, ParameterKind, Route};
+use crate::server::route::{Lane, Parameter, ParameterKind, READ, READ_SECRET, Route};
 
 /// The most queries in one batch.
 const MAX_BATCH: usize = 1_000;
@@ -56,27 +56,27 @@ struct Answers {
 
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::GET, "/v1/users/{id}/recommendations", "recommendForUser", for_user)
+        Route::new(Method::GET, "/v1/users/{id}/recommendations", "recommendForUser", READ, for_user)
             .group("recommendations")
             .summary("What should this user see next?")
             .query(&[LIMIT, SCENARIO, CATEGORY, EXCLUDE_SEEN, EXPLAIN])
             .lane(Lane::Quick)
             .answers::<Answer>(200, "Items, the best first"),
-        Route::new(Method::POST, "/v1/recommendations", "recommend", recommend)
+        Route::new(Method::POST, "/v1/recommendations", "recommend", READ, recommend)
             .summary("What should this user or visitor see next? With session, filters and exclusions")
             .takes::<Query>()
             .answers::<Answer>(200, "Items, the best first"),
-        Route::new(Method::POST, "/v1/recommendations:batch", "recommendBatch", batch)
+        Route::new(Method::POST, "/v1/recommendations:batch", "recommendBatch", READ_SECRET, batch)
             .summary("Several questions in one request")
             .takes::<Batch>()
             .answers::<Answers>(200, "One answer for each query, in their order"),
-        Route::new(Method::POST, "/v1/recommendations/{recommendation_id}/next", "nextPage", next)
+        Route::new(Method::POST, "/v1/recommendations/{recommendation_id}/next", "nextPage", READ, next)
             .summary("The next page of an answer, without repeats, by what is known now; for half an hour")
             .query(&[NEXT_LIMIT])
             .lane(Lane::Quick)
             .answers::<Answer>(200, "Items, the best first")
             .problems(&[404]),
-        Route::new(Method::POST, "/v1/rank", "rank", rank)
+        Route::new(Method::POST, "/v1/rank", "rank", READ, rank)
             .group("recommendations")
             .summary("Ranks the caller's own candidates for a user or a session")
             .takes::<RankQuery>()
@@ -91,11 +91,13 @@ fn for_user(context: &Context, call: &Call) -> Result<Reply, Problem> {
     query.category = call.text("category").map(str::to_owned);
     query.explain = call.value("explain").unwrap_or(query.explain);
     query.exclude_seen = call.value("exclude_seen").map_or(query.exclude_seen, ExcludeSeen::All);
+    call.caller().may_explain(query.explain)?;
     Reply::json(&context.note(context.engine.recommend(&query)?))
 }
 
 fn recommend(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let query: Query = call.body()?;
+    call.caller().may_explain(query.explain)?;
     Reply::json(&context.note(context.engine.recommend(&query)?))
 }
 
@@ -117,10 +119,12 @@ fn next(context: &Context, call: &Call) -> Result<Reply, Problem> {
         text.parse().map_err(|_| Problem::invalid("limit", format!("is \"{text}\", expected a whole number")))
     };
     let limit = call.text("limit").map(parse).transpose()?;
-    Reply::json(&context.note(context.engine.next_page(call.path("recommendation_id")?, limit)?))
+    let page = context.engine.next_page(call.path("recommendation_id")?, limit)?;
+    Reply::json(&context.note(call.caller().shown(page)))
 }
 
 fn rank(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let query: RankQuery = call.body()?;
+    call.caller().may_explain(query.explain)?;
     Reply::json(&context.note(context.engine.rank(&query)?))
 }

@@ -10,7 +10,7 @@ use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
 use crate::server::reply::Reply;
-use crate::server::route::{Parameter, ParameterKind, Route};
+use crate::server::route::{MANAGE, Parameter, ParameterKind, Route};
 
 /// Scenarios.
 #[derive(Serialize, JsonSchema)]
@@ -34,25 +34,25 @@ const EXPECTED: Parameter = Parameter {
 
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::GET, "/v1/scenarios", "listScenarios", list)
+        Route::new(Method::GET, "/v1/scenarios", "listScenarios", MANAGE, list)
             .summary("Lists the scenarios as they answer now")
             .answers::<Scenarios>(200, "The scenarios"),
-        Route::new(Method::GET, "/v1/scenarios/{name}", "getScenario", get)
+        Route::new(Method::GET, "/v1/scenarios/{name}", "getScenario", MANAGE, get)
             .summary("Reads a scenario as it answers now")
             .answers::<ScenarioVersion>(200, "The scenario")
             .problems(&[404]),
-        Route::new(Method::GET, "/v1/scenarios/{name}/versions", "listScenarioVersions", versions)
+        Route::new(Method::GET, "/v1/scenarios/{name}/versions", "listScenarioVersions", MANAGE, versions)
             .summary("Lists the last hundred versions of a scenario")
             .answers::<ScenarioVersions>(200, "The versions, the newest first")
             .problems(&[404]),
-        Route::new(Method::PUT, "/v1/scenarios/{name}", "putScenario", put)
+        Route::new(Method::PUT, "/v1/scenarios/{name}", "putScenario", MANAGE, put)
             .summary("Puts a scenario as a new version, which answers from the next question on")
             .query(&[EXPECTED])
             .takes::<Scenario>()
             .answers::<ScenarioVersion>(200, "The scenario was there")
             .answers::<ScenarioVersion>(201, "The scenario is new")
             .problems(&[409]),
-        Route::new(Method::DELETE, "/v1/scenarios/{name}", "deleteScenario", delete)
+        Route::new(Method::DELETE, "/v1/scenarios/{name}", "deleteScenario", MANAGE, delete)
             .summary("Deletes a scenario; its versions stay to be looked up")
             .query(&[EXPECTED])
             .answers_nothing(204, "It answers no more")

@@ -16,7 +16,7 @@ use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
 use crate::server::reply::Reply;
-use crate::server::route::Route;
+use crate::server::route::{OBSERVE, OPERATE, Route};
 use crate::server::wait;
 
 /// The snapshots that are kept.
@@ -37,25 +37,25 @@ struct Active {
 
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::GET, "/v1/snapshots", "listSnapshots", list)
+        Route::new(Method::GET, "/v1/snapshots", "listSnapshots", OBSERVE, list)
             .summary("Lists the snapshots that are kept")
             .answers::<Snapshots>(200, "The snapshots"),
-        Route::new(Method::GET, "/v1/snapshots/{id}", "getSnapshot", get)
+        Route::new(Method::GET, "/v1/snapshots/{id}", "getSnapshot", OBSERVE, get)
             .numbered()
             .summary("What a snapshot is made of and how good it is")
             .answers::<Manifest>(200, "The snapshot")
             .problems(&[404]),
-        Route::new(Method::GET, "/v1/snapshots/{id}/compare/{other}", "compareSnapshots", compare)
+        Route::new(Method::GET, "/v1/snapshots/{id}/compare/{other}", "compareSnapshots", OPERATE, compare)
             .numbered()
             .summary("Ranks users by two snapshots and looks for the events that came after both were trained")
             .answers::<SnapshotComparison>(200, "The comparison; one is made at a time, within the time of a request")
             .problems(&[404, 409]),
-        Route::new(Method::POST, "/v1/snapshots/{id}:activate", "activateSnapshot", activate)
+        Route::new(Method::POST, "/v1/snapshots/{id}:activate", "activateSnapshot", OPERATE, activate)
             .numbered()
             .summary("Lets a snapshot answer from now on")
             .answers::<Active>(200, "It answers")
             .problems(&[404, 409]),
-        Route::new(Method::POST, "/v1/snapshots:rollback", "rollBack", roll_back)
+        Route::new(Method::POST, "/v1/snapshots:rollback", "rollBack", OPERATE, roll_back)
             .summary("Goes back to the snapshot that answered before")
             .answers::<Active>(200, "It answers again")
             .problems(&[404, 409]),

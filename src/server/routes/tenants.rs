@@ -11,7 +11,7 @@ use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
 use crate::server::reply::Reply;
-use crate::server::route::{Parameter, ParameterKind, Route};
+use crate::server::route::{OPERATE, Parameter, ParameterKind, Route};
 
 const CONFIRM: Parameter = Parameter {
     name: "confirm",
@@ -28,23 +28,23 @@ struct TenantList {
 
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::GET, "/v1/tenants", "listTenants", list)
+        Route::new(Method::GET, "/v1/tenants", "listTenants", OPERATE, list)
             .home()
             .summary("Lists all tenants, what they may use and have used")
             .answers::<TenantList>(200, "The tenants"),
-        Route::new(Method::GET, "/v1/tenants/{name}", "getTenant", get)
+        Route::new(Method::GET, "/v1/tenants/{name}", "getTenant", OPERATE, get)
             .home()
             .summary("What a tenant is, what it may use and has used")
             .answers::<TenantStatus>(200, "The tenant")
             .problems(&[404]),
-        Route::new(Method::PUT, "/v1/tenants/{name}", "putTenant", put)
+        Route::new(Method::PUT, "/v1/tenants/{name}", "putTenant", OPERATE, put)
             .home()
             .summary("Makes a tenant, or says otherwise of one: all that is said of it is replaced")
             .takes::<TenantSettings>()
             .answers::<TenantStatus>(200, "The tenant was there; a broken one is tried again")
             .answers::<TenantStatus>(201, "The tenant is new")
             .problems(&[404, 409, 503]),
-        Route::new(Method::DELETE, "/v1/tenants/{name}", "deleteTenant", delete)
+        Route::new(Method::DELETE, "/v1/tenants/{name}", "deleteTenant", OPERATE, delete)
             .home()
             .query(&[CONFIRM])
             .summary("Deletes a tenant with everything that it has")

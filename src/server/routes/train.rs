@@ -9,7 +9,7 @@ use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
 use crate::server::reply::Reply;
-use crate::server::route::Route;
+use crate::server::route::{OBSERVE, OPERATE, Route};
 
 /// All jobs that are remembered.
 #[derive(Serialize, JsonSchema)]
@@ -20,21 +20,21 @@ struct Jobs {
 
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::POST, "/v1/train", "train", train)
+        Route::new(Method::POST, "/v1/train", "train", OPERATE, train)
             .group("jobs")
             .summary("Starts training a new snapshot in the background; it goes live as `activate` says")
             .may_take::<TrainOptions>()
             .answers::<Job>(202, "Started; `Location` names the job")
             .problems(&[409]),
-        Route::new(Method::GET, "/v1/jobs", "listJobs", list)
+        Route::new(Method::GET, "/v1/jobs", "listJobs", OBSERVE, list)
             .summary("Lists background jobs")
             .answers::<Jobs>(200, "The jobs"),
-        Route::new(Method::GET, "/v1/jobs/{id}", "getJob", get)
+        Route::new(Method::GET, "/v1/jobs/{id}", "getJob", OBSERVE, get)
             .numbered()
             .summary("Where a job stands")
             .answers::<Job>(200, "The job")
             .problems(&[404]),
-        Route::new(Method::DELETE, "/v1/jobs/{id}", "cancelJob", cancel)
+        Route::new(Method::DELETE, "/v1/jobs/{id}", "cancelJob", OPERATE, cancel)
             .numbered()
             .summary("Cancels a job")
             .answers::<Job>(200, "The job; it ends at its next step")

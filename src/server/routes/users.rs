@@ -14,7 +14,7 @@ use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
 use crate::server::reply::Reply;
-use crate::server::route::Route;
+use crate::server::route::{MANAGE, Route};
 
 /// What is known of a user.
 #[derive(Serialize, JsonSchema)]
@@ -25,38 +25,41 @@ struct UserEvents {
 
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::POST, "/v1/users", "putUsers", put_many)
+        Route::new(Method::POST, "/v1/users", "putUsers", MANAGE, put_many)
+            .data()
             .summary("Upserts one or many users, all or none; each replaces the whole record")
             .takes_many::<User>()
             .answers::<Put>(200, "How many were new, changed and unchanged"),
-        Route::new(Method::GET, "/v1/users", "listUsers", list)
+        Route::new(Method::GET, "/v1/users", "listUsers", MANAGE, list)
             .summary("Lists users in the order of their ids")
             .query(&[PAGE_LIMIT, CURSOR])
             .answers::<Listing<User>>(200, "A page of users"),
-        Route::new(Method::PUT, "/v1/users/{id}", "putUser", put)
+        Route::new(Method::PUT, "/v1/users/{id}", "putUser", MANAGE, put)
+            .data()
             .summary("Upserts a user, replacing the whole record")
             .takes::<User>()
             .answers::<Put>(200, "The user was known")
             .answers::<Put>(201, "The user is new"),
-        Route::new(Method::PATCH, "/v1/users/{id}", "patchUser", patch)
+        Route::new(Method::PATCH, "/v1/users/{id}", "patchUser", MANAGE, patch)
+            .data()
             .summary("Changes some fields of a user; an attribute given as null is removed")
             .takes::<UserPatch>()
             .answers::<User>(200, "The user after the change")
             .problems(&[404]),
-        Route::new(Method::GET, "/v1/users/{id}", "getUser", get)
+        Route::new(Method::GET, "/v1/users/{id}", "getUser", MANAGE, get)
             .summary("Reads a user")
             .answers::<User>(200, "The user")
             .problems(&[404]),
-        Route::new(Method::DELETE, "/v1/users/{id}", "deleteUser", delete)
+        Route::new(Method::DELETE, "/v1/users/{id}", "deleteUser", MANAGE, delete)
             .summary("Deletes a user: profile, events, factors, every trace")
             .answers_nothing(204, "Gone")
             .problems(&[404]),
-        Route::new(Method::GET, "/v1/users/{id}/events", "listUserEvents", events)
+        Route::new(Method::GET, "/v1/users/{id}/events", "listUserEvents", MANAGE, events)
             .summary("Lists a user's events, the newest first")
             .query(&[PAGE_LIMIT])
             .answers::<UserEvents>(200, "The events")
             .problems(&[404]),
-        Route::new(Method::PUT, "/v1/users/{id}/merge/{from}", "mergeUsers", merge)
+        Route::new(Method::PUT, "/v1/users/{id}/merge/{from}", "mergeUsers", MANAGE, merge)
             .summary("Gives this user the events and the profile of another, who turns out to be the same person and is deleted")
             .answers::<Merged>(200, "How many events moved, and how many attributes are new")
             .problems(&[404]),

@@ -1,0 +1,475 @@
+//! API keys: made, listed, rotated, revoked, and looked up for each request of a server. The store keeps hashes; a token that was
+//! proven once is known again by a keyed hash of it, for as long as its key and its secret are good.
+
+mod limit;
+mod secret;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use quick_cache::sync::Cache;
+
+pub(crate) use limit::Limit;
+pub(super) use secret::{hex, keyed, random};
+
+use super::{Engine, lock};
+use crate::error::{Error, Result};
+use crate::record::{ApiKey, KeyDesign, KeyState, NewKey, Span, Timestamp, Token};
+use crate::store::{SecretHash, Store, StoredKey};
+
+/// Tokens that are known without the work of Argon2.
+const PROVEN: usize = 4_096;
+/// Wrong secrets of a key: so many at once, then one a second is told that it is wrong.
+const WRONG_BURST: f64 = 10.0;
+const WRONG_PER_SECOND: f64 = 1.0;
+/// The longest life of a secret after it was rotated.
+const LONGEST_OVERLAP: Span = Span::days(90);
+
+/// Why a token lets nobody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyRefusal {
+    /// It does not look like a token.
+    Malformed,
+    /// There is no such key, or the secret is not the key's.
+    Unknown,
+    /// Too many wrong secrets of this key: worth another attempt after that time.
+    Throttled(Duration),
+    /// Its time is over.
+    Expired,
+    /// It was taken back.
+    Revoked,
+    /// It is used more often than it may be: worth another attempt after that time.
+    Limited(Duration),
+    /// The stored key cannot be read.
+    Damaged,
+}
+
+/// All keys, ready to be looked up.
+pub(super) struct Keys {
+    live: ArcSwap<HashMap<String, Arc<Live>>>,
+    /// Held while a key is changed, in the store and in memory.
+    changing: Mutex<()>,
+    /// By a keyed hash of a token: which secret it was found to be. It says nothing about whether that is still good.
+    proven: Cache<[u8; 32], Arc<Proven>>,
+    /// Made anew at each start; a dump of the cache tells no token.
+    pepper: [u8; 32],
+}
+
+struct Proven {
+    salt: String,
+}
+
+struct Live {
+    key: Arc<ApiKey>,
+    secrets: Vec<SecretHash>,
+    limit: Option<Arc<Limit>>,
+    wrong: Arc<Limit>,
+}
+
+/// What looking a token up, without the work of Argon2, has shown.
+pub(crate) enum Lookup {
+    /// Who it is.
+    Known(Admitted),
+    /// It may be this key's token; [`Engine::prove_key`] tells.
+    Unproven(Unproven),
+}
+
+/// A key that lets in.
+pub(crate) struct Admitted {
+    /// Which one.
+    pub key: Arc<ApiKey>,
+    limit: Option<Arc<Limit>>,
+}
+
+/// A token that must be proven.
+pub(crate) struct Unproven {
+    token: Token,
+    live: Arc<Live>,
+    candidates: Vec<SecretHash>,
+}
+
+impl Admitted {
+    /// Counts a request.
+    pub fn take(&self, now: Instant) -> std::result::Result<(), KeyRefusal> {
+        self.limit.as_ref().map_or(Ok(()), |limit| limit.take(now)).map_err(KeyRefusal::Limited)
+    }
+}
+
+impl Keys {
+    /// Reads them all.
+    pub fn open(store: &Store) -> Result<Self> {
+        let mut pepper = [0; 32];
+        random(&mut pepper)?;
+        let keys = store.keys()?.into_iter().map(|stored| (stored.key.id.clone(), Arc::new(Live::new(stored, None))));
+        Ok(Self {
+            live: ArcSwap::from_pointee(keys.collect()),
+            changing: Mutex::default(),
+            proven: Cache::new(PROVEN),
+            pepper,
+        })
+    }
+
+    /// From now on this is the key of its id.
+    fn set(&self, stored: StoredKey) {
+        let mut live = (**self.live.load()).clone();
+        let id = stored.key.id.clone();
+        let before = live.get(&id).cloned();
+        live.insert(id, Arc::new(Live::new(stored, before.as_deref())));
+        self.live.store(Arc::new(live));
+    }
+}
+
+impl Live {
+    /// What was counted of the key before counts on.
+    fn new(stored: StoredKey, before: Option<&Self>) -> Self {
+        let limit = stored.key.requests_per_second.map(|rate| Arc::new(Limit::new(rate, rate.max(1.0))));
+        Self {
+            limit: before.map_or(limit, |before| before.limit.clone()),
+            wrong: before.map_or_else(|| Arc::new(Limit::new(WRONG_PER_SECOND, WRONG_BURST)), |b| Arc::clone(&b.wrong)),
+            key: Arc::new(stored.key),
+            secrets: stored.secrets,
+        }
+    }
+
+    fn secrets_at(&self, now: Timestamp) -> impl Iterator<Item = &SecretHash> {
+        self.secrets.iter().filter(move |secret| secret.until.is_none_or(|until| now < until))
+    }
+
+    fn admit(&self, now: Timestamp) -> std::result::Result<Admitted, KeyRefusal> {
+        match self.key.state(now) {
+            KeyState::Active => Ok(Admitted { key: Arc::clone(&self.key), limit: self.limit.clone() }),
+            KeyState::Expired => Err(KeyRefusal::Expired),
+            KeyState::Revoked => Err(KeyRefusal::Revoked),
+        }
+    }
+
+    fn refuse_secret(&self) -> KeyRefusal {
+        self.wrong.take(Instant::now()).map_or_else(KeyRefusal::Throttled, |()| KeyRefusal::Unknown)
+    }
+}
+
+impl Engine {
+    /// Makes an API key for a server of this directory. Its secret is in the answer and nowhere else. From the first key on a server
+    /// answers nobody without one. Errors: [`Error::Invalid`] names the field that is wrong.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?; let engine = savor::Engine::open(dir.path(), savor::Config::default())?;
+    /// use savor::{KeyDesign, Scope};
+    /// let made = engine.create_key(&KeyDesign::new("shop", [Scope::Read, Scope::Write]))?;
+    /// assert_eq!(engine.check_key(made.token.reveal()).unwrap().name, "shop");
+    /// engine.revoke_key(&made.key.id)?;
+    /// assert!(engine.check_key(made.token.reveal()).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn create_key(&self, design: &KeyDesign) -> Result<NewKey> {
+        design.validate()?;
+        let now = Timestamp::now();
+        let id = secret::id()?;
+        let token = secret::token(design.kind, &id)?;
+        let expires = design.expires_in.map(|span| later(now, span, "expires_in")).transpose()?;
+        let key = ApiKey {
+            id,
+            name: design.name.clone(),
+            kind: design.kind,
+            scopes: design.scopes.clone(),
+            tenant: design.tenant.clone(),
+            created: now,
+            expires,
+            revoked: None,
+            rotated: None,
+            overlap_until: None,
+            origins: design.origins.clone(),
+            requests_per_second: design.requests_per_second,
+        };
+        let stored = StoredKey { key: key.clone(), secrets: vec![secret::hash(&token)?] };
+        let _changing = lock(&self.inner.keys.changing);
+        self.inner.store.add_key(&stored)?;
+        self.inner.keys.set(stored);
+        tracing::info!(key = key.id, name = key.name, "key made");
+        Ok(NewKey { key, token })
+    }
+
+    /// All keys, the oldest first, also those that let nobody in any more.
+    pub fn keys(&self) -> Vec<ApiKey> {
+        let mut keys: Vec<ApiKey> = self.inner.keys.live.load().values().map(|live| (*live.key).clone()).collect();
+        keys.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        keys
+    }
+
+    /// A key. Errors: [`Error::NotFound`].
+    pub fn key(&self, id: &str) -> Result<ApiKey> {
+        let live = self.inner.keys.live.load();
+        live.get(id).map(|live| (*live.key).clone()).ok_or_else(|| Error::not_found("key", id))
+    }
+
+    /// Whether there is a key, good or not: a server then lets nobody in without one.
+    pub fn has_keys(&self) -> bool {
+        !self.inner.keys.live.load().is_empty()
+    }
+
+    /// Gives a key a new secret; those before it are taken for `overlap` longer, so that who uses them can change over. Errors:
+    /// [`Error::NotFound`]; [`Error::Conflict`] for a key that lets nobody in any more; [`Error::Invalid`] for an overlap of more than
+    /// 90 days.
+    pub fn rotate_key(&self, id: &str, overlap: Span) -> Result<NewKey> {
+        if !(0..=LONGEST_OVERLAP.millis()).contains(&overlap.millis()) {
+            return Err(Error::invalid("overlap", format!("is {overlap}, at most {LONGEST_OVERLAP}")));
+        }
+        let token = secret::token(self.key(id)?.kind, id)?;
+        let fresh = secret::hash(&token)?;
+        let now = Timestamp::now();
+        let end = later(now, overlap, "overlap")?;
+        let stored = self.change_key(id, |stored| {
+            let state = stored.key.state(now);
+            if state != KeyState::Active {
+                return Err(Error::Conflict(format!("key \"{id}\" is {state}; make a new one")));
+            }
+            for secret in &mut stored.secrets {
+                secret.until = Some(secret.until.map_or(end, |until| until.min(end)));
+            }
+            stored.secrets.retain(|secret| secret.until.is_some_and(|until| now < until));
+            stored.key.overlap_until = (!stored.secrets.is_empty()).then_some(end);
+            stored.key.rotated = Some(now);
+            stored.secrets.push(fresh);
+            Ok(())
+        })?;
+        tracing::info!(key = id, overlap = %overlap, "key rotated");
+        Ok(NewKey { key: stored.key, token })
+    }
+
+    /// From now on a key lets nobody in. Revoking it again changes nothing. Errors: [`Error::NotFound`].
+    pub fn revoke_key(&self, id: &str) -> Result<ApiKey> {
+        let stored = self.change_key(id, |stored| {
+            stored.key.revoked.get_or_insert_with(Timestamp::now);
+            Ok(())
+        })?;
+        tracing::info!(key = id, "key revoked");
+        Ok(stored.key)
+    }
+
+    /// Who sends a token, and whether that key may be used once more. The first time that a token is seen this takes the work of
+    /// Argon2, about 20 ms and 19 MiB; then a microsecond.
+    pub fn check_key(&self, token: &str) -> std::result::Result<ApiKey, KeyRefusal> {
+        let now = Timestamp::now();
+        let admitted = match self.look_up_key(token, now)? {
+            Lookup::Known(admitted) => admitted,
+            Lookup::Unproven(unproven) => self.prove_key(&unproven, now)?,
+        };
+        admitted.take(Instant::now())?;
+        Ok((*admitted.key).clone())
+    }
+
+    /// What can be told of a token in a microsecond.
+    pub(crate) fn look_up_key(&self, token: &str, now: Timestamp) -> std::result::Result<Lookup, KeyRefusal> {
+        let keys = &self.inner.keys;
+        let (kind, id) = secret::parse(token).ok_or(KeyRefusal::Malformed)?;
+        let live = keys.live.load().get(id).filter(|live| live.key.kind == kind).cloned();
+        let live = live.ok_or(KeyRefusal::Unknown)?;
+        if let Some(proven) = keys.proven.get(&keyed(&keys.pepper, token.as_bytes()))
+            && live.secrets_at(now).any(|secret| secret.salt == proven.salt)
+        {
+            return live.admit(now).map(Lookup::Known);
+        }
+        let may_be = |secret: &&SecretHash| secret::may_match(secret, token);
+        let candidates: Vec<SecretHash> = live.secrets_at(now).filter(may_be).cloned().collect();
+        if candidates.is_empty() {
+            return Err(live.refuse_secret());
+        }
+        Ok(Lookup::Unproven(Unproven { token: Token::new(token), live, candidates }))
+    }
+
+    /// Whether a token is what it may be: the work of Argon2, unless somebody has done it meanwhile.
+    pub(crate) fn prove_key(&self, unproven: &Unproven, now: Timestamp) -> std::result::Result<Admitted, KeyRefusal> {
+        let Unproven { token, live, candidates } = unproven;
+        if let Lookup::Known(admitted) = self.look_up_key(token.reveal(), now)? {
+            return Ok(admitted);
+        }
+        let damaged = |error: Error| {
+            tracing::error!(%error, key = live.key.id, "a key cannot be checked");
+            KeyRefusal::Damaged
+        };
+        for secret in candidates {
+            if secret::matches(secret, token.reveal()).map_err(damaged)? {
+                let keys = &self.inner.keys;
+                let proven = Proven { salt: secret.salt.clone() };
+                keys.proven.insert(keyed(&keys.pepper, token.reveal().as_bytes()), Arc::new(proven));
+                // As it is now: the key may have been revoked meanwhile.
+                let live = keys.live.load().get(&live.key.id).cloned().ok_or(KeyRefusal::Unknown)?;
+                let is_good = live.secrets_at(now).any(|good| good.salt == secret.salt);
+                return if is_good { live.admit(now) } else { Err(KeyRefusal::Unknown) };
+            }
+        }
+        Err(live.refuse_secret())
+    }
+
+    fn change_key(&self, id: &str, change: impl FnOnce(&mut StoredKey) -> Result<()>) -> Result<StoredKey> {
+        let keys = &self.inner.keys;
+        let _changing = lock(&keys.changing);
+        let stored = self.inner.store.change_key(id, change)?;
+        keys.set(stored.clone());
+        Ok(stored)
+    }
+}
+
+fn later(now: Timestamp, span: Span, field: &str) -> Result<Timestamp> {
+    let end = now.millis().saturating_add(span.millis());
+    Timestamp::from_millis(end).map_err(|_| Error::invalid(field, format!("is {span}, which is too long")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::record::{KeyKind, Scope};
+
+    fn engine() -> (Engine, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        (Engine::open(dir.path().join("data"), Config::default()).unwrap(), dir)
+    }
+
+    fn checked(engine: &Engine, token: &Token, now: Timestamp) -> std::result::Result<String, KeyRefusal> {
+        match engine.look_up_key(token.reveal(), now)? {
+            Lookup::Known(admitted) => Ok(admitted.key.id.clone()),
+            Lookup::Unproven(unproven) => engine.prove_key(&unproven, now).map(|admitted| admitted.key.id.clone()),
+        }
+    }
+
+    fn after(now: Timestamp, seconds: i64) -> Timestamp {
+        Timestamp::from_millis(now.millis() + seconds * 1000).unwrap()
+    }
+
+    /// The same token with its last letter changed.
+    fn wrong(token: &Token, letter: char) -> Token {
+        let text = token.reveal();
+        Token::new(format!("{}{letter}", &text[..text.len() - 1]))
+    }
+
+    #[test]
+    fn a_token_is_proven_once_and_then_known() {
+        let (engine, _dir) = engine();
+        assert!(!engine.has_keys());
+        let made = engine.create_key(&KeyDesign::new("a", [Scope::Read])).unwrap();
+        let now = Timestamp::now();
+        assert!(matches!(engine.look_up_key(made.token.reveal(), now), Ok(Lookup::Unproven(_))));
+        assert_eq!(checked(&engine, &made.token, now).as_ref(), Ok(&made.key.id));
+        assert!(matches!(engine.look_up_key(made.token.reveal(), now), Ok(Lookup::Known(_))));
+        assert!(engine.has_keys());
+    }
+
+    #[test]
+    fn keys_and_their_states_outlive_the_process() {
+        let (engine, dir) = engine();
+        let good = engine.create_key(&KeyDesign::new("good", [Scope::Read])).unwrap();
+        let gone = engine.create_key(&KeyDesign::new("gone", [Scope::Operate])).unwrap();
+        engine.revoke_key(&gone.key.id).unwrap();
+        drop(engine);
+        let engine = Engine::open(dir.path().join("data"), Config::default()).unwrap();
+        let now = Timestamp::now();
+        assert_eq!(checked(&engine, &good.token, now), Ok(good.key.id));
+        assert_eq!(checked(&engine, &gone.token, now), Err(KeyRefusal::Revoked));
+        assert_eq!(engine.keys().iter().map(|key| key.name.as_str()).collect::<Vec<_>>(), ["good", "gone"]);
+    }
+
+    #[test]
+    fn a_revoked_key_is_refused_at_once_though_it_was_known() {
+        let (engine, _dir) = engine();
+        let made = engine.create_key(&KeyDesign::new("a", [Scope::Read])).unwrap();
+        let now = Timestamp::now();
+        checked(&engine, &made.token, now).unwrap();
+        let revoked = engine.revoke_key(&made.key.id).unwrap().revoked;
+        assert_eq!(checked(&engine, &made.token, now), Err(KeyRefusal::Revoked));
+        assert_eq!(engine.revoke_key(&made.key.id).unwrap().revoked, revoked);
+        assert_eq!(engine.rotate_key(&made.key.id, Span::days(1)).unwrap_err().code(), "conflict");
+        assert_eq!(engine.revoke_key("nobody").unwrap_err().code(), "not_found");
+    }
+
+    #[test]
+    fn a_key_expires_at_its_moment() {
+        let (engine, _dir) = engine();
+        let design = KeyDesign { expires_in: Some(Span::seconds(60)), ..KeyDesign::new("a", [Scope::Read]) };
+        let made = engine.create_key(&design).unwrap();
+        let end = made.key.expires.unwrap();
+        assert!(checked(&engine, &made.token, after(end, -1)).is_ok());
+        assert_eq!(checked(&engine, &made.token, end), Err(KeyRefusal::Expired));
+    }
+
+    #[test]
+    fn a_rotated_secret_is_good_for_the_overlap_and_no_longer() {
+        let (engine, _dir) = engine();
+        let first = engine.create_key(&KeyDesign::new("a", [Scope::Read])).unwrap();
+        let start = Timestamp::now();
+        checked(&engine, &first.token, start).unwrap();
+        let second = engine.rotate_key(&first.key.id, Span::seconds(3600)).unwrap();
+        let end = second.key.overlap_until.unwrap();
+        for token in [&first.token, &second.token] {
+            assert!(checked(&engine, token, after(end, -1)).is_ok());
+        }
+        assert_eq!(checked(&engine, &first.token, end), Err(KeyRefusal::Unknown));
+        assert!(checked(&engine, &second.token, end).is_ok());
+        let third = engine.rotate_key(&first.key.id, Span::seconds(0)).unwrap();
+        assert_eq!(third.key.overlap_until, None);
+        let now = Timestamp::now();
+        for token in [&first.token, &second.token] {
+            assert_eq!(checked(&engine, token, now), Err(KeyRefusal::Unknown));
+        }
+        assert!(checked(&engine, &third.token, now).is_ok());
+    }
+
+    #[test]
+    fn a_second_rotation_does_not_lengthen_the_life_of_the_first_secret() {
+        let (engine, _dir) = engine();
+        let first = engine.create_key(&KeyDesign::new("a", [Scope::Read])).unwrap();
+        let end = engine.rotate_key(&first.key.id, Span::seconds(60)).unwrap().key.overlap_until.unwrap();
+        engine.rotate_key(&first.key.id, Span::days(1)).unwrap();
+        assert!(checked(&engine, &first.token, after(end, -1)).is_ok());
+        assert_eq!(checked(&engine, &first.token, end), Err(KeyRefusal::Unknown));
+    }
+
+    #[test]
+    fn wrong_secrets_are_throttled_and_the_right_one_is_not() {
+        let (engine, _dir) = engine();
+        let made = engine.create_key(&KeyDesign::new("a", [Scope::Read])).unwrap();
+        let now = Timestamp::now();
+        let mut throttled = 0;
+        for letter in
+            "abcdefghijkmnpqrstuvwxyz23456789".chars().filter(|letter| !made.token.reveal().ends_with(*letter))
+        {
+            match checked(&engine, &wrong(&made.token, letter), now) {
+                Err(KeyRefusal::Throttled(wait)) => {
+                    assert!(wait <= Duration::from_secs(1));
+                    throttled += 1;
+                }
+                refused => assert_eq!(refused, Err(KeyRefusal::Unknown)),
+            }
+        }
+        assert!(throttled > 10, "{throttled}");
+        assert!(checked(&engine, &made.token, now).is_ok());
+    }
+
+    #[test]
+    fn a_secret_key_is_not_taken_as_a_publishable_one() {
+        let (engine, _dir) = engine();
+        let made = engine.create_key(&KeyDesign::new("a", [Scope::Read]).publishable()).unwrap();
+        assert_eq!(made.key.kind, KeyKind::Publishable);
+        let as_secret = Token::new(made.token.reveal().replacen("pk_", "sk_", 1));
+        assert_eq!(checked(&engine, &as_secret, Timestamp::now()), Err(KeyRefusal::Unknown));
+        assert!(engine.check_key("sk_").is_err());
+    }
+
+    #[test]
+    fn nothing_on_disk_tells_a_secret() {
+        let (engine, dir) = engine();
+        let made = engine.create_key(&KeyDesign::new("a", [Scope::Read])).unwrap();
+        let secret = made.token.reveal().rsplit('_').next().unwrap().to_owned();
+        drop(engine);
+        let mut seen = 0;
+        for entry in std::fs::read_dir(dir.path().join("data/rocksdb")).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
+            seen += usize::from(bytes.windows(made.key.id.len()).any(|window| window == made.key.id.as_bytes()));
+        }
+        assert!(seen > 0, "the key itself is there");
+    }
+}

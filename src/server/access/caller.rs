@@ -1,0 +1,58 @@
+//! Who asks.
+
+use std::sync::Arc;
+
+use crate::record::{Answer, ApiKey, KeyKind, Scope};
+use crate::server::problem::Problem;
+
+/// Who asks, as far as it is known: the key, or anybody on a server without keys.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The key; none where there are no keys, or none is needed.
+    pub key: Option<Arc<ApiKey>>,
+}
+
+impl Caller {
+    /// Somebody who needs no key, and may do what the route does.
+    pub const fn anybody() -> Self {
+        Self { key: None }
+    }
+
+    /// Who has this key.
+    pub const fn of(key: Arc<ApiKey>) -> Self {
+        Self { key: Some(key) }
+    }
+
+    /// The namespace that the caller is bound to.
+    pub fn tenant(&self) -> Option<&str> {
+        self.key.as_ref().and_then(|key| key.tenant.as_deref())
+    }
+
+    /// Whether a scope is the caller's.
+    pub fn may(&self, scope: Scope) -> bool {
+        self.key.as_ref().is_none_or(|key| key.may(scope))
+    }
+
+    /// Whether everybody can read the key.
+    pub fn is_publishable(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| key.kind == KeyKind::Publishable)
+    }
+
+    /// Refuses explanations to publishable keys: they name a person's past items, and whoever reads the key could ask about anybody.
+    pub fn may_explain(&self, explain: bool) -> Result<(), Problem> {
+        if explain && self.is_publishable() {
+            let reason = "is for secret keys: it would tell what a person has done";
+            return Err(Problem::invalid("explain", reason));
+        }
+        Ok(())
+    }
+
+    /// The answer without what only secret keys see.
+    pub fn shown(&self, mut answer: Answer) -> Answer {
+        if self.is_publishable() {
+            (answer.search, answer.before) = (None, None);
+            answer.items.iter_mut().for_each(|item| item.because = None);
+        }
+        answer
+    }
+}

@@ -1,0 +1,56 @@
+//! `/v1/audit`: what was done, by which key, and who was not let in.
+
+use http::Method;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{PAGE, PAGE_LIMIT};
+use crate::engine::AuditQuery;
+use crate::error::Error;
+use crate::record::AuditEntry;
+use crate::server::call::Call;
+use crate::server::context::Context;
+use crate::server::problem::Problem;
+use crate::server::reply::Reply;
+use crate::server::route::{OPERATE, Parameter, ParameterKind, Route};
+
+const BEFORE: Parameter = Parameter {
+    name: "before",
+    about: "Only entries before this time, RFC 3339: the last one of the page before",
+    kind: ParameterKind::Text,
+};
+const KEY: Parameter =
+    Parameter { name: "key", about: "Only what was done with the key of this id", kind: ParameterKind::Text };
+const USER: Parameter = Parameter { name: "user", about: "Only what was done to this user", kind: ParameterKind::Text };
+
+/// Entries of the audit log.
+#[derive(Serialize, JsonSchema)]
+struct Audit {
+    /// The newest first.
+    entries: Vec<AuditEntry>,
+}
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, "/v1/audit", "getAudit", OPERATE, audit)
+            .group("operations")
+            .summary("What was done, by which key, and who was not let in")
+            .query(&[PAGE_LIMIT, BEFORE, KEY, USER])
+            .answers::<Audit>(200, "The newest first"),
+    ]
+}
+
+fn audit(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    let before = call.text("before").map(str::parse).transpose();
+    let query = AuditQuery {
+        limit: call.value("limit").unwrap_or(PAGE),
+        before: before.map_err(|error: Error| match error {
+            Error::Invalid { reason, .. } => Error::invalid("before", reason),
+            other => other,
+        })?,
+        key: call.text("key").map(str::to_owned),
+        user: call.text("user").map(str::to_owned),
+        tenant: call.caller().tenant().map(str::to_owned),
+    };
+    Reply::json(&Audit { entries: context.engine.audit_log(&query)? })
+}
