@@ -56,10 +56,11 @@ pub mod cli;
 pub mod server;
 
 pub use config::{
-    BlendConfig, ColdConfig, Config, Durability, EvaluateConfig, EventsConfig, ExploreConfig, ExposuresConfig,
+    BlendConfig, Bounded, ColdConfig, Config, Durability, EvaluateConfig, EventsConfig, ExploreConfig, ExposuresConfig,
     FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, FilterConfig, IndexChoice, IndexConfig, LinearConfig,
-    Metric, Missing, ModelKind, MonitorConfig, RankerConfig, RatingsConfig, RecommendConfig, Repeats, RetrainConfig,
-    ServerConfig, SgdConfig, Similarity, SnapshotConfig, Solver, Split, StoreConfig, TrainConfig, TransitionsConfig,
+    Metric, Missing, ModelKind, MonitorConfig, OverloadConfig, RankerConfig, RatingsConfig, RecommendConfig, Repeats,
+    RetrainConfig, ServerConfig, SgdConfig, Similarity, SnapshotConfig, Solver, Split, StoreConfig, TrainConfig,
+    TransitionsConfig,
 };
 pub use engine::{
     Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, FeatureColumn, FeatureReport,

@@ -1,11 +1,13 @@
 //! The one configuration: TOML, every field with a default, unknown keys refused, every value checked. Configuration is
 //! passed in, never looked up.
 
+mod bound;
 mod cold;
 mod evaluate;
 mod exposures;
 mod features;
 mod monitor;
+mod overload;
 mod ranker;
 mod sgd;
 mod train;
@@ -15,11 +17,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub use bound::{Bounded, QUESTIONS_EACH};
 pub use cold::ColdConfig;
 pub use evaluate::{EvaluateConfig, Split};
 pub use exposures::ExposuresConfig;
 pub use features::{FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, Missing};
 pub use monitor::{MonitorConfig, RetrainConfig};
+pub use overload::OverloadConfig;
 pub use ranker::RankerConfig;
 pub use sgd::SgdConfig;
 pub use train::{BlendConfig, FilterConfig, LinearConfig, ModelKind, RatingsConfig, Similarity, Solver, TrainConfig};
@@ -307,12 +311,22 @@ pub struct ServerConfig {
     pub read_timeout: Span,
     /// A question that took longer is answered with 503.
     pub request_timeout: Span,
-    /// Requests in work at once; more are answered with 429.
+    /// Questions, and likewise writes, in work at once at most; of questions not more than eight for each processor. How many there
+    /// really are follows from how long they take: see `overload`.
     pub max_concurrent_requests: usize,
-    /// Open connections; more wait to be accepted.
+    /// Open connections. One more closes that which has been idle longest; when none is idle it waits to be accepted.
     pub max_connections: usize,
+    /// Open connections from one address; 0: as many as there may be. Behind a proxy all come from one.
+    pub max_connections_per_address: usize,
+    /// A connection on which nothing is asked for so long is closed.
+    pub idle_timeout: Span,
+    /// A server that is told to stop says for so long that it is not ready, and goes on, before it takes no more connections: load balancers
+    /// notice meanwhile.
+    pub drain_delay: Span,
     /// Requests in flight have this long to finish when the server stops.
     pub shutdown_timeout: Span,
+    /// What happens when more is asked than can be answered.
+    pub overload: OverloadConfig,
 }
 
 impl Default for ServerConfig {
@@ -324,7 +338,11 @@ impl Default for ServerConfig {
             request_timeout: Span::seconds(30),
             max_concurrent_requests: 256,
             max_connections: 4096,
+            max_connections_per_address: 0,
+            idle_timeout: Span::seconds(75),
+            drain_delay: Span::seconds(0),
             shutdown_timeout: Span::seconds(20),
+            overload: OverloadConfig::default(),
         }
     }
 }
@@ -365,6 +383,7 @@ impl Config {
         self.exposures.validate().map_err(|error| error.within("exposures"))?;
         check("server.max_concurrent_requests", self.server.max_concurrent_requests as f64, 1.0..=1e6)?;
         check("server.max_connections", self.server.max_connections as f64, 1.0..=1e6)?;
+        self.server.overload.validate().map_err(|error| error.within("server.overload"))?;
         check("server.max_body_bytes", self.server.max_body_bytes as f64, 1024.0..=f64::from(1u32 << 30))
     }
 }

@@ -8,6 +8,7 @@ mod exposures;
 mod features;
 mod fresh;
 mod freshness;
+mod haste;
 mod indexes;
 mod jobs;
 mod learning;
@@ -56,7 +57,7 @@ use crate::error::Result;
 use crate::features::EventWeights;
 use crate::features::table::FactTable;
 use crate::monitor::Outcomes;
-use crate::recommend::{AnswerCache, Catalog, Fresh, Popular, Ranker, ServedLog, Spaces};
+use crate::recommend::{AnswerCache, Catalog, Fresh, HotList, Popular, Ranker, ServedLog, Spaces};
 use crate::snapshot::{self, Snapshot};
 use crate::store::{Holder, Store};
 use experiments::Experiments;
@@ -103,6 +104,8 @@ struct Inner {
     loading: Mutex<()>,
     freshness: Freshness,
     answers: AnswerCache,
+    /// What is popular, for those who have no time to look.
+    hot: HotList,
     /// Held while snapshots are switched, exported, imported, removed or backed up.
     switching: Mutex<()>,
     /// Held while a model is trained.
@@ -171,6 +174,7 @@ impl Engine {
                 loading: Mutex::new(()),
                 freshness: Freshness::default(),
                 answers,
+                hot: HotList::default(),
                 switching: Mutex::new(()),
                 training: Mutex::new(()),
                 tuning: Mutex::new(()),

@@ -10,6 +10,7 @@ use super::problem::Problem;
 use super::records::{self, Fault, Format};
 use super::route::{Parameter, ParameterKind};
 use super::table::{PathParameters, decode};
+use crate::record::Effort;
 
 /// A request, ready for its handler.
 pub struct Call {
@@ -17,12 +18,13 @@ pub struct Call {
     query: Vec<(&'static str, String)>,
     body: Option<Body>,
     format: Format,
+    effort: Effort,
 }
 
 impl Call {
     /// A request without a body.
     pub fn new(path: PathParameters, query: Vec<(&'static str, String)>) -> Self {
-        Self { path, query, body: None, format: Format::Json }
+        Self { path, query, body: None, format: Format::Json, effort: Effort::Full }
     }
 
     /// The same request with a body.
@@ -30,6 +32,22 @@ impl Call {
         self.body = Some(body);
         self.format = format;
         self
+    }
+
+    /// The same request, to be answered at a step of the ladder.
+    pub fn at(mut self, effort: Effort) -> Self {
+        self.effort = effort;
+        self
+    }
+
+    /// How much the answer may cost.
+    pub fn effort(&self) -> Effort {
+        self.effort
+    }
+
+    /// The size of the body.
+    pub fn body_bytes(&self) -> usize {
+        self.bytes().len()
     }
 
     /// A path parameter, decoded.

@@ -3,7 +3,9 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::admission::Admission;
 use super::metrics::Metrics;
+use crate::config::ServerConfig;
 use crate::engine::Engine;
 use crate::record::Answer;
 
@@ -13,15 +15,26 @@ pub struct Context {
     pub engine: Engine,
     /// Counts.
     pub metrics: Metrics,
+    /// Who may begin.
+    pub admission: Admission,
     /// Held by the one comparison of snapshots that may be in work: it reads the whole log.
     pub comparing: Mutex<()>,
     stopping: AtomicBool,
+    closed: AtomicBool,
 }
 
 impl Context {
     /// A context for a running server.
-    pub fn new(engine: Engine) -> Self {
-        Self { engine, metrics: Metrics::new(), comparing: Mutex::default(), stopping: AtomicBool::new(false) }
+    pub fn new(engine: Engine, config: &ServerConfig) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            engine,
+            metrics: Metrics::new(),
+            admission: Admission::new(config, processors),
+            comparing: Mutex::default(),
+            stopping: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        }
     }
 
     /// From now on the server is not ready.
@@ -29,9 +42,19 @@ impl Context {
         self.stopping.store(true, Ordering::Release);
     }
 
-    /// Whether the server takes no new work.
+    /// Whether the server is not ready any more, though it may still take work.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    /// From now on no work is begun.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether no work is begun any more.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Counts an answer that fell back to something less than what was asked for.

@@ -4,11 +4,17 @@
 //! loopback by default: authentication and TLS are left to a proxy in front. Opening and closing the engine are the
 //! caller's.
 
+mod admission;
 mod app;
 mod body;
 mod call;
+mod connections;
 mod context;
+mod descriptors;
+mod gate;
+mod limit;
 mod listener;
+mod load;
 mod metrics;
 mod openapi;
 mod problem;

@@ -41,7 +41,9 @@ pub fn document() -> Value {
             "license": {"name": env!("CARGO_PKG_LICENSE"), "identifier": env!("CARGO_PKG_LICENSE")},
             "description": "Ids are any text of 1 to 512 bytes, percent-encoded in a path. Errors are problems \
                 (RFC 9457) with a stable `code` and, where one is to blame, a `field`. `GET` routes answer `HEAD`; every \
-                path answers `OPTIONS`.",
+                path answers `OPTIONS`. The header `x-timeout-ms` says how long a client waits: what cannot be answered within \
+                that is not begun, and a question may be answered with less (`degraded`). 503 `overloaded` and 429 tell in \
+                `Retry-After` when to ask again.",
         },
         "paths": paths,
         "components": {
@@ -153,13 +155,10 @@ fn problems(route: &Route) -> Vec<u16> {
     // Every route refuses query parameters that it does not know.
     statuses.push(400);
     if !matches!(route.body, BodyKind::Nothing) {
-        statuses.extend([408, 413, 415, 429]);
+        statuses.extend([408, 413, 415, 503]);
     }
     if route.lane.is_admitted() {
-        statuses.extend([429, 500]);
-    }
-    if route.lane.is_blocking() {
-        statuses.extend([500, 503]);
+        statuses.extend([429, 500, 503]);
     }
     statuses.sort_unstable();
     statuses.dedup();

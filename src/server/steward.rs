@@ -30,6 +30,11 @@ impl Steward {
         let work = move || {
             while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                 let context = &app.context;
+                let refused = context.metrics.load.untold();
+                if refused > 0 {
+                    let pressure = context.admission.pressure();
+                    tracing::warn!(refused, pressure, "more is asked than can be answered: requests were refused");
+                }
                 match catch_unwind(AssertUnwindSafe(|| context.engine.tend(Timestamp::now()))) {
                     Err(_) => tracing::error!("looking after the snapshot panicked; the next look goes on"),
                     Ok(Ok(tended)) => {

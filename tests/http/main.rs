@@ -9,6 +9,7 @@ mod experiments;
 mod filters;
 mod hostile;
 mod operations;
+mod overload;
 mod protocol;
 mod questions;
 mod records;

@@ -1,10 +1,14 @@
-//! `savor serve`: answers over HTTP until Ctrl-C or SIGTERM, then lets requests in flight finish and closes the engine.
+//! `savor serve`: answers over HTTP until Ctrl-C or SIGTERM, then lets requests in flight finish and closes the engine. A second
+//! signal does not wait for them.
 
 use std::io::Write;
+use std::pin::pin;
+use std::thread::available_parallelism;
 
 use crate::cli::args::ServeArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::cli::output::tell;
 use crate::cli::signals::Signals;
 use crate::config::ServerConfig;
 use crate::engine::Engine;
@@ -16,7 +20,9 @@ pub fn run(context: &Context, args: ServeArgs) -> Result<(), Failure> {
     if let Some(listen) = args.listen {
         config.listen = listen;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // One worker more than processors: while the others answer, it looks after connections and turns away what is too much.
+    let workers = available_parallelism().map_or(1, usize::from) + 1;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     let served = runtime.block_on(serve(engine.clone(), &config));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     engine.shutdown();
@@ -31,5 +37,18 @@ async fn serve(engine: Engine, config: &ServerConfig) -> Result<(), Failure> {
     // Nobody has to read this; the server serves all the same.
     let _ = writeln!(out, "listening on http://{}", server.address()).and_then(|()| out.flush());
     drop(out);
-    Ok(server.run(async move { signals.next().await }).await?)
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let mut served = pin!(server.run(async {
+        // Nobody can tell any more: that is an end, too.
+        let _ = stopped.await;
+    }));
+    tokio::select! {
+        served = &mut served => return Ok(served?),
+        () = signals.next() => tell("stopping: requests in flight may finish; once more does not wait for them"),
+    }
+    drop(stop);
+    tokio::select! {
+        served = &mut served => Ok(served?),
+        () = signals.next() => Ok(tell("not waiting any longer")),
+    }
 }

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::engine::{Job, TrainOptions};
+use crate::server::admission::Class;
 use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
@@ -21,19 +22,23 @@ struct Jobs {
 pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::POST, "/v1/train", "train", train)
+            .class(Class::Operate)
             .group("jobs")
             .summary("Starts training a new snapshot in the background; it goes live as `activate` says")
             .may_take::<TrainOptions>()
             .answers::<Job>(202, "Started; `Location` names the job")
             .problems(&[409]),
         Route::new(Method::GET, "/v1/jobs", "listJobs", list)
+            .class(Class::Operate)
             .summary("Lists background jobs")
             .answers::<Jobs>(200, "The jobs"),
         Route::new(Method::GET, "/v1/jobs/{id}", "getJob", get)
+            .class(Class::Operate)
             .summary("Where a job stands")
             .answers::<Job>(200, "The job")
             .problems(&[404]),
         Route::new(Method::DELETE, "/v1/jobs/{id}", "cancelJob", cancel)
+            .class(Class::Operate)
             .summary("Cancels a job")
             .answers::<Job>(200, "The job; it ends at its next step")
             .problems(&[404, 409]),
