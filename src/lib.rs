@@ -62,11 +62,11 @@ pub mod cli;
 pub mod server;
 
 pub use config::{
-    AuditConfig, BlendConfig, ColdConfig, Config, CorsConfig, Durability, EvaluateConfig, EventsConfig, ExploreConfig,
-    ExposuresConfig, FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, FilterConfig, IndexChoice, IndexConfig,
-    LinearConfig, Metric, Missing, ModelKind, MonitorConfig, Quotas, RankerConfig, RatingsConfig, RecommendConfig,
-    Repeats, RetrainConfig, ServerConfig, SgdConfig, Similarity, SnapshotConfig, Solver, Split, StoreConfig,
-    TenantsConfig, TlsConfig, TrainConfig, TransitionsConfig,
+    AuditConfig, BlendConfig, Bounded, ColdConfig, Config, CorsConfig, Durability, EvaluateConfig, EventsConfig,
+    ExploreConfig, ExposuresConfig, FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, FilterConfig,
+    IndexChoice, IndexConfig, LinearConfig, Metric, Missing, ModelKind, MonitorConfig, OverloadConfig, Quotas,
+    RankerConfig, RatingsConfig, RecommendConfig, Repeats, RetrainConfig, ServerConfig, SgdConfig, Similarity,
+    SnapshotConfig, Solver, Split, StoreConfig, TenantsConfig, TlsConfig, TrainConfig, TransitionsConfig,
 };
 pub use engine::{
     Activate, Appended, AuditQuery, Bundled, Contender, Engine, EvaluateOptions, Evaluation, FeatureColumn,

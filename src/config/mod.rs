@@ -2,11 +2,13 @@
 //! passed in, never looked up.
 
 mod access;
+mod bound;
 mod cold;
 mod evaluate;
 mod exposures;
 mod features;
 mod monitor;
+mod overload;
 mod ranker;
 mod sgd;
 mod tenants;
@@ -18,11 +20,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 pub use access::{AuditConfig, CorsConfig, TlsConfig};
+pub use bound::{Bounded, QUESTIONS_EACH};
 pub use cold::ColdConfig;
 pub use evaluate::{EvaluateConfig, Split};
 pub use exposures::ExposuresConfig;
 pub use features::{FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, Missing};
 pub use monitor::{MonitorConfig, RetrainConfig};
+pub use overload::OverloadConfig;
 pub use ranker::RankerConfig;
 pub use sgd::SgdConfig;
 pub use tenants::{Quotas, TenantsConfig};
@@ -315,10 +319,18 @@ pub struct ServerConfig {
     pub read_timeout: Span,
     /// A question that took longer is answered with 503.
     pub request_timeout: Span,
-    /// Requests in work at once; more are answered with 429.
+    /// Questions, and likewise writes, in work at once at most; of questions not more than eight for each processor. How many there
+    /// really are follows from how long they take: see `overload`.
     pub max_concurrent_requests: usize,
-    /// Open connections; more wait to be accepted.
+    /// Open connections. One more closes that which has been idle longest; when none is idle it waits to be accepted.
     pub max_connections: usize,
+    /// Open connections from one address; 0: as many as there may be. Behind a proxy all come from one.
+    pub max_connections_per_address: usize,
+    /// A connection on which nothing is asked for so long is closed.
+    pub idle_timeout: Span,
+    /// A server that is told to stop says for so long that it is not ready, and goes on, before it takes no more connections: load balancers
+    /// notice meanwhile.
+    pub drain_delay: Span,
     /// Requests in flight have this long to finish when the server stops.
     pub shutdown_timeout: Span,
     /// Whether it may listen beyond loopback though there are no API keys: everybody who reaches it may then do everything.
@@ -327,6 +339,8 @@ pub struct ServerConfig {
     pub tls: TlsConfig,
     /// Web pages of other origins.
     pub cors: CorsConfig,
+    /// What happens when more is asked than can be answered.
+    pub overload: OverloadConfig,
 }
 
 impl Default for ServerConfig {
@@ -338,10 +352,14 @@ impl Default for ServerConfig {
             request_timeout: Span::seconds(30),
             max_concurrent_requests: 256,
             max_connections: 4096,
+            max_connections_per_address: 0,
+            idle_timeout: Span::seconds(75),
+            drain_delay: Span::seconds(0),
             shutdown_timeout: Span::seconds(20),
             open_to_everybody: false,
             tls: TlsConfig::default(),
             cors: CorsConfig::default(),
+            overload: OverloadConfig::default(),
         }
     }
 }
@@ -386,6 +404,7 @@ impl Config {
         self.server.cors.validate().map_err(|error| error.within("server.cors"))?;
         check("server.max_concurrent_requests", self.server.max_concurrent_requests as f64, 1.0..=1e6)?;
         check("server.max_connections", self.server.max_connections as f64, 1.0..=1e6)?;
+        self.server.overload.validate().map_err(|error| error.within("server.overload"))?;
         check("server.max_body_bytes", self.server.max_body_bytes as f64, 1024.0..=f64::from(1u32 << 30))
     }
 }

@@ -3,7 +3,7 @@
 //! and counted; when the process crashes, what is in the queue is lost, and by a power cut the last that was written. The
 //! same thread removes what is older than the retention.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -17,6 +17,8 @@ use crate::store::Store;
 
 /// So many answers are written at once at most.
 const BATCH: usize = 512;
+/// Items that may wait for each answer that may.
+const ITEMS: usize = 20;
 /// The first of a batch waits so long for others: a thread that woke for each answer would take the processor from those who
 /// ask.
 const GATHER: Duration = Duration::from_millis(50);
@@ -33,6 +35,13 @@ pub(super) struct Exposures {
 struct Writer {
     queue: SyncSender<Message>,
     thread: JoinHandle<()>,
+    items: Arc<Waiting>,
+}
+
+/// Items of the answers that wait: a few answers may be as large as many.
+struct Waiting {
+    items: AtomicUsize,
+    most: usize,
 }
 
 enum Message {
@@ -47,11 +56,12 @@ impl Exposures {
             return Ok(());
         }
         let (queue, messages) = sync_channel(config.queue);
-        let (config, dropped) = (config.clone(), Arc::clone(&self.dropped));
-        let write = move || write(&store, &messages, &config, &dropped);
+        let items = Arc::new(Waiting { items: AtomicUsize::new(0), most: config.queue.saturating_mul(ITEMS) });
+        let (config, dropped, waiting) = (config.clone(), Arc::clone(&self.dropped), Arc::clone(&items));
+        let write = move || write(&store, &messages, &config, &dropped, &waiting);
         let thread = std::thread::Builder::new().name("savor-exposures".into()).spawn(write);
         // Of two that start at once the later one's thread ends with its queue.
-        let _ = self.writer.set(Writer { queue, thread: thread.map_err(Error::io("thread"))? });
+        let _ = self.writer.set(Writer { queue, thread: thread.map_err(Error::io("thread"))?, items });
         Ok(())
     }
 
@@ -60,9 +70,12 @@ impl Exposures {
         self.writer.get().is_some()
     }
 
-    fn hand_over(&self, exposure: impl FnOnce() -> Exposure) {
+    fn hand_over(&self, items: usize, exposure: impl FnOnce() -> Exposure) {
         let Some(writer) = self.writer.get() else { return };
-        if writer.queue.try_send(Message::Shown(Box::new(exposure()))).is_err() {
+        let waiting = &writer.items;
+        let fits = waiting.items.fetch_add(items, Ordering::Relaxed) + items <= waiting.most;
+        if !fits || writer.queue.try_send(Message::Shown(Box::new(exposure()))).is_err() {
+            waiting.items.fetch_sub(items, Ordering::Relaxed);
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -81,7 +94,7 @@ impl Exposures {
 /// What waits is written before the engine is gone.
 impl Drop for Exposures {
     fn drop(&mut self) {
-        if let Some(Writer { queue, thread }) = self.writer.take() {
+        if let Some(Writer { queue, thread, .. }) = self.writer.take() {
             drop(queue);
             thread.thread().unpark();
             if thread.join().is_err() {
@@ -91,7 +104,13 @@ impl Drop for Exposures {
     }
 }
 
-fn write(store: &Store, messages: &Receiver<Message>, config: &ExposuresConfig, dropped: &AtomicU64) {
+fn write(
+    store: &Store,
+    messages: &Receiver<Message>,
+    config: &ExposuresConfig,
+    dropped: &AtomicU64,
+    waiting_items: &Waiting,
+) {
     let mut batch = Vec::new();
     let mut is_behind = false;
     let mut tidied: Option<Instant> = None;
@@ -111,7 +130,10 @@ fn write(store: &Store, messages: &Receiver<Message>, config: &ExposuresConfig, 
         let mut waiting = Vec::new();
         for message in std::iter::once(first).chain(messages.try_iter()) {
             match message {
-                Message::Shown(exposure) => batch.push(*exposure),
+                Message::Shown(exposure) => {
+                    waiting_items.items.fetch_sub(exposure.items.len(), Ordering::Relaxed);
+                    batch.push(*exposure);
+                }
                 Message::Flush(told) => waiting.push(told),
             }
             if batch.len() >= BATCH {
@@ -171,7 +193,7 @@ impl Engine {
 
     /// Hands an answer over to be kept. `teams` says whose item each is, in an interleaved answer.
     pub(super) fn expose(&self, query: &Query, answer: &Answer, teams: &[String]) {
-        self.inner.exposures.hand_over(|| {
+        self.inner.exposures.hand_over(answer.items.len(), || {
             let items = answer.items.iter().enumerate().map(|(place, item)| Shown {
                 item: item.item.clone(),
                 score: item.rank.unwrap_or(item.score) as f32,

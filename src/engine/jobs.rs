@@ -1,7 +1,7 @@
 //! Background jobs: started, followed, cancelled, and remembered across restarts.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -37,7 +37,8 @@ struct Running {
 
 #[derive(Default)]
 struct Handle {
-    cancelled: AtomicBool,
+    /// Whether it is to end, and for whom: the first who says so.
+    end: AtomicU8,
     ended: AtomicBool,
     step: Mutex<Option<Step>>,
     started: Mutex<Option<Timestamp>>,
@@ -52,7 +53,20 @@ impl Progress for Handle {
     }
 
     fn cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+        self.end.load(Ordering::Relaxed) != GO_ON
+    }
+}
+
+const GO_ON: u8 = 0;
+/// Somebody has cancelled it.
+const CANCELLED: u8 = 1;
+/// The process is about to end.
+const INTERRUPTED: u8 = 2;
+
+impl Handle {
+    fn end(&self, why: u8) {
+        // Whoever was first is right: a job that was cancelled is not begun again.
+        let _ = self.end.compare_exchange(GO_ON, why, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
@@ -88,7 +102,7 @@ impl Engine {
     /// Starts a training in the background. Errors: [`Error::Conflict`] while another one runs.
     pub fn start_training(&self, options: &TrainOptions) -> Result<Job> {
         let (engine, options) = (self.clone(), options.clone());
-        let job = Job { kind: TRAIN.into(), ..self.new_job(Timestamp::now()) };
+        let job = Job { kind: TRAIN.into(), options: Some(options.clone()), ..self.new_job(Timestamp::now()) };
         self.start(job, move |handle, job| {
             let snapshot = engine.train_with(&options, handle)?;
             job.snapshot = Some(snapshot);
@@ -116,6 +130,7 @@ impl Engine {
             attempt: 0,
             decisions: Vec::new(),
             watch: None,
+            options: None,
         }
     }
 
@@ -173,7 +188,7 @@ impl Engine {
     /// Asks a job to stop; it does so at its next step and leaves nothing behind. Errors: [`Error::NotFound`].
     pub fn cancel_job(&self, id: u64) -> Result<Job> {
         if let Some(running) = lock(&self.inner.jobs.running).get(&id) {
-            running.state.cancelled.store(true, Ordering::Relaxed);
+            running.state.end(CANCELLED);
         }
         let job = self.job(id)?;
         if job.kind == WATCH && job.state == JobState::Running {
@@ -192,16 +207,41 @@ impl Engine {
         self.job(id)
     }
 
-    /// Cancels background jobs and waits for them, and for what was shown to be written. The directory is released when the
-    /// last clone is dropped.
+    /// Tells background jobs to end, as the process is about to, and does not wait for them. They are
+    /// [`JobState::Interrupted`] then, and are begun again by [`resume_jobs`](Self::resume_jobs) or by the retraining policy.
+    pub fn interrupt_jobs(&self) {
+        lock(&self.inner.jobs.running).values().for_each(|running| running.state.end(INTERRUPTED));
+    }
+
+    /// Begins again the training that was interrupted when the process ended in order before; one that the policy began is
+    /// for [`tend`](Self::tend). A server calls this when it starts. Errors: those of [`start_training`](Self::start_training).
+    pub fn resume_jobs(&self) -> Result<Vec<Job>> {
+        let mut resumed = Vec::new();
+        for (id, job) in self.inner.store.records::<Job>(Records::Jobs)? {
+            if job.kind == TRAIN && job.state == JobState::Interrupted {
+                let again = self.start_training(&job.options.clone().unwrap_or_default())?;
+                let message = Some(format!("the process ended while it ran; begun again as job {}", again.id));
+                self.keep_job(&Job { state: JobState::Failed, message, ..job })?;
+                tracing::info!(job = id, again = again.id, "a training that was interrupted is begun again");
+                resumed.push(again);
+            }
+        }
+        Ok(resumed)
+    }
+
+    /// Interrupts background jobs and waits for them, for what was shown to be written, and for all that was written to be on disk,
+    /// whatever the durability. The directory is released when the last clone is dropped.
     pub fn shutdown(&self) {
         self.flush_exposures();
+        self.interrupt_jobs();
         let ids: Vec<u64> = lock(&self.inner.jobs.running).keys().copied().collect();
         for id in ids {
-            let ended = self.cancel_job(id).and_then(|_| self.wait_for_job(id));
-            if let Err(error) = ended {
+            if let Err(error) = self.wait_for_job(id) {
                 tracing::warn!(job = id, %error, "a job could not be stopped in order");
             }
+        }
+        if let Err(error) = self.inner.store.sync() {
+            tracing::error!(%error, "what was written last is not on disk");
         }
     }
 
@@ -214,6 +254,9 @@ impl Engine {
         (job.state, job.message) = match result {
             Ok(()) => (JobState::Done, job.message.take()),
             Err(error @ Error::GateFailed { .. }) => (JobState::Done, Some(error.to_string())),
+            Err(Error::Cancelled(_)) if handle.end.load(Ordering::Relaxed) == INTERRUPTED => {
+                (JobState::Interrupted, Some("the process was told to end; it is begun again at the next start".into()))
+            }
             Err(Error::Cancelled(_)) => (JobState::Cancelled, None),
             Err(error) => (JobState::Failed, Some(error.to_string())),
         };

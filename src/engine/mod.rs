@@ -11,6 +11,7 @@ mod fresh;
 mod freshness;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod haste;
 mod indexes;
 mod jobs;
 mod keys;
@@ -67,7 +68,7 @@ use crate::fault::{self, Point};
 use crate::features::EventWeights;
 use crate::features::table::FactTable;
 use crate::monitor::Outcomes;
-use crate::recommend::{AnswerCache, Catalog, Fresh, Popular, Ranker, ServedLog, Spaces};
+use crate::recommend::{AnswerCache, Catalog, Fresh, HotList, Popular, Ranker, ServedLog, Spaces};
 use crate::snapshot::{self, Snapshot};
 use crate::store::{Budget, Holder, Store};
 use audit::Audit;
@@ -117,6 +118,8 @@ struct Inner {
     loading: Mutex<()>,
     freshness: Freshness,
     answers: AnswerCache,
+    /// What is popular, for those who have no time to look.
+    hot: HotList,
     /// Held while snapshots are switched, exported, imported, removed or backed up.
     switching: Mutex<()>,
     /// Held while a model is trained.
@@ -199,6 +202,7 @@ impl Engine {
                 loading: Mutex::new(()),
                 freshness: Freshness::default(),
                 answers,
+                hot: HotList::default(),
                 switching: Mutex::new(()),
                 training: Mutex::new(()),
                 tending: Mutex::new(()),

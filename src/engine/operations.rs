@@ -62,6 +62,7 @@ impl Engine {
             });
         }
         findings.extend(self.indexes()?.into_iter().map(IndexReport::into_finding));
+        findings.push(self.check_load_bound());
         findings.push(match self.active_snapshot() {
             Some(id) => Finding::well("serving", format!("answers come from snapshot {id}")),
             None => {
@@ -118,6 +119,16 @@ impl Engine {
         })?;
         let listed = snapshot.fold_in().parts().lists.nnz();
         Ok(format!("{items} items, {listed} entries in their lists, every checksum fits"))
+    }
+
+    /// Tells what load may take.
+    fn check_load_bound(&self) -> Finding {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let parts = self.config().load_bound(processors);
+        let mib = |bytes: usize| bytes >> 20;
+        let named: Vec<String> = parts.iter().map(|part| format!("{} {}", part.what, mib(part.bytes))).collect();
+        let all = mib(parts.iter().map(|part| part.bytes).sum());
+        Finding::well("memory under load", format!("at most {all} MiB beside the data: {}", named.join(", ")))
     }
 
     /// Reads all items and compares them with the index that filters are answered from.

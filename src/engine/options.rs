@@ -213,6 +213,9 @@ pub struct Job {
     /// What is being watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watch>,
+    /// How the training was asked for, so that it can be begun again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<TrainOptions>,
 }
 
 /// What a look of the policy found and did.
@@ -238,6 +241,8 @@ pub enum JobState {
     Failed,
     /// Stopped on request.
     Cancelled,
+    /// Stopped as the process was told to end. A server begins it again when it starts next; see [`crate::Engine::resume_jobs`].
+    Interrupted,
 }
 
 /// How much there is, and what serves.

@@ -13,16 +13,26 @@ use super::{Engine, Live, read};
 use crate::error::{Error, Result};
 use crate::recommend::{self, Asked, Context, Expression, Fresh, Plan};
 use crate::record::{
-    Answer, BeforeItem, Filter, ItemId, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, Timestamp,
+    Answer, BeforeItem, Effort, Filter, ItemId, ListQuery, Neighbour, Query, RankQuery, SimilarQuery, Timestamp,
 };
 use crate::snapshot::Snapshot;
+
+/// Questions of a batch that are in work at once: each holds some bytes for every item of the catalogue.
+const AT_ONCE: usize = 64;
 
 impl Engine {
     /// What should this user see next? Falls back to popular items, and says why, rather than fail for want of a model,
     /// of history or of a known id. Errors: [`Error::Invalid`] for a malformed question, or a scenario that is not there.
     pub fn recommend(&self, query: &Query) -> Result<Answer> {
+        self.recommend_at(query, Effort::Full)
+    }
+
+    /// The same for so much effort: what a server asks when more is asked of it than it can answer in full. The answer says in
+    /// `degraded` when it is less than it would have been; it belongs to no experiment then, and is not kept for others.
+    /// Errors: those of [`recommend`](Self::recommend).
+    pub fn recommend_at(&self, query: &Query, effort: Effort) -> Result<Answer> {
         query.validate()?;
-        self.page(query, &[])
+        self.page(query, &[], effort)
     }
 
     /// The answers to many questions, in their order, as [`recommend`](Self::recommend) gives each, but without a next page; all
@@ -40,8 +50,13 @@ impl Engine {
         }
         let now = Timestamp::now();
         let plans = queries.iter().map(|query| self.plan(query, now)).collect::<Result<Vec<_>>>()?;
-        let answers =
-            self.ask(plans.iter().flat_map(Plan::filters), |context| recommend::recommend_many(context, &plans))?;
+        let answers = self.ask(plans.iter().flat_map(Plan::filters), |context| {
+            let mut answers = Vec::with_capacity(plans.len());
+            for part in plans.chunks(AT_ONCE) {
+                answers.extend(recommend::recommend_many(context, part)?);
+            }
+            Ok(answers)
+        })?;
         for (plan, answer) in plans.iter().zip(&answers).filter(|(plan, _)| plan.looks_at_shown()) {
             self.note_shown(&plan.query, &self.ids(answer)?, now);
         }
@@ -53,24 +68,33 @@ impl Engine {
     /// another number of items. Errors: [`Error::NotFound`] for an answer that was not given, that was short, or that is forgotten:
     /// after half an hour, after many others, and at a restart; ask the question anew then.
     pub fn next_page(&self, recommendation_id: &str, limit: Option<usize>) -> Result<Answer> {
+        self.next_page_at(recommendation_id, limit, Effort::Full)
+    }
+
+    /// The same for so much effort; see [`recommend_at`](Self::recommend_at).
+    pub fn next_page_at(&self, recommendation_id: &str, limit: Option<usize>, effort: Effort) -> Result<Answer> {
         let page = self.inner.pages.get(recommendation_id, Timestamp::now());
         let page = page.ok_or_else(|| Error::not_found("next page of the answer", recommendation_id))?;
         match limit.filter(|limit| *limit != page.query.limit) {
             Some(limit) => {
                 let query = Query { limit, ..(*page.query).clone() };
                 query.validate()?;
-                self.page(&query, &page.shown)
+                self.page(&query, &page.shown, effort)
             }
-            None => self.page(&page.query, &page.shown),
+            None => self.page(&page.query, &page.shown, effort),
         }
     }
 
     /// What is shown after the items of the pages before, by experiments and scenarios; it is noted for the next page, for rules
     /// and for outcomes.
-    fn page(&self, query: &Query, before: &[ItemId]) -> Result<Answer> {
-        let experiments = self.inner.experiments.active.load();
-        let Treated { mut answer, teams, is_noted, limit } =
-            self.treated(query, before, self.treatment(&experiments, query)?)?;
+    fn page(&self, query: &Query, before: &[ItemId], effort: Effort) -> Result<Answer> {
+        let Treated { mut answer, teams, is_noted, limit } = match effort {
+            Effort::Full => {
+                let experiments = self.inner.experiments.active.load();
+                self.treated(query, before, self.treatment(&experiments, query)?)?
+            }
+            effort => self.hasty(query, before, effort)?,
+        };
         let now = Timestamp::now();
         let shown = self.ids(&answer)?;
         if is_noted {
@@ -87,10 +111,21 @@ impl Engine {
 
     /// An answer by the active snapshot or by another one.
     pub(super) fn answer(&self, query: &Query, before: &[ItemId], by: Option<&Live>) -> Result<Treated> {
+        self.answer_at(query, before, by, Effort::Full)
+    }
+
+    /// The same, below full effort without the ranker.
+    pub(super) fn answer_at(
+        &self,
+        query: &Query,
+        before: &[ItemId],
+        by: Option<&Live>,
+        effort: Effort,
+    ) -> Result<Treated> {
         let now = Timestamp::now();
         // Before anything is looked at, the scenario too.
         let asked = if before.is_empty() && by.is_none() { self.inner.answers.ask(query) } else { None };
-        let plan = self.plan(query, now)?.after(before);
+        let plan = self.plan(query, now)?.after(before).at(effort);
         let asked = asked.filter(|_| plan.lasts());
         let kept = asked.as_ref().and_then(|asked| self.inner.answers.answer(asked, now));
         let mut answer = match kept {
@@ -104,7 +139,7 @@ impl Engine {
     }
 
     /// A question with all that it is to be answered by.
-    fn plan<'a>(&self, query: &'a Query, now: Timestamp) -> Result<Plan<'a>> {
+    pub(super) fn plan<'a>(&self, query: &'a Query, now: Timestamp) -> Result<Plan<'a>> {
         let inner = &*self.inner;
         let policy = inner.scenarios.policy(query)?;
         let rules = recommend::rules_of(query, policy.as_deref(), &inner.scenarios.rules());
@@ -140,6 +175,7 @@ impl Engine {
         let policy = inner.scenarios.policy(query)?;
         let shown = Answered { showings: &inner.showings, store: &inner.store, exposures: inner.exposures.is_kept() };
         let without = Plan::new(&plain, policy, Vec::new(), &shown, now)?.after(plan.before);
+        let without = if plan.is_hasty() { without.at(Effort::Unranked) } else { without };
         let answer = self.made(&without, by, None)?;
         let ids = self.ids(&answer)?;
         self.ask([], |context| {
@@ -162,7 +198,12 @@ impl Engine {
 
     /// The caller's own candidates in the model's order; all come back. Errors: [`crate::Error::Invalid`].
     pub fn rank(&self, query: &RankQuery) -> Result<Answer> {
-        let question = |context: &Context<'_>| recommend::rank(context, query);
+        self.rank_at(query, Effort::Full)
+    }
+
+    /// The same for so much effort: below [`Effort::Full`] without a ranker. Errors: [`crate::Error::Invalid`].
+    pub fn rank_at(&self, query: &RankQuery, effort: Effort) -> Result<Answer> {
+        let question = |context: &Context<'_>| recommend::rank(context, query, effort);
         match self.canary(query.user.as_deref()) {
             Some(canary) => self.ask_of(Some(&canary), [], question),
             None => self.ask([], question),

@@ -62,6 +62,11 @@ impl Engine {
     fn tend_training(&self, now: Timestamp, has_looked: bool, decisions: &mut Vec<Decision>) -> Result<()> {
         let config = &self.inner.config.retrain;
         let last = self.last_job(RETRAIN)?;
+        if let Some(stopped) = last.as_ref().filter(|job| job.state == JobState::Interrupted) {
+            let why = format!("job {} was stopped as the process ended", stopped.id);
+            let again = Decision::new(now, DecisionKind::Retry, None, why);
+            return self.begin(stopped.reason.clone().unwrap_or(Reason::Asked), stopped.attempt, again, decisions);
+        }
         if let Some(mut failed) = last.filter(|job| job.state == JobState::Failed) {
             let ended = failed.finished.unwrap_or(failed.created);
             let why = failed.message.clone().unwrap_or_default();

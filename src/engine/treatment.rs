@@ -8,7 +8,9 @@ use super::Engine;
 use super::scenarios::DEFAULT;
 use crate::error::Result;
 use crate::experiment::{Team, assign, is_target, team_draft};
-use crate::record::{Answer, Assignment, Experiment, ExperimentState, ItemId, Query, SnapshotId, Timestamp, Variant};
+use crate::record::{
+    Answer, Assignment, Effort, Experiment, ExperimentState, ItemId, Query, SnapshotId, Timestamp, Variant,
+};
 
 /// How a question is answered.
 pub(super) enum Treatment<'e> {
@@ -72,25 +74,36 @@ impl Engine {
 
     /// The answer under a treatment, after the items of the pages before.
     pub(super) fn treated(&self, query: &Query, before: &[ItemId], treatment: Treatment<'_>) -> Result<Treated> {
+        self.treated_at(query, before, treatment, Effort::Full)
+    }
+
+    /// The same for so much effort.
+    pub(super) fn treated_at(
+        &self,
+        query: &Query,
+        before: &[ItemId],
+        treatment: Treatment<'_>,
+        effort: Effort,
+    ) -> Result<Treated> {
         match treatment {
-            Treatment::Usual => self.usual(query, before),
+            Treatment::Usual => self.usual(query, before, effort),
             Treatment::Variant(variant, assignment) => {
                 // A snapshot that won has been activated: what has come after it answers.
                 let snapshot = variant.snapshot.filter(|_| assignment.is_some());
-                match self.answer_as(query, before, variant, snapshot)? {
+                match self.answer_as(query, before, variant, snapshot, effort)? {
                     Some(treated) => {
                         let answer = Answer { experiment: assignment, ..treated.answer };
                         Ok(Treated { answer, ..treated })
                     }
-                    None => self.usual(query, before),
+                    None => self.usual(query, before, effort),
                 }
             }
             Treatment::Interleaved(experiment) => self.interleaved(query, before, experiment),
         }
     }
 
-    fn usual(&self, query: &Query, before: &[ItemId]) -> Result<Treated> {
-        self.answer(query, before, self.canary(query.user.as_deref()).as_deref())
+    fn usual(&self, query: &Query, before: &[ItemId], effort: Effort) -> Result<Treated> {
+        self.answer_at(query, before, self.canary(query.user.as_deref()).as_deref(), effort)
     }
 
     /// The answer of a variant; `None` if its snapshot cannot be loaded: then nobody is said to have been shown it.
@@ -100,6 +113,7 @@ impl Engine {
         before: &[ItemId],
         variant: &Variant,
         snapshot: Option<SnapshotId>,
+        effort: Effort,
     ) -> Result<Option<Treated>> {
         let by = match snapshot {
             Some(id) => match self.live_of(id) {
@@ -110,16 +124,16 @@ impl Engine {
         };
         let changed = !variant.query.is_empty() || variant.scenario.is_some();
         let query = if changed { Cow::Owned(variant.apply(query)?) } else { Cow::Borrowed(query) };
-        self.answer(&query, before, by.as_deref()).map(Some)
+        self.answer_at(&query, before, by.as_deref(), effort).map(Some)
     }
 
     /// Items of two variants in turns. What the answer says beside its items is the control's.
     fn interleaved(&self, query: &Query, before: &[ItemId], experiment: &Experiment) -> Result<Treated> {
         let [first, second] = experiment.design.variants.as_slice() else {
-            return self.usual(query, before);
+            return self.usual(query, before, Effort::Full);
         };
-        let of = |variant: &Variant| self.answer_as(query, before, variant, variant.snapshot);
-        let (Some(one), Some(two)) = (of(first)?, of(second)?) else { return self.usual(query, before) };
+        let of = |variant: &Variant| self.answer_as(query, before, variant, variant.snapshot, Effort::Full);
+        let (Some(one), Some(two)) = (of(first)?, of(second)?) else { return self.usual(query, before, Effort::Full) };
         let (mut answer, other) = (one.answer, two.answer);
         let names = |answer: &Answer| answer.items.iter().map(|item| item.item.clone()).collect::<Vec<_>>();
         let coin = xxh3_64(answer.recommendation_id.as_bytes());

@@ -1,8 +1,11 @@
 //! Answers that are kept for those who ask the same again. Exact: whatever was acknowledged before a question is in its
 //! answer. A question notes the ticks of all that an answer may come from before it looks at anything; a write moves the
 //! ticks of what it changed before it is acknowledged; and an answer is given again only while no tick has moved. Only
-//! answers that time alone does not change are kept: not those of rankers, whose features are windows, nor popular lists,
+//! answers that time alone does not change are given so: not those of rankers, whose features are windows, nor popular lists,
 //! nor drawn items.
+//!
+//! Under pressure another promise holds ([`AnswerCache::stale`]): the answer may be some minutes old and may be a ranker's, but
+//! never from before something was written for its user.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -48,6 +51,9 @@ struct Ticks {
 struct Kept {
     user: String,
     ticks: Ticks,
+    at: Timestamp,
+    /// Whether it may be given as if it had been made anew.
+    lasts: bool,
     /// Under the name that it was given first.
     answer: Answer,
 }
@@ -88,7 +94,8 @@ impl AnswerCache {
 
     /// The answer given before, under a new name, if nothing has changed since.
     pub fn answer(&self, asked: &Asked, now: Timestamp) -> Option<Answer> {
-        let Some(kept) = self.answers.as_ref()?.get(&asked.key).filter(|kept| kept.ticks == asked.ticks) else {
+        let Some(kept) = self.answers.as_ref()?.get(&asked.key).filter(|kept| kept.lasts && kept.ticks == asked.ticks)
+        else {
             self.misses.fetch_add(1, Ordering::Relaxed);
             return None;
         };
@@ -96,21 +103,30 @@ impl AnswerCache {
         Some(Answer { recommendation_id: recommendation_id(now), ..kept.answer.clone() })
     }
 
-    /// Keeps an answer that lasts.
+    /// The answer given before, and whether it is as good as new; for those who have no time for another. It is not older than
+    /// `oldest`, and nothing has been written for its user since. What else has changed, items among it, is for the caller to look at.
+    pub fn stale(&self, asked: &Asked, oldest: Timestamp) -> Option<(Answer, bool)> {
+        let kept = self.answers.as_ref()?.get(&asked.key)?;
+        let is_new = kept.lasts && kept.ticks == asked.ticks;
+        let fits = kept.ticks.user == asked.ticks.user && kept.at >= oldest;
+        (is_new || fits).then(|| (kept.answer.clone(), is_new))
+    }
+
+    /// Keeps a full answer.
     pub fn keep(&self, context: &Context<'_>, asked: Asked, answer: &Answer) {
         let is_ranked = context.ranker.is_some() || context.snapshot.is_some_and(|live| live.ranker().is_some());
         let lasts = |item: &RecommendedItem| {
             matches!(item.source, Source::Personal | Source::FoldIn | Source::New | Source::Next)
         };
         if let Some(answers) = &self.answers
-            && !is_ranked
             && context.config.recommend.explore.share == 0.0
             && answer.degraded.is_none()
             && self.ticks(&asked.user) == asked.ticks
             && answer.items.iter().all(lasts)
         {
             let Asked { user, key, ticks } = asked;
-            answers.insert(key, Arc::new(Kept { user, ticks, answer: answer.clone() }));
+            let kept = Kept { user, ticks, at: context.now, lasts: !is_ranked, answer: answer.clone() };
+            answers.insert(key, Arc::new(kept));
         }
     }
 

@@ -16,6 +16,7 @@ mod filters;
 mod fresh;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod hasty;
 mod identity;
 mod listed;
 mod lists;
@@ -42,6 +43,7 @@ pub use cache::{AnswerCache, Asked};
 pub use catalog::Catalog;
 pub use expression::Expression;
 pub use fresh::Fresh;
+pub use hasty::{HotList, is_still_fit, popular};
 pub use identity::recommendation_id;
 pub use lists::list;
 pub use order::{Ranker, RankerQuestion};

@@ -55,8 +55,13 @@ impl Context<'_> {
     /// How many personal candidates an answer is chosen from.
     pub(super) fn candidates(&self, plan: &Plan<'_>) -> usize {
         let wanted = plan.candidates(plan.query.limit);
-        let asks = plan.is_ranked() && (self.ranker.is_some() || self.learned().is_some());
+        let asks = plan.is_ranked() && self.has_ranker();
         if asks { wanted.max(self.config.ranker.candidates) } else { wanted }
+    }
+
+    /// Whether there is a ranker to ask.
+    pub(super) fn has_ranker(&self) -> bool {
+        self.ranker.is_some() || self.learned().is_some()
     }
 
     fn learned(&self) -> Option<(&LearnedRanker, &FactTable)> {

@@ -110,6 +110,9 @@ impl<'a> Asked<'a> {
             degraded = degraded.or(Some(Degraded::FewCandidates));
             assembly.fill()?;
         }
+        if known.is_some() && is_personal && plan.lacks_ranker() && context.has_ranker() {
+            degraded = Some(Degraded::OverloadedUnranked);
+        }
         let scenario = plan.applied().cloned();
         Ok(Answer { scenario, ..context.answer(assembly.items()?, degraded) })
     }

@@ -12,7 +12,7 @@ use super::expression::Expression;
 use super::rules::{LeftOut, Moved, Rule, RulePlace, RuleQuestion, Shown, compile, shift};
 use crate::error::Result;
 use crate::record::{
-    AppliedScenario, Condition, Diversity, EditorialList, ExcludeSeen, Filter, ItemId, MaxPer, Query, RuleSpec,
+    AppliedScenario, Condition, Diversity, EditorialList, Effort, ExcludeSeen, Filter, ItemId, MaxPer, Query, RuleSpec,
     Scenario, ScenarioVersion, SourceKind, SourceShare, Timestamp,
 };
 use crate::snapshot::Snapshot;
@@ -66,12 +66,15 @@ pub struct Plan<'a> {
     rules: Vec<Arc<dyn Rule>>,
     /// What each rule leaves out.
     left_out: Vec<LeftOut>,
+    /// Whether there is no time for the ranker.
+    is_hasty: bool,
 }
 
 /// A question that is answered by nothing but its own filter.
 impl<'a> From<&'a Query> for Plan<'a> {
     fn from(query: &'a Query) -> Self {
-        Self { query: Cow::Borrowed(query), before: &[], policy: None, rules: Vec::new(), left_out: Vec::new() }
+        let query = Cow::Borrowed(query);
+        Self { query, before: &[], policy: None, rules: Vec::new(), left_out: Vec::new(), is_hasty: false }
     }
 }
 
@@ -115,6 +118,16 @@ impl<'a> Plan<'a> {
         Self { before, ..self }
     }
 
+    /// The same question, at so much effort: without the ranker below full effort.
+    pub fn at(self, effort: Effort) -> Self {
+        Self { is_hasty: effort != Effort::Full, ..self }
+    }
+
+    /// Whether the ranker is left out for want of time.
+    pub fn is_hasty(&self) -> bool {
+        self.is_hasty
+    }
+
     /// The scenario, by name and version.
     pub fn applied(&self) -> Option<&AppliedScenario> {
         self.policy.as_ref().map(|policy| &policy.applied)
@@ -141,6 +154,15 @@ impl<'a> Plan<'a> {
 
     /// Whether the ranker is asked.
     pub(super) fn is_ranked(&self) -> bool {
+        !self.is_hasty && self.wants_ranker()
+    }
+
+    /// Whether the ranker would be asked if there were time, and there is none.
+    pub(super) fn lacks_ranker(&self) -> bool {
+        self.is_hasty && self.wants_ranker()
+    }
+
+    fn wants_ranker(&self) -> bool {
         self.scenario().is_none_or(|scenario| scenario.ranker)
     }
 

@@ -7,11 +7,11 @@ use super::order::Ordered;
 use super::taste::Taste;
 use super::visitor::Visitor;
 use crate::error::Result;
-use crate::record::{Answer, Degraded, ExcludeSeen, ItemId, RankQuery, RecommendedItem, Source};
+use crate::record::{Answer, Degraded, Effort, ExcludeSeen, ItemId, RankQuery, RecommendedItem, Source};
 
 /// Answers with all candidates: first those the model can score, the best first; then the others, the more popular
-/// first; unknown ids at the end, in the caller's order.
-pub fn rank(context: &Context<'_>, query: &RankQuery) -> Result<Answer> {
+/// first; unknown ids at the end, in the caller's order. Below full effort no ranker is asked.
+pub fn rank(context: &Context<'_>, query: &RankQuery, effort: Effort) -> Result<Answer> {
     query.validate()?;
     let user = query.user.as_deref();
     let visitor = Visitor::gather(context, user, &query.session, &ExcludeSeen::All(false), query.explain)?;
@@ -52,13 +52,19 @@ pub fn rank(context: &Context<'_>, query: &RankQuery) -> Result<Answer> {
         let mut entries: FxHashMap<ItemId, Vec<RecommendedItem>> = FxHashMap::default();
         let found = scored.iter().map(|(entry, item)| (*item, entry.score as f32)).collect();
         scored.into_iter().rev().for_each(|(entry, item)| entries.entry(item).or_default().push(entry));
-        for Ordered { item, rank, .. } in taste.order(context, user, &visitor, found)? {
+        let order = match effort {
+            Effort::Full => taste.order(context, user, &visitor, found)?,
+            _ => found.into_iter().map(Ordered::retrieved).collect(),
+        };
+        for Ordered { item, rank, .. } in order {
             let entry = entries.get_mut(&item).and_then(Vec::pop);
             ordered.extend(entry.map(|entry| RecommendedItem { rank: rank.map(f64::from), ..entry }));
         }
     }
     unscored.sort_by(|(a, a_place, _), (b, b_place, _)| b.total_cmp(a).then(a_place.cmp(b_place)));
-    let degraded = taste.err().or((!unscored.is_empty()).then_some(Degraded::UnknownItem));
+    let is_hasty = effort != Effort::Full && context.has_ranker() && taste.is_ok();
+    let overloaded = is_hasty.then_some(Degraded::OverloadedUnranked);
+    let degraded = taste.err().or(overloaded).or((!unscored.is_empty()).then_some(Degraded::UnknownItem));
     let items = ordered.into_iter().chain(unscored.into_iter().map(|(.., entry)| entry));
     Ok(context.answer(items.collect(), degraded))
 }

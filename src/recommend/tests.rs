@@ -11,7 +11,7 @@ use crate::features::{Csr, Interactions, Log};
 use crate::index::Allow;
 use crate::linalg::{Matrix, gramian};
 use crate::progress::Silent;
-use crate::record::{Event, ExcludeSeen, Filter, Item, Query, RankQuery, SimilarQuery};
+use crate::record::{Effort, Event, ExcludeSeen, Filter, Item, Query, RankQuery, SimilarQuery};
 use crate::snapshot::{self, Draft};
 use crate::train::{FoldIn, ItemParts, Mix, Model, ModelScorer};
 
@@ -214,8 +214,8 @@ fn ranking_gives_the_scores_of_recommending_and_the_parts_sum_to_them() {
     let scores = world.scores(&model, "u3");
     let items: Vec<_> = scores.iter().map(|(item, _)| item.clone()).rev().collect();
     let query = RankQuery { user: Some("u3".into()), session: vec![], items, explain: true };
-    let explained = rank(&context, &query).unwrap();
-    let plain = rank(&context, &RankQuery { explain: false, ..query }).unwrap();
+    let explained = rank(&context, &query, Effort::Full).unwrap();
+    let plain = rank(&context, &RankQuery { explain: false, ..query }, Effort::Full).unwrap();
     assert_close(&plain.items, &scores);
     assert_close(&explained.items, &scores);
     for item in &explained.items {

@@ -98,6 +98,29 @@ impl Visitor {
 }
 
 impl Visitor {
+    /// The items that count as seen, and nothing else of what [`gather`](Self::gather) reads.
+    pub fn seen(
+        context: &Context<'_>,
+        user: Option<&str>,
+        session: &[SessionItem],
+        exclude_seen: &ExcludeSeen,
+    ) -> Result<Vec<ItemId>> {
+        let rule = SeenRule::new(exclude_seen, context.now);
+        let mut seen = Vec::new();
+        if !rule.on {
+            return Ok(seen);
+        }
+        for entry in session.iter().filter(|entry| rule.holds(&entry.kind, context.now)) {
+            seen.extend(context.store.item_id(&entry.item)?);
+        }
+        if let Some(user) = user.map_or(Ok(None), |user| context.store.user_id(user))? {
+            context.store.user_history(user, usize::MAX, &mut |event| {
+                seen.extend(rule.holds(event.kind, event.time).then_some(event.item));
+            })?;
+        }
+        Ok(seen)
+    }
+
     /// Stands for a question of this visitor: another one, or the same one once something is known more, is another number.
     pub fn request(&self, query: &Query) -> u64 {
         let mut hash = Xxh3::new();

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+#[cfg(doc)]
+use super::Effort;
 use super::{Assignment, SnapshotId};
 
 /// An answer: items, the best first, and how they came about. Equal scores are ordered by dense id.
@@ -214,6 +216,33 @@ pub enum Degraded {
     UnknownItem,
     /// Fewer personal items passed the filters than were wanted; popular ones fill the rest.
     FewCandidates,
+    /// More was asked than could be answered in full: in the order of retrieval, the ranker was not asked.
+    OverloadedUnranked,
+    /// More was asked than could be answered in full: an answer that was kept from before.
+    OverloadedKept,
+    /// More was asked than could be answered in full: what is popular.
+    OverloadedPopular,
+}
+
+impl Degraded {
+    /// The word for it, as JSON and metrics have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NoSnapshot => "no_snapshot",
+            Self::UnknownUser => "unknown_user",
+            Self::NoHistory => "no_history",
+            Self::UnknownItem => "unknown_item",
+            Self::FewCandidates => "few_candidates",
+            Self::OverloadedUnranked => "overloaded_unranked",
+            Self::OverloadedKept => "overloaded_kept",
+            Self::OverloadedPopular => "overloaded_popular",
+        }
+    }
+
+    /// Whether it is for want of time ([`Effort`]), not of knowledge.
+    pub fn is_overload(self) -> bool {
+        matches!(self, Self::OverloadedUnranked | Self::OverloadedKept | Self::OverloadedPopular)
+    }
 }
 
 /// The lists that are the same for everybody.

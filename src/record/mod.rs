@@ -5,6 +5,7 @@ mod answer;
 mod audit;
 mod condition;
 mod diversity;
+mod effort;
 mod event;
 mod experiment;
 mod exposure;
@@ -31,6 +32,7 @@ pub use condition::{
 };
 pub(crate) use condition::{CATEGORIES, TIME};
 pub use diversity::{CalibrationTo, Diversity, MaxPer};
+pub use effort::Effort;
 pub use event::Event;
 pub use experiment::{
     Correction, Ending, Experiment, ExperimentDesign, ExperimentState, Guardrail, MetricDefinition, MetricKind, PARTS,

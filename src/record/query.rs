@@ -12,6 +12,8 @@ const MAX_SESSION: usize = 1_000;
 const MAX_EXCLUDED: usize = 16_384;
 const MAX_RANKED: usize = 10_000;
 const MAX_RULES: usize = 64;
+/// An explained item may have a part for each event of a long history.
+const MAX_EXPLAINED: usize = 100;
 
 /// The main question: what should this user see next? Without a user, the session items speak for the visitor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -50,7 +52,7 @@ pub struct Query {
     /// Items that are to stand at a position, before the scenario's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pin: Vec<Pin>,
-    /// Split each score over the user's past items.
+    /// Split each score over the user's past items. An explained answer has at most 100 items.
     #[serde(default)]
     pub explain: bool,
 }
@@ -174,6 +176,7 @@ impl Query {
         }
         validate_session(&self.session)?;
         validate_limit(self.limit)?;
+        validate_explained("limit", self.limit, self.explain)?;
         self.diversity.as_ref().map_or(Ok(()), Diversity::validate)?;
         if let Some(scenario) = &self.scenario {
             validate_scenario_name("scenario", scenario)?;
@@ -203,6 +206,14 @@ fn validate_limit(limit: usize) -> Result<()> {
     }
 }
 
+fn validate_explained(field: &str, items: usize, explain: bool) -> Result<()> {
+    if explain && items > MAX_EXPLAINED {
+        let reason = format!("is {items}, an explained answer has at most {MAX_EXPLAINED} items");
+        return Err(Error::invalid(field, reason));
+    }
+    Ok(())
+}
+
 fn validate_session(session: &[SessionItem]) -> Result<()> {
     if session.len() > MAX_SESSION {
         return Err(Error::invalid("session", format!("lists more than {MAX_SESSION} items")));
@@ -228,7 +239,7 @@ pub struct RankQuery {
     pub session: Vec<SessionItem>,
     /// External ids of the candidates, up to 10,000; all come back, the best first.
     pub items: Vec<String>,
-    /// Split each score over the user's past items.
+    /// Split each score over the user's past items; at most 100 then.
     #[serde(default)]
     pub explain: bool,
 }
@@ -246,7 +257,7 @@ impl RankQuery {
                 format!("lists {} items, expected 1 to {MAX_RANKED}", self.items.len()),
             ));
         }
-        Ok(())
+        validate_explained("items", self.items.len(), self.explain)
     }
 }
 

@@ -142,6 +142,11 @@ impl Span {
         Self(seconds as i64 * 1_000)
     }
 
+    /// A span of whole milliseconds.
+    pub const fn millis_of(millis: u32) -> Self {
+        Self(millis as i64)
+    }
+
     /// Its length in milliseconds.
     pub const fn millis(self) -> i64 {
         self.0

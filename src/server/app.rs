@@ -1,6 +1,6 @@
 //! One request from headers to answer: find the route, read the body within limits, wait for a place among the requests in
-//! work, run the handler where it belongs, count and log. Warp takes requests apart and sends answers; this decides what
-//! happens between. Whatever a client sends, it gets an answer, and a handler that fails fails alone.
+//! work ([`super::admission`]), run the handler where it belongs, count and log. Warp takes requests apart and sends answers;
+//! this decides what happens between. Whatever a client sends, it gets an answer, and a handler that fails fails alone.
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,21 +15,24 @@ use warp::path::FullPath;
 use warp::{Buf, Filter};
 
 use super::access::{Access, Caller};
+use super::admission::{Class, DEFAULT, Place};
 use super::body::{self, Bodies};
 use super::call::{Call, parse_query};
+use super::connections::{Asking, Peer};
 use super::context::Context;
+use super::gate::Refusal;
 use super::problem::Problem;
 use super::reply::Reply;
-use super::route::{About, BodyKind, Handler, Route};
+use super::route::{About, BodyKind, Handler, Lane, Route};
 use super::table::{Found, PathParameters, Table};
 use super::tenancy::{self, Claim, Desks, Whose};
 use super::wait;
 use crate::config::ServerConfig;
 use crate::error::Error;
-use crate::record::{Scope, TenantName};
+use crate::record::{Effort, Scope, TenantName};
 
-/// A request waits so long for a place before it is turned away: long enough for a burst, too short to pile up.
-const QUEUE_WAIT: Duration = Duration::from_millis(100);
+/// The header by which a client says how many milliseconds it waits. More than `server.request_timeout` is that.
+const TIMEOUT_HEADER: &str = "x-timeout-ms";
 
 /// The whole application, shared by all connections.
 pub struct App {
@@ -39,13 +42,18 @@ pub struct App {
     desks: Desks,
     table: Table,
     bodies: Bodies,
-    places: Arc<Semaphore>,
+    /// One async worker is always left to look after connections: the others may run quick handlers.
+    workers: Arc<Semaphore>,
     request_timeout: Duration,
+    bulk_body_bytes: usize,
+    /// Whose requests these are: nobody in particular.
+    who: Arc<str>,
 }
 
 impl App {
-    /// Serves these routes.
+    /// Serves these routes. To be called in the runtime that will run it.
     pub fn new(context: Context, routes: Vec<Route>, config: &ServerConfig) -> Arc<Self> {
+        let workers = tokio::runtime::Handle::current().metrics().num_workers();
         let context = Arc::new(context);
         Arc::new(Self {
             access: Access::new(Arc::clone(&context), config),
@@ -53,14 +61,16 @@ impl App {
             desks: Desks::default(),
             table: Table::new(routes),
             bodies: Bodies::new(config.max_body_bytes, wait(config.read_timeout)),
-            places: Arc::new(Semaphore::new(config.max_concurrent_requests)),
+            workers: Arc::new(Semaphore::new(workers.saturating_sub(1).max(1))),
             request_timeout: wait(config.request_timeout),
+            bulk_body_bytes: config.overload.bulk_body_bytes,
+            who: Arc::from(DEFAULT),
         })
     }
 
-    /// The application as a warp filter, for a connection from this address.
-    pub fn filter(self: &Arc<Self>, from: IpAddr) -> BoxedFilter<(Response<Vec<u8>>,)> {
-        let app = Arc::clone(self);
+    /// The application as a warp filter, for one connection.
+    pub fn filter(self: &Arc<Self>, peer: &Arc<Peer>) -> BoxedFilter<(Response<Vec<u8>>,)> {
+        let (app, peer) = (Arc::clone(self), Arc::clone(peer));
         let query = warp::query::raw().or(warp::any().map(String::new)).unify();
         warp::method()
             .and(warp::path::full())
@@ -68,8 +78,11 @@ impl App {
             .and(warp::header::headers_cloned())
             .and(warp::body::stream())
             .then(move |method, path, query: String, headers, body| {
-                let app = Arc::clone(&app);
-                async move { app.answer(from, method, path, &query, headers, body).await }
+                let (app, peer) = (Arc::clone(&app), Arc::clone(&peer));
+                async move {
+                    let asked = peer.asks();
+                    app.answer(peer.address(), method, path, &query, headers, body, &asked).await
+                }
             })
             .boxed()
     }
@@ -82,6 +95,7 @@ impl App {
         query: &str,
         headers: HeaderMap,
         body: impl Stream<Item = Result<B, E>>,
+        asked: &Asking,
     ) -> Response<Vec<u8>> {
         let started = Instant::now();
         let _held = self.context.metrics.in_flight();
@@ -89,8 +103,9 @@ impl App {
         let (label, reply) = match self.table.find(&method, path.as_str()) {
             Found::Route(route, parameters) => {
                 let visit = self.access.visit(route, parameters.as_ref(), &headers, from).await;
+                let request = Request { route, query, headers: &headers, started };
                 let reply = match visit.caller() {
-                    Ok(caller) => self.answer_at(route, caller, parameters, query, &headers, body, &mut tenant).await,
+                    Ok(caller) => self.answer_at(request, caller, parameters, body, asked, &mut tenant).await,
                     Err(problem) => Err(problem),
                 };
                 visit.end(&reply).await;
@@ -104,7 +119,11 @@ impl App {
             }
         };
         // Who shares a cache must not get what another's header has asked for.
-        let reply = reply.unwrap_or_else(Problem::into_reply).header(header::VARY, tenancy::HEADER);
+        let mut reply = reply.unwrap_or_else(Problem::into_reply).header(header::VARY, tenancy::HEADER);
+        if self.context.is_stopping() {
+            // Whoever asks again shall do so elsewhere.
+            reply = reply.header(header::CONNECTION, "close");
+        }
         let reply = self.access.dress(&method, &headers, reply);
         let (status, elapsed) = (reply.status().as_u16(), started.elapsed());
         let method = known(&method);
@@ -114,20 +133,21 @@ impl App {
         }
         let tenant = tenant.as_ref().map(TenantName::as_str);
         let duration_us = elapsed.as_micros() as u64;
-        tracing::info!(target: "savor::access", method, route = label, status, tenant, duration_us);
+        // A line for each answer is a good part of the work for it: metrics count them, and whoever wants the lines asks for them.
+        tracing::debug!(target: "savor::access", method, route = label, status, tenant, duration_us);
         reply.into_response()
     }
 
     async fn answer_at<B: Buf, E>(
         self: &Arc<Self>,
-        route: &Route,
+        Request { route, query, headers, started }: Request<'_>,
         caller: Caller,
         parameters: Result<PathParameters, Problem>,
-        query: &str,
-        headers: &HeaderMap,
         body: impl Stream<Item = Result<B, E>>,
+        asked: &Asking,
         tenant: &mut Option<TenantName>,
     ) -> Answered {
+        let timeout = self.timeout(headers)?;
         let context = self.context_of(route, &caller, headers, tenant)?;
         let call = Call::new(parameters?, parse_query(query, route.query)?).by(caller);
         let call = match route.body {
@@ -136,13 +156,51 @@ impl App {
             BodyKind::One(_) | BodyKind::Optional(_) => self.with_body(call, false, headers, body).await?,
             BodyKind::Many(_) => self.with_body(call, true, headers, body).await?,
         };
-        let turn = self.turn(&context, route).await?;
-        let place = if route.lane.is_admitted() { Some(self.admit().await?) } else { None };
-        if route.lane.is_blocking() {
-            self.run_aside(route, context, call, (place, turn)).await
-        } else {
-            run(&context, &*route.handler, &call)
+        asked.is_read();
+        let Some(class) = route.admitted() else { return run(&context, &*route.handler, &call) };
+        if self.context.is_closed() {
+            let detail = "the server is stopping; ask another, or again when it is back";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).retry_after(5));
         }
+        let class = if call.body_bytes() >= self.bulk_body_bytes && class != Class::Long { Class::Bulk } else { class };
+        let deadline = started + timeout;
+        let turn = self.turn(&context).await?;
+        let who = tenant.as_ref().map_or_else(|| Arc::clone(&self.who), |tenant| Arc::from(tenant.as_str()));
+        let place = self.context.admission.enter(&who, class, route.path, deadline).await;
+        let place = place.map_err(|refusal| self.refused(class, refusal, timeout))?;
+        self.context.metrics.load.admitted(class, place.waited());
+        let call = call.at(place.effort());
+        if call.effort() != Effort::Full {
+            self.context.metrics.load.hurried(call.effort());
+        }
+        // Where all workers but one have something to do, another thread has to.
+        if route.lane == Lane::Quick
+            && let Ok(_worker) = self.workers.try_acquire()
+        {
+            let answered = run(&context, &*route.handler, &call);
+            drop((place, turn));
+            return answered;
+        }
+        self.run_aside(route, context, call, (place, turn), deadline, timeout).await
+    }
+
+    /// How long the client waits.
+    fn timeout(&self, headers: &HeaderMap) -> Result<Duration, Problem> {
+        let Some(value) = headers.get(TIMEOUT_HEADER) else { return Ok(self.request_timeout) };
+        let millis = value.to_str().ok().and_then(|text| text.parse().ok()).filter(|millis| *millis > 0);
+        let millis =
+            millis.ok_or_else(|| Problem::invalid(TIMEOUT_HEADER, "expected a whole number of milliseconds"))?;
+        Ok(self.request_timeout.min(Duration::from_millis(millis)))
+    }
+
+    fn refused(&self, class: Class, refusal: Refusal, timeout: Duration) -> Problem {
+        self.context.metrics.load.refused(class, refusal);
+        let (status, detail) = match refusal {
+            Refusal::Full | Refusal::Waited => (StatusCode::SERVICE_UNAVAILABLE, "more is asked than can be answered"),
+            Refusal::Share => (StatusCode::TOO_MANY_REQUESTS, "you ask more than your share while others ask, too"),
+            Refusal::Late => return too_late(timeout),
+        };
+        Problem::new(status, OVERLOADED, detail).retry_after(self.context.metrics.load.retry_after())
     }
 
     /// What a request is answered with: whose data it is about decides.
@@ -177,8 +235,8 @@ impl App {
     }
 
     /// Waits until it is this request's turn among those of its tenant.
-    async fn turn(&self, context: &Context, route: &Route) -> Result<Option<OwnedSemaphorePermit>, Problem> {
-        let name = context.engine.tenant().filter(|_| route.lane.is_admitted());
+    async fn turn(&self, context: &Context) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+        let name = context.engine.tenant();
         let Some((name, most)) = name.zip(context.engine.quotas().concurrent_requests) else { return Ok(None) };
         self.desks.of(name, &context.tenants).turn(most).await.map(Some)
     }
@@ -194,41 +252,55 @@ impl App {
         Ok(call.with_body(self.bodies.read(headers, body).await?, format))
     }
 
-    /// Waits briefly for a place among the requests in work.
-    async fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let place = Arc::clone(&self.places);
-        match tokio::time::timeout(QUEUE_WAIT, place.acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
-            _ => {
-                let detail = "too many requests are in work";
-                Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", detail).retry_after(1))
-            }
-        }
-    }
-
-    /// Runs the handler on a blocking thread. When it takes too long the client is told so; the place stays taken until
-    /// the work has really ended, so that work which nobody waits for any more still counts.
-    async fn run_aside(&self, route: &Route, context: Arc<Context>, call: Call, places: Places) -> Answered {
+    /// Runs the handler on a blocking thread, unless nobody waits for it any more by the time that it could begin. When it takes
+    /// too long the client is told so; the places stay taken until the work has really ended, so that work which nobody
+    /// waits for any more still counts.
+    async fn run_aside(
+        &self,
+        route: &Route,
+        context: Arc<Context>,
+        call: Call,
+        places: Places,
+        deadline: Instant,
+        timeout: Duration,
+    ) -> Answered {
         let handler = Arc::clone(&route.handler);
+        let (client, client_is_here) = tokio::sync::oneshot::channel::<()>();
         let work = tokio::task::spawn_blocking(move || {
-            let answered = run(&context, &*handler, &call);
-            drop((context, places));
+            let is_wanted = !client.is_closed() && Instant::now() < deadline;
+            let answered = if is_wanted { run(&context, &*handler, &call) } else { Err(too_late(timeout)) };
+            drop((context, call, places));
             answered
         });
-        match tokio::time::timeout(self.request_timeout, work).await {
+        let answered = tokio::time::timeout_at(deadline.into(), work).await;
+        drop(client_is_here);
+        match answered {
             Ok(Ok(answered)) => answered,
             Ok(Err(error)) => Err(Problem::internal(&error)),
-            Err(_) => {
-                let detail = format!("the answer took longer than {} ms", self.request_timeout.as_millis());
-                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", detail).retry_after(5))
-            }
+            Err(_) => Err(too_late(timeout)),
         }
     }
 }
 
 type Answered = Result<Reply, Problem>;
 /// A place among all requests, and one among those of the tenant.
-type Places = (Option<OwnedSemaphorePermit>, Option<OwnedSemaphorePermit>);
+type Places = (Place, Option<OwnedSemaphorePermit>);
+
+/// The word for refusals for want of places, memory or time.
+pub const OVERLOADED: &str = "overloaded";
+
+/// A request before its body is read.
+struct Request<'a> {
+    route: &'a Route,
+    query: &'a str,
+    headers: &'a HeaderMap,
+    started: Instant,
+}
+
+fn too_late(timeout: Duration) -> Problem {
+    let detail = format!("the answer took longer than {} ms", timeout.as_millis());
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", detail).retry_after(5)
+}
 
 /// Runs a handler; a panic in it becomes a 500 and a line in the log instead of a cut connection.
 fn run(context: &Context, handler: &Handler, call: &Call) -> Answered {

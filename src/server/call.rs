@@ -11,6 +11,7 @@ use super::problem::Problem;
 use super::records::{self, Fault, Format};
 use super::route::{Parameter, ParameterKind};
 use super::table::{PathParameters, decode};
+use crate::record::Effort;
 
 /// A request, ready for its handler.
 pub struct Call {
@@ -19,12 +20,13 @@ pub struct Call {
     body: Option<Body>,
     format: Format,
     caller: Caller,
+    effort: Effort,
 }
 
 impl Call {
     /// A request without a body.
     pub fn new(path: PathParameters, query: Vec<(&'static str, String)>) -> Self {
-        Self { path, query, body: None, format: Format::Json, caller: Caller::anybody() }
+        Self { path, query, body: None, format: Format::Json, caller: Caller::anybody(), effort: Effort::Full }
     }
 
     /// The same request from somebody.
@@ -43,6 +45,22 @@ impl Call {
         self.body = Some(body);
         self.format = format;
         self
+    }
+
+    /// The same request, to be answered at a step of the ladder.
+    pub fn at(mut self, effort: Effort) -> Self {
+        self.effort = effort;
+        self
+    }
+
+    /// How much the answer may cost.
+    pub fn effort(&self) -> Effort {
+        self.effort
+    }
+
+    /// The size of the body.
+    pub fn body_bytes(&self) -> usize {
+        self.bytes().len()
     }
 
     /// A path parameter, decoded.

@@ -5,8 +5,10 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use super::admission::Admission;
 use super::metrics::Metrics;
 use super::tenancy::Desk;
+use crate::config::ServerConfig;
 use crate::engine::{Engine, Tenants};
 use crate::record::Answer;
 
@@ -23,9 +25,12 @@ pub struct Context {
 pub struct Shared {
     /// Counts.
     pub metrics: Metrics,
+    /// Who may begin.
+    pub admission: Admission,
     /// All tenants.
     pub tenants: Tenants,
     stopping: AtomicBool,
+    closed: AtomicBool,
 }
 
 impl Deref for Context {
@@ -38,9 +43,16 @@ impl Deref for Context {
 
 impl Context {
     /// The context of the data directory itself, for a running server.
-    pub fn new(tenants: Tenants) -> Self {
+    pub fn new(tenants: Tenants, config: &ServerConfig) -> Self {
         let engine = tenants.home().clone();
-        let shared = Shared { metrics: Metrics::new(), tenants, stopping: AtomicBool::new(false) };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let shared = Shared {
+            metrics: Metrics::new(),
+            admission: Admission::new(config, processors),
+            tenants,
+            stopping: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        };
         Self { engine, comparing: Arc::default(), shared: Arc::new(shared) }
     }
 
@@ -64,8 +76,18 @@ impl Shared {
         self.stopping.store(true, Ordering::Release);
     }
 
-    /// Whether the server takes no new work.
+    /// Whether the server is not ready any more, though it may still take work.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    /// From now on no work is begun.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether no work is begun any more.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 }

@@ -1,5 +1,6 @@
-//! Binding, accepting, stopping. Connections are capped, encrypted where there is a certificate, and each is served by hyper with
-//! warp's service inside; hyper enforces the header deadline, [`Impatient`] the deadline for reading answers.
+//! Binding, accepting, stopping. Connections are capped ([`Connections`]), encrypted where there is a certificate, and each is
+//! served by hyper with warp's service inside; hyper closes idle ones, a sweep those that send heads slowly, [`Impatient`] those
+//! that do not read answers.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -12,13 +13,14 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::access::may_listen;
 use super::app::App;
+use super::connections::{Connections, Full, Peer};
 use super::context::Context;
+use super::descriptors;
 use super::route::Route;
 use super::stall::Impatient;
 use super::steward::Steward;
@@ -30,6 +32,10 @@ use crate::error::{Error, Result};
 
 /// After a failed accept (out of file descriptors, mostly) the server waits so long before the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Slow heads are looked for so often, or four times within the time that they have.
+const SWEEP: Duration = Duration::from_secs(1);
+/// The most that hyper buffers of what a connection sends or is sent. A request's head must fit.
+pub const BUFFER: usize = 32 << 10;
 
 /// Serves an engine, and the tenants in its directory, until `shutdown` is ready, then lets the requests in flight finish; see [`Server`] where the bound
 /// address is wanted.
@@ -42,6 +48,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     app: Arc<App>,
+    connections: Arc<Connections>,
     config: ServerConfig,
     certificates: Option<Certificates>,
 }
@@ -74,8 +81,10 @@ impl Server {
         let address = listener.local_addr().map_err(Error::io(&place))?;
         tenants.open_all();
         tenants.serve_at(&url(address, certificates.is_some()))?;
-        let app = App::new(Context::new(tenants), routes, config);
-        Ok(Self { listener, address, app, config: config.clone(), certificates })
+        let app = App::new(Context::new(tenants, config), routes, config);
+        let most = descriptors::fitting(config.max_connections);
+        let connections = Arc::new(Connections::new(most, config.max_connections_per_address));
+        Ok(Self { listener, address, app, connections, config: config.clone(), certificates })
     }
 
     /// Where clients reach it: `http://` or, with a certificate, `https://`, and the address.
@@ -93,29 +102,67 @@ impl Server {
         self.address
     }
 
-    /// Serves until `shutdown` is ready. Then it accepts no more, tells the open connections to end, and gives requests in
-    /// flight `shutdown_timeout` to finish; what is left is cut.
+    /// Serves until `shutdown` is ready. Then it is not ready any more but goes on for `drain_delay`; then it accepts no more
+    /// and begins no more work, tells background jobs and the open connections to end, and gives requests in flight
+    /// `shutdown_timeout` to finish; what is left is cut.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         tracing::info!(address = %self.address, "serving");
+        for engine in self.engines() {
+            if let Err(error) = engine.resume_jobs() {
+                tracing::error!(%error, "a training that was interrupted cannot be begun again");
+            }
+        }
         let _steward = Steward::start(Arc::clone(&self.app))?;
         let graceful = GracefulShutdown::new();
-        let slots = Arc::new(Semaphore::new(self.config.max_connections));
-        let (stop, stopping) = watch::channel(());
-        let mut connections = JoinSet::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(sweep(Arc::clone(&self.app), Arc::clone(&self.connections), wait(self.config.read_timeout)));
         if let Some(certificates) = self.certificates.clone() {
-            connections.spawn(follow(certificates, wait(self.config.tls.check_every), stopping.clone()));
+            tasks.spawn(follow(certificates, wait(self.config.tls.check_every)));
         }
-        let mut shutdown = pin!(shutdown);
+        self.accept_until(shutdown, &graceful, &mut tasks).await;
+        self.app.context.stop();
+        if self.config.drain_delay.millis() > 0 {
+            tracing::info!(delay = %self.config.drain_delay, "not ready any more; answering on for a while");
+            self.accept_until(tokio::time::sleep(wait(self.config.drain_delay)), &graceful, &mut tasks).await;
+        }
+        self.app.context.close();
+        let engines = self.engines();
+        engines.iter().for_each(Engine::interrupt_jobs);
+        drop(self.listener);
+        tracing::info!("stopping");
+        if tokio::time::timeout(wait(self.config.shutdown_timeout), graceful.shutdown()).await.is_err() {
+            tracing::warn!("requests in flight were cut: they did not finish within the shutdown timeout");
+        }
+        tasks.shutdown().await;
+        // The server has opened them; the data directory's own engine is the caller's.
+        self.app.context.tenants.engines().iter().for_each(|(_, engine)| engine.shutdown());
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// The data directory's own engine, and those of its tenants.
+    fn engines(&self) -> Vec<Engine> {
+        let context = &self.app.context;
+        let tenants = context.tenants.engines().into_iter().map(|(_, engine)| engine);
+        std::iter::once(context.engine.clone()).chain(tenants).collect()
+    }
+
+    async fn accept_until(&self, end: impl Future<Output = ()>, graceful: &GracefulShutdown, tasks: &mut JoinSet<()>) {
+        let mut end = pin!(end);
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = &mut shutdown => break,
-                accepted = accept(&self.listener, &slots) => accepted,
+                () = &mut end => return,
+                accepted = self.accept() => accepted,
             };
-            while connections.try_join_next().is_some() {}
+            while tasks.try_join_next().is_some() {}
             match accepted {
-                Ok((stream, from, slot)) => {
-                    connections.spawn(self.connection(stream, from, slot, graceful.watcher(), stopping.clone()));
+                Ok((stream, peer)) => {
+                    // Answers are small and written whole: waiting for more to send would only delay them.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%error, "no TCP_NODELAY");
+                    }
+                    tasks.spawn(self.connection(stream, peer, graceful));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -123,63 +170,74 @@ impl Server {
                 }
             }
         }
-        self.app.context.stop();
-        drop((self.listener, stop));
-        tracing::info!("stopping");
-        if tokio::time::timeout(wait(self.config.shutdown_timeout), graceful.shutdown()).await.is_err() {
-            tracing::warn!("requests in flight were cut: they did not finish within the shutdown timeout");
-        }
-        connections.shutdown().await;
-        // The server has opened them; the data directory's own engine is the caller's.
-        self.app.context.tenants.engines().iter().for_each(|(_, engine)| engine.shutdown());
-        tracing::info!("stopped");
-        Ok(())
     }
 
-    fn connection(
-        &self,
-        stream: TcpStream,
-        from: SocketAddr,
-        slot: OwnedSemaphorePermit,
-        watcher: Watcher,
-        mut stopping: watch::Receiver<()>,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        let patience = wait(self.config.read_timeout);
-        // Answers are small and written whole: waiting for more to send would only delay them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-        let held = self.app.context.metrics.connection();
-        let (app, acceptor) = (Arc::clone(&self.app), self.certificates.as_ref().map(Certificates::acceptor));
-        async move {
-            match acceptor {
-                None => speak(stream, from, &app, patience, watcher).await,
-                Some(acceptor) => {
-                    let encrypted = tokio::select! {
-                        biased;
-                        encrypted = handshake(&acceptor, stream, patience) => encrypted,
-                        _ = stopping.changed() => None,
-                    };
-                    if let Some(encrypted) = encrypted {
-                        speak(encrypted, from, &app, patience, watcher).await;
+    /// The next connection, when there is a place for it or another could be closed.
+    async fn accept(&self) -> std::io::Result<(TcpStream, Arc<Peer>)> {
+        loop {
+            let (stream, address) = self.listener.accept().await?;
+            loop {
+                match self.connections.open(address.ip()) {
+                    Ok((peer, has_evicted)) => {
+                        if has_evicted {
+                            self.app.context.metrics.load.closes("idlest");
+                        }
+                        return Ok((stream, peer));
+                    }
+                    Err(Full::Everywhere) => self.connections.freed().await,
+                    Err(Full::Address) => {
+                        self.app.context.metrics.load.closes("address");
+                        break;
                     }
                 }
             }
-            drop((slot, held));
+        }
+    }
+
+    /// Serves one connection.
+    fn connection(
+        &self,
+        stream: TcpStream,
+        peer: Arc<Peer>,
+        graceful: &GracefulShutdown,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let held = self.app.context.metrics.connection();
+        let (app, watcher) = (Arc::clone(&self.app), graceful.watcher());
+        let (patience, idle) = (wait(self.config.read_timeout), wait(self.config.idle_timeout));
+        let acceptor = self.certificates.as_ref().map(Certificates::acceptor);
+        let ended = Ended { connections: Arc::clone(&self.connections), peer: Arc::clone(&peer) };
+        async move {
+            let served = async {
+                match acceptor {
+                    None => speak(stream, &peer, &app, (patience, idle), watcher).await,
+                    Some(acceptor) => {
+                        if let Some(encrypted) = handshake(&acceptor, stream, patience).await {
+                            speak(encrypted, &peer, &app, (patience, idle), watcher).await;
+                        }
+                    }
+                }
+            };
+            tokio::select! {
+                () = served => {}
+                () = ended.peer.closing() => tracing::debug!("a connection was closed for another, or was too slow"),
+            }
+            drop((ended, held));
         }
     }
 }
 
-/// Answers the requests of one connection until it ends.
-async fn speak<S>(stream: S, from: SocketAddr, app: &Arc<App>, patience: Duration, watcher: Watcher)
+/// Answers the requests of one connection, TCP or what is wrapped around it, until it ends. A client has so much patience shown, and may be
+/// idle for so long.
+async fn speak<S>(stream: S, peer: &Arc<Peer>, app: &Arc<App>, (patience, idle): (Duration, Duration), watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = TowerToHyperService::new(warp::service(app.filter(from.ip())));
+    let service = TowerToHyperService::new(warp::service(app.filter(peer)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(patience)
-        .serve_connection(Impatient::new(TokioIo::new(stream), patience), service);
+        .header_read_timeout(idle)
+        .max_buf_size(BUFFER)
+        .serve_connection(Impatient::new(TokioIo::new(stream), patience, Arc::clone(peer)), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended early");
     }
@@ -204,13 +262,10 @@ async fn handshake(
     }
 }
 
-/// Looks at the files of the certificate now and then, until the server stops.
-async fn follow(certificates: Certificates, every: Duration, mut stopping: watch::Receiver<()>) {
+/// Looks at the files of the certificate now and then, for ever.
+async fn follow(certificates: Certificates, every: Duration) {
     loop {
-        tokio::select! {
-            _ = stopping.changed() => return,
-            () = tokio::time::sleep(every) => {}
-        }
+        tokio::time::sleep(every).await;
         let certificates = certificates.clone();
         if tokio::task::spawn_blocking(move || certificates.refresh()).await.is_err() {
             tracing::error!("reading the certificate panicked; the one before serves on");
@@ -222,12 +277,24 @@ fn url(address: SocketAddr, is_encrypted: bool) -> String {
     format!("{}://{address}", if is_encrypted { "https" } else { "http" })
 }
 
-/// The next connection, when there is a place for it.
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, from) = listener.accept().await?;
-    Ok((stream, from, slot))
+/// Tells that a connection has ended, however it did.
+struct Ended {
+    connections: Arc<Connections>,
+    peer: Arc<Peer>,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.connections.ended(&self.peer);
+    }
+}
+
+/// Closes connections that send a request's head too slowly, for ever.
+async fn sweep(app: Arc<App>, connections: Arc<Connections>, patience: Duration) {
+    loop {
+        tokio::time::sleep(SWEEP.min(patience / 4)).await;
+        for _ in 0..connections.close_slow(patience) {
+            app.context.metrics.load.closes("slow_head");
+        }
+    }
 }

@@ -13,6 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::admission::Admission;
+use super::load::Load;
 use crate::engine::{Stats, TenantState, TenantStatus, Tended};
 use crate::record::{Degraded, TenantName};
 
@@ -27,6 +29,8 @@ type Size = Gauge<u64, AtomicU64>;
 
 /// All metrics of a server.
 pub struct Metrics {
+    /// Admission and connections.
+    pub load: Load,
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     durations: Family<RequestLabels, Histogram, fn() -> Histogram>,
@@ -160,6 +164,7 @@ impl Metrics {
         let cache_misses = size("cache_misses", "Recommendations that might have been, and were not");
         let exposures_dropped = size("exposures_dropped", "Answers that were not kept for outcomes to join");
         let webhook_lost = size("webhook_lost", "Messages of the webhook that found nobody");
+        let load = Load::new(&mut registry);
         let disk = Size::default();
         registry.register_with_unit("disk", "Bytes of the data directory on disk", Unit::Bytes, disk.clone());
         let tenants = OfTenants::default();
@@ -170,6 +175,7 @@ impl Metrics {
         registry.register("tenant_events", "Events of a tenant", tenants.events.clone());
         registry.register_with_unit("tenant_disk", "Bytes of a tenant on disk", Unit::Bytes, tenants.disk.clone());
         Self {
+            load,
             registry,
             requests,
             durations,
@@ -251,14 +257,7 @@ impl Metrics {
 
     /// Counts an answer that fell back.
     pub fn degraded(&self, reason: Degraded) {
-        let reason = match reason {
-            Degraded::NoSnapshot => "no_snapshot",
-            Degraded::UnknownUser => "unknown_user",
-            Degraded::NoHistory => "no_history",
-            Degraded::UnknownItem => "unknown_item",
-            Degraded::FewCandidates => "few_candidates",
-        };
-        self.degraded.get_or_create(&ReasonLabels { reason }).inc();
+        self.degraded.get_or_create(&ReasonLabels { reason: reason.word() }).inc();
     }
 
     /// Counts a request that was not let in.
@@ -296,8 +295,14 @@ impl Metrics {
     }
 
     /// The text that Prometheus reads, in the OpenMetrics format.
-    pub fn text(&self, stats: &Stats, tenants: &[TenantStatus]) -> Result<String, std::fmt::Error> {
+    pub fn text(
+        &self,
+        stats: &Stats,
+        tenants: &[TenantStatus],
+        admission: &Admission,
+    ) -> Result<String, std::fmt::Error> {
         self.know_tenants(tenants);
+        self.load.look(admission);
         self.users.set(stats.users);
         self.items.set(stats.items);
         self.events.set(stats.events);

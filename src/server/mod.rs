@@ -5,13 +5,19 @@
 //! caller's.
 
 mod access;
+mod admission;
 mod app;
 mod body;
 mod call;
+mod connections;
 mod context;
+mod descriptors;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod gate;
+mod limit;
 mod listener;
+mod load;
 mod metrics;
 mod openapi;
 mod problem;

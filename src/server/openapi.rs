@@ -46,7 +46,9 @@ pub fn document() -> Value {
             "license": {"name": env!("CARGO_PKG_LICENSE"), "identifier": env!("CARGO_PKG_LICENSE")},
             "description": "Ids are any text of 1 to 512 bytes, percent-encoded in a path. Errors are problems \
                 (RFC 9457) with a stable `code` and, where one is to blame, a `field`. `GET` routes answer `HEAD`; every \
-                path answers `OPTIONS`.",
+                path answers `OPTIONS`. The header `x-timeout-ms` says how long a client waits: what cannot be answered within \
+                that is not begun, and a question may be answered with less (`degraded`). 503 `overloaded` and 429 tell in \
+                `Retry-After` when to ask again.",
         },
         "paths": paths,
         "components": {
@@ -189,7 +191,7 @@ fn problems(route: &Route) -> Vec<u16> {
         statuses.extend([401, 403, 429, 500]);
     }
     if !matches!(route.body, BodyKind::Nothing) {
-        statuses.extend([408, 413, 415, 429]);
+        statuses.extend([408, 413, 415, 503]);
     }
     match route.about {
         // Unknown, broken, over its rate, over its quota.
@@ -198,10 +200,7 @@ fn problems(route: &Route) -> Vec<u16> {
         About::Nobody => {}
     }
     if route.lane.is_admitted() {
-        statuses.extend([429, 500]);
-    }
-    if route.lane.is_blocking() {
-        statuses.extend([500, 503]);
+        statuses.extend([429, 500, 503]);
     }
     statuses.sort_unstable();
     statuses.dedup();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use super::admission::Class;
 use super::call::Call;
 use super::context::Context;
 use super::problem::Problem;
@@ -48,6 +49,8 @@ pub struct Route {
     pub lane: Lane,
     /// Whose data it is about.
     pub about: About,
+    /// Whose places it takes, where neither lane nor method tells it.
+    class: Option<Class>,
     /// What does it.
     pub handler: Arc<Handler>,
 }
@@ -94,23 +97,19 @@ pub const OPERATE: Needs = Needs::SecretKey(Scope::Operate);
 pub enum Lane {
     /// On the async worker, always, also when the server is full: liveness and the like.
     Probe,
-    /// On a blocking thread, always, also when the server is full: metrics.
+    /// On a blocking thread, also when the server is full, as it has places of its own: metrics.
     Report,
-    /// On the async worker: answers from memory in well under a millisecond.
+    /// On the async worker while others are free to look after connections, else on a blocking thread: answers from memory in well under a
+    /// millisecond.
     Quick,
     /// On a blocking thread: whatever may wait for a disk or takes long.
     Work,
 }
 
 impl Lane {
-    /// Whether it counts against the requests in work.
+    /// Whether it may have to wait for a place, and be refused.
     pub fn is_admitted(self) -> bool {
-        matches!(self, Self::Quick | Self::Work)
-    }
-
-    /// Whether it leaves the async worker.
-    pub fn is_blocking(self) -> bool {
-        matches!(self, Self::Report | Self::Work)
+        self != Self::Probe
     }
 }
 
@@ -196,6 +195,7 @@ impl Route {
             problems: &[],
             lane: Lane::Work,
             about: About::Tenant,
+            class: None,
             handler: Arc::new(handler),
         }
     }
@@ -294,6 +294,23 @@ impl Route {
     pub fn lane(mut self, lane: Lane) -> Self {
         self.lane = lane;
         self
+    }
+
+    /// Whose places it takes. If nothing is said: those of questions for `GET`, of changes for other methods.
+    pub fn class(mut self, class: Class) -> Self {
+        self.class = Some(class);
+        self
+    }
+
+    /// Whose places it takes; `None` for what is always done.
+    pub fn admitted(&self) -> Option<Class> {
+        match self.lane {
+            Lane::Probe => None,
+            Lane::Report => Some(Class::Operate),
+            Lane::Quick | Lane::Work => {
+                Some(self.class.unwrap_or(if self.method == Method::GET { Class::Read } else { Class::Write }))
+            }
+        }
     }
 }
 

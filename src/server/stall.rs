@@ -1,25 +1,29 @@
 //! A connection whose client must keep reading: when a write makes no progress for too long, it fails, and the connection
-//! and what it holds are freed. Slow senders are cut off elsewhere (headers by hyper, bodies by [`super::body`]).
+//! and what it holds are freed. Slow senders are cut off elsewhere (heads by the listener's sweep, bodies by [`super::body`]).
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::time::Sleep;
 
+use super::connections::Peer;
+
 /// Cuts off a client that does not read.
 pub struct Impatient<S> {
     stream: S,
     patience: Duration,
+    peer: Arc<Peer>,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Impatient<S> {
-    /// Waits so long for a write to make progress.
-    pub fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, waiting: None }
+    /// Waits so long for a write to make progress. The peer is told when bytes arrive.
+    pub fn new(stream: S, patience: Duration, peer: Arc<Peer>) -> Self {
+        Self { stream, patience, peer, waiting: None }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, progress: Poll<Result<T>>) -> Poll<Result<T>> {
@@ -38,7 +42,11 @@ impl<S> Impatient<S> {
 
 impl<S: Read + Unpin> Read for Impatient<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if let Poll::Ready(Ok(())) = read {
+            self.peer.hears();
+        }
+        read
     }
 }
 
@@ -94,7 +102,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_does_not_read_is_cut_off() {
-        let mut stream = Impatient::new(Deaf, Duration::from_millis(1));
+        let connections = crate::server::connections::Connections::new(1, 0);
+        let (peer, _) = connections.open([127, 0, 0, 1].into()).unwrap();
+        let mut stream = Impatient::new(Deaf, Duration::from_millis(1), peer);
         let error = poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"answer")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }

@@ -36,14 +36,20 @@ impl Steward {
         let (stop, stopped) = channel();
         let work = move || {
             while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                tend(&app.context, &app.context.engine, &mut webhooks);
+                let context = &app.context;
+                let refused = context.metrics.load.untold();
+                if refused > 0 {
+                    let pressure = context.admission.pressure();
+                    tracing::warn!(refused, pressure, "more is asked than can be answered: requests were refused");
+                }
+                tend(context, &context.engine, &mut webhooks);
                 // One after the other: what goes on by itself takes one thread, however many there are.
-                for (_, engine) in app.context.tenants.engines() {
-                    tend(&app.context, &engine, &mut webhooks);
+                for (_, engine) in context.tenants.engines() {
+                    tend(context, &engine, &mut webhooks);
                 }
                 looks += 1;
                 if looks % RETRY == 0 {
-                    app.context.tenants.retry();
+                    context.tenants.retry();
                 }
             }
         };

@@ -89,33 +89,97 @@ fn rest(mut stream: TcpStream) -> String {
     String::from_utf8(text).unwrap()
 }
 
+/// A question that takes a place.
+const QUESTION: &str = "/v1/lists/popular";
+
 #[test]
-fn a_full_server_turns_away_with_429_and_is_still_alive() {
-    let server = Running::start(|config| config.max_concurrent_requests = 1);
+fn a_full_server_turns_away_with_503_and_is_still_alive_for_its_operator() {
+    let server = Running::start(|config| {
+        config.max_concurrent_requests = 1;
+        config.overload.queue = 0;
+    });
     let waiting = server.ask("/test/wait");
     server.started.recv().unwrap();
-    let refused = rest(server.ask("/v1/stats"));
-    assert!(refused.starts_with("HTTP/1.1 429 "), "{refused}");
-    assert!(refused.contains("retry-after: 1\r\n") && refused.contains("\"overloaded\""), "{refused}");
-    for path in ["/healthz", "/readyz", "/metrics"] {
+    let refused = rest(server.ask(QUESTION));
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    assert!(refused.contains("retry-after: ") && refused.contains("\"overloaded\""), "{refused}");
+    for path in ["/healthz", "/readyz", "/metrics", "/v1/jobs", "/v1/stats"] {
         assert!(rest(server.ask(path)).starts_with("HTTP/1.1 200 "), "{path}");
+    }
+    let metrics = rest(server.ask("/metrics"));
+    for line in [
+        "savor_requests_refused_total{class=\"read\",reason=\"queue_full\"} 1",
+        "savor_admission_in_work{class=\"read\"} 1",
+        "savor_admission_places{class=\"read\"} 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is missing in\n{metrics}");
     }
     server.release.send(()).unwrap();
     assert!(rest(waiting).starts_with("HTTP/1.1 204 "));
-    assert!(rest(server.ask("/v1/stats")).starts_with("HTTP/1.1 200 "));
+    assert!(rest(server.ask(QUESTION)).starts_with("HTTP/1.1 200 "));
 }
 
 #[test]
 fn work_that_takes_too_long_is_503_and_keeps_its_place_until_it_ends() {
     let server = Running::start(|config| {
         config.max_concurrent_requests = 1;
+        config.overload.queue = 0;
         config.request_timeout = "50ms".parse().unwrap();
     });
     let late = rest(server.ask("/test/wait"));
     assert!(late.starts_with("HTTP/1.1 503 ") && late.contains("retry-after: "), "{late}");
-    assert!(rest(server.ask("/v1/stats")).starts_with("HTTP/1.1 429 "));
+    assert!(late.contains("\"timeout\""), "{late}");
+    assert!(rest(server.ask(QUESTION)).starts_with("HTTP/1.1 503 "));
     server.release.send(()).unwrap();
-    while rest(server.ask("/v1/stats")).starts_with("HTTP/1.1 429 ") {}
+    while rest(server.ask(QUESTION)).starts_with("HTTP/1.1 503 ") {}
+}
+
+#[test]
+fn a_client_says_how_long_it_waits() {
+    let server = Running::start(|config| {
+        config.max_concurrent_requests = 1;
+        config.overload.queue_time = "1m".parse().unwrap();
+    });
+    let within = |millis: &str| {
+        let mut stream = server.connect();
+        let head = format!("GET {QUESTION} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-timeout-ms: {millis}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        rest(stream)
+    };
+    assert!(within("60000").starts_with("HTTP/1.1 200 "));
+    for bad in ["0", "-1", "soon", "1.5"] {
+        let refused = within(bad);
+        assert!(refused.starts_with("HTTP/1.1 400 ") && refused.contains("x-timeout-ms"), "{refused}");
+    }
+    let waiting = server.ask("/test/wait");
+    server.started.recv().unwrap();
+    let late = within("20");
+    assert!(late.starts_with("HTTP/1.1 503 ") && late.contains("longer than 20 ms"), "{late}");
+    server.release.send(()).unwrap();
+    assert!(rest(waiting).starts_with("HTTP/1.1 204 "));
+}
+
+/// Asks until a line is among the metrics.
+fn until(server: &Running, line: &str) {
+    while !rest(server.ask("/metrics")).lines().any(|found| found == line) {}
+}
+
+#[test]
+fn work_whose_client_has_left_is_not_begun() {
+    let server = Running::start(|config| {
+        config.max_concurrent_requests = 1;
+        config.overload.queue_time = "1m".parse().unwrap();
+    });
+    let waiting = server.ask("/test/wait");
+    server.started.recv().unwrap();
+    let left = server.ask("/test/wait");
+    until(&server, "savor_admission_waiting{class=\"read\"} 1");
+    drop(left);
+    until(&server, "savor_admission_waiting{class=\"read\"} 0");
+    server.release.send(()).unwrap();
+    assert!(rest(waiting).starts_with("HTTP/1.1 204 "));
+    assert!(rest(server.ask(QUESTION)).starts_with("HTTP/1.1 200 "));
+    assert!(server.started.try_recv().is_err(), "the second was begun");
 }
 
 #[test]
@@ -140,17 +204,72 @@ fn a_client_that_sends_slowly_is_cut_off() {
 }
 
 #[test]
-fn connections_over_the_limit_wait_until_one_is_free() {
+fn a_full_server_lets_the_idlest_connection_go_for_a_new_one() {
+    let server = Running::start(|config| config.max_connections = 2);
+    let idle = || {
+        let mut stream = server.connect();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        stream.read_exact(&mut [0; 12]).unwrap();
+        stream
+    };
+    let busy = server.ask("/test/wait");
+    server.started.recv().unwrap();
+    let first = idle();
+    let second = idle();
+    assert!(rest(first).contains("\"ok\""), "its answer is whole, then it is closed");
+    assert!(rest(server.ask("/healthz")).starts_with("HTTP/1.1 200 "));
+    drop(second);
+    server.release.send(()).unwrap();
+    assert!(rest(busy).starts_with("HTTP/1.1 204 "), "one at work is not closed");
+}
+
+#[test]
+fn where_all_connections_are_at_work_a_new_one_waits() {
     let server = Running::start(|config| config.max_connections = 1);
-    let mut first = server.connect();
-    first.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-    first.read_exact(&mut [0; 12]).unwrap();
+    let busy = server.ask("/test/wait");
+    server.started.recv().unwrap();
     let mut second = server.ask("/healthz");
     second.set_read_timeout(Some(Duration::from_millis(30))).unwrap();
     assert!(second.read(&mut [0; 12]).is_err(), "answered beside the first");
     second.set_read_timeout(None).unwrap();
-    drop(first);
+    server.release.send(()).unwrap();
+    assert!(rest(busy).starts_with("HTTP/1.1 204 "));
     assert!(rest(second).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn an_idle_connection_is_closed_after_a_while() {
+    let server = Running::start(|config| config.idle_timeout = "50ms".parse().unwrap());
+    let mut idle = server.connect();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    assert!(rest(idle).contains("\"ok\""));
+}
+
+#[test]
+fn a_server_that_is_told_to_stop_is_not_ready_but_answers_for_its_delay() {
+    let mut server = Running::start(|config| config.drain_delay = "1h".parse().unwrap());
+    server.stop();
+    while rest(server.ask("/readyz")).starts_with("HTTP/1.1 200 ") {}
+    let answer = rest(server.ask(QUESTION));
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("connection: close"), "{answer}");
+}
+
+#[test]
+fn a_stop_refuses_work_that_has_not_begun() {
+    let mut server = Running::start(|_| {});
+    let mut writer = server.connect();
+    let event = br#"{"user":"u","item":"i","type":"view"}"#;
+    let head = "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 37\r\n\r\n";
+    writer.write_all(head.as_bytes()).unwrap();
+    writer.write_all(&event[..20]).unwrap();
+    until(&server, "savor_requests_in_flight 2");
+    server.stop();
+    while TcpStream::connect(server.address).is_ok() {}
+    writer.write_all(&event[20..]).unwrap();
+    let refused = rest(writer);
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("\"stopping\""), "{refused}");
+    assert!(refused.contains("connection: close"), "{refused}");
+    server.join().unwrap();
 }
 
 #[test]

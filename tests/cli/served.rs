@@ -1,5 +1,7 @@
 //! The same commands through a server.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 
 use crate::place::{Place, Server};
@@ -73,4 +75,43 @@ fn an_experiment_goes_from_its_plan_to_its_report_through_a_server_and_here() {
     assert!(place.ok(&["experiment", "list"]).contains("stopped"));
     let (code, message) = place.fails(&["experiment", "put", "x", "plan.json"]);
     assert!(code == 1 && message.contains("is over"), "{message}");
+}
+
+/// One request to a server, and all that it answers.
+fn asked(server: &Server, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
+    let mut stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
+    let length = body.len();
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n");
+    write!(stream, "{head}content-length: {length}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.get(9..12).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
+}
+
+#[test]
+fn a_training_that_a_stop_interrupts_is_begun_again_at_the_next_start() {
+    let place = Place::trained();
+    let server = Server::start(&place);
+    let long = r#"{"train":{"model":"ials","dimension":64,"epochs":10000},"measure":false,"activate":"never"}"#;
+    let (status, job) = asked(&server, "POST", "/v1/train", long);
+    assert_eq!((status, &job["state"]), (202, &"running".into()), "{job}");
+    let event = r#"{"user":"late","item":"f1","type":"view"}"#;
+    assert_eq!(asked(&server, "POST", "/v1/events?durability=async", event).1["accepted"], 1);
+    assert_eq!(server.stop("-TERM"), 0);
+    let jobs = |server: &Server| asked(server, "GET", "/v1/jobs", "").1["jobs"].as_array().unwrap().clone();
+    let server = Server::start(&place);
+    let of = jobs(&server);
+    assert_eq!((&of[0]["state"], &of[0]["options"]), (&"running".into(), &job["options"]), "{of:?}");
+    assert_eq!((&of[1]["id"], &of[1]["state"]), (&job["id"], &"failed".into()), "{of:?}");
+    assert!(of[1]["message"].as_str().unwrap().contains(&format!("begun again as job {}", of[0]["id"])), "{of:?}");
+    // What somebody has cancelled is not begun again.
+    asked(&server, "DELETE", &format!("/v1/jobs/{}", of[0]["id"]), "");
+    assert_eq!(server.stop("-TERM"), 0);
+    let server = Server::start(&place);
+    assert_eq!(jobs(&server).len(), of.len());
+    assert_eq!(jobs(&server)[0]["state"], "cancelled");
+    assert_eq!(asked(&server, "GET", "/v1/users/late/events", "").1["events"].as_array().unwrap().len(), 1);
+    assert_eq!(server.stop("-TERM"), 0);
 }

@@ -13,6 +13,7 @@ mod hostile_mixtures;
 mod hostile_text;
 mod hostile_wire;
 mod operations;
+mod overload;
 mod protocol;
 mod questions;
 mod records;

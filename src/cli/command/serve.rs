@@ -1,13 +1,16 @@
-//! `savor serve`: answers over HTTP until Ctrl-C or SIGTERM, then lets requests in flight finish and closes the engine. SIGHUP
-//! reads the certificate again.
+//! `savor serve`: answers over HTTP until Ctrl-C or SIGTERM, then lets requests in flight finish and closes the engine. A second
+//! signal does not wait for them. SIGHUP reads the certificate again.
 
 use std::io::Write;
+use std::pin::pin;
+use std::thread::available_parallelism;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::args::ServeArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::cli::output::tell;
 use crate::cli::signals::Signals;
 use crate::config::ServerConfig;
 use crate::engine::Tenants;
@@ -23,7 +26,9 @@ pub fn run(context: &Context, args: ServeArgs) -> Result<(), Failure> {
         config.listen = listen;
     }
     config.open_to_everybody |= args.open_to_everybody;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // One worker more than processors: while the others answer, it looks after connections and turns away what is too much.
+    let workers = available_parallelism().map_or(1, usize::from) + 1;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     let served = runtime.block_on(serve(tenants.clone(), &config));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     tenants.shutdown();
@@ -46,5 +51,18 @@ async fn serve(tenants: Tenants, config: &ServerConfig) -> Result<(), Failure> {
             }
         });
     }
-    Ok(server.run(async move { signals.next().await }).await?)
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let mut served = pin!(server.run(async {
+        // Nobody can tell any more: that is an end, too.
+        let _ = stopped.await;
+    }));
+    tokio::select! {
+        served = &mut served => return Ok(served?),
+        () = signals.next() => tell("stopping: requests in flight may finish; once more does not wait for them"),
+    }
+    drop(stop);
+    tokio::select! {
+        served = &mut served => Ok(served?),
+        () = signals.next() => Ok(tell("not waiting any longer")),
+    }
 }

@@ -140,6 +140,9 @@ fn note(answer: &Answer) -> String {
         Some(Degraded::NoHistory) => "no event that the model can learn from: this is the popular list",
         Some(Degraded::UnknownItem) => "the model does not know this item (yet)",
         Some(Degraded::FewCandidates) => "few items pass the filters: popular ones fill the rest",
+        Some(Degraded::OverloadedUnranked) => "the server has too much to do: not put in order by the ranker",
+        Some(Degraded::OverloadedKept) => "the server has too much to do: an answer from some minutes ago",
+        Some(Degraded::OverloadedPopular) => "the server has too much to do: this is the popular list",
     };
     format!("{note}\n")
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::engine::ReplayOptions;
 use crate::experiment::{ExperimentReport, OffPolicy};
 use crate::record::{Experiment, ExperimentDesign, Exposure};
+use crate::server::admission::Class;
 use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
@@ -56,10 +57,12 @@ pub fn routes() -> Vec<Route> {
             .answers::<Experiment>(200, "As it is now")
             .problems(&[404, 409]),
         Route::new(Method::GET, "/v1/experiments/{id}/report", "getExperimentReport", MANAGE, report)
+            .class(Class::Long)
             .summary("What may be concluded so far, as often as one likes to look")
             .answers::<ExperimentReport>(200, "Figures, intervals and a verdict")
             .problems(&[404, 409]),
         Route::new(Method::POST, "/v1/experiments:replay", "replay", MANAGE, replay)
+            .class(Class::Long)
             .data()
             .summary("What a policy would have earned, from what was shown and what came of it")
             .takes::<ReplayOptions>()

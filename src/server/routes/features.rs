@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::engine::{FeatureColumn, FeatureValues};
+use crate::server::admission::Class;
 use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
@@ -27,6 +28,7 @@ const ITEM: Parameter = Parameter {
 pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/v1/features", "listFeatures", OBSERVE, list)
+            .class(Class::Bulk)
             .group("features")
             .summary("Lists the columns of the feature table; looks at all users and items")
             .answers::<Features>(200, "The columns"),

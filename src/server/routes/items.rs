@@ -8,6 +8,7 @@ use super::{CURSOR, Listing, PAGE, PAGE_LIMIT};
 use crate::engine::Put;
 use crate::error::Error;
 use crate::record::{Item, ItemPatch};
+use crate::server::admission::Class;
 use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
@@ -22,6 +23,7 @@ pub fn routes() -> Vec<Route> {
             .takes_many::<Item>()
             .answers::<Put>(200, "How many were new, changed and unchanged"),
         Route::new(Method::GET, "/v1/items", "listItems", MANAGE, list)
+            .class(Class::Bulk)
             .summary("Lists items in the order of their ids")
             .query(&[PAGE_LIMIT, CURSOR])
             .answers::<Listing<Item>>(200, "A page of items"),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{CATEGORY, LIMIT};
 use crate::error::Error;
 use crate::record::{Answer, Filter, Likeness, ListKind, ListQuery, Neighbour, SimilarQuery, VectorQuery};
+use crate::server::admission::Class;
 use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
@@ -36,6 +37,7 @@ pub fn routes() -> Vec<Route> {
             .answers::<Answer>(200, "Items, the most similar first")
             .problems(&[404]),
         Route::new(Method::GET, "/v1/users/{id}/similar", "similarUsers", READ_SECRET, similar_users)
+            .class(Class::Bulk)
             .group("lists")
             .summary("Users with a similar taste")
             .query(&[LIMIT])
@@ -48,6 +50,7 @@ pub fn routes() -> Vec<Route> {
             .answers::<Answer>(200, "Items, the first of the list first")
             .problems(&[404]),
         Route::new(Method::POST, "/v1/vectors/search", "searchVectors", READ, search)
+            .class(Class::Read)
             .summary("The nearest items to a vector in a space of vectors that you brought")
             .takes::<VectorQuery>()
             .answers::<Answer>(200, "Items, the nearest first")

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::monitor::{Decision, DriftReport};
 use crate::record::Timestamp;
+use crate::server::admission::Class;
 use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
@@ -29,6 +30,7 @@ pub fn routes() -> Vec<Route> {
             .lane(Lane::Report)
             .answers::<DriftReport>(200, "Each statistic and its level"),
         Route::new(Method::GET, "/v1/decisions", "listDecisions", OBSERVE, decisions)
+            .class(Class::Operate)
             .group("operations")
             .summary("What the retraining policy decided, and by which numbers")
             .answers::<Decisions>(200, "The newest first"),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{IndexReport, Stats};
 use crate::error::Error;
 use crate::record::{TenantName, Timestamp};
+use crate::server::admission::Class;
 use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
@@ -82,14 +83,17 @@ struct Indexes {
 pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/v1/stats", "getStats", OBSERVE, stats)
+            .class(Class::Bulk)
             .group("operations")
             .summary("How much there is, and what answers")
             .answers::<Stats>(200, "The figures"),
         Route::new(Method::GET, "/v1/indexes", "getIndexes", OBSERVE, indexes)
+            .class(Class::Operate)
             .group("operations")
             .summary("How each index answers, what was measured when it was built, and why it was chosen")
             .answers::<Indexes>(200, "That of the model first, then the spaces of raw vectors"),
         Route::new(Method::POST, "/v1/backups", "backUp", OPERATE, back_up)
+            .class(Class::Long)
             .group("operations")
             .summary("Makes a consistent copy of everything, beside the data directory, while the server runs")
             .may_take::<BackupRequest>()
@@ -157,7 +161,7 @@ fn readiness(context: &Context, _: &Call) -> Result<Reply, Problem> {
 fn metrics_text(context: &Context, _: &Call) -> Result<Reply, Problem> {
     let text = context
         .metrics
-        .text(&context.engine.figures()?, &context.tenants.list()?)
+        .text(&context.engine.figures()?, &context.tenants.list()?, &context.admission)
         .map_err(|error| Problem::internal(&error))?;
     Ok(Reply::new(StatusCode::OK, metrics::MEDIA_TYPE, text.into_bytes()))
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CATEGORY, LIMIT};
 use crate::record::{Answer, ExcludeSeen, Query, RankQuery};
+use crate::server::admission::Class;
 use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
@@ -16,6 +17,11 @@ use crate::server::route::{Lane, Parameter, ParameterKind, READ, READ_SECRET, Ro
 
 /// The most queries in one batch.
 const MAX_BATCH: usize = 1_000;
+/// The most items that the answers of a batch may have together; explained ones count ten times.
+const MAX_BATCH_ITEMS: usize = 100_000;
+const EXPLAINED_WEIGHS: usize = 10;
+/// The most session items and excluded items of a batch together.
+const MAX_BATCH_WORDS: usize = 100_000;
 
 const EXPLAIN: Parameter = Parameter {
     name: "explain",
@@ -63,20 +69,24 @@ pub fn routes() -> Vec<Route> {
             .lane(Lane::Quick)
             .answers::<Answer>(200, "Items, the best first"),
         Route::new(Method::POST, "/v1/recommendations", "recommend", READ, recommend)
+            .class(Class::Read)
             .summary("What should this user or visitor see next? With session, filters and exclusions")
             .takes::<Query>()
             .answers::<Answer>(200, "Items, the best first"),
         Route::new(Method::POST, "/v1/recommendations:batch", "recommendBatch", READ_SECRET, batch)
+            .class(Class::Bulk)
             .summary("Several questions in one request")
             .takes::<Batch>()
             .answers::<Answers>(200, "One answer for each query, in their order"),
         Route::new(Method::POST, "/v1/recommendations/{recommendation_id}/next", "nextPage", READ, next)
+            .class(Class::Read)
             .summary("The next page of an answer, without repeats, by what is known now; for half an hour")
             .query(&[NEXT_LIMIT])
             .lane(Lane::Quick)
             .answers::<Answer>(200, "Items, the best first")
             .problems(&[404]),
         Route::new(Method::POST, "/v1/rank", "rank", READ, rank)
+            .class(Class::Read)
             .group("recommendations")
             .summary("Ranks the caller's own candidates for a user or a session")
             .takes::<RankQuery>()
@@ -92,13 +102,13 @@ fn for_user(context: &Context, call: &Call) -> Result<Reply, Problem> {
     query.explain = call.value("explain").unwrap_or(query.explain);
     query.exclude_seen = call.value("exclude_seen").map_or(query.exclude_seen, ExcludeSeen::All);
     call.caller().may_explain(query.explain)?;
-    Reply::json(&context.note(context.engine.recommend(&query)?))
+    Reply::json(&context.note(context.engine.recommend_at(&query, call.effort())?))
 }
 
 fn recommend(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let query: Query = call.body()?;
     call.caller().may_explain(query.explain)?;
-    Reply::json(&context.note(context.engine.recommend(&query)?))
+    Reply::json(&context.note(context.engine.recommend_at(&query, call.effort())?))
 }
 
 fn batch(context: &Context, call: &Call) -> Result<Reply, Problem> {
@@ -110,8 +120,22 @@ fn batch(context: &Context, call: &Call) -> Result<Reply, Problem> {
     for (index, query) in batch.queries.iter().enumerate() {
         query.validate().map_err(|error| error.within(&format!("queries[{index}]")))?;
     }
+    let items = |query: &Query| query.limit * if query.explain { EXPLAINED_WEIGHS } else { 1 };
+    for (what, sum, most) in [
+        ("items are asked for; explained ones count ten times", batch.queries.iter().map(items).sum(), MAX_BATCH_ITEMS),
+        ("session and excluded items are given", batch.queries.iter().map(words).sum(), MAX_BATCH_WORDS),
+    ] {
+        let sum: usize = sum;
+        if sum > most {
+            return Err(Problem::invalid("queries", format!("{sum} {what}, expected at most {most} in a batch")));
+        }
+    }
     let answers = context.engine.recommend_many(&batch.queries)?;
     Reply::json(&Answers { answers: answers.into_iter().map(|answer| context.note(answer)).collect() })
+}
+
+fn words(query: &Query) -> usize {
+    query.session.len() + query.exclude_items.len()
 }
 
 fn next(context: &Context, call: &Call) -> Result<Reply, Problem> {
@@ -119,12 +143,12 @@ fn next(context: &Context, call: &Call) -> Result<Reply, Problem> {
         text.parse().map_err(|_| Problem::invalid("limit", format!("is \"{text}\", expected a whole number")))
     };
     let limit = call.text("limit").map(parse).transpose()?;
-    let page = context.engine.next_page(call.path("recommendation_id")?, limit)?;
+    let page = context.engine.next_page_at(call.path("recommendation_id")?, limit, call.effort())?;
     Reply::json(&context.note(call.caller().shown(page)))
 }
 
 fn rank(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let query: RankQuery = call.body()?;
     call.caller().may_explain(query.explain)?;
-    Reply::json(&context.note(context.engine.rank(&query)?))
+    Reply::json(&context.note(context.engine.rank_at(&query, call.effort())?))
 }

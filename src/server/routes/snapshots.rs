@@ -12,6 +12,7 @@ use crate::engine::SnapshotComparison;
 use crate::error::Error;
 use crate::progress::{Progress, Step};
 use crate::record::SnapshotId;
+use crate::server::admission::Class;
 use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
@@ -38,24 +39,29 @@ struct Active {
 pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/v1/snapshots", "listSnapshots", OBSERVE, list)
+            .class(Class::Operate)
             .summary("Lists the snapshots that are kept")
             .answers::<Snapshots>(200, "The snapshots"),
         Route::new(Method::GET, "/v1/snapshots/{id}", "getSnapshot", OBSERVE, get)
+            .class(Class::Operate)
             .numbered()
             .summary("What a snapshot is made of and how good it is")
             .answers::<Manifest>(200, "The snapshot")
             .problems(&[404]),
         Route::new(Method::GET, "/v1/snapshots/{id}/compare/{other}", "compareSnapshots", OPERATE, compare)
+            .class(Class::Long)
             .numbered()
             .summary("Ranks users by two snapshots and looks for the events that came after both were trained")
             .answers::<SnapshotComparison>(200, "The comparison; one is made at a time, within the time of a request")
             .problems(&[404, 409]),
         Route::new(Method::POST, "/v1/snapshots/{id}:activate", "activateSnapshot", OPERATE, activate)
+            .class(Class::Operate)
             .numbered()
             .summary("Lets a snapshot answer from now on")
             .answers::<Active>(200, "It answers")
             .problems(&[404, 409]),
         Route::new(Method::POST, "/v1/snapshots:rollback", "rollBack", OPERATE, roll_back)
+            .class(Class::Operate)
             .summary("Goes back to the snapshot that answered before")
             .answers::<Active>(200, "It answers again")
             .problems(&[404, 409]),

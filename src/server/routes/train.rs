@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::engine::{Job, TrainOptions};
+use crate::server::admission::Class;
 use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
@@ -21,20 +22,24 @@ struct Jobs {
 pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::POST, "/v1/train", "train", OPERATE, train)
+            .class(Class::Operate)
             .group("jobs")
             .summary("Starts training a new snapshot in the background; it goes live as `activate` says")
             .may_take::<TrainOptions>()
             .answers::<Job>(202, "Started; `Location` names the job")
             .problems(&[409]),
         Route::new(Method::GET, "/v1/jobs", "listJobs", OBSERVE, list)
+            .class(Class::Operate)
             .summary("Lists background jobs")
             .answers::<Jobs>(200, "The jobs"),
         Route::new(Method::GET, "/v1/jobs/{id}", "getJob", OBSERVE, get)
+            .class(Class::Operate)
             .numbered()
             .summary("Where a job stands")
             .answers::<Job>(200, "The job")
             .problems(&[404]),
         Route::new(Method::DELETE, "/v1/jobs/{id}", "cancelJob", OPERATE, cancel)
+            .class(Class::Operate)
             .numbered()
             .summary("Cancels a job")
             .answers::<Job>(200, "The job; it ends at its next step")

@@ -10,6 +10,7 @@ use super::{CURSOR, Listing, PAGE, PAGE_LIMIT};
 use crate::engine::{Merged, Put};
 use crate::error::Error;
 use crate::record::{Event, User, UserPatch};
+use crate::server::admission::Class;
 use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
@@ -31,6 +32,7 @@ pub fn routes() -> Vec<Route> {
             .takes_many::<User>()
             .answers::<Put>(200, "How many were new, changed and unchanged"),
         Route::new(Method::GET, "/v1/users", "listUsers", MANAGE, list)
+            .class(Class::Bulk)
             .summary("Lists users in the order of their ids")
             .query(&[PAGE_LIMIT, CURSOR])
             .answers::<Listing<User>>(200, "A page of users"),

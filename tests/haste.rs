@@ -1,0 +1,127 @@
+//! Answers below full effort: what is left out, what is never left out, and that nobody else gets to see them.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use savor::{Degraded, Effort, Engine, Event, Item, Query, RankQuery, Ranker, RankerQuestion, TrainOptions};
+use support::{time, world};
+
+/// Turns the order of retrieval round, and counts how often it is asked.
+#[derive(Default)]
+struct Backwards(AtomicUsize);
+
+impl Ranker for Backwards {
+    fn score(&self, question: &RankerQuestion<'_>) -> savor::Result<Vec<f32>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok((0..question.items.len()).map(|place| place as f32).collect())
+    }
+}
+
+fn trained(dir: &std::path::Path) -> Engine {
+    let engine = world(dir);
+    let options = TrainOptions { ranker: false, measure: false, ..TrainOptions::default() };
+    let snapshot = engine.train(&options).unwrap();
+    engine.activate(snapshot).unwrap();
+    engine
+}
+
+fn names(engine: &Engine, query: &Query, effort: Effort) -> (Vec<String>, Option<Degraded>) {
+    let answer = engine.recommend_at(query, effort).unwrap();
+    (answer.items.into_iter().map(|item| item.item).collect(), answer.degraded)
+}
+
+#[test]
+fn the_first_step_leaves_out_the_ranker_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = trained(dir.path());
+    let query = Query::for_user("u1").limit(5);
+    let retrieved = names(&engine, &query, Effort::Full);
+    assert_eq!(names(&engine, &query, Effort::Unranked), retrieved, "without a ranker nothing is left out");
+    let ranker = Arc::new(Backwards::default());
+    engine.set_ranker(Some(ranker.clone()));
+    let ranked = names(&engine, &query, Effort::Full);
+    assert_ne!(ranked.0, retrieved.0);
+    let asked = ranker.0.load(Ordering::Relaxed);
+    let hasty = names(&engine, &query, Effort::Unranked);
+    assert_eq!(hasty, (retrieved.0, Some(Degraded::OverloadedUnranked)));
+    let rank = RankQuery { user: Some("u1".into()), session: vec![], items: ranked.0.clone(), explain: false };
+    assert_eq!(engine.rank_at(&rank, Effort::Popular).unwrap().degraded, Some(Degraded::OverloadedUnranked));
+    assert_eq!(ranker.0.load(Ordering::Relaxed), asked, "nobody asked the ranker");
+    assert_eq!(names(&engine, &query, Effort::Full), ranked);
+}
+
+#[test]
+fn a_kept_answer_is_given_without_what_is_gone_and_never_from_before_the_users_own_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = trained(dir.path());
+    engine.set_ranker(Some(Arc::new(Backwards::default())));
+    let query = Query::for_user("u1").limit(5);
+    assert_eq!(names(&engine, &query, Effort::Kept).1, Some(Degraded::OverloadedUnranked), "nothing is kept yet");
+    let (full, none) = names(&engine, &query, Effort::Full);
+    assert_eq!(none, None);
+    assert_eq!(names(&engine, &query, Effort::Kept), (full.clone(), Some(Degraded::OverloadedKept)));
+    assert_eq!(names(&engine, &query, Effort::Popular), (full.clone(), Some(Degraded::OverloadedKept)));
+    // Somebody else's event, another item: the answer may be given on.
+    engine.append_events(&[Event::new("u2", full[0].clone(), "click").at(time(50_000))]).unwrap();
+    let mut hidden = Item::new(full[1].clone());
+    hidden.hidden = true;
+    engine.put_items(&[hidden]).unwrap();
+    engine.delete_item(&full[3]).unwrap();
+    let left = vec![full[0].clone(), full[2].clone(), full[4].clone()];
+    assert_eq!(names(&engine, &query, Effort::Kept), (left.clone(), Some(Degraded::OverloadedKept)));
+    // What the user has just taken is not shown again.
+    engine.append_events(&[Event::new("u1", left[0].clone(), "click").at(time(60_000))]).unwrap();
+    let (fresh, degraded) = names(&engine, &query, Effort::Kept);
+    assert_eq!(degraded, Some(Degraded::OverloadedUnranked));
+    assert!(!fresh.contains(&left[0]), "{fresh:?}");
+    let (popular, degraded) = names(&engine, &query, Effort::Popular);
+    assert_eq!(degraded, Some(Degraded::OverloadedPopular));
+    assert!(!popular.contains(&left[0]) && !popular.contains(&full[1]) && !popular.contains(&full[3]));
+    engine.delete_user("u1").unwrap();
+    assert_eq!(names(&engine, &query, Effort::Kept).1, Some(Degraded::UnknownUser), "nothing of the user is left");
+}
+
+#[test]
+fn a_kept_answer_that_is_as_good_as_new_is_not_called_less() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = trained(dir.path());
+    let query = Query::for_user("u1").limit(5);
+    let full = names(&engine, &query, Effort::Full);
+    assert_eq!(names(&engine, &query, Effort::Popular), full);
+    let one = engine.recommend_at(&query, Effort::Kept).unwrap().recommendation_id;
+    assert_ne!(one, engine.recommend_at(&query, Effort::Kept).unwrap().recommendation_id);
+}
+
+#[test]
+fn answers_below_full_effort_are_not_kept_for_others() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (hurried, calm) = (trained(dirs[0].path()), trained(dirs[1].path()));
+    for ranker in [false, true] {
+        for engine in [&hurried, &calm] {
+            engine.set_ranker(ranker.then(|| Arc::new(Backwards::default()) as Arc<dyn Ranker>));
+        }
+        for user in 0..20 {
+            let query = Query::for_user(format!("u{user}")).limit(4);
+            for effort in [Effort::Popular, Effort::Kept, Effort::Unranked] {
+                hurried.recommend_at(&query, effort).unwrap();
+            }
+            assert_eq!(names(&hurried, &query, Effort::Full), names(&calm, &query, Effort::Full), "u{user}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_in_parts_is_what_the_questions_get_one_by_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = trained(dir.path());
+    let queries: Vec<Query> = (0..150).map(|user| Query::for_user(format!("u{}", user % 90)).limit(3)).collect();
+    let answers = engine.recommend_many(&queries).unwrap();
+    assert_eq!(answers.len(), queries.len());
+    for (query, answer) in queries.iter().zip(answers) {
+        assert_eq!(answer.items, engine.recommend(query).unwrap().items);
+    }
+}
