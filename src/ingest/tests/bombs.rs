@@ -148,27 +148,31 @@ mod parquet {
         assert!(error.contains("at most 268435456 are read"), "{error}");
     }
 
+    /// Whether its values are in its pages or are only counted there.
     #[test]
     fn one_row_of_countless_values_is_refused() {
-        let schema =
-            "message m { required group embedding (LIST) { repeated group list { required float element; } } }";
+        let schema = "message m { required group embedding (LIST) { repeated group list { required float element; } } }";
         let schema = std::sync::Arc::new(parse_message_type(schema).unwrap());
-        let mut writer = SerializedFileWriter::new(Vec::new(), schema, Default::default()).unwrap();
-        let mut group = writer.next_row_group().unwrap();
-        let mut column = group.next_column().unwrap().unwrap();
-        let (count, part) = (68usize << 20, 1 << 20);
-        for at in (0..count).step_by(part) {
-            let repeated: Vec<i16> = (at..at + part).map(|place| i16::from(place > 0)).collect();
-            column.typed::<FloatType>().write_batch(&vec![1.0; part], Some(&vec![1; part]), Some(&repeated)).unwrap();
+        let count = 2 << 20;
+        let repeated: Vec<i16> = (0..count).map(|place| i16::from(place > 0)).collect();
+        for (is_counted, expected) in [(false, "rows of more than"), (true, "values in")] {
+            let properties = WriterProperties::builder().set_compression(Codec::SNAPPY).set_dictionary_enabled(is_counted);
+            let mut writer =
+                SerializedFileWriter::new(Vec::new(), schema.clone(), properties.build().into()).unwrap();
+            let mut group = writer.next_row_group().unwrap();
+            let mut column = group.next_column().unwrap().unwrap();
+            let (values, defined) = (vec![1.0; count], vec![1; count]);
+            column.typed::<FloatType>().write_batch(&values, Some(&defined), Some(&repeated)).unwrap();
+            column.close().unwrap();
+            group.close().unwrap();
+            let bytes = writer.into_inner().unwrap();
+            assert!(bytes.len() < 1 << 20, "{}", bytes.len());
+            let files = Files::new();
+            let source = files.source("v.parquet", bytes);
+            let columns = VectorColumns { vector: "embedding".into(), id: None };
+            let error = read_vectors(&source.path, &columns).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
         }
-        column.close().unwrap();
-        group.close().unwrap();
-        let bytes = writer.into_inner().unwrap();
-        assert!(bytes.len() < 1 << 20, "{}", bytes.len());
-        let files = Files::new();
-        let source = files.source("v.parquet", bytes);
-        let error = read_vectors(&source.path, &VectorColumns { vector: "embedding".into(), id: None }).unwrap_err();
-        assert!(error.to_string().contains("rows of more than"), "{error}");
     }
 
     #[test]
