@@ -13,7 +13,7 @@ use savor::{
     TenantState, Tenants, TrainOptions,
 };
 
-use support::{config, events, items};
+use support::{config, events, items, world};
 
 fn name(name: &str) -> TenantName {
     name.parse().unwrap()
@@ -76,6 +76,19 @@ fn what_one_has_no_other_sees() {
     assert_eq!(a.next_page(&answer.recommendation_id, None).unwrap().items.len(), 5);
     // The figures of the data directory are its own, too.
     assert!(tenants.home().stats().unwrap().disk_bytes < a.stats().unwrap().disk_bytes);
+}
+
+#[test]
+fn what_the_data_directory_has_itself_no_tenant_sees() {
+    let dir = tempfile::tempdir().unwrap();
+    let tenants = Tenants::around(world(&dir.path().join("data"))).unwrap();
+    tenants.create(&name("a"), TenantSettings::default()).unwrap();
+    let (home, a) = (tenants.home(), tenants.get(&name("a")).unwrap());
+    let snapshot = home.train(&TrainOptions::default()).unwrap();
+    home.activate(snapshot).unwrap();
+    assert_eq!(home.recommend(&Query::for_user("u1").limit(5)).unwrap().items.len(), 5);
+    assert!(a.recommend(&Query::for_user("u1")).unwrap().items.is_empty());
+    assert!(a.item("g0-1").unwrap().is_none() && a.user_events("u1", 5).is_err() && a.snapshots().unwrap().is_empty());
 }
 
 #[test]
@@ -184,7 +197,8 @@ fn a_full_store_refuses_writes_and_answers_on() {
     };
     let error = (0..10_000).find_map(|n| engine.put_items(&[large(n)]).err()).unwrap();
     assert_eq!((quota(&error), error.code()), ("storage_bytes", "quota_exceeded"));
-    assert_eq!(quota(&engine.append_events(&[click("u9", "i1", 9)]).unwrap_err()), "storage_bytes");
+    let error = (0..100_000).find_map(|n| engine.append_events(&[click("u9", "i1", n)]).err()).unwrap();
+    assert_eq!(quota(&error), "storage_bytes", "small ones fit a little longer");
     assert_eq!(quota(&engine.train(&TrainOptions::default()).unwrap_err()), "storage_bytes");
     let stored = engine.stats().unwrap().items;
     assert!((20..60).contains(&stored), "{stored} items of 6,000 bytes in 300,000");

@@ -143,7 +143,11 @@ fn write(
         is_behind = batch.len() >= BATCH;
         if let Err(error) = store.put_exposures(&batch) {
             dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
-            tracing::warn!(answers = batch.len(), %error, "what was shown is not kept");
+            match error {
+                // It stays so until somebody makes room, and is counted.
+                Error::Quota { .. } => tracing::debug!(answers = batch.len(), %error, "what was shown is not kept"),
+                _ => tracing::warn!(answers = batch.len(), %error, "what was shown is not kept"),
+            }
         }
         batch.clear();
         for told in waiting {

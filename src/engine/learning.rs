@@ -14,6 +14,9 @@ use crate::record::{SnapshotId, Timestamp};
 use crate::snapshot::{self, Draft, Manifest, OfflineMetric};
 use crate::train::{self, ColdStart, ItemRefresh, Profiles, TrainingData, Warm};
 
+/// Bytes that a training wants to find free where there is a limit: any snapshot takes more.
+const LEAST_ROOM: usize = 1 << 20;
+
 impl Engine {
     /// Trains a snapshot and leaves it `validated`; [`Engine::activate_if`] lets it answer. Serving goes on meanwhile.
     /// Errors: [`Error::NoData`] says what is missing; [`Error::Conflict`] while another training runs.
@@ -30,7 +33,7 @@ impl Engine {
         };
         let own = options.train.as_ref().unwrap_or(&self.inner.config.train);
         own.validate().map_err(|error| error.within("train"))?;
-        self.inner.store.check_room()?;
+        self.inner.store.check_room(LEAST_ROOM)?;
         let Some(allowance) = self.inner.allowance.get() else { return self.train_now(own, options, progress) };
         // A pool of its own would take what others are to have.
         let shared = match self.tenant() {

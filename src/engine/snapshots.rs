@@ -129,7 +129,8 @@ impl Engine {
     /// unknown here become known. Errors: [`Error::Corrupt`], [`Error::NewerFormat`].
     pub fn import_snapshot(&self, from: impl AsRef<Path>) -> Result<SnapshotId> {
         let _switching = lock(&self.inner.switching);
-        self.inner.store.check_room()?;
+        let size = std::fs::metadata(from.as_ref()).map_or(0, |file| file.len());
+        self.inner.store.check_room(usize::try_from(size).unwrap_or(usize::MAX))?;
         let manifest = snapshot::import(&self.inner.store, &self.inner.dir, from.as_ref())?;
         self.reload_catalog()?;
         self.check_snapshot_size(manifest.id)

@@ -73,6 +73,22 @@ impl Running {
         stream
     }
 
+    /// The same for a tenant.
+    fn ask_as(&self, tenant: &str, path: &str) -> TcpStream {
+        let mut stream = self.connect();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nsavor-tenant: {tenant}\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        stream
+    }
+
+    fn put(&self, path: &str, body: &str) -> String {
+        let mut stream = self.connect();
+        let length = body.len();
+        let head = "content-type: application/json\r\nconnection: close";
+        write!(stream, "PUT {path} HTTP/1.1\r\nhost: x\r\n{head}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+        rest(stream)
+    }
+
     fn stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
     }
@@ -117,6 +133,34 @@ fn a_full_server_turns_away_with_503_and_is_still_alive_for_its_operator() {
     server.release.send(()).unwrap();
     assert!(rest(waiting).starts_with("HTTP/1.1 204 "));
     assert!(rest(server.ask(QUESTION)).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn a_tenant_that_has_as_much_in_work_as_it_may_waits_alone() {
+    let server = Running::start(|_| {});
+    for (name, most) in [("a", 1), ("b", 8)] {
+        let made =
+            server.put(&format!("/v1/tenants/{name}"), &format!(r#"{{"quotas":{{"concurrent_requests":{most}}}}}"#));
+        assert!(made.starts_with("HTTP/1.1 201 "), "{made}");
+    }
+    let waiting = server.ask_as("a", "/test/wait");
+    server.started.recv().unwrap();
+    let refused = rest(server.ask_as("a", "/v1/stats"));
+    assert!(refused.starts_with("HTTP/1.1 429 ") && refused.contains("\"tenant_overloaded\""), "{refused}");
+    assert!(refused.contains("retry-after: 1\r\n"), "{refused}");
+    for answer in [server.ask_as("b", "/v1/stats"), server.ask("/v1/stats"), server.ask("/healthz")] {
+        assert!(rest(answer).starts_with("HTTP/1.1 200 "));
+    }
+    server.release.send(()).unwrap();
+    assert!(rest(waiting).starts_with("HTTP/1.1 204 "));
+    assert!(rest(server.ask_as("a", "/v1/stats")).starts_with("HTTP/1.1 200 "));
+    // A quota that is raised holds for the next request.
+    let waiting = server.ask_as("a", "/test/wait");
+    server.started.recv().unwrap();
+    server.put("/v1/tenants/a", r#"{"quotas":{"concurrent_requests":2}}"#);
+    assert!(rest(server.ask_as("a", "/v1/stats")).starts_with("HTTP/1.1 200 "));
+    server.release.send(()).unwrap();
+    assert!(rest(waiting).starts_with("HTTP/1.1 204 "));
 }
 
 #[test]

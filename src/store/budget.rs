@@ -10,7 +10,7 @@ const POOL: i32 = 4;
 /// Those of them that one of several databases may hold: one flush and one compaction, so that others find threads free.
 const OF_EACH: i32 = 2;
 const OPEN_FILES: i32 = 1024;
-const OPEN_FILES_OF_EACH: i32 = 256;
+const OPEN_FILES_OF_EACH: i32 = 64;
 const LOG: u64 = 256 << 20;
 const LOG_OF_EACH: u64 = 64 << 20;
 

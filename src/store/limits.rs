@@ -58,9 +58,9 @@ impl Store {
         self.limits.set.store(Some(std::sync::Arc::new(set)));
     }
 
-    /// Whether there is room on disk for more. Errors: [`Error::Quota`].
-    pub fn check_room(&self) -> Result<()> {
-        self.limits.check_room(&self.dir, 0)
+    /// Whether there is room on disk for so many bytes more. Errors: [`Error::Quota`].
+    pub fn check_room(&self, bytes: usize) -> Result<()> {
+        self.limits.check_room(&self.dir, bytes)
     }
 
     /// Bytes of the database and the snapshots on disk.

@@ -24,7 +24,8 @@ impl Tenants {
             self.set.home.backup(whole)?;
             let copies = Directory::of(whole);
             names.iter().try_for_each(|name| {
-                let engine = self.opened(name)?;
+                let missing = |error| Error::Conflict(format!("{error}; it would be missing: mend it, or delete it"));
+                let engine = self.opened(name).map_err(missing)?;
                 let target = copies.of_tenant(name);
                 engine.backup(&target)?;
                 copy_files(engine.path(), &target)
