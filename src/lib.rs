@@ -56,17 +56,19 @@ pub mod cli;
 pub mod server;
 
 pub use config::{
-    BlendConfig, ColdConfig, Config, Durability, EvaluateConfig, EventsConfig, ExploreConfig, ExposuresConfig,
-    FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, FilterConfig, IndexChoice, IndexConfig, LinearConfig,
-    Metric, Missing, ModelKind, MonitorConfig, RankerConfig, RatingsConfig, RecommendConfig, Repeats, RetrainConfig,
-    ServerConfig, SgdConfig, Similarity, SnapshotConfig, Solver, Split, StoreConfig, TrainConfig, TransitionsConfig,
+    BackupConfig, BlendConfig, ColdConfig, Config, Durability, EvaluateConfig, EventsConfig, ExploreConfig,
+    ExposuresConfig, FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, FilterConfig, IndexChoice, IndexConfig,
+    LinearConfig, Metric, Missing, ModelKind, MonitorConfig, PrivacyConfig, RankerConfig, RatingsConfig,
+    RecommendConfig, Repeats, RetentionConfig, RetrainConfig, ServerConfig, SgdConfig, Similarity, SnapshotConfig,
+    Solver, Split, StoreConfig, TrainConfig, TransitionsConfig,
 };
 pub use engine::{
-    Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, FeatureColumn, FeatureReport,
+    Activate, Appended, Bundled, Contender, Engine, EvaluateOptions, Evaluation, Expired, FeatureColumn, FeatureReport,
     FeatureValue, FeatureValues, Finding, Gate, IndexReport, Job, JobState, Merged, Page, Put, ReplayOptions,
-    SnapshotComparison, SpaceStats, Stats, Tended, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, VectorFile,
-    build_bundle,
+    ServedFeatures, SnapshotComparison, SpaceStats, Stats, Tended, TrainOptions, Trained, TuneOptions, Tuned,
+    TunedTrial, UserCounter, UserExport, UserVector, VectorFile, build_bundle,
 };
+pub use engine::{BackupGeneration, BackupLog, Fault, PendingPurge, Purged, Until};
 pub use error::{Error, Result};
 pub use eval::{
     Comparison, CurvePoint, Difference, Estimate, ListFigures, ModelReport, RatingErrors, RatingReport, Report, Slice,
@@ -81,7 +83,7 @@ pub use progress::{Progress, Silent, Step};
 pub use recommend::{LeftOut, Ranker, RankerQuestion, Rule, RulePlace, RuleQuestion, Shown, ShownItem};
 pub use record::*;
 pub use snapshot::{Manifest, OfflineMetric, SnapshotState};
-pub use store::Holder;
+pub use store::{DATA_FORMAT, Holder};
 pub use train::ranker::{FeatureImportance, RankerReport};
 
 /// The code of the README, compiled by the tests.

@@ -1,11 +1,13 @@
 //! The one configuration: TOML, every field with a default, unknown keys refused, every value checked. Configuration is
 //! passed in, never looked up.
 
+mod backup;
 mod cold;
 mod evaluate;
 mod exposures;
 mod features;
 mod monitor;
+mod privacy;
 mod ranker;
 mod sgd;
 mod train;
@@ -15,11 +17,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub use backup::BackupConfig;
 pub use cold::ColdConfig;
 pub use evaluate::{EvaluateConfig, Split};
 pub use exposures::ExposuresConfig;
 pub use features::{FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, Missing};
 pub use monitor::{MonitorConfig, RetrainConfig};
+pub use privacy::{PrivacyConfig, RetentionConfig};
 pub use ranker::RankerConfig;
 pub use sgd::SgdConfig;
 pub use train::{BlendConfig, FilterConfig, LinearConfig, ModelKind, RatingsConfig, Similarity, Solver, TrainConfig};
@@ -66,6 +70,12 @@ pub struct Config {
     pub retrain: RetrainConfig,
     /// How data is kept.
     pub store: StoreConfig,
+    /// How long events stay, by type.
+    pub retention: RetentionConfig,
+    /// When what is deleted is gone from the files.
+    pub privacy: PrivacyConfig,
+    /// Where a server backs up to, and what stays of it.
+    pub backup: BackupConfig,
     /// How the REST server listens.
     pub server: ServerConfig,
 }
@@ -276,11 +286,14 @@ pub struct StoreConfig {
     pub durability: Durability,
     /// RocksDB's block cache, in MiB.
     pub cache_mib: usize,
+    /// How long the log of writes stays after its writes are in tables, for backups to take it along, so that a moment between
+    /// two generations can be restored; 0: no longer than it must.
+    pub log_retention: Span,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { durability: Durability::Sync, cache_mib: 256 }
+        Self { durability: Durability::Sync, cache_mib: 256, log_retention: Span::seconds(0) }
     }
 }
 
@@ -363,6 +376,9 @@ impl Config {
         check("recommend.session_fading", self.recommend.session_fading, 1e-3..=1.0)?;
         check("recommend.explore.share", self.recommend.explore.share, 0.0..=1.0)?;
         self.exposures.validate().map_err(|error| error.within("exposures"))?;
+        self.retention.validate().map_err(|error| error.within("retention"))?;
+        self.privacy.validate().map_err(|error| error.within("privacy"))?;
+        self.backup.validate().map_err(|error| error.within("backup"))?;
         check("server.max_concurrent_requests", self.server.max_concurrent_requests as f64, 1.0..=1e6)?;
         check("server.max_connections", self.server.max_connections as f64, 1.0..=1e6)?;
         check("server.max_body_bytes", self.server.max_body_bytes as f64, 1024.0..=f64::from(1u32 << 30))

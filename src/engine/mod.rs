@@ -2,12 +2,16 @@
 //! keeps what must be in memory (catalogue, popularity, the active snapshot) in step with the store. Synchronous; no
 //! runtime is needed.
 
+mod backups;
+mod departed;
+mod dossier;
 mod evaluation;
 mod experiments;
 mod exposures;
 mod features;
 mod fresh;
 mod freshness;
+mod housekeeping;
 mod indexes;
 mod jobs;
 mod learning;
@@ -40,11 +44,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arc_swap::ArcSwapOption;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+pub use crate::store::{BackupGeneration, BackupLog, Fault, PendingPurge, Purged, Until};
+pub use dossier::{ServedFeatures, UserCounter, UserExport, UserVector};
 pub use features::{FeatureColumn, FeatureReport, FeatureValue, FeatureValues};
 pub use offline::{Bundled, VectorFile, build_bundle};
 pub use options::{
-    Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, IndexReport, Job, JobState, Merged,
-    Page, Put, SnapshotComparison, SpaceStats, Stats, Tended, TrainOptions, Trained,
+    Activate, Appended, Contender, EvaluateOptions, Evaluation, Expired, Finding, Gate, IndexReport, Job, JobState,
+    Merged, Page, Put, SnapshotComparison, SpaceStats, Stats, Tended, TrainOptions, Trained,
 };
 pub use replay::ReplayOptions;
 pub use tuned::{TuneOptions, Tuned, TunedTrial};
@@ -59,9 +65,11 @@ use crate::monitor::Outcomes;
 use crate::recommend::{AnswerCache, Catalog, Fresh, Popular, Ranker, ServedLog, Spaces};
 use crate::snapshot::{self, Snapshot};
 use crate::store::{Holder, Store};
+use departed::Departed;
 use experiments::Experiments;
 use exposures::Exposures;
 use freshness::{Freshness, Seen};
+use housekeeping::Housekeeping;
 use jobs::Jobs;
 use monitoring::Monitoring;
 use pages::Pages;
@@ -117,6 +125,8 @@ struct Inner {
     served: ServedLog,
     jobs: Jobs,
     exposures: Exposures,
+    departed: Departed,
+    housekeeping: Housekeeping,
     experiments: Experiments,
     /// A snapshot that answers some users, and the share of them in ten thousandths.
     canary: ArcSwapOption<Live>,
@@ -181,6 +191,8 @@ impl Engine {
                 served,
                 jobs,
                 exposures: Exposures::default(),
+                departed: Departed::default(),
+                housekeeping: Housekeeping::default(),
                 experiments: Experiments::default(),
                 canary: ArcSwapOption::empty(),
                 canary_share: AtomicU32::new(0),

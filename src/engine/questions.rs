@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::departed::Moment;
 use super::pages::Page;
 use super::shown::Answered;
 use super::treatment::Treated;
@@ -22,7 +23,7 @@ impl Engine {
     /// of history or of a known id. Errors: [`Error::Invalid`] for a malformed question, or a scenario that is not there.
     pub fn recommend(&self, query: &Query) -> Result<Answer> {
         query.validate()?;
-        self.page(query, &[])
+        self.page(query, &[], &self.inner.departed.now())
     }
 
     /// The answers to many questions, in their order, as [`recommend`](Self::recommend) gives each, but without a next page; all
@@ -34,6 +35,7 @@ impl Engine {
         if !self.inner.experiments.active.load().is_empty() || self.inner.canary.load().is_some() {
             return queries.par_iter().map(|query| self.recommend(query)).collect();
         }
+        let asked = self.inner.departed.now();
         let now = Timestamp::now();
         let plans = queries.iter().map(|query| self.plan(query, now)).collect::<Result<Vec<_>>>()?;
         let answers =
@@ -41,7 +43,10 @@ impl Engine {
         for (plan, answer) in plans.iter().zip(&answers).filter(|(plan, _)| plan.looks_at_shown()) {
             self.note_shown(&plan.query, &self.ids(answer)?, now);
         }
-        queries.iter().zip(&answers).for_each(|(query, answer)| self.expose(query, answer, &[]));
+        for (query, answer) in queries.iter().zip(&answers) {
+            self.settle(query.user.as_deref(), &asked);
+            self.expose(query, answer, &[], &asked);
+        }
         Ok(answers)
     }
 
@@ -49,21 +54,22 @@ impl Engine {
     /// another number of items. Errors: [`Error::NotFound`] for an answer that was not given, that was short, or that is forgotten:
     /// after half an hour, after many others, and at a restart; ask the question anew then.
     pub fn next_page(&self, recommendation_id: &str, limit: Option<usize>) -> Result<Answer> {
+        let asked = self.inner.departed.now();
         let page = self.inner.pages.get(recommendation_id, Timestamp::now());
         let page = page.ok_or_else(|| Error::not_found("next page of the answer", recommendation_id))?;
         match limit.filter(|limit| *limit != page.query.limit) {
             Some(limit) => {
                 let query = Query { limit, ..(*page.query).clone() };
                 query.validate()?;
-                self.page(&query, &page.shown)
+                self.page(&query, &page.shown, &asked)
             }
-            None => self.page(&page.query, &page.shown),
+            None => self.page(&page.query, &page.shown, &asked),
         }
     }
 
     /// What is shown after the items of the pages before, by experiments and scenarios; it is noted for the next page, for rules
     /// and for outcomes.
-    fn page(&self, query: &Query, before: &[ItemId]) -> Result<Answer> {
+    fn page(&self, query: &Query, before: &[ItemId], asked: &Arc<Moment>) -> Result<Answer> {
         let experiments = self.inner.experiments.active.load();
         let Treated { mut answer, teams, is_noted, limit } =
             self.treated(query, before, self.treatment(&experiments, query)?)?;
@@ -77,7 +83,8 @@ impl Engine {
             self.inner.pages.keep(&answer.recommendation_id, page, now);
             answer.next = Some(format!("/v1/recommendations/{}/next", answer.recommendation_id));
         }
-        self.expose(query, &answer, &teams);
+        self.settle(query.user.as_deref(), asked);
+        self.expose(query, &answer, &teams, asked);
         Ok(answer)
     }
 

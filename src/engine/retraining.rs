@@ -82,8 +82,8 @@ impl Engine {
             }
         }
         let live = self.inner.live.load_full();
-        let seen = live.as_ref().map_or(0, |live| live.snapshot.manifest().events);
-        let new_events = self.inner.store.counts().events.saturating_sub(seen);
+        let seen = live.as_ref().map_or(0, |live| live.snapshot.manifest().stored());
+        let new_events = self.inner.store.counts().stored.saturating_sub(seen);
         let attempted = [self.last_job(RETRAIN)?, self.last_job("train")?].into_iter().flatten();
         let facts = Facts {
             now,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::openapi;
 use crate::Manifest;
 use crate::config::Config;
-use crate::engine::{Evaluation, Job, ReplayOptions, SnapshotComparison, Stats, TrainOptions};
+use crate::engine::{Evaluation, Job, ReplayOptions, SnapshotComparison, Stats, TrainOptions, UserExport};
 use crate::experiment::{ExperimentReport, OffPolicy};
 use crate::monitor::DriftReport;
 use crate::record::{
@@ -44,6 +44,7 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         ("job", schema::<Job>()),
         ("snapshot", schema::<Manifest>()),
         ("stats", schema::<Stats>()),
+        ("user_export", schema::<UserExport>()),
         ("experiment", schema::<Experiment>()),
         ("experiment_design", schema::<ExperimentDesign>()),
         ("experiment_report", schema::<ExperimentReport>()),

@@ -27,6 +27,11 @@ pub fn parts_path(dir: &Path, id: SnapshotId) -> PathBuf {
     folder(dir).join(format!("{id}.parts"))
 }
 
+/// Whether a snapshot's files are there.
+pub fn has_files(dir: &Path, id: SnapshotId) -> bool {
+    index_path(dir, id).exists() && parts_path(dir, id).exists()
+}
+
 /// Removes a snapshot: its manifest says first that it is not whole and goes last, so that an interrupted removal is
 /// taken up again by [`remove_leftovers`]. Readers that still hold it keep what they have mapped.
 pub fn remove(store: &Store, dir: &Path, id: SnapshotId) -> Result<()> {

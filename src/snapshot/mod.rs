@@ -15,7 +15,7 @@ mod sections;
 
 pub use build::{Draft, write};
 pub use bundle::{export, import, write_vectors};
-pub use files::{remove, remove_leftovers};
+pub use files::{has_files, remove, remove_leftovers};
 pub use live::{RowMap, Snapshot};
 pub use manifest::{Manifest, OfflineMetric, SnapshotState};
 pub use scorer::SnapshotScorer;

@@ -1,5 +1,6 @@
 //! The way of every write: turns under one lock, one batch each, and a shared fsync.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use rocksdb::{DB, WriteBatch, WriteOptions};
@@ -9,10 +10,11 @@ use super::counters::Counting;
 use super::dictionary::Staged;
 use super::families::Family;
 use super::stored::Counters;
-use super::{Store, codec, records, storage};
+use super::{Store, backup, codec, records, storage};
 use crate::config::Durability;
 use crate::counters::{Changes, Owner};
 use crate::error::{Error, Result};
+use crate::record::Timestamp;
 
 /// What only the writer whose turn it is may touch.
 pub struct Writer {
@@ -42,8 +44,17 @@ pub struct Turn<'a> {
     pub forgotten: Vec<Owner>,
     /// Whether nothing is to be pending in the counters afterwards.
     pub folds: bool,
+    /// Whether this write deletes what belongs to somebody (see `purge`).
+    pub erases: bool,
     /// Catalogue entries that this write has put or deleted: [`Turn::get`] sees them.
     changed: FxHashMap<(Family, Vec<u8>), Option<Vec<u8>>>,
+}
+
+/// A batch that knows when it was written, for the log of a backup.
+fn timed_batch() -> WriteBatch {
+    let mut batch = WriteBatch::default();
+    backup::note_time(&mut batch, Timestamp::now());
+    batch
 }
 
 impl Store {
@@ -58,17 +69,18 @@ impl Store {
             let known = read(&self.ids);
             let mut turn = Turn {
                 db: &self.db,
-                batch: WriteBatch::default(),
+                batch: timed_batch(),
                 counters: writer.counters,
                 ids: Staged::new(&known),
                 spaces: Vec::new(),
                 counted: Changes::default(),
                 forgotten: Vec::new(),
                 folds: false,
+                erases: false,
                 changed: FxHashMap::default(),
             };
             let outcome = build(&mut turn)?;
-            let Turn { mut batch, counters, ids, counted, forgotten, folds, .. } = turn;
+            let Turn { mut batch, counters, ids, counted, forgotten, folds, erases, .. } = turn;
             let changes = ids.finish();
             let counting = Counting::stage(&self.db, &read(&self.kept), counted, forgotten, folds, &mut batch)?;
             drop(known);
@@ -78,6 +90,9 @@ impl Store {
             if !batch.is_empty() {
                 let readers_wait = counting.folds.then(|| write(&self.kept));
                 self.db.write_opt(batch, &WriteOptions::default()).map_err(storage("write"))?;
+                if erases {
+                    self.erased.fetch_max(self.db.latest_sequence_number(), Ordering::SeqCst);
+                }
                 writer.counters = counters;
                 writer.ticket += 1;
                 write(&self.ids).apply(changes);

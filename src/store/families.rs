@@ -123,7 +123,10 @@ impl Family {
 
 /// Opens or creates the database with all families.
 pub fn open(path: &Path, config: &StoreConfig) -> Result<DB> {
-    let mut options = Options::default();
+    // A manifest has the first and the last key of each table in it: whatever changes it writes it anew, some 150 bytes a
+    // table, so that a key that is gone does not stay there.
+    let manifest = "max_manifest_file_size=1;max_manifest_space_amp_pct=0";
+    let mut options = Options::default().get_options_from_string(manifest).map_err(storage("open"))?;
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     options.set_max_background_jobs(4);
@@ -134,6 +137,7 @@ pub fn open(path: &Path, config: &StoreConfig) -> Result<DB> {
     options.set_bytes_per_sync(1 << 20);
     options.set_wal_bytes_per_sync(1 << 20);
     options.set_max_total_wal_size(256 << 20);
+    options.set_wal_ttl_seconds(config.log_retention.millis().max(0).cast_unsigned().div_ceil(1_000));
     options.set_keep_log_file_num(2);
     options.set_log_level(LogLevel::Warn);
     let cache = Cache::new_lru_cache(config.cache_mib.max(1) << 20);

@@ -12,9 +12,11 @@ mod catalogue;
 mod codec;
 mod commit;
 mod counters;
+mod cross;
 mod dictionary;
 mod erase;
 mod events;
+mod expire;
 mod exposures;
 mod factors;
 mod families;
@@ -22,6 +24,7 @@ mod format;
 mod item_index;
 mod key;
 mod migrate;
+mod purge;
 mod records;
 mod scenarios;
 mod served;
@@ -32,13 +35,19 @@ mod tests;
 mod view;
 
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, RwLock};
 
 use rocksdb::DB;
 
+pub use backup::{
+    BackupGeneration, BackupLog, Until, list as list_backup, prune as prune_backup, verify as verify_backup,
+};
+pub use cross::Fault;
 pub use factors::Side;
-pub use format::{Holder, holder};
+pub use format::{FORMAT as DATA_FORMAT, Holder, holder};
 pub use item_index::bitmap;
+pub use purge::{PendingPurge, Purged};
 pub use records::Records;
 pub use served::{ServedAnswer, ServedRow};
 pub use term::{TermRange, Terms, kind as term_kind};
@@ -63,6 +72,8 @@ pub struct Counts {
     pub items: u64,
     /// Events in the log.
     pub events: u64,
+    /// Events ever stored, those that are gone included.
+    pub stored: u64,
 }
 
 /// An open data directory.
@@ -73,6 +84,10 @@ pub struct Store {
     sync: GroupSync,
     ids: RwLock<Dictionaries>,
     kept: RwLock<Kept>,
+    /// RocksDB's sequence number after the last deletion of what belongs to somebody.
+    erased: AtomicU64,
+    /// Held while files are rewritten.
+    purging: Mutex<()>,
     dir: std::path::PathBuf,
     lock: DirectoryLock,
 }
@@ -84,6 +99,7 @@ impl Store {
         format::check_directory(dir)?;
         let lock = DirectoryLock::take(dir)?;
         format::check_families(dir)?;
+        Self::remove_checkpoints(dir);
         let db = families::open(&dir.join("rocksdb"), config)?;
         migrate::migrate(&db, format::check_version(&db, dir)?)?;
         let counters = match db.get_cf(Family::Meta.of(&db)?, records::COUNTERS).map_err(storage("open"))? {
@@ -98,6 +114,8 @@ impl Store {
             sync: GroupSync::default(),
             ids: RwLock::new(ids),
             kept: RwLock::new(kept),
+            erased: AtomicU64::new(0),
+            purging: Mutex::new(()),
             dir: dir.to_path_buf(),
             lock,
         })
@@ -111,7 +129,8 @@ impl Store {
     /// How many users, items and events there are.
     pub fn counts(&self) -> Counts {
         let counters = commit::lock(&self.writer).counters;
-        Counts { users: counters.users, items: counters.items, events: counters.events }
+        let stored = u64::midpoint(counters.log_changes, counters.events);
+        Counts { users: counters.users, items: counters.items, events: counters.events, stored }
     }
 
     /// The dense id of a user.

@@ -4,6 +4,7 @@
 
 #[path = "../support/command.rs"]
 mod command;
+mod keeping;
 mod learning;
 mod place;
 mod scenarios;

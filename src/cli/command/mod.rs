@@ -6,12 +6,14 @@ mod doctor;
 mod drift;
 mod evaluate;
 mod experiment;
+mod expire;
 mod explain;
 mod export;
 mod features;
 mod import;
 mod item;
 mod list;
+mod purge;
 mod rank;
 mod recommend;
 mod restore;
@@ -52,6 +54,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Command::User(command) => user::run(&context, command),
         Command::Item(command) => item::run(&context, command),
         Command::Features(command) => features::run(&context, command),
+        Command::Expire => expire::run(&context),
+        Command::Purge => purge::run(&context),
         Command::Backup(args) => backup::run(&context, args),
         Command::Restore(args) => restore::run(&context, args),
         Command::Drift(args) => drift::run(&context, &args),

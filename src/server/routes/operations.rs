@@ -6,8 +6,7 @@ use http::{Method, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{IndexReport, Stats};
-use crate::error::Error;
+use crate::engine::{BackupGeneration, Engine, Expired, IndexReport, Purged, Stats};
 use crate::record::Timestamp;
 use crate::server::call::Call;
 use crate::server::context::Context;
@@ -40,8 +39,10 @@ struct About {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct BackupRequest {
-    /// Its name: letters, digits, `.`, `_` and `-`. The time if absent.
+    /// Its name: letters, digits, `.`, `_` and `-`; `default` if absent.
     name: Option<String>,
+    /// Only the writes since the last generation, for its log.
+    log: bool,
 }
 
 /// A back-up that was made.
@@ -51,6 +52,27 @@ struct Backup {
     name: String,
     /// Where it lies on the server's machine; `savor restore` takes it.
     path: String,
+    /// The generation that was made; absent where only the log was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<BackupGeneration>,
+    /// The last write that can be restored from it.
+    sequence: u64,
+}
+
+/// The back-ups of a server.
+#[derive(Serialize, JsonSchema)]
+struct Backups {
+    /// In the order of their names.
+    backups: Vec<Generations>,
+}
+
+/// A back-up.
+#[derive(Serialize, JsonSchema)]
+struct Generations {
+    /// Its name.
+    name: String,
+    /// The oldest first.
+    generations: Vec<BackupGeneration>,
 }
 
 /// The indexes that answer.
@@ -72,10 +94,24 @@ pub fn routes() -> Vec<Route> {
             .answers::<Indexes>(200, "That of the model first, then the spaces of raw vectors"),
         Route::new(Method::POST, "/v1/backups", "backUp", back_up)
             .group("operations")
-            .summary("Makes a consistent copy of everything, beside the data directory, while the server runs")
+            .summary("Adds a generation to a back-up, or the latest writes to its log, in the folder that the operator has chosen")
             .may_take::<BackupRequest>()
             .answers::<Backup>(201, "Made")
             .problems(&[409]),
+        Route::new(Method::GET, "/v1/backups", "listBackups", backups)
+            .group("operations")
+            .summary("The back-ups in that folder, with their generations")
+            .answers::<Backups>(200, "All of them"),
+        Route::new(Method::POST, "/v1/purges", "purge", purge)
+            .group("operations")
+            .summary(
+                "Rewrites the files that still have the bytes of what has been deleted; answers when they are gone",
+            )
+            .answers::<Purged>(200, "How many deletions are gone for good, or what keeps them"),
+        Route::new(Method::POST, "/v1/expirations", "expireEvents", expire)
+            .group("operations")
+            .summary("Removes the events that are older than the retention of their type, now")
+            .answers::<Expired>(200, "How many there were"),
         Route::new(Method::GET, "/healthz", "getHealth", health)
             .group("operations")
             .summary("Whether the process is alive")
@@ -139,16 +175,50 @@ fn about(_: &Context, _: &Call) -> Result<Reply, Problem> {
     Reply::json(&About { name: "savor", version: env!("CARGO_PKG_VERSION"), links })
 }
 
+fn purge(context: &Context, _: &Call) -> Result<Reply, Problem> {
+    Reply::json(&context.engine.purge()?)
+}
+
+fn expire(context: &Context, _: &Call) -> Result<Reply, Problem> {
+    Reply::json(&context.engine.expire_events(Timestamp::now())?)
+}
+
 fn back_up(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let request: BackupRequest = call.body_or_default()?;
-    let name = request.name.unwrap_or_else(|| Timestamp::now().to_string().replace(':', "-"));
+    let name = request.name.unwrap_or_else(|| "default".to_owned());
     check_name(&name)?;
-    let path = beside(context.engine.path()).join(&name);
-    if path.exists() {
-        return Err(Error::Conflict(format!("there is a back-up \"{name}\" already")).into());
+    let engine = &context.engine;
+    let path = folder(engine).join(&name);
+    let (generation, sequence) = if request.log {
+        (None, engine.backup_log(&path)?.sequence)
+    } else {
+        let made = engine.backup(&path)?;
+        if engine.config().backup.keep > 0 {
+            Engine::prune_backup(&path, engine.config().backup.keep)?;
+        }
+        let sequence = made.sequence;
+        (Some(made), sequence)
+    };
+    Reply::json_with(StatusCode::CREATED, &Backup { name, path: path.display().to_string(), generation, sequence })
+}
+
+fn backups(context: &Context, _: &Call) -> Result<Reply, Problem> {
+    let folder = folder(&context.engine);
+    let mut backups = Vec::new();
+    // There is no folder before the first back-up.
+    for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+        // A folder that holds no back-up is none of ours.
+        if let Ok(generations) = Engine::backups(entry.path()) {
+            backups.push(Generations { name: entry.file_name().to_string_lossy().into_owned(), generations });
+        }
     }
-    context.engine.backup(&path)?;
-    Reply::json_with(StatusCode::CREATED, &Backup { name, path: path.display().to_string() })
+    backups.sort_by(|a, b| a.name.cmp(&b.name));
+    Reply::json(&Backups { backups })
+}
+
+/// Where the back-ups of a server lie: its operator says so. Clients choose a name in there, never a path.
+fn folder(engine: &Engine) -> PathBuf {
+    engine.config().backup.directory.clone().unwrap_or_else(|| beside(engine.path()))
 }
 
 /// A name must stay inside the directory of back-ups.
@@ -161,7 +231,7 @@ fn check_name(name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Where back-ups of a data directory lie: `data.backups` beside `data`. Clients choose a name in there, never a path.
+/// `data.backups` beside `data`.
 fn beside(data: &Path) -> PathBuf {
     let data = data.canonicalize().unwrap_or_else(|_| data.to_path_buf());
     let mut name = data.file_name().unwrap_or_default().to_os_string();
