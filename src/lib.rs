@@ -62,18 +62,21 @@ pub mod cli;
 pub mod server;
 
 pub use config::{
-    AuditConfig, BlendConfig, Bounded, ColdConfig, Config, CorsConfig, Durability, EvaluateConfig, EventsConfig,
-    ExploreConfig, ExposuresConfig, FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, FilterConfig,
-    IndexChoice, IndexConfig, LinearConfig, Metric, Missing, ModelKind, MonitorConfig, OverloadConfig, Quotas,
-    RankerConfig, RatingsConfig, RecommendConfig, Repeats, RetrainConfig, ServerConfig, SgdConfig, Similarity,
-    SnapshotConfig, Solver, Split, StoreConfig, TenantsConfig, TlsConfig, TrainConfig, TransitionsConfig,
+    AuditConfig, BackupConfig, BlendConfig, Bounded, ColdConfig, Config, CorsConfig, Durability, EvaluateConfig,
+    EventsConfig, ExploreConfig, ExposuresConfig, FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig,
+    FilterConfig, IndexChoice, IndexConfig, LinearConfig, Metric, Missing, ModelKind, MonitorConfig, OverloadConfig,
+    PrivacyConfig, Quotas, RankerConfig, RatingsConfig, RecommendConfig, Repeats, RetentionConfig, RetrainConfig,
+    ServerConfig, SgdConfig, Similarity, SnapshotConfig, Solver, Split, StoreConfig, TenantsConfig, TlsConfig,
+    TrainConfig, TransitionsConfig,
 };
 pub use engine::{
-    Activate, Appended, AuditQuery, Bundled, Contender, Engine, EvaluateOptions, Evaluation, FeatureColumn,
+    Activate, Appended, AuditQuery, Bundled, Contender, Engine, EvaluateOptions, Evaluation, Expired, FeatureColumn,
     FeatureReport, FeatureValue, FeatureValues, Finding, Gate, IndexReport, Job, JobState, KeyRefusal, Merged, Page,
-    Put, Refusal, ReplayOptions, SnapshotComparison, SpaceStats, Stats, TenantSettings, TenantState, TenantStatus,
-    TenantUsage, Tenants, Tended, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, VectorFile, build_bundle,
+    Put, Refusal, ReplayOptions, ServedFeatures, SnapshotComparison, SpaceStats, Stats, TenantSettings, TenantState,
+    TenantStatus, TenantUsage, Tenants, Tended, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, UserCounter,
+    UserExport, UserVector, VectorFile, build_bundle,
 };
+pub use engine::{BackupGeneration, BackupLog, Fault, PendingPurge, Purged, Until};
 pub use error::{Error, Result};
 pub use eval::{
     Comparison, CurvePoint, Difference, Estimate, ListFigures, ModelReport, RatingErrors, RatingReport, Report, Slice,
@@ -88,7 +91,7 @@ pub use progress::{Progress, Silent, Step};
 pub use recommend::{LeftOut, Ranker, RankerQuestion, Rule, RulePlace, RuleQuestion, Shown, ShownItem};
 pub use record::*;
 pub use snapshot::{Manifest, OfflineMetric, SnapshotState};
-pub use store::{Holder, Trouble};
+pub use store::{DATA_FORMAT, Holder, Trouble};
 pub use train::ranker::{FeatureImportance, RankerReport};
 
 /// The code of the README, compiled by the tests.

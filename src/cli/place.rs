@@ -7,7 +7,10 @@ use super::args::Narrow;
 use super::context::Place;
 use super::failure::Failure;
 use super::remote::segment;
-use crate::engine::{AuditQuery, FeatureColumn, FeatureValues, Merged, Page, ReplayOptions, SnapshotComparison, Stats};
+use crate::engine::{
+    AuditQuery, Expired, FeatureColumn, FeatureValues, Merged, Page, Purged, ReplayOptions, SnapshotComparison, Stats,
+    UserExport,
+};
 use crate::experiment::{ExperimentReport, OffPolicy};
 use crate::monitor::{Decision, DriftReport};
 use crate::progress::Progress;
@@ -171,6 +174,30 @@ impl Place {
         match self {
             Self::Here(engine) => Ok(engine.delete_user(id)?),
             Self::There(remote) => existed(remote.delete(&format!("/v1/users/{}", segment(id)))),
+        }
+    }
+
+    /// All that is known about a user.
+    pub fn export_user(&self, id: &str, vectors: bool) -> Result<UserExport, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.export_user(id, vectors)?),
+            Self::There(remote) => remote.get(&format!("/v1/users/{}/export?vectors={vectors}", segment(id))),
+        }
+    }
+
+    /// Removes what has been deleted from the files.
+    pub fn purge(&self) -> Result<Purged, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.purge()?),
+            Self::There(remote) => remote.post_nothing("/v1/purges"),
+        }
+    }
+
+    /// Removes events that are older than the retention of their type.
+    pub fn expire(&self) -> Result<Expired, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.expire_events(Timestamp::now())?),
+            Self::There(remote) => remote.post_nothing("/v1/expirations"),
         }
     }
 

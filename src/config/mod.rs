@@ -2,6 +2,7 @@
 //! passed in, never looked up.
 
 mod access;
+mod backup;
 mod bound;
 mod cold;
 mod evaluate;
@@ -9,6 +10,7 @@ mod exposures;
 mod features;
 mod monitor;
 mod overload;
+mod privacy;
 mod ranker;
 mod sgd;
 mod tenants;
@@ -20,6 +22,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 pub use access::{AuditConfig, CorsConfig, TlsConfig};
+pub use backup::BackupConfig;
 pub use bound::{Bounded, QUESTIONS_EACH};
 pub use cold::ColdConfig;
 pub use evaluate::{EvaluateConfig, Split};
@@ -27,6 +30,7 @@ pub use exposures::ExposuresConfig;
 pub use features::{FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, Missing};
 pub use monitor::{MonitorConfig, RetrainConfig};
 pub use overload::OverloadConfig;
+pub use privacy::{PrivacyConfig, RetentionConfig};
 pub use ranker::RankerConfig;
 pub use sgd::SgdConfig;
 pub use tenants::{Quotas, TenantsConfig};
@@ -74,6 +78,12 @@ pub struct Config {
     pub retrain: RetrainConfig,
     /// How data is kept.
     pub store: StoreConfig,
+    /// How long events stay, by type.
+    pub retention: RetentionConfig,
+    /// When what is deleted is gone from the files.
+    pub privacy: PrivacyConfig,
+    /// Where a server backs up to, and what stays of it.
+    pub backup: BackupConfig,
     /// How the REST server listens.
     pub server: ServerConfig,
     /// How tenants share the process.
@@ -288,11 +298,14 @@ pub struct StoreConfig {
     pub durability: Durability,
     /// RocksDB's block cache, in MiB.
     pub cache_mib: usize,
+    /// How long the log of writes stays after its writes are in tables, for backups to take it along, so that a moment between
+    /// two generations can be restored; 0: no longer than it must.
+    pub log_retention: Span,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { durability: Durability::Sync, cache_mib: 256 }
+        Self { durability: Durability::Sync, cache_mib: 256, log_retention: Span::seconds(0) }
     }
 }
 
@@ -402,6 +415,9 @@ impl Config {
         self.audit.validate().map_err(|error| error.within("audit"))?;
         self.server.tls.validate().map_err(|error| error.within("server.tls"))?;
         self.server.cors.validate().map_err(|error| error.within("server.cors"))?;
+        self.retention.validate().map_err(|error| error.within("retention"))?;
+        self.privacy.validate().map_err(|error| error.within("privacy"))?;
+        self.backup.validate().map_err(|error| error.within("backup"))?;
         check("server.max_concurrent_requests", self.server.max_concurrent_requests as f64, 1.0..=1e6)?;
         check("server.max_connections", self.server.max_connections as f64, 1.0..=1e6)?;
         self.server.overload.validate().map_err(|error| error.within("server.overload"))?;

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Engine;
+use super::departed::{Moment, Since};
 use crate::config::ExposuresConfig;
 use crate::error::{Error, Result};
 use crate::record::{Answer, Assignment, Exposure, Query, Shown, Timestamp};
@@ -45,7 +46,8 @@ struct Waiting {
 }
 
 enum Message {
-    Shown(Box<Exposure>),
+    /// With the moment at which it was asked for.
+    Shown(Box<(Exposure, Arc<Moment>)>),
     /// Tell when everything before is written.
     Flush(Sender<()>),
 }
@@ -70,11 +72,11 @@ impl Exposures {
         self.writer.get().is_some()
     }
 
-    fn hand_over(&self, items: usize, exposure: impl FnOnce() -> Exposure) {
+    fn hand_over(&self, items: usize, asked: &Arc<Moment>, exposure: impl FnOnce() -> Exposure) {
         let Some(writer) = self.writer.get() else { return };
         let waiting = &writer.items;
         let fits = waiting.items.fetch_add(items, Ordering::Relaxed) + items <= waiting.most;
-        if !fits || writer.queue.try_send(Message::Shown(Box::new(exposure()))).is_err() {
+        if !fits || writer.queue.try_send(Message::Shown(Box::new((exposure(), Arc::clone(asked))))).is_err() {
             waiting.items.fetch_sub(items, Ordering::Relaxed);
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -130,9 +132,9 @@ fn write(
         let mut waiting = Vec::new();
         for message in std::iter::once(first).chain(messages.try_iter()) {
             match message {
-                Message::Shown(exposure) => {
-                    waiting_items.items.fetch_sub(exposure.items.len(), Ordering::Relaxed);
-                    batch.push(*exposure);
+                Message::Shown(shown) => {
+                    waiting_items.items.fetch_sub(shown.0.items.len(), Ordering::Relaxed);
+                    batch.extend(of_those_there(shown.0, &shown.1));
                 }
                 Message::Flush(told) => waiting.push(told),
             }
@@ -154,6 +156,17 @@ fn write(
             // Whoever waited may be gone.
             let _ = told.send(());
         }
+    }
+}
+
+/// The exposure of whoever the user is by now; none of who was deleted since the question was asked. A departure flushes the
+/// queue after it is known, so that nothing that has passed here before is written later.
+fn of_those_there(exposure: Exposure, asked: &Moment) -> Option<Exposure> {
+    let user = exposure.user.as_deref().map_or(Since::There, |user| asked.since(user));
+    match user {
+        Since::There => Some(exposure),
+        Since::Is(into) => Some(Exposure { user: Some(into.to_owned()), ..exposure }),
+        Since::Gone => None,
     }
 }
 
@@ -195,9 +208,42 @@ impl Engine {
         self.inner.store.exposure(recommendation_id)
     }
 
+    /// Forgets what questions that were in flight while a user departed have left of them, or gives it to whom they turned out to
+    /// be. What such questions leave from now on they forget themselves. Tells whether anything kept was found.
+    pub(super) fn departed(&self, user: &str, into: Option<&str>) -> Result<bool> {
+        let inner = &*self.inner;
+        inner.departed.depart(user, into);
+        self.forget_answers(user, into);
+        if !inner.exposures.is_kept() {
+            return Ok(false);
+        }
+        self.flush_exposures();
+        match into {
+            Some(into) => inner.store.move_exposures(user, into).map(|answers| answers > 0),
+            None => inner.store.delete_exposures(user).map(|answers| answers > 0),
+        }
+    }
+
+    /// What memory holds of a user beside the store.
+    fn forget_answers(&self, user: &str, into: Option<&str>) {
+        self.inner.answers.forget(user);
+        self.inner.showings.hand_over(user, into);
+        self.inner.pages.forget_user(user);
+    }
+
+    /// At the end of a question: whether its user has departed meanwhile; then what it has left in memory goes.
+    pub(super) fn settle(&self, user: Option<&str>, asked: &Moment) {
+        let Some(user) = user else { return };
+        match asked.since(user) {
+            Since::There => {}
+            Since::Is(into) => self.forget_answers(user, Some(into)),
+            Since::Gone => self.forget_answers(user, None),
+        }
+    }
+
     /// Hands an answer over to be kept. `teams` says whose item each is, in an interleaved answer.
-    pub(super) fn expose(&self, query: &Query, answer: &Answer, teams: &[String]) {
-        self.inner.exposures.hand_over(answer.items.len(), || {
+    pub(super) fn expose(&self, query: &Query, answer: &Answer, teams: &[String], asked: &Arc<Moment>) {
+        self.inner.exposures.hand_over(answer.items.len(), asked, || {
             let items = answer.items.iter().enumerate().map(|(place, item)| Shown {
                 item: item.item.clone(),
                 score: item.rank.unwrap_or(item.score) as f32,

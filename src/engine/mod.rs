@@ -3,6 +3,9 @@
 //! runtime is needed.
 
 mod audit;
+mod backups;
+mod departed;
+mod dossier;
 mod evaluation;
 mod experiments;
 mod exposures;
@@ -12,6 +15,7 @@ mod freshness;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod haste;
+mod housekeeping;
 mod indexes;
 mod jobs;
 mod keys;
@@ -46,15 +50,17 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use arc_swap::ArcSwapOption;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+pub use crate::store::{BackupGeneration, BackupLog, Fault, PendingPurge, Purged, Until};
 pub use audit::AuditQuery;
+pub use dossier::{ServedFeatures, UserCounter, UserExport, UserVector};
 pub use features::{FeatureColumn, FeatureReport, FeatureValue, FeatureValues};
 pub use keys::KeyRefusal;
 #[cfg(feature = "server")]
 pub(crate) use keys::{Limit, Lookup};
 pub use offline::{Bundled, VectorFile, build_bundle};
 pub use options::{
-    Activate, Appended, Contender, EvaluateOptions, Evaluation, Finding, Gate, IndexReport, Job, JobState, Merged,
-    Page, Put, Refusal, SnapshotComparison, SpaceStats, Stats, Tended, TrainOptions, Trained,
+    Activate, Appended, Contender, EvaluateOptions, Evaluation, Expired, Finding, Gate, IndexReport, Job, JobState,
+    Merged, Page, Put, Refusal, SnapshotComparison, SpaceStats, Stats, Tended, TrainOptions, Trained,
 };
 pub use replay::ReplayOptions;
 pub use tenants::{TenantSettings, TenantState, TenantStatus, TenantUsage, Tenants};
@@ -72,9 +78,11 @@ use crate::recommend::{AnswerCache, Catalog, Fresh, HotList, Popular, Ranker, Se
 use crate::snapshot::{self, Snapshot};
 use crate::store::{Budget, Holder, Store};
 use audit::Audit;
+use departed::Departed;
 use experiments::Experiments;
 use exposures::Exposures;
 use freshness::{Freshness, Seen};
+use housekeeping::Housekeeping;
 use jobs::Jobs;
 use keys::Keys;
 use monitoring::Monitoring;
@@ -138,6 +146,8 @@ struct Inner {
     keys: Keys,
     audit: Audit,
     exposures: Exposures,
+    departed: Departed,
+    housekeeping: Housekeeping,
     experiments: Experiments,
     /// A snapshot that answers some users, and the share of them in ten thousandths.
     canary: ArcSwapOption<Live>,
@@ -175,7 +185,7 @@ impl Engine {
     fn open_within(path: &Path, config: Config, budget: Budget) -> Result<Self> {
         config.validate()?;
         let dir = path.to_path_buf();
-        let store = Store::open_within(&dir, budget)?;
+        let store = Store::open_within(&dir, &config.store, budget)?;
         snapshot::remove_leftovers(&store, &dir)?;
         fault::reach(Point::LeftoversRemoved);
         let weights = EventWeights::new(&config.events);
@@ -216,6 +226,8 @@ impl Engine {
                 keys,
                 audit: Audit::default(),
                 exposures: Exposures::default(),
+                departed: Departed::default(),
+                housekeeping: Housekeeping::default(),
                 experiments: Experiments::default(),
                 canary: ArcSwapOption::empty(),
                 canary_share: AtomicU32::new(0),

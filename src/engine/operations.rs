@@ -1,13 +1,17 @@
-//! Running it: figures, checks, backup and restore.
+//! Running it: figures and checks.
 
 use std::path::Path;
 
 use super::{Engine, Finding, IndexReport, SpaceStats, Stats};
+use crate::config::Config;
 use crate::counters::Owner;
 use crate::error::{Error, Result};
+use crate::record::Timestamp;
 use crate::snapshot::{Manifest, Snapshot, SnapshotState};
-use crate::store::{Side, Store, Trouble};
+use crate::store::{Fault, Side, Store, Trouble};
 
+/// A purge is late so long after its time: two days, for a directory that nobody serves is not purged by itself.
+const LATE_MS: i64 = 2 * 86_400_000;
 /// Users, and items, whose counters are checked, about.
 const COUNTED: u64 = 1000;
 
@@ -33,17 +37,18 @@ impl Engine {
         let counts = store.counts();
         let live = self.inner.live.load();
         let (cache_hits, cache_misses) = self.inner.answers.hits_and_misses();
-        let trained_on = live.as_ref().map_or(0, |live| live.snapshot.manifest().events);
+        let trained_on = live.as_ref().map_or(0, |live| live.snapshot.manifest().stored());
         Ok(Stats {
             version: env!("CARGO_PKG_VERSION").into(),
             users: counts.users,
             items: counts.items,
             events: counts.events,
-            events_since_snapshot: counts.events.saturating_sub(trained_on),
+            events_since_snapshot: counts.stored.saturating_sub(trained_on),
             active_snapshot: self.active_snapshot(),
             snapshots: self.snapshots()?.len() as u64,
             spaces: Vec::new(),
             exposures_dropped: self.dropped_exposures(),
+            purge_pending: self.pending_purge()?,
             disk_bytes: store.disk_bytes()?,
             cache_hits,
             cache_misses,
@@ -52,7 +57,8 @@ impl Engine {
 
     /// Looks at everything that can be looked at without changing it: what `savor doctor` prints.
     pub fn check(&self) -> Result<Vec<Finding>> {
-        let mut findings = vec![self.check_counts()?, self.check_item_index()?, self.check_event_counters()?];
+        let mut findings =
+            vec![self.check_counts()?, self.check_item_index()?, self.check_event_counters()?, self.check_purge()?];
         let whole = |manifest: &Manifest| manifest.state != SnapshotState::Building;
         for manifest in self.snapshots()?.into_iter().filter(whole) {
             let check = format!("snapshot {}", manifest.id);
@@ -74,8 +80,13 @@ impl Engine {
         Ok(findings)
     }
 
-    /// Reads every byte of every snapshot's index and compares the checksums; what a large one is spared when it is opened.
+    /// Reads every block of the database and every byte of every snapshot's index and compares the checksums, and compares all
+    /// entries of the database with each other. Several passes over all there is, while nobody writes.
     pub fn verify(&self) -> Result<Vec<Finding>> {
+        let mut findings: Vec<Finding> = self.faults()?.into_iter().map(fault).collect();
+        if findings.is_empty() {
+            findings.push(Finding::well("cross-references", "every entry can be read and agrees with the others"));
+        }
         let whole = self.snapshots()?.into_iter().filter(|manifest| manifest.state != SnapshotState::Building);
         let verify = |manifest: Manifest| {
             let check = format!("checksums of snapshot {}", manifest.id);
@@ -84,7 +95,8 @@ impl Engine {
                 Err(error) => Finding::new(check, false, format!("{error}; train again or roll back")),
             }
         };
-        Ok(whole.map(verify).collect())
+        findings.extend(whole.map(verify));
+        Ok(findings)
     }
 
     /// Why nothing can be written, if so: the disk is full, read-only or failing. Questions are answered all the same.
@@ -92,16 +104,15 @@ impl Engine {
         self.inner.store.trouble()
     }
 
-    /// Writes a consistent copy of everything, while reading and writing go on. `to` must not exist yet; it appears when
-    /// the copy is complete.
-    pub fn backup(&self, to: impl AsRef<Path>) -> Result<()> {
-        let _switching = super::lock(&self.inner.switching);
-        self.inner.store.backup(to.as_ref())
+    /// What in the database does not agree with the rest, and what a repair does about it. While nobody writes.
+    pub fn faults(&self) -> Result<Vec<Fault>> {
+        self.inner.store.cross_check()
     }
 
-    /// Makes a data directory from a backup. `to` must not exist or be empty; it appears when it is complete.
-    pub fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
-        Store::restore(from.as_ref(), to.as_ref())
+    /// Mends what [`Engine::faults`] finds and can be mended: what is worked out from records is made anew from them. Tells what
+    /// was found. What cannot be mended stays as it is. The directory must not be open.
+    pub fn repair(path: impl AsRef<Path>, config: &Config) -> Result<Vec<Fault>> {
+        Store::open(path.as_ref(), &config.store)?.repair()
     }
 
     /// What a whole snapshot holds. Errors: [`Error::Corrupt`] for files that are damaged or do not fit each other, the
@@ -160,6 +171,19 @@ impl Engine {
         Ok(Finding { check: "event counters".into(), ok, detail, index: None })
     }
 
+    /// Whether what has been deleted is gone from the files in time.
+    fn check_purge(&self) -> Result<Finding> {
+        let Some(pending) = self.pending_purge()? else {
+            return Ok(Finding::well("deletions", "none waits to be gone from the files"));
+        };
+        let (count, since, after) = (pending.deletions, pending.since, self.inner.config.privacy.purge_after);
+        let detail =
+            format!("{count} since {since} may still be in the files, bound {after}; `savor purge` removes them now");
+        // A server tries every few seconds, and again ten minutes after it had to wait.
+        let is_late = Timestamp::now().millis() - since.millis() > after.millis() + LATE_MS;
+        Ok(Finding::new("deletions", !is_late, detail))
+    }
+
     fn check_counts(&self) -> Result<Finding> {
         let view = self.inner.store.view();
         let mut read = 0;
@@ -171,4 +195,9 @@ impl Engine {
         let detail = format!("{read} readable, {counted} counted");
         Ok(Finding::new("events", read == counted, detail))
     }
+}
+
+fn fault(fault: Fault) -> Finding {
+    let remedy = fault.repair.map(|repair| format!("; `savor doctor --repair` {repair}")).unwrap_or_default();
+    Finding::new(fault.check, false, format!("{} not as they should be: {}{remedy}", fault.entries, fault.example))
 }

@@ -11,6 +11,7 @@ use crate::ingest::Source;
 use crate::monitor::{Alert, Decision, DriftReport, Reason, Watch};
 use crate::progress::Step;
 use crate::record::{Diversity, SnapshotId, Timestamp};
+use crate::store::PendingPurge;
 use crate::train::ranker::RankerReport;
 
 /// How a snapshot is trained. The default takes all settings from the engine's configuration and measures the model on
@@ -156,6 +157,13 @@ pub struct Refusal {
     pub error: Error,
 }
 
+/// What retention removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Expired {
+    /// Events that were too old for their type.
+    pub events: u64,
+}
+
 /// What an upsert of items or users did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Put {
@@ -267,6 +275,9 @@ pub struct Stats {
     /// Answers that were not kept, as too many waited or the store refused them, since the engine was opened.
     #[serde(default)]
     pub exposures_dropped: u64,
+    /// What has been deleted and may still be in the files: gone after `privacy.purge_after`, or by a purge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purge_pending: Option<PendingPurge>,
     /// Bytes on disk.
     pub disk_bytes: u64,
     /// Recommendations since the directory was opened that were answered by an answer kept from before.

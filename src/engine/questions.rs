@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::departed::Moment;
 use super::pages::Page;
 use super::shown::Answered;
 use super::treatment::Treated;
@@ -32,7 +33,7 @@ impl Engine {
     /// Errors: those of [`recommend`](Self::recommend).
     pub fn recommend_at(&self, query: &Query, effort: Effort) -> Result<Answer> {
         query.validate()?;
-        self.page(query, &[], effort)
+        self.page(query, &[], effort, &self.inner.departed.now())
     }
 
     /// The answers to many questions, in their order, as [`recommend`](Self::recommend) gives each, but without a next page; all
@@ -48,6 +49,7 @@ impl Engine {
         if !self.inner.experiments.active.load().is_empty() || self.inner.canary.load().is_some() {
             return queries.par_iter().map(|query| self.recommend(query)).collect();
         }
+        let asked = self.inner.departed.now();
         let now = Timestamp::now();
         let plans = queries.iter().map(|query| self.plan(query, now)).collect::<Result<Vec<_>>>()?;
         let answers = self.ask(plans.iter().flat_map(Plan::filters), |context| {
@@ -60,7 +62,10 @@ impl Engine {
         for (plan, answer) in plans.iter().zip(&answers).filter(|(plan, _)| plan.looks_at_shown()) {
             self.note_shown(&plan.query, &self.ids(answer)?, now);
         }
-        queries.iter().zip(&answers).for_each(|(query, answer)| self.expose(query, answer, &[]));
+        for (query, answer) in queries.iter().zip(&answers) {
+            self.settle(query.user.as_deref(), &asked);
+            self.expose(query, answer, &[], &asked);
+        }
         Ok(answers)
     }
 
@@ -73,21 +78,22 @@ impl Engine {
 
     /// The same for so much effort; see [`recommend_at`](Self::recommend_at).
     pub fn next_page_at(&self, recommendation_id: &str, limit: Option<usize>, effort: Effort) -> Result<Answer> {
+        let asked = self.inner.departed.now();
         let page = self.inner.pages.get(recommendation_id, Timestamp::now());
         let page = page.ok_or_else(|| Error::not_found("next page of the answer", recommendation_id))?;
         match limit.filter(|limit| *limit != page.query.limit) {
             Some(limit) => {
                 let query = Query { limit, ..(*page.query).clone() };
                 query.validate()?;
-                self.page(&query, &page.shown, effort)
+                self.page(&query, &page.shown, effort, &asked)
             }
-            None => self.page(&page.query, &page.shown, effort),
+            None => self.page(&page.query, &page.shown, effort, &asked),
         }
     }
 
     /// What is shown after the items of the pages before, by experiments and scenarios; it is noted for the next page, for rules
     /// and for outcomes.
-    fn page(&self, query: &Query, before: &[ItemId], effort: Effort) -> Result<Answer> {
+    fn page(&self, query: &Query, before: &[ItemId], effort: Effort, asked: &Arc<Moment>) -> Result<Answer> {
         let Treated { mut answer, teams, is_noted, limit } = match effort {
             Effort::Full => {
                 let experiments = self.inner.experiments.active.load();
@@ -105,7 +111,8 @@ impl Engine {
             self.inner.pages.keep(&answer.recommendation_id, page, now);
             answer.next = Some(format!("/v1/recommendations/{}/next", answer.recommendation_id));
         }
-        self.expose(query, &answer, &teams);
+        self.settle(query.user.as_deref(), asked);
+        self.expose(query, &answer, &teams, asked);
         Ok(answer)
     }
 

@@ -89,7 +89,8 @@ impl Engine {
             }
         }
         let live = self.inner.live.load_full();
-        let new_events = self.came_in(live.as_ref().map(|live| live.snapshot.manifest()))?;
+        let seen = live.as_ref().map_or(0, |live| live.snapshot.manifest().stored());
+        let new_events = self.inner.store.counts().stored.saturating_sub(seen);
         let attempted = [self.last_job(RETRAIN)?, self.last_job("train")?].into_iter().flatten();
         let facts = Facts {
             now,
@@ -308,14 +309,6 @@ impl Engine {
     /// Whether a running watch needs a snapshot: the new one, or the one that may come back.
     pub(super) fn is_watched(&self, id: SnapshotId) -> Result<bool> {
         Ok(self.running_watch()?.is_some_and(|(_, watch)| watch.snapshot == id || watch.against == id))
-    }
-
-    /// Events stored since a snapshot was trained, those that are gone again included.
-    fn came_in(&self, manifest: Option<&Manifest>) -> Result<u64> {
-        // Removals change the log as additions do, and take from its events.
-        let stored = |changes: u64, events: u64| (changes + events) / 2;
-        let now = stored(self.inner.store.view().log_changes()?, self.inner.store.counts().events);
-        Ok(now.saturating_sub(manifest.map_or(0, |of| stored(of.log_changes, of.events))))
     }
 
     /// Whether a watch ends now, and how. Looks at what was shown a hundred times in its span, as that takes a pass over it.

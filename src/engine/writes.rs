@@ -179,21 +179,21 @@ impl Engine {
         Ok(Page { entries, cursor })
     }
 
-    /// Deletes a user: profile, events, what was shown, and factors of every snapshot. The next snapshot has never seen the
-    /// user. Tells whether there was any of it.
+    /// Deletes a user: profile, events, what was shown, and factors of every snapshot, also of one in the making; what a question
+    /// in flight is about to leave goes, too. The next snapshot has never seen the user. Tells whether there was any of it. When
+    /// this returns nothing of it can be read; it is gone from the files after the next [`Engine::purge`].
     pub fn delete_user(&self, id: &str) -> Result<bool> {
         // What waits to be written would come back after the deletion.
         self.flush_exposures();
         let deleted = self.inner.store.delete_user(id)?;
-        self.inner.answers.forget(id);
-        self.inner.showings.hand_over(id, None);
-        self.inner.pages.forget_user(id);
-        Ok(deleted)
+        let left = self.departed(id, None)?;
+        Ok(deleted || left)
     }
 
     /// An anonymous visitor turns out to be a user: all events of `from` become events of `into`, who gets the attributes that
     /// are not there yet, too, and `from` is deleted; all of it or, after a crash, nothing. The next answer knows it.
-    /// Errors: [`Error::NotFound`] if `from` is unknown; [`Error::Invalid`] if both are the same.
+    /// A visitor of whom nothing is known but what was shown can be merged, too. Errors: [`Error::NotFound`] if nothing is known of
+    /// `from`; [`Error::Invalid`] if both are the same.
     pub fn merge_users(&self, into: &str, from: &str) -> Result<Merged> {
         crate::record::validate_id("into", into)?;
         if into == from {
@@ -203,9 +203,7 @@ impl Engine {
         let merged = self.inner.store.merge_users(into, from)?;
         self.inner.freshness.mark(self.inner.store.user_id(into)?);
         self.inner.answers.user_changed(into);
-        self.inner.answers.forget(from);
-        self.inner.showings.hand_over(from, Some(into));
-        self.inner.pages.forget_user(from);
+        self.departed(from, Some(into))?;
         Ok(Merged { moved: merged.moved, known: merged.known, attributes: merged.attributes })
     }
 

@@ -11,7 +11,7 @@ use super::openapi;
 use crate::Manifest;
 use crate::config::Config;
 use crate::engine::{
-    Evaluation, Job, ReplayOptions, SnapshotComparison, Stats, TenantSettings, TenantStatus, TrainOptions,
+    Evaluation, Job, ReplayOptions, SnapshotComparison, Stats, TenantSettings, TenantStatus, TrainOptions, UserExport,
 };
 use crate::experiment::{ExperimentReport, OffPolicy};
 use crate::monitor::DriftReport;
@@ -46,6 +46,7 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         ("job", schema::<Job>()),
         ("snapshot", schema::<Manifest>()),
         ("stats", schema::<Stats>()),
+        ("user_export", schema::<UserExport>()),
         ("experiment", schema::<Experiment>()),
         ("experiment_design", schema::<ExperimentDesign>()),
         ("experiment_report", schema::<ExperimentReport>()),

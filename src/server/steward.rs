@@ -1,5 +1,5 @@
 //! A server tends itself: every few seconds one thread lets the engine look at drift and at the retraining policy, and tells metrics
-//! and the webhook what happened.
+//! and the webhook what happened; another lets it keep house, which may take as long as rewriting the database.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,6 +24,11 @@ const RETRY: u32 = 12;
 
 /// Tends until it is dropped.
 pub struct Steward {
+    /// They end when it is dropped.
+    _threads: Vec<Tending>,
+}
+
+struct Tending {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -31,30 +36,56 @@ pub struct Steward {
 impl Steward {
     /// Begins. Errors: [`Error::Io`] without a thread.
     pub fn start(app: Arc<App>) -> Result<Self> {
+        let house = Arc::clone(&app);
         let mut webhooks = Webhooks::default();
         let mut looks: u32 = 0;
-        let (stop, stopped) = channel();
-        let work = move || {
-            while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                let context = &app.context;
-                let refused = context.metrics.load.untold();
-                if refused > 0 {
-                    let pressure = context.admission.pressure();
-                    tracing::warn!(refused, pressure, "more is asked than can be answered: requests were refused");
-                }
-                tend(context, &context.engine, &mut webhooks);
-                // One after the other: what goes on by itself takes one thread, however many there are.
-                for (_, engine) in context.tenants.engines() {
-                    tend(context, &engine, &mut webhooks);
-                }
-                looks += 1;
-                if looks % RETRY == 0 {
-                    context.tenants.retry();
+        let look = move || {
+            let context = &app.context;
+            let refused = context.metrics.load.untold();
+            if refused > 0 {
+                let pressure = context.admission.pressure();
+                tracing::warn!(refused, pressure, "more is asked than can be answered: requests were refused");
+            }
+            tend(context, &context.engine, &mut webhooks);
+            // One after the other: what goes on by itself takes one thread, however many there are.
+            for (_, engine) in context.tenants.engines() {
+                tend(context, &engine, &mut webhooks);
+            }
+            looks = looks.wrapping_add(1);
+            if looks.is_multiple_of(RETRY) {
+                context.tenants.retry();
+            }
+        };
+        let keep_house = move || {
+            let context = &house.context;
+            let tenants = context.tenants.engines().into_iter().map(|(_, engine)| engine);
+            for engine in std::iter::once(context.engine.clone()).chain(tenants) {
+                if let Err(error) = engine.keep_house(Timestamp::now()) {
+                    let tenant = engine.tenant().map(TenantName::as_str);
+                    tracing::error!(tenant, %error, "the server cannot look after its data");
                 }
             }
         };
-        let thread =
-            std::thread::Builder::new().name("savor-steward".into()).spawn(work).map_err(Error::io("thread"))?;
+        Ok(Self {
+            _threads: vec![
+                Tending::start("savor-steward", "the snapshot", look)?,
+                Tending::start("savor-house", "the data", keep_house)?,
+            ],
+        })
+    }
+}
+
+impl Tending {
+    fn start(name: &str, what: &'static str, mut look: impl FnMut() + Send + 'static) -> Result<Self> {
+        let (stop, stopped) = channel();
+        let work = move || {
+            while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+                if catch_unwind(AssertUnwindSafe(&mut look)).is_err() {
+                    tracing::error!("looking after {what} panicked; the next look goes on");
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name(name.into()).spawn(work).map_err(Error::io("thread"))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -88,13 +119,13 @@ fn started<'a>(webhooks: &'a mut Webhooks, url: &str) -> Option<&'a Webhook> {
     webhooks.get(url)
 }
 
-impl Drop for Steward {
+impl Drop for Tending {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the steward's thread ended by a panic");
+            tracing::error!("a thread of the steward ended by a panic");
         }
     }
 }

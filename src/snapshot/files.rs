@@ -34,6 +34,11 @@ pub fn bytes(dir: &Path, id: SnapshotId) -> Result<u64> {
     Ok(size(index_path(dir, id))? + size(parts_path(dir, id))?)
 }
 
+/// Whether a snapshot's files are there.
+pub fn has_files(dir: &Path, id: SnapshotId) -> bool {
+    index_path(dir, id).exists() && parts_path(dir, id).exists()
+}
+
 /// Removes a snapshot: its manifest says first that it is not whole and goes last, so that an interrupted removal is
 /// taken up again by [`remove_leftovers`]. Readers that still hold it keep what they have mapped.
 pub fn remove(store: &Store, dir: &Path, id: SnapshotId) -> Result<()> {

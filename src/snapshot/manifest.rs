@@ -89,6 +89,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Events ever stored by then, those that are gone included: what has come in since is what has been stored beyond them.
+    pub fn stored(&self) -> u64 {
+        u64::midpoint(self.log_changes, self.events)
+    }
+
     /// The mean of an offline metric.
     pub fn metric(&self, name: &str) -> Option<f64> {
         self.metrics.iter().find(|metric| metric.name == name).map(|metric| metric.mean)

@@ -57,7 +57,13 @@ pub fn decode_json<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Res
 fn body<'a>(what: &'static str, bytes: &'a [u8], expected: u8) -> Result<&'a [u8]> {
     match bytes.split_first() {
         Some((version, body)) if *version == expected => Ok(body),
-        Some((version, _)) => Err(Error::corrupt(what, format!("has record version {version}, expected {expected}"))),
+        Some((version, _)) => Err(Error::corrupt(
+            what,
+            format!(
+                "has record version {version}, this build reads {expected}: a newer Savor wrote it, or its bytes are damaged; upgrade, or \
+             restore a backup"
+            ),
+        )),
         None => Err(Error::corrupt(what, "is empty")),
     }
 }

@@ -1,5 +1,6 @@
 //! The way of every write: turns under one lock, one batch each, and a shared fsync.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use rocksdb::{DB, WriteBatch, WriteOptions};
@@ -9,11 +10,12 @@ use super::counters::Counting;
 use super::dictionary::Staged;
 use super::families::Family;
 use super::stored::Counters;
-use super::{Store, codec, records, storage};
+use super::{Store, backup, codec, records, storage};
 use crate::config::Durability;
 use crate::counters::{Changes, Owner};
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
+use crate::record::Timestamp;
 
 /// What only the writer whose turn it is may touch.
 pub struct Writer {
@@ -45,8 +47,17 @@ pub struct Turn<'a> {
     pub folds: bool,
     /// Whether it counts against a limit of bytes.
     pub charged: bool,
+    /// Whether this write deletes what belongs to somebody (see `purge`).
+    pub erases: bool,
     /// Catalogue entries that this write has put or deleted: [`Turn::get`] sees them.
     changed: FxHashMap<(Family, Vec<u8>), Option<Vec<u8>>>,
+}
+
+/// A batch that knows when it was written, for the log of a backup.
+fn timed_batch() -> WriteBatch {
+    let mut batch = WriteBatch::default();
+    backup::note_time(&mut batch, Timestamp::now());
+    batch
 }
 
 impl Store {
@@ -62,7 +73,7 @@ impl Store {
             let known = read(&self.ids);
             let mut turn = Turn {
                 db: &self.db,
-                batch: WriteBatch::default(),
+                batch: timed_batch(),
                 counters: writer.counters,
                 ids: Staged::new(&known),
                 spaces: Vec::new(),
@@ -70,10 +81,11 @@ impl Store {
                 forgotten: Vec::new(),
                 folds: false,
                 charged: false,
+                erases: false,
                 changed: FxHashMap::default(),
             };
             let outcome = build(&mut turn)?;
-            let Turn { mut batch, counters, ids, counted, forgotten, folds, charged, .. } = turn;
+            let Turn { mut batch, counters, ids, counted, forgotten, folds, charged, erases, .. } = turn;
             let changes = ids.finish();
             let counting = Counting::stage(&self.db, &read(&self.kept), counted, forgotten, folds, &mut batch)?;
             drop(known);
@@ -88,6 +100,9 @@ impl Store {
                 let readers_wait = counting.folds.then(|| write(&self.kept));
                 self.health.write(self.db.write_opt(batch, &WriteOptions::default()))?;
                 fault::reach(Point::WalWritten);
+                if erases {
+                    self.erased.fetch_max(self.db.latest_sequence_number(), Ordering::SeqCst);
+                }
                 writer.counters = counters;
                 writer.ticket += 1;
                 write(&self.ids).apply(changes);

@@ -61,11 +61,17 @@ impl Store {
     }
 
     /// Makes all events of `from` events of `into`, gives `into` the attributes that it lacks, and deletes `from`, in one batch:
-    /// whole or not at all. The batch holds the events of one user, about 200 bytes each. Errors: [`Error::NotFound`] if `from`
-    /// is unknown.
+    /// whole or not at all. The batch holds the events of one user, about 200 bytes each. Errors: [`Error::NotFound`] if nothing
+    /// is known of `from`.
     pub fn merge_users(&self, into: &str, from: &str) -> Result<Merged> {
         self.commit(Durability::Sync, |turn| {
-            let source = turn.ids.user(from).ok_or_else(|| Error::not_found("user", from))?;
+            let Some(source) = turn.ids.user(from) else {
+                // Of a visitor who never had an event only what was shown is known.
+                return match turn.move_exposures(from, into)? {
+                    0 => Err(Error::not_found("user", from)),
+                    _ => Ok(Merged { moved: 0, known: 0, attributes: 0 }),
+                };
+            };
             let target = UserId::new(turn.user(into)?);
             let attributes = turn.merge_profiles(into, from)?;
             let mut merged = Merged { moved: 0, known: 0, attributes };
@@ -107,7 +113,10 @@ impl Store {
 
     /// Removes one factor.
     pub fn delete_factor(&self, side: super::Side, snapshot: SnapshotId, id: u32) -> Result<()> {
-        self.commit(Durability::Sync, |turn| turn.delete(side.family(), key::factor(snapshot, id)))
+        self.commit(Durability::Sync, |turn| {
+            turn.erase()?;
+            turn.delete(side.family(), key::factor(snapshot, id))
+        })
     }
 }
 
@@ -133,6 +142,7 @@ impl Turn<'_> {
 
     fn delete_user(&mut self, name: &str) -> Result<Option<UserId>> {
         let Some(id) = self.ids.user(name) else { return Ok(None) };
+        self.erase()?;
         self.ids.set_user(name, None);
         self.counters.users -= 1;
         self.delete(Family::Users, name)?;

@@ -151,6 +151,22 @@ impl Store {
     /// A user's latest events with all their fields, the newest first, `limit` at most. Events with items that have been
     /// deleted are left out.
     pub fn user_events(&self, user: UserId, limit: usize) -> Result<Vec<Event>> {
+        self.events_with(user, limit, &|item| self.item_name(item))
+    }
+
+    /// All of a user's events, the newest first; those with items that have been deleted name them by their number: `#17`.
+    pub fn all_user_events(&self, user: UserId) -> Result<Vec<Event>> {
+        self.events_with(user, usize::MAX, &|item| {
+            Ok(self.item_name(item)?.or_else(|| Some(format!("#{}", item.get()))))
+        })
+    }
+
+    fn events_with(
+        &self,
+        user: UserId,
+        limit: usize,
+        name: &dyn Fn(ItemId) -> Result<Option<String>>,
+    ) -> Result<Vec<Event>> {
         let Some(user_name) = self.user_name(user)? else { return Ok(Vec::new()) };
         let log = Family::Events.of(&self.db)?;
         let mut events = Vec::new();
@@ -159,7 +175,7 @@ impl Store {
             &self.db,
             user,
             &mut |key, _, _| {
-                let Some(item_name) = self.item_name(key.item)? else { return Ok(()) };
+                let Some(item_name) = name(key.item)? else { return Ok(()) };
                 log_key.clear();
                 key.write_log(&mut log_key);
                 let value = self.db.get_pinned_cf(log, &log_key).map_err(storage("read an event"))?;

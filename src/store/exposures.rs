@@ -116,6 +116,16 @@ impl Store {
         Ok(answers)
     }
 
+    /// Removes all that a user was shown; tells how many answers that were.
+    pub fn delete_exposures(&self, user: &str) -> Result<u64> {
+        self.commit(Durability::Sync, |turn| turn.delete_exposures(user))
+    }
+
+    /// What a user was shown, another was; tells how many answers that are.
+    pub fn move_exposures(&self, from: &str, into: &str) -> Result<u64> {
+        self.commit(Durability::Sync, |turn| turn.move_exposures(from, into))
+    }
+
     /// Removes the answers that are older than a time; tells how many. In batches beside the turns of writers: nobody else
     /// writes to what is so old.
     pub fn forget_exposures(&self, before: Timestamp) -> Result<u64> {
@@ -194,11 +204,14 @@ impl Turn<'_> {
             self.delete(Family::Exposures, key::exposure_by_answer(answer))?;
             self.delete(Family::Exposures, key::exposure_of(user, time, answer))
         })?;
+        if count > 0 {
+            self.erase()?;
+        }
         Ok(count)
     }
 
-    /// What a user was shown, another was.
-    pub fn move_exposures(&mut self, from: &str, into: &str) -> Result<()> {
+    /// What a user was shown, another was; tells how many answers that are.
+    pub fn move_exposures(&mut self, from: &str, into: &str) -> Result<u64> {
         let family = Family::Exposures.of(self.db)?;
         let mut answers = Vec::new();
         for_each_of(self.db, from, usize::MAX, &mut |time, answer| {
@@ -208,7 +221,11 @@ impl Turn<'_> {
             }
             self.delete(Family::Exposures, key::exposure_of(from, time, answer))
         })?;
-        answers.iter().try_for_each(|exposure| self.put_exposure(exposure))
+        if !answers.is_empty() {
+            self.erase()?;
+        }
+        answers.iter().try_for_each(|exposure| self.put_exposure(exposure))?;
+        Ok(answers.len() as u64)
     }
 }
 

@@ -8,6 +8,7 @@ use rocksdb::{
 
 use super::budget::Budget;
 use super::{counters, storage};
+use crate::config::StoreConfig;
 use crate::error::{Error, Result};
 
 /// A column family.
@@ -122,8 +123,11 @@ impl Family {
 }
 
 /// Opens or creates the database with all families.
-pub fn open(path: &Path, budget: &Budget) -> Result<DB> {
-    let mut options = Options::default();
+pub fn open(path: &Path, config: &StoreConfig, budget: &Budget) -> Result<DB> {
+    // A manifest has the first and the last key of each table in it: whatever changes it writes it anew, some 150 bytes a
+    // table, so that a key that is gone does not stay there.
+    let manifest = "max_manifest_file_size=1;max_manifest_space_amp_pct=0";
+    let mut options = Options::default().get_options_from_string(manifest).map_err(storage("open"))?;
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     // What was acknowledged is read back or the opening fails: the default mode would stop at a damaged record and drop all
@@ -136,6 +140,7 @@ pub fn open(path: &Path, budget: &Budget) -> Result<DB> {
     options.set_enable_write_thread_adaptive_yield(false);
     options.set_bytes_per_sync(1 << 20);
     options.set_wal_bytes_per_sync(1 << 20);
+    options.set_wal_ttl_seconds(config.log_retention.millis().max(0).cast_unsigned().div_ceil(1_000));
     options.set_keep_log_file_num(2);
     options.set_log_level(LogLevel::Warn);
     let families = ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(budget)));

@@ -236,6 +236,14 @@ pub fn read_exposure_of<'k>(user: &str, key: &'k [u8]) -> Option<(Timestamp, &'k
     Some((time, std::str::from_utf8(answer).ok()?))
 }
 
+/// User, time and answer in the key of an answer of a user.
+pub fn read_exposure_user(key: &[u8]) -> Option<(&str, Timestamp, &str)> {
+    let (length, rest) = key.strip_prefix(&[2])?.split_first_chunk()?;
+    let user = std::str::from_utf8(rest.get(..usize::from(u16::from_be_bytes(*length)))?).ok()?;
+    let (time, answer) = read_exposure_of(user, key)?;
+    Some((user, time, answer))
+}
+
 /// The smallest key that is greater than all keys with a prefix; `None` if there is none.
 pub fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
@@ -294,6 +302,7 @@ mod tests {
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             let _ = (EventKey::read_log(&bytes), EventKey::read_user(&bytes), read_vector(&bytes), read_factor(&bytes));
             let _ = (read_counter(&bytes), read_exposure(&bytes), read_exposure_of("u", &bytes));
+            let _ = read_exposure_user(&bytes);
         }
 
         #[test]
@@ -304,6 +313,7 @@ mod tests {
             let (by_time, by_user) = (exposure(a, &answer), exposure_of(&user, a, &answer));
             prop_assert_eq!(read_exposure(&by_time), Some((a, &answer[..])));
             prop_assert_eq!(read_exposure_of(&user, &by_user), Some((a, &answer[..])));
+            prop_assert_eq!(read_exposure_user(&by_user), Some((&user[..], a, &answer[..])));
             prop_assert_eq!(exposure(a, "x").cmp(&exposure(b, "x")), a.cmp(&b));
             prop_assert_eq!(exposure_of(&user, a, "x").cmp(&exposure_of(&user, b, "x")), b.cmp(&a));
             prop_assert!(exposure(a, "x").starts_with(&exposures_from(a)));

@@ -200,3 +200,57 @@ enum JobState {
     Failed,
     Cancelled,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::config::StoreConfig;
+    use crate::store::{Store, families};
+
+    fn copied(version: &str, to: &Path) -> PathBuf {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(version).join("data/rocksdb");
+        let to = to.join("rocksdb");
+        std::fs::create_dir_all(&to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+        to
+    }
+
+    fn format(db: &DB) -> u32 {
+        codec::decode("the format", &db.get_cf(Family::Meta.of(db).unwrap(), FORMAT_KEY).unwrap().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_migration_that_is_cut_off_anywhere_leaves_the_old_format_and_is_begun_anew() {
+        for (version, found) in [("v1", 1), ("v2", 2), ("v3", 3)] {
+            // Nothing but the new families; all that is written before the last batch; some of it and some of it wrong.
+            for cut in 0..3 {
+                let dir = tempfile::tempdir().unwrap();
+                let path = copied(version, dir.path());
+                let db = families::open(&path, &StoreConfig::default(), &super::super::budget::Budget::alone(64)).unwrap();
+                assert_eq!(format(&db), found);
+                if cut > 0 {
+                    item_index::build(&db).unwrap();
+                    counters::build(&db).unwrap();
+                }
+                if cut == 2 {
+                    for family in [Family::ItemIndex, Family::EventCounters] {
+                        let first = db.iterator_cf(family.of(&db).unwrap(), IteratorMode::Start).next();
+                        if let Some(first) = first.filter(|_| family != Family::ItemIndex || found < 3) {
+                            db.delete_cf(family.of(&db).unwrap(), first.unwrap().0).unwrap();
+                        }
+                    }
+                }
+                assert_eq!(format(&db), found, "{version}, {cut}");
+                drop(db);
+                let store = Store::open(dir.path(), &StoreConfig::default()).unwrap();
+                assert_eq!(format(&store.db), FORMAT);
+                assert_eq!(store.cross_check().unwrap(), [], "{version}, {cut}");
+            }
+        }
+    }
+}

@@ -14,9 +14,11 @@ mod catalogue;
 mod codec;
 mod commit;
 mod counters;
+mod cross;
 mod dictionary;
 mod erase;
 mod events;
+mod expire;
 mod exposures;
 mod factors;
 mod families;
@@ -30,6 +32,7 @@ mod key;
 mod keys;
 mod limits;
 mod migrate;
+mod purge;
 mod records;
 mod scenarios;
 mod served;
@@ -40,17 +43,23 @@ mod tests;
 mod view;
 
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, RwLock};
 
 use rocksdb::DB;
 
+pub use backup::{
+    BackupGeneration, BackupLog, Until, list as list_backup, prune as prune_backup, verify as verify_backup,
+};
 pub use budget::Budget;
+pub use cross::Fault;
 pub use events::Appended;
 pub use factors::Side;
-pub use format::{Holder, holder};
+pub use format::{FORMAT as DATA_FORMAT, Holder, holder};
 pub use health::Trouble;
 pub use item_index::bitmap;
 pub use keys::{SecretHash, StoredKey};
+pub use purge::{PendingPurge, Purged};
 pub use records::Records;
 pub use served::{ServedAnswer, ServedRow};
 pub use term::{TermRange, Terms, kind as term_kind};
@@ -78,6 +87,8 @@ pub struct Counts {
     pub items: u64,
     /// Events in the log.
     pub events: u64,
+    /// Events ever stored, those that are gone included.
+    pub stored: u64,
 }
 
 /// An open data directory.
@@ -91,6 +102,10 @@ pub struct Store {
     kept: RwLock<Kept>,
     limits: Limits,
     budget: Budget,
+    /// RocksDB's sequence number after the last deletion of what belongs to somebody.
+    erased: AtomicU64,
+    /// Held while files are rewritten.
+    purging: Mutex<()>,
     dir: std::path::PathBuf,
     lock: DirectoryLock,
 }
@@ -100,17 +115,18 @@ impl Store {
     /// [`Error::NewerFormat`], [`Error::Corrupt`] naming the file when acknowledged writes in it cannot be read,
     /// [`Error::Storage`] when RocksDB cannot recover it for another reason.
     pub fn open(dir: &Path, config: &StoreConfig) -> Result<Self> {
-        Self::open_within(dir, Budget::alone(config.cache_mib))
+        Self::open_within(dir, config, Budget::alone(config.cache_mib))
     }
 
     /// The same with the memory that a budget has for it.
-    pub fn open_within(dir: &Path, budget: Budget) -> Result<Self> {
+    pub fn open_within(dir: &Path, config: &StoreConfig, budget: Budget) -> Result<Self> {
         format::check_directory(dir)?;
         let lock = DirectoryLock::take(dir)?;
         fault::reach(Point::Locked);
         intact::check(&dir.join("rocksdb"))?;
         format::check_families(dir)?;
-        let db = families::open(&dir.join("rocksdb"), &budget)?;
+        Self::remove_checkpoints(dir);
+        let db = families::open(&dir.join("rocksdb"), config, &budget)?;
         migrate::migrate(&db, format::check_version(&db, dir)?)?;
         let counters = match db.get_cf(Family::Meta.of(&db)?, records::COUNTERS).map_err(storage("open"))? {
             Some(bytes) => codec::decode("the counters", &bytes)?,
@@ -127,6 +143,8 @@ impl Store {
             kept: RwLock::new(kept),
             limits: Limits::default(),
             budget,
+            erased: AtomicU64::new(0),
+            purging: Mutex::new(()),
             dir: dir.to_path_buf(),
             lock,
         })
@@ -145,7 +163,8 @@ impl Store {
     /// How many users, items and events there are.
     pub fn counts(&self) -> Counts {
         let counters = commit::lock(&self.writer).counters;
-        Counts { users: counters.users, items: counters.items, events: counters.events }
+        let stored = u64::midpoint(counters.log_changes, counters.events);
+        Counts { users: counters.users, items: counters.items, events: counters.events, stored }
     }
 
     /// The dense id of a user.

@@ -4,6 +4,7 @@
 
 #[path = "../support/command.rs"]
 mod command;
+mod keeping;
 mod keys;
 mod learning;
 mod place;

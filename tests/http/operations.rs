@@ -83,7 +83,13 @@ fn a_backup_is_whole_has_a_name_and_no_path() {
     let server = Running::with_taste();
     let mut client = server.client();
     let backup = client.json("POST", "/v1/backups", r#"{"name":"monday"}"#).expect(201);
-    client.json("POST", "/v1/backups", r#"{"name":"monday"}"#).problem(409, "conflict");
+    assert_eq!(backup["generation"]["generation"], 1);
+    let second = client.json("POST", "/v1/backups", r#"{"name":"monday"}"#).expect(201);
+    assert_eq!(second["generation"]["generation"], 2);
+    let listed = client.get("/v1/backups").expect(200);
+    assert_eq!((&listed["backups"][0]["name"], &listed["backups"][1]), (&"monday".into(), &Value::Null));
+    assert_eq!(listed["backups"][0]["generations"].as_array().unwrap().len(), 2);
+    client.json("POST", "/v1/backups", r#"{"name":"none","log":true}"#).problem(409, "conflict");
     assert_eq!(client.json("POST", "/v1/backups", r#"{"name":"../elsewhere"}"#).problem(400, "invalid"), "name");
     client.json("POST", "/v1/backups", r#"{"path":"/tmp/x"}"#).problem(400, "invalid");
     let restored = server.directory().join("restored");

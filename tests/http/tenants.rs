@@ -353,7 +353,7 @@ fn backups_of_tenants_lie_apart_and_come_back() {
     let of_b = path(&ask(&mut client, "b", "POST", "/v1/backups", r#"{"name":"monday"}"#).expect(201));
     let of_all = path(&client.json("POST", "/v1/backups", r#"{"name":"monday"}"#).expect(201));
     assert!(of_a != of_b && of_b != of_all);
-    server.tenants.restore_one(&"again".parse().unwrap(), &of_a).unwrap();
+    server.tenants.restore_one(&"again".parse().unwrap(), &of_a, savor::Until::Newest).unwrap();
     let items = ask(&mut client, "again", "GET", "/v1/items", "").expect(200);
     assert_eq!(items["entries"][0]["id"], "of-a");
     let whole = server.directory().join("whole");

@@ -64,9 +64,16 @@ pub struct ExportArgs {
 /// `savor doctor`.
 #[derive(Debug, clap::Args)]
 pub struct DoctorArgs {
-    /// Read every byte of every index, large ones too, and compare the checksums
+    /// Read every block of the database and every byte of every index, compare the checksums, and compare all entries with each
+    /// other
     #[arg(long)]
     pub verify: bool,
+    /// List what does not agree with the rest and can be made anew from it; with --yes, do it
+    #[arg(long, conflicts_with = "skew")]
+    pub repair: bool,
+    /// Do what --repair lists
+    #[arg(long, requires = "repair")]
+    pub yes: bool,
     /// Make sampled feature rows anew from the log, and compare them with those of training and of serving
     #[arg(long)]
     pub skew: bool,
@@ -124,11 +131,23 @@ pub enum UserCommand {
         #[arg(value_name = "FROM")]
         from: String,
     },
+    /// All that is known about a user, as JSON: profile, events, what was shown, counters, features, experiments
+    Export {
+        /// Id of the user
+        #[arg(value_name = "USER")]
+        id: String,
+        /// The user's vectors of all snapshots, too
+        #[arg(long)]
+        vectors: bool,
+    },
     /// Delete users: profile, events, factors, every trace
     Delete {
         /// Ids of the users
         #[arg(value_name = "USER", required = true)]
         ids: Vec<String>,
+        /// Rewrite the files that still have the bytes, and come back when they are gone
+        #[arg(long)]
+        purge: bool,
     },
 }
 

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::error::Error;
 use crate::ingest;
+use crate::record::Timestamp;
 
 mod data;
 mod experiment;
@@ -176,7 +177,7 @@ pub enum Command {
     /// Plan, start, watch and end experiments; what would another policy have earned?
     #[command(subcommand)]
     Experiment(ExperimentCommand),
-    /// Look up, join and delete users
+    /// Look up, export, join and delete users
     #[command(subcommand)]
     User(UserCommand),
     /// Look up and delete items
@@ -193,7 +194,11 @@ pub enum Command {
     Key(KeyCommand),
     /// What was done, by which key, and who was not let in
     Audit(AuditArgs),
-    /// Copy the data directory while it is in use
+    /// Remove the events that are older than the retention of their type
+    Expire,
+    /// Rewrite the files that still have the bytes of what has been deleted
+    Purge,
+    /// Back the data directory up while it is in use; look after backups
     Backup(BackupArgs),
     /// Make a data directory from a backup
     Restore(RestoreArgs),
@@ -233,9 +238,22 @@ pub struct DriftArgs {
 /// `savor backup`.
 #[derive(Debug, clap::Args)]
 pub struct BackupArgs {
-    /// A directory that does not exist yet; with --url, a name beside the server's data directory
+    /// The folder of the backup, new or with generations in it; with --url, a name in the folder that the server's operator has
+    /// chosen
     #[arg(value_name = "TO")]
     pub to: PathBuf,
+    /// Only the writes since the last generation, so that a moment between two of them can be restored
+    #[arg(long)]
+    pub log: bool,
+    /// List the generations
+    #[arg(long, conflicts_with = "log")]
+    pub list: bool,
+    /// Read every byte of the backup and compare the checksums
+    #[arg(long, conflicts_with_all = ["log", "list"])]
+    pub verify: bool,
+    /// Remove all generations but the newest COUNT
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["log", "list", "verify"])]
+    pub prune: Option<std::num::NonZeroUsize>,
 }
 
 /// `savor restore`.
@@ -244,6 +262,15 @@ pub struct RestoreArgs {
     /// The backup; it is put into the data directory (--data), which must be empty or new
     #[arg(value_name = "FROM")]
     pub from: PathBuf,
+    /// This generation; the newest, and the writes after it, if absent
+    #[arg(long, value_name = "NUMBER")]
+    pub generation: Option<u64>,
+    /// Everything up to the write with this number
+    #[arg(long, value_name = "NUMBER", conflicts_with = "generation")]
+    pub sequence: Option<u64>,
+    /// Everything that was written until this time (2026-01-31T12:00:00Z, or milliseconds)
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["generation", "sequence"])]
+    pub time: Option<Timestamp>,
 }
 
 /// `savor config …`.

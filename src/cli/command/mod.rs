@@ -7,6 +7,7 @@ mod doctor;
 mod drift;
 mod evaluate;
 mod experiment;
+mod expire;
 mod explain;
 mod export;
 mod features;
@@ -14,6 +15,7 @@ mod import;
 mod item;
 mod key;
 mod list;
+mod purge;
 mod rank;
 mod recommend;
 mod restore;
@@ -58,6 +60,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Command::Tenant(command) => tenant::run(&context, command),
         Command::Key(command) => key::run(&context, command),
         Command::Audit(args) => audit::run(&context, args),
+        Command::Expire => expire::run(&context),
+        Command::Purge => purge::run(&context),
         Command::Backup(args) => backup::run(&context, args),
         Command::Restore(args) => restore::run(&context, args),
         Command::Drift(args) => drift::run(&context, &args),

@@ -1,4 +1,4 @@
-//! `savor user …`: look up, join and delete users.
+//! `savor user …`: look up, export, join and delete users.
 
 use serde::Serialize;
 
@@ -32,7 +32,14 @@ pub fn run(context: &Context, command: UserCommand) -> Result<(), Failure> {
                 format!("user {from} is now {into}: {moved} events moved, {known} known, {attributes} attributes new");
             context.output.done(&merged, sentence)
         }
-        UserCommand::Delete { ids } => ids.iter().try_for_each(|id| delete(context, &place, id)),
+        UserCommand::Export { id, vectors } => {
+            let export = place.export_user(&id, vectors)?;
+            context.output.show(&export, |export| serde_json::to_string_pretty(export).unwrap_or_default())
+        }
+        UserCommand::Delete { ids, purge } => {
+            ids.iter().try_for_each(|id| delete(context, &place, id))?;
+            if purge { super::purge::now(context, &place) } else { Ok(()) }
+        }
     }
 }
 

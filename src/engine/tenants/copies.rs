@@ -6,57 +6,109 @@ use std::path::Path;
 use super::Tenants;
 use super::directory::{Directory, sync};
 use super::settings::FILES;
-use crate::engine::{Engine, lock};
+use crate::engine::{BackupGeneration, BackupLog, Engine, Until, lock};
 use crate::error::{Error, Result};
 use crate::record::TenantName;
 
 impl Tenants {
-    /// Writes a copy of the data directory and all its tenants, while reading and writing go on. `to` must not exist yet; it
-    /// appears when the copy is complete. A broken tenant fails it: a backup without it would be found wanting too late.
-    pub fn backup(&self, to: impl AsRef<Path>) -> Result<()> {
-        self.open_all();
+    /// Adds a generation to a backup of the data directory, and of each tenant to one beside it in `to/tenants`, while reading and writing
+    /// go on. `to` is the folder of such a backup, empty, or not there yet; a generation appears when it is complete. A broken
+    /// tenant fails it: a backup without it would be found wanting too late.
+    pub fn backup(&self, to: impl AsRef<Path>) -> Result<BackupGeneration> {
         let _changing = lock(&self.set.changing);
-        let names = self.names();
-        if names.is_empty() {
-            return self.set.home.backup(to);
+        let engines = self.whole()?;
+        let made = self.set.home.backup(&to)?;
+        let copies = Directory::of(to.as_ref());
+        for (name, engine) in &engines {
+            backup_tenant(engine, &copies.of_tenant(name))?;
         }
-        published(to.as_ref(), |whole| {
-            self.set.home.backup(whole)?;
-            let copies = Directory::of(whole);
-            names.iter().try_for_each(|name| {
-                let missing = |error| Error::Conflict(format!("{error}; it would be missing: mend it, or delete it"));
-                let engine = self.opened(name).map_err(missing)?;
-                let target = copies.of_tenant(name);
-                engine.backup(&target)?;
-                copy_files(engine.path(), &target)
-            })
-        })
+        Ok(made)
     }
 
-    /// Writes a copy of one tenant, from which [`Tenants::restore_one`] makes it again, here or elsewhere, under any name.
-    pub fn backup_one(&self, name: &TenantName, to: impl AsRef<Path>) -> Result<()> {
+    /// Adds the writes since the last generation to the logs of such a backup, see [`Engine::backup_log`].
+    pub fn backup_log(&self, to: impl AsRef<Path>) -> Result<BackupLog> {
+        let _changing = lock(&self.set.changing);
+        let engines = self.whole()?;
+        let log = self.set.home.backup_log(&to)?;
+        let copies = Directory::of(to.as_ref());
+        for (name, engine) in &engines {
+            engine.backup_log(copies.of_tenant(name))?;
+        }
+        Ok(log)
+    }
+
+    /// All tenants; none of them may be broken.
+    fn whole(&self) -> Result<Vec<(TenantName, Engine)>> {
+        self.open_all();
+        let opened = |name: TenantName| {
+            let missing = |error| Error::Conflict(format!("{error}; it would be missing: mend it, or delete it"));
+            let engine = self.opened(&name).map_err(missing)?;
+            Ok((name, engine))
+        };
+        self.names().into_iter().map(opened).collect()
+    }
+
+    /// Adds a generation to the backup of one tenant, from which [`Tenants::restore_one`] makes it again, here or elsewhere,
+    /// under any name.
+    pub fn backup_one(&self, name: &TenantName, to: impl AsRef<Path>) -> Result<BackupGeneration> {
         backup_tenant(&self.get(name)?, to.as_ref())
     }
 
-    /// Makes a data directory with its tenants from a backup. `to` must not exist or be empty; it appears when it is complete.
+    /// Reads every byte of a backup with those of its tenants, see [`Engine::verify_backup`].
+    pub fn verify_backup(of: impl AsRef<Path>) -> Result<(u64, u64)> {
+        let (mut files, mut bytes) = Engine::verify_backup(&of)?;
+        let copies = Directory::of(of.as_ref());
+        for name in copies.names()? {
+            let of_tenant = Engine::verify_backup(copies.of_tenant(&name))?;
+            files += of_tenant.0;
+            bytes += of_tenant.1;
+        }
+        Ok((files, bytes))
+    }
+
+    /// Removes the oldest generations of a backup and of those of its tenants, see [`Engine::prune_backup`].
+    pub fn prune_backup(of: impl AsRef<Path>, keep: usize) -> Result<u64> {
+        let mut pruned = Engine::prune_backup(&of, keep)?;
+        let copies = Directory::of(of.as_ref());
+        for name in copies.names()? {
+            pruned += Engine::prune_backup(copies.of_tenant(&name), keep)?;
+        }
+        Ok(pruned)
+    }
+
+    /// Makes a data directory with its tenants from the newest moment of a backup. `to` must not exist or be empty; it appears when it is complete.
     pub fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+        Self::restore_until(from, to, Until::Newest)
+    }
+
+    /// The same from a chosen moment. Generations and sequence numbers are those of the data directory itself: tenants come
+    /// back as they were at a time, or else as they were last. A tenant that was deleted since its last generation is back, too.
+    pub fn restore_until(from: impl AsRef<Path>, to: impl AsRef<Path>, until: Until) -> Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let (copies, names) = (Directory::of(from), Directory::of(from).names()?);
         if names.is_empty() {
-            return Engine::restore(from, to);
+            return Engine::restore_until(from, to, until);
         }
         if fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(Error::Conflict(format!("{} is not empty; restore to a new place", to.display())));
         }
+        let of_tenant = if matches!(until, Until::Time(_)) { until } else { Until::Newest };
         published(to, |whole| {
-            Engine::restore(from, whole)?;
+            Engine::restore_until(from, whole, until)?;
             let targets = Directory::of(whole);
-            names.iter().try_for_each(|name| restore_tenant(&copies.of_tenant(name), &targets.of_tenant(name)))
+            names.iter().try_for_each(|name| {
+                match restore_tenant(&copies.of_tenant(name), &targets.of_tenant(name), of_tenant) {
+                    // It was not there yet.
+                    Err(Error::NotFound { .. }) if of_tenant != Until::Newest => Ok(()),
+                    restored => restored,
+                }
+            })
         })
     }
 
-    /// Makes a tenant from a backup of one. Errors: [`Error::Conflict`] when there is one of that name; nothing is overwritten.
-    pub fn restore_one(&self, name: &TenantName, from: impl AsRef<Path>) -> Result<()> {
+    /// Makes a tenant from a backup of one, as it was at a moment. Errors: [`Error::Conflict`] when there is one of that name; nothing is
+    /// overwritten.
+    pub fn restore_one(&self, name: &TenantName, from: impl AsRef<Path>, until: Until) -> Result<()> {
         let _changing = lock(&self.set.changing);
         if self.slot(name).is_some() {
             return Err(Error::Conflict(format!(
@@ -65,26 +117,25 @@ impl Tenants {
         }
         self.set.directory.create(name, |dir| {
             // A restore wants a place that is empty.
-            restore_tenant(from.as_ref(), dir)
+            restore_tenant(from.as_ref(), dir, until)
         })?;
         self.take_in(name)
     }
 }
 
-/// Writes a copy of a tenant that is open.
-pub fn backup_tenant(engine: &Engine, to: &Path) -> Result<()> {
-    published(to, |whole| {
-        engine.backup(whole)?;
-        copy_files(engine.path(), whole)
-    })
+/// Adds a generation to the backup of a tenant that is open, and what is said of the tenant.
+pub fn backup_tenant(engine: &Engine, to: &Path) -> Result<BackupGeneration> {
+    let made = engine.backup(to)?;
+    copy_files(engine.path(), to)?;
+    Ok(made)
 }
 
-fn restore_tenant(from: &Path, to: &Path) -> Result<()> {
+fn restore_tenant(from: &Path, to: &Path, until: Until) -> Result<()> {
     if !from.join(FILES[0]).is_file() {
         let reason = format!("it holds no {}: it is no backup of a tenant", FILES[0]);
         return Err(Error::NotSavor { path: from.to_path_buf(), reason });
     }
-    Engine::restore(from, to)?;
+    Engine::restore_until(from, to, until)?;
     copy_files(from, to)
 }
 
@@ -119,7 +170,7 @@ fn published(to: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
 
 impl Engine {
     /// A backup as [`Engine::backup`] makes it, with what is said of the tenant whose engine this is.
-    pub fn backup_with_settings(&self, to: impl AsRef<Path>) -> Result<()> {
+    pub fn backup_with_settings(&self, to: impl AsRef<Path>) -> Result<BackupGeneration> {
         match self.tenant() {
             Some(_) => backup_tenant(self, to.as_ref()),
             None => self.backup(to),

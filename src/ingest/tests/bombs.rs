@@ -151,14 +151,15 @@ mod parquet {
     /// Whether its values are in its pages or are only counted there.
     #[test]
     fn one_row_of_countless_values_is_refused() {
-        let schema = "message m { required group embedding (LIST) { repeated group list { required float element; } } }";
+        let schema =
+            "message m { required group embedding (LIST) { repeated group list { required float element; } } }";
         let schema = std::sync::Arc::new(parse_message_type(schema).unwrap());
         let count = 2 << 20;
         let repeated: Vec<i16> = (0..count).map(|place| i16::from(place > 0)).collect();
         for (is_counted, expected) in [(false, "rows of more than"), (true, "values in")] {
-            let properties = WriterProperties::builder().set_compression(Codec::SNAPPY).set_dictionary_enabled(is_counted);
-            let mut writer =
-                SerializedFileWriter::new(Vec::new(), schema.clone(), properties.build().into()).unwrap();
+            let properties =
+                WriterProperties::builder().set_compression(Codec::SNAPPY).set_dictionary_enabled(is_counted);
+            let mut writer = SerializedFileWriter::new(Vec::new(), schema.clone(), properties.build().into()).unwrap();
             let mut group = writer.next_row_group().unwrap();
             let mut column = group.next_column().unwrap().unwrap();
             let (values, defined) = (vec![1.0; count], vec![1; count]);

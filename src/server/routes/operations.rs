@@ -6,8 +6,7 @@ use http::{Method, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{IndexReport, Stats};
-use crate::error::Error;
+use crate::engine::{BackupGeneration, Engine, Expired, IndexReport, Purged, Stats, Tenants};
 use crate::record::{TenantName, Timestamp};
 use crate::server::admission::Class;
 use crate::server::call::Call;
@@ -60,8 +59,10 @@ struct About {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct BackupRequest {
-    /// Its name: letters, digits, `.`, `_` and `-`. The time if absent.
+    /// Its name: letters, digits, `.`, `_` and `-`; `default` if absent.
     name: Option<String>,
+    /// Only the writes since the last generation, for its log.
+    log: bool,
 }
 
 /// A back-up that was made.
@@ -71,6 +72,27 @@ struct Backup {
     name: String,
     /// Where it lies on the server's machine; `savor restore` takes it.
     path: String,
+    /// The generation that was made; absent where only the log was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<BackupGeneration>,
+    /// The last write that can be restored from it.
+    sequence: u64,
+}
+
+/// The back-ups of a server.
+#[derive(Serialize, JsonSchema)]
+struct Backups {
+    /// In the order of their names.
+    backups: Vec<Generations>,
+}
+
+/// A back-up.
+#[derive(Serialize, JsonSchema)]
+struct Generations {
+    /// Its name.
+    name: String,
+    /// The oldest first.
+    generations: Vec<BackupGeneration>,
 }
 
 /// The indexes that answer.
@@ -95,10 +117,27 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/v1/backups", "backUp", OPERATE, back_up)
             .class(Class::Long)
             .group("operations")
-            .summary("Makes a consistent copy of everything, beside the data directory, while the server runs")
+            .summary("Adds a generation to a back-up, or the latest writes to its log, in the folder that the operator has chosen")
             .may_take::<BackupRequest>()
             .answers::<Backup>(201, "Made")
             .problems(&[409]),
+        Route::new(Method::GET, "/v1/backups", "listBackups", OPERATE, backups)
+            .class(Class::Operate)
+            .group("operations")
+            .summary("The back-ups in that folder, with their generations")
+            .answers::<Backups>(200, "All of them"),
+        Route::new(Method::POST, "/v1/purges", "purge", OPERATE, purge)
+            .class(Class::Long)
+            .group("operations")
+            .summary(
+                "Rewrites the files that still have the bytes of what has been deleted; answers when they are gone",
+            )
+            .answers::<Purged>(200, "How many deletions are gone for good, or what keeps them"),
+        Route::new(Method::POST, "/v1/expirations", "expireEvents", OPERATE, expire)
+            .class(Class::Long)
+            .group("operations")
+            .summary("Removes the events that are older than the retention of their type, now")
+            .answers::<Expired>(200, "How many there were"),
         Route::new(Method::GET, "/healthz", "getHealth", OPEN, health)
             .group("operations")
             .summary("Whether the process is alive")
@@ -175,19 +214,57 @@ fn about(_: &Context, _: &Call) -> Result<Reply, Problem> {
     Reply::json(&About { name: "savor", version: env!("CARGO_PKG_VERSION"), links })
 }
 
+fn purge(context: &Context, _: &Call) -> Result<Reply, Problem> {
+    Reply::json(&context.engine.purge()?)
+}
+
+fn expire(context: &Context, _: &Call) -> Result<Reply, Problem> {
+    Reply::json(&context.engine.expire_events(Timestamp::now())?)
+}
+
 fn back_up(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let request: BackupRequest = call.body_or_default()?;
-    let name = request.name.unwrap_or_else(|| Timestamp::now().to_string().replace(':', "-"));
+    let name = request.name.unwrap_or_else(|| "default".to_owned());
     check_name(&name)?;
-    let path = beside(context.tenants.home().path(), context.engine.tenant()).join(&name);
-    if path.exists() {
-        return Err(Error::Conflict(format!("there is a back-up \"{name}\" already")).into());
+    let (engine, path) = (&context.engine, folder(context).join(&name));
+    let is_one = engine.tenant().is_some();
+    let (generation, sequence) = if request.log {
+        let log = if is_one { engine.backup_log(&path) } else { context.tenants.backup_log(&path) }?;
+        (None, log.sequence)
+    } else {
+        let made = if is_one { engine.backup_with_settings(&path) } else { context.tenants.backup(&path) }?;
+        let keep = context.tenants.home().config().backup.keep;
+        if keep > 0 {
+            Tenants::prune_backup(&path, keep)?;
+        }
+        let sequence = made.sequence;
+        (Some(made), sequence)
+    };
+    Reply::json_with(StatusCode::CREATED, &Backup { name, path: path.display().to_string(), generation, sequence })
+}
+
+fn backups(context: &Context, _: &Call) -> Result<Reply, Problem> {
+    let mut backups = Vec::new();
+    // There is no folder before the first back-up.
+    for entry in std::fs::read_dir(folder(context)).into_iter().flatten().flatten() {
+        // A folder that holds no back-up is none of ours.
+        if let Ok(generations) = Engine::backups(entry.path()) {
+            backups.push(Generations { name: entry.file_name().to_string_lossy().into_owned(), generations });
+        }
     }
-    match context.engine.tenant() {
-        Some(_) => context.engine.backup_with_settings(&path)?,
-        None => context.tenants.backup(&path)?,
+    backups.sort_by(|a, b| a.name.cmp(&b.name));
+    Reply::json(&Backups { backups })
+}
+
+/// Where the back-ups of a server lie: its operator says so. Clients choose a name in there, never a path.
+fn folder(context: &Context) -> PathBuf {
+    let (home, tenant) = (context.tenants.home(), context.engine.tenant());
+    match (&home.config().backup.directory, tenant) {
+        (Some(folder), None) => folder.clone(),
+        // No name begins with a point.
+        (Some(folder), Some(tenant)) => folder.join(".tenants").join(tenant.as_str()),
+        (None, tenant) => beside(home.path(), tenant),
     }
-    Reply::json_with(StatusCode::CREATED, &Backup { name, path: path.display().to_string() })
 }
 
 /// A name must stay inside the directory of back-ups.

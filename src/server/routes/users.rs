@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{CURSOR, Listing, PAGE, PAGE_LIMIT};
-use crate::engine::{Merged, Put};
+use crate::engine::{Merged, Put, UserExport};
 use crate::error::Error;
 use crate::record::{Event, User, UserPatch};
 use crate::server::admission::Class;
@@ -15,7 +15,13 @@ use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
 use crate::server::reply::Reply;
-use crate::server::route::{MANAGE, Route};
+use crate::server::route::{MANAGE, Parameter, ParameterKind, Route};
+
+const VECTORS: Parameter = Parameter {
+    name: "vectors",
+    about: "Whether the user's vectors of all snapshots are wanted, too",
+    kind: ParameterKind::Flag { default: false },
+};
 
 /// What is known of a user.
 #[derive(Serialize, JsonSchema)]
@@ -53,13 +59,22 @@ pub fn routes() -> Vec<Route> {
             .answers::<User>(200, "The user")
             .problems(&[404]),
         Route::new(Method::DELETE, "/v1/users/{id}", "deleteUser", MANAGE, delete)
-            .summary("Deletes a user: profile, events, factors, every trace")
-            .answers_nothing(204, "Gone")
+            .summary(
+                "Deletes a user: profile, events, what was shown, factors, every trace. It can be read no more at once, and is gone \
+                 from the files after `privacy.purge_after`, or by `POST /v1/purges`",
+            )
+            .answers_nothing(204, "Nothing of it can be read any more")
             .problems(&[404]),
         Route::new(Method::GET, "/v1/users/{id}/events", "listUserEvents", MANAGE, events)
             .summary("Lists a user's events, the newest first")
             .query(&[PAGE_LIMIT])
             .answers::<UserEvents>(200, "The events")
+            .problems(&[404]),
+        Route::new(Method::GET, "/v1/users/{id}/export", "exportUser", MANAGE, export)
+            .class(Class::Bulk)
+            .summary("All that is known about a user: profile, events, what was shown, counters, features, experiments")
+            .query(&[VECTORS])
+            .answers::<UserExport>(200, "All of it")
             .problems(&[404]),
         Route::new(Method::PUT, "/v1/users/{id}/merge/{from}", "mergeUsers", MANAGE, merge)
             .summary("Gives this user the events and the profile of another, who turns out to be the same person and is deleted")
@@ -116,6 +131,10 @@ fn events(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let limit = call.value("limit").unwrap_or(PAGE);
     let events = context.engine.user_events(call.path("id")?, limit)?;
     Reply::json(&UserEvents { events })
+}
+
+fn export(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    Reply::json(&context.engine.export_user(call.path("id")?, call.value("vectors").unwrap_or(false))?)
 }
 
 fn merge(context: &Context, call: &Call) -> Result<Reply, Problem> {

@@ -1,0 +1,304 @@
+//! The folder of a backup. Whoever writes there holds its lock. An object is complete when it has its name, a generation when it
+//! has its own; what a crash leaves is a temporary file, or an object that no generation names: the next writer removes it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::{self, File, TryLockError};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::generation::{Entry, Generation, Stamp};
+use super::log::{self, Segment};
+use super::stage::sync;
+use crate::error::{Error, Result};
+use crate::fault::{self, Point};
+
+const GENERATIONS: &str = "generations";
+const OBJECTS: &str = "objects";
+const LOG: &str = "log";
+const LOCK: &str = "LOCK";
+const TEMPORARY: &str = ".new-";
+
+/// A backup.
+pub struct Repository {
+    dir: PathBuf,
+    /// Of whoever writes.
+    _lock: Option<File>,
+}
+
+impl Repository {
+    /// To read. Errors: [`Error::NotSavor`].
+    pub fn read(dir: &Path) -> Result<Self> {
+        if dir.join(GENERATIONS).is_dir() && dir.join(OBJECTS).is_dir() {
+            return Ok(Self { dir: dir.to_path_buf(), _lock: None });
+        }
+        Err(Error::NotSavor { path: dir.to_path_buf(), reason: "it holds no backup".into() })
+    }
+
+    /// To write. Errors: [`Error::NotSavor`]; [`Error::Conflict`] while another one writes there.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let repository = Self::read(dir)?;
+        let path = dir.join(LOCK);
+        let lock = File::options().write(true).create(true).truncate(false).open(&path).map_err(Error::io(&path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Conflict(format!(
+                    "another backup is being written to {}; wait for it",
+                    dir.display()
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(Error::io(&path)(error)),
+        }
+        let repository = Self { _lock: Some(lock), ..repository };
+        repository.remove_temporary()?;
+        Ok(repository)
+    }
+
+    /// To write, also to a folder that is empty or not there. Errors: [`Error::Conflict`] for one that holds something else.
+    pub fn open_or_create(dir: &Path) -> Result<Self> {
+        if Self::read(dir).is_err() {
+            let is_free = |name: &std::ffi::OsStr| [GENERATIONS, OBJECTS, LOG, LOCK].iter().any(|ours| name == *ours);
+            let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+            if entries.into_iter().any(|entry| !is_free(&entry.file_name())) {
+                let reason =
+                    "holds something that is no backup; give an empty or a new folder, or one that holds a backup";
+                return Err(Error::Conflict(format!("{} {reason}", dir.display())));
+            }
+            for folder in [GENERATIONS, OBJECTS, LOG] {
+                let path = dir.join(folder);
+                fs::create_dir_all(&path).map_err(Error::io(&path))?;
+            }
+            sync(dir)?;
+        }
+        Self::open(dir)
+    }
+
+    /// All generations, the oldest first.
+    pub fn generations(&self) -> Result<Vec<Generation>> {
+        let mut found = BTreeMap::new();
+        for (name, path) in self.listed(GENERATIONS)? {
+            if let Some(number) = name.strip_suffix(".json").and_then(|number| number.parse::<u64>().ok()) {
+                found.insert(number, Generation::read(&path)?);
+            }
+        }
+        Ok(found.into_values().collect())
+    }
+
+    /// Adds a generation of the files in a folder. What the one before had is not read again.
+    pub fn add(&self, made: Generation, from: &Path, before: Option<&Generation>) -> Result<Generation> {
+        let known: HashMap<&str, &Entry> =
+            before.iter().flat_map(|before| before.files.iter().map(|file| (file.path.as_str(), file))).collect();
+        let mut made = made;
+        for (path, file) in files_in(from)? {
+            let metadata = file.metadata().map_err(Error::io(&file))?;
+            let (bytes, stamp) = (metadata.len(), stamp(&metadata));
+            let same = known.get(path.as_str()).filter(|known| known.bytes == bytes && known.stamp == stamp);
+            let is_there =
+                |known: &&&Entry| self.object(&known.hash).metadata().is_ok_and(|object| object.len() == bytes);
+            let hash = match same.filter(is_there) {
+                Some(known) => known.hash.clone(),
+                None => {
+                    let (hash, is_new) = self.put(&file)?;
+                    made.new_bytes += if is_new { bytes } else { 0 };
+                    hash
+                }
+            };
+            made.files.push(Entry { path, bytes, hash, stamp });
+        }
+        made.files.sort_by(|a, b| a.path.cmp(&b.path));
+        sync(&self.dir.join(OBJECTS))?;
+        let name = format!("{:010}.json", made.generation);
+        fault::reach(Point::BackupStaged);
+        self.publish(GENERATIONS, &name, made.text()?.as_bytes())?;
+        fault::reach(Point::CopyNamed);
+        Ok(made)
+    }
+
+    /// Takes a file in; tells its hash, and whether its bytes are new.
+    fn put(&self, file: &Path) -> Result<(String, bool)> {
+        let folder = self.dir.join(OBJECTS);
+        let mut copy = temporary(&folder)?;
+        let hash = copy_hashed(file, copy.as_file_mut()).map_err(Error::io(file))?;
+        let object = self.object(&hash);
+        if object.metadata().is_ok_and(|known| copy.as_file().metadata().is_ok_and(|copy| copy.len() == known.len())) {
+            return Ok((hash, false));
+        }
+        copy.as_file().sync_all().map_err(Error::io(&object))?;
+        copy.persist(&object).map_err(|error| Error::io(&object)(error.error))?;
+        Ok((hash, true))
+    }
+
+    /// Writes a file that appears under its name when it is complete and on disk.
+    pub fn publish(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<()> {
+        let folder = self.dir.join(folder);
+        let path = folder.join(name);
+        let mut file = temporary(&folder)?;
+        file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io(&path))?;
+        file.persist(&path).map_err(|error| Error::io(&path)(error.error))?;
+        sync(&folder)
+    }
+
+    /// Adds a part of the log.
+    pub fn add_segment(&self, segment: &Segment) -> Result<()> {
+        let folder = self.dir.join(LOG);
+        fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+        self.publish(LOG, &segment.name(), &segment.bytes()?)
+    }
+
+    /// What parts of the log there are, in their order.
+    pub fn log(&self) -> Result<Vec<log::Part>> {
+        let mut parts = Vec::new();
+        for (name, path) in self.listed(LOG)? {
+            if !name.starts_with(TEMPORARY) {
+                parts.push(log::Part::read(&path)?);
+            }
+        }
+        parts.sort_by_key(|part| (part.time, part.from));
+        Ok(parts)
+    }
+
+    /// Where the bytes of a hash lie.
+    pub fn object(&self, hash: &str) -> PathBuf {
+        self.dir.join(OBJECTS).join(hash)
+    }
+
+    pub fn verify(&self) -> Result<(u64, u64)> {
+        let (mut seen, mut bytes) = (HashSet::new(), 0);
+        for generation in self.generations()? {
+            for file in &generation.files {
+                if seen.insert(file.hash.clone()) {
+                    copy_verified(&self.object(&file.hash), file, &mut std::io::sink())?;
+                    bytes += file.bytes;
+                }
+            }
+        }
+        for part in self.log()? {
+            bytes += Segment::read(&part.path)?.batches.iter().map(|(_, batch)| batch.len() as u64).sum::<u64>();
+        }
+        Ok((seen.len() as u64, bytes))
+    }
+
+    pub fn prune(&self, keep: usize) -> Result<u64> {
+        let generations = self.generations()?;
+        let surplus = generations.len().saturating_sub(keep.max(1));
+        for old in generations.iter().take(surplus) {
+            let path = self.dir.join(GENERATIONS).join(format!("{:010}.json", old.generation));
+            fs::remove_file(&path).map_err(Error::io(&path))?;
+        }
+        sync(&self.dir.join(GENERATIONS))?;
+        // After the generations that named them: an interrupted removal leaves objects that nobody names.
+        let kept = generations.get(surplus..).unwrap_or_default();
+        let named: HashSet<&str> = kept.iter().flat_map(|of| of.files.iter().map(|file| file.hash.as_str())).collect();
+        for (name, path) in self.listed(OBJECTS)? {
+            if !named.contains(name.as_str()) {
+                fs::remove_file(&path).map_err(Error::io(&path))?;
+            }
+        }
+        for part in self.log()? {
+            let is_of_use = kept.iter().any(|of| of.timeline == part.timeline && part.to > of.sequence);
+            if !is_of_use {
+                fs::remove_file(&part.path).map_err(Error::io(&part.path))?;
+            }
+        }
+        Ok(surplus as u64)
+    }
+
+    fn remove_temporary(&self) -> Result<()> {
+        for folder in [GENERATIONS, OBJECTS, LOG] {
+            for (name, path) in self.listed(folder)? {
+                if name.starts_with(TEMPORARY) {
+                    fs::remove_file(&path).map_err(Error::io(&path))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn listed(&self, folder: &str) -> Result<Vec<(String, PathBuf)>> {
+        let folder = self.dir.join(folder);
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(Error::io(&folder))?,
+        };
+        let entry = |entry: std::io::Result<fs::DirEntry>| {
+            let entry = entry.map_err(Error::io(&folder))?;
+            Ok((entry.file_name().to_string_lossy().into_owned(), entry.path()))
+        };
+        entries.map(entry).collect()
+    }
+}
+
+/// Copies an object and compares its bytes with what they were. Errors: [`Error::Corrupt`].
+pub fn copy_verified(object: &Path, entry: &Entry, to: &mut dyn Write) -> Result<()> {
+    let damaged = |why: String| {
+        let what = format!("{} ({})", object.display(), entry.path);
+        Error::corrupt(what, format!("{why}; restore another generation, or make a new backup"))
+    };
+    let mut source = match File::open(object) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(damaged("it is missing".into())),
+        file => file.map_err(Error::io(object))?,
+    };
+    let (hash, bytes) = hashed(&mut source, to).map_err(Error::io(object))?;
+    match (hash == entry.hash, bytes == entry.bytes) {
+        (true, true) => Ok(()),
+        (_, false) => Err(damaged(format!("it has {bytes} bytes, {} were written", entry.bytes))),
+        (false, true) => Err(damaged("its bytes are not those that were written".into())),
+    }
+}
+
+fn copy_hashed(from: &Path, to: &mut File) -> std::io::Result<String> {
+    hashed(&mut File::open(from)?, to).map(|(hash, _)| hash)
+}
+
+fn hashed(from: &mut dyn Read, to: &mut dyn Write) -> std::io::Result<(String, u64)> {
+    let (mut hasher, mut buffer, mut bytes) = (Xxh3::new(), vec![0; 1 << 20], 0);
+    loop {
+        let read = from.read(&mut buffer)?;
+        let Some(part) = buffer.get(..read).filter(|part| !part.is_empty()) else { break };
+        hasher.update(part);
+        to.write_all(part)?;
+        bytes += read as u64;
+    }
+    Ok((format!("{:032x}", hasher.digest128()), bytes))
+}
+
+fn temporary(folder: &Path) -> Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(Error::io(folder))
+}
+
+/// All files under a folder, by their place in it.
+fn files_in(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut files = Vec::new();
+    let mut folders = vec![(String::new(), dir.to_path_buf())];
+    while let Some((place, folder)) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(Error::io(&folder))? {
+            let entry = entry.map_err(Error::io(&folder))?;
+            let name = format!("{place}{}", entry.file_name().to_string_lossy());
+            if entry.path().is_dir() {
+                folders.push((format!("{name}/"), entry.path()));
+            } else {
+                files.push((name, entry.path()));
+            }
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(unix)]
+fn stamp(metadata: &fs::Metadata) -> Stamp {
+    use std::os::unix::fs::MetadataExt;
+    Stamp { modified_ns: modified(metadata), inode: metadata.ino() }
+}
+
+#[cfg(not(unix))]
+fn stamp(metadata: &fs::Metadata) -> Stamp {
+    Stamp { modified_ns: modified(metadata), inode: 0 }
+}
+
+fn modified(metadata: &fs::Metadata) -> u64 {
+    let since = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |since| since.as_nanos() as u64)
+}
