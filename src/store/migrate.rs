@@ -231,7 +231,8 @@ mod tests {
             for cut in 0..3 {
                 let dir = tempfile::tempdir().unwrap();
                 let path = copied(version, dir.path());
-                let db = families::open(&path, &StoreConfig::default(), &super::super::budget::Budget::alone(64)).unwrap();
+                let db =
+                    families::open(&path, &StoreConfig::default(), &super::super::budget::Budget::alone(64)).unwrap();
                 assert_eq!(format(&db), found);
                 if cut > 0 {
                     item_index::build(&db).unwrap();
