@@ -10,7 +10,7 @@ use std::path::Path;
 
 use savor::{
     Activate, Config, Durability, Engine, Error, Event, Item, JobState, Query, Quotas, TenantName, TenantSettings,
-    TenantState, Tenants, TrainOptions,
+    TenantState, Tenants, TrainOptions, Until,
 };
 
 use support::{config, events, items, world};
@@ -401,11 +401,14 @@ fn a_backup_brings_all_of_them_back_or_one_under_another_name() {
     assert_eq!(copy.recommend(&Query::for_user("u1")).unwrap().items, answer);
     assert_eq!((copy.stats().unwrap().events, copy.config().train.dimension), (800, 5));
 
-    assert_eq!(tenants.restore_one(&name("b"), dir.path().join("one")).unwrap_err().code(), "conflict");
-    tenants.restore_one(&name("c"), dir.path().join("one")).unwrap();
+    assert_eq!(tenants.restore_one(&name("b"), dir.path().join("one"), Until::Newest).unwrap_err().code(), "conflict");
+    tenants.restore_one(&name("c"), dir.path().join("one"), Until::Newest).unwrap();
     assert_eq!(tenants.show(&name("c")).unwrap().settings, Some(settings));
     assert_eq!(tenants.get(&name("c")).unwrap().recommend(&Query::for_user("u1")).unwrap().items, answer);
-    assert_eq!(tenants.restore_one(&name("d"), dir.path().join("nowhere")).unwrap_err().code(), "not_savor");
+    assert_eq!(
+        tenants.restore_one(&name("d"), dir.path().join("nowhere"), Until::Newest).unwrap_err().code(),
+        "not_savor"
+    );
     assert!(!tenants.names().contains(&name("d")));
 }
 
