@@ -62,6 +62,8 @@ pub enum About {
     Tenant,
     /// The whole server's, tenants included: for callers who are bound to none and name none.
     Server,
+    /// Those of the directory itself that the caller's key is about, whatever tenant the request names.
+    Caller,
     /// Nobody's: what it answers is the same for all.
     Nobody,
 }
@@ -268,6 +270,12 @@ impl Route {
     /// It is about the whole server.
     pub fn home(mut self) -> Self {
         self.about = About::Server;
+        self
+    }
+
+    /// It is about keys: the caller's own bound decides what it sees.
+    pub fn of_caller(mut self) -> Self {
+        self.about = About::Caller;
         self
     }
 

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use savor::server::Server;
 use savor::{KeyDesign, Scope, Span};
 
+use crate::client::Response;
 use crate::server::Running;
 
 /// Every operation of the API by the scope that it needs; those of the second list take publishable keys, too.

@@ -37,27 +37,27 @@ impl Default for Rotation {
 pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::POST, "/v1/keys", "createKey", OPERATE, create)
-            .home()
+            .of_caller()
             .summary("Makes a key; its secret is in this answer and nowhere else. From the first one on everybody needs a key")
             .takes::<KeyDesign>()
             .answers::<NewKey>(201, "The key with its token"),
         Route::new(Method::GET, "/v1/keys", "listKeys", OPERATE, list)
-            .home()
+            .of_caller()
             .summary("Lists the keys, without their secrets")
             .answers::<Keys>(200, "The oldest first"),
         Route::new(Method::GET, "/v1/keys/{id}", "getKey", OPERATE, get)
-            .home()
+            .of_caller()
             .summary("Reads a key, without its secret")
             .answers::<ApiKey>(200, "The key")
             .problems(&[404]),
         Route::new(Method::POST, "/v1/keys/{id}:rotate", "rotateKey", OPERATE, rotate)
-            .home()
+            .of_caller()
             .summary("Gives a key a new secret; the ones before are taken for a while, so that who uses them can change over")
             .may_take::<Rotation>()
             .answers::<NewKey>(200, "The key with its new token")
             .problems(&[404, 409]),
         Route::new(Method::DELETE, "/v1/keys/{id}", "revokeKey", OPERATE, revoke)
-            .home()
+            .of_caller()
             .summary("Revokes a key: from now on it lets nobody in")
             .answers_nothing(204, "Revoked")
             .problems(&[404]),
