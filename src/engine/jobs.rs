@@ -42,6 +42,8 @@ struct Handle {
     ended: AtomicBool,
     step: Mutex<Option<Step>>,
     started: Mutex<Option<Timestamp>>,
+    /// How it ended, if the store would not take it.
+    unkept: Mutex<Option<Job>>,
 }
 
 impl Progress for Handle {
@@ -173,8 +175,13 @@ impl Engine {
     pub fn job(&self, id: u64) -> Result<Job> {
         let job: Option<Job> = self.inner.store.record(Records::Jobs, id)?;
         let mut job = job.ok_or_else(|| Error::not_found("job", id.to_string()))?;
-        if job.state == JobState::Running {
-            job.step = lock(&self.inner.jobs.running).get(&id).and_then(|running| lock(&running.state.step).clone());
+        if job.state == JobState::Running
+            && let Some(running) = lock(&self.inner.jobs.running).get(&id)
+        {
+            job.step = lock(&running.state.step).clone();
+            if let Some(ended) = lock(&running.state.unkept).clone() {
+                return Ok(ended);
+            }
         }
         Ok(job)
     }
@@ -263,6 +270,7 @@ impl Engine {
         tracing::info!(job = job.id, kind = job.kind, state = ?job.state, message = job.message, "job ended");
         if let Err(error) = self.keep_job(&job) {
             tracing::error!(job = job.id, %error, "cannot record how the job ended");
+            *lock(&handle.unkept) = Some(job);
         }
         handle.ended.store(true, Ordering::Release);
     }

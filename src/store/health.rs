@@ -81,7 +81,7 @@ impl Health {
         let remedy = match is_sync {
             true => "see to the disk, then restart Savor: it reads back what is really stored",
             false if reason.contains("No space left") || reason.contains("quota") => {
-                "make room on the disk; Savor goes on by itself"
+                "make room on the disk; if Savor does not go on by itself within a minute, restart it"
             }
             false if reason.contains("Read-only file system") => {
                 "mount the file system for writing, then restart Savor"

@@ -132,14 +132,19 @@ fn a_directory_that_cannot_be_read_says_which_file_and_one_that_can_again_is_who
     let output = shim.command(&place, &["stats"]).output().unwrap();
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{words}");
-    assert!(words.contains("/data/") && words.contains("error"), "{words}");
+    assert!(words.contains("/data/") && words.contains("Input/output error"), "{words}");
     shim.order(Order::ReadError, 0);
     let server = Served::start(&place, &shim);
     shim.order(Order::ReadError, EIO);
-    // What is in memory answers.
-    server.answers();
+    // A question that needs the disk fails alone; nobody is told something else.
+    let answer = server.get("/v1/users/u1/recommendations");
+    assert!([200, 500].contains(&answer.status), "{}", answer.text());
+    server.get("/healthz").expect(200);
     shim.order(Order::ReadError, 0);
+    server.kill();
+    let server = Served::start(&place, &shim);
     server.event("after").expect(200);
+    server.answers();
     drop(server);
     all_well(&place);
 }
