@@ -50,8 +50,6 @@ pub struct TrainConfig {
     /// δ of the score: it is multiplied by (users of the item / their mean)^−δ; 0 leaves it as it is, larger values
     /// recommend rarer items.
     pub debias: f64,
-    /// s of the blend's sharpening: a past item counts (its mass)^−s in what is taken off the scores of factors.
-    pub sharpening_exponent: f64,
     /// The same seed, data and configuration give the same model, bit for bit.
     pub seed: u64,
     /// Threads; 0 means all cores.
@@ -88,7 +86,6 @@ impl Default for TrainConfig {
             warm_start: false,
             item_frequency_exponent: 0.0,
             debias: 0.0,
-            sharpening_exponent: 0.4,
             seed: 42,
             threads: 0,
             filter: FilterConfig::default(),
@@ -260,10 +257,6 @@ pub struct BlendConfig {
     pub linear: f64,
     /// Of the item's number of users.
     pub popularity: f64,
-    /// Of what is taken off: for each past item, what its factors and those of the scored item have in common. Parts agree
-    /// most on broad tastes and what many have, which their sum overstates; this sharpens it (after the sharpening process
-    /// of Choi et al., SIGIR 2023). Goes with `ials`.
-    pub sharpening: f64,
     /// p: the factors' scores are multiplied by (the user's mass)^p, as the other parts grow with the mass by themselves.
     pub mass_exponent: f64,
 }
@@ -304,7 +297,6 @@ impl TrainConfig {
         check("patience", self.patience as f64, 0.0..=10_000.0)?;
         check("item_frequency_exponent", self.item_frequency_exponent, -2.0..=2.0)?;
         check("debias", self.debias, -2.0..=2.0)?;
-        check("sharpening_exponent", self.sharpening_exponent, 0.0..=2.0)?;
         check("threads", self.threads as f64, 0.0..=1024.0)?;
         self.filter.validate().map_err(|error| error.within("filter"))?;
         self.linear.validate().map_err(|error| error.within("linear"))?;
@@ -339,18 +331,17 @@ impl LinearConfig {
 impl BlendConfig {
     /// Whether the weights are left to the data.
     pub fn is_open(&self) -> bool {
-        self.weights().iter().all(|(name, weight)| *weight == 0.0 || *name == "sharpening")
+        self.weights().iter().all(|(_, weight)| *weight == 0.0)
     }
 
     /// The weights by the names of their parts.
-    pub fn weights(&self) -> [(&'static str, f64); 6] {
+    pub fn weights(&self) -> [(&'static str, f64); 5] {
         [
             ("ials", self.ials),
             ("filter", self.filter),
             ("low_pass", self.low_pass),
             ("linear", self.linear),
             ("popularity", self.popularity),
-            ("sharpening", self.sharpening),
         ]
     }
 

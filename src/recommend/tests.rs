@@ -92,9 +92,8 @@ impl World {
         let lists =
             if has_lists { Csr::from_rows(n_items, (0..n_items).map(entries).collect()) } else { Csr::default() };
         let gramian = factors.map_or_else(|_| Vec::new(), |factors| gramian(factors.as_rows()));
-        let sharpening = (0..if mix.sharpening > 0.0 { n_items } else { 0 }).map(|_| 0.5 + random()).collect();
-        let parts = ItemParts { scales, degrees, confidences: Vec::new(), sharpening, lists };
-        let fold_in = FoldIn::new(mix, gramian, parts, &train()).unwrap();
+        let fold_in =
+            FoldIn::new(mix, gramian, ItemParts { scales, degrees, confidences: Vec::new(), lists }, &train()).unwrap();
         let matrix = &self.interactions.matrix;
         let mut users = Matrix::zeros(matrix.n_rows(), mix.dim());
         for row in 0..matrix.n_rows() {
@@ -161,7 +160,6 @@ fn blend() -> Mix {
         mass_exponent: 0.5,
         low_pass: 0.3,
         popularity: 0.1,
-        sharpening: 0.2,
         unit: 1.0,
         ratings: None,
     }

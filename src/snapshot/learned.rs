@@ -7,7 +7,6 @@
 //! scales       f32, [n_items]
 //! degrees      f32, [n_items], or empty
 //! confidences  f32, [n_items], or empty
-//! sharpening   f32, [n_items], or empty; files without it sharpen nothing
 //! list_ends    u64, [n_items]: where each row of the lists ends
 //! list_items   u32, [entries]
 //! list_values  f32, [entries]
@@ -29,7 +28,6 @@ pub fn write(to: &mut SectionWriter, fold_in: &FoldIn) -> Result<()> {
     to.section("scales", |out| write_floats(out, &parts.scales))?;
     to.section("degrees", |out| write_floats(out, &parts.degrees))?;
     to.section("confidences", |out| write_floats(out, &parts.confidences))?;
-    to.section("sharpening", |out| write_floats(out, &parts.sharpening))?;
     to.rows("list", &parts.lists)
 }
 
@@ -65,9 +63,7 @@ fn layout(from: &SectionFile) -> Result<(Mix, ItemParts)> {
         serde_json::from_slice(&from.bytes("mix")?).map_err(|error| from.damaged(format!("its layout: {error}")))?;
     let scales = from.floats("scales")?;
     let lists = from.rows("list", scales.len())?;
-    let (degrees, confidences) = (from.floats("degrees")?, from.floats("confidences")?);
-    let sharpening = if from.has("sharpening") { from.floats("sharpening")? } else { Vec::new() };
-    Ok((mix, ItemParts { scales, degrees, confidences, sharpening, lists }))
+    Ok((mix, ItemParts { scales, degrees: from.floats("degrees")?, confidences: from.floats("confidences")?, lists }))
 }
 
 fn factors_alone(items: usize, dim: usize) -> (Mix, ItemParts) {

@@ -35,9 +35,6 @@ pub struct Mix {
     pub low_pass: f32,
     /// Multiplies the popularity, together with the mass.
     pub popularity: f32,
-    /// Multiplies what is taken off the factors' score. Models made before there was such a part have none.
-    #[serde(default)]
-    pub sharpening: f32,
     /// The mean confidence of a pair: the mass of a history is its sum of confidences over this.
     pub unit: f32,
     /// Of a model of ratings; histories then hold ratings in place of confidences.
@@ -68,8 +65,6 @@ pub struct ItemParts {
     /// What the confidence of an item is multiplied with in the equations of factors (the item-frequency weighting of
     /// the loss), `[n_items]`; empty stands for 1.
     pub confidences: Vec<f32>,
-    /// How much each past item counts in what is taken off the factors' score, `[n_items]`; empty where nothing is.
-    pub sharpening: Vec<f32>,
     /// Item-item weights, `[n_items, n_items]`: the row of a past item holds the items that it speaks for.
     pub lists: Csr,
 }
@@ -103,16 +98,9 @@ impl FoldIn {
         if ![0, n_items].contains(&parts.confidences.len()) {
             return Err(Error::invalid("confidences", format!("are {}, expected {n_items}", parts.confidences.len())));
         }
-        let sharpened = if mix.sharpening == 0.0 { 0 } else { n_items };
-        if parts.sharpening.len() != sharpened {
-            return Err(Error::invalid("sharpening", format!("has {}, expected {sharpened}", parts.sharpening.len())));
-        }
-        let numbers = [&gramian, &parts.scales, &parts.degrees, &parts.confidences, &parts.sharpening];
+        let numbers = [&gramian, &parts.scales, &parts.degrees, &parts.confidences];
         if numbers.into_iter().flatten().any(|value| !value.is_finite()) {
             return Err(Error::invalid("gramian", "or a scale of an item is not a finite number"));
-        }
-        if !(mix.sharpening.is_finite() && mix.sharpening >= 0.0) {
-            return Err(Error::invalid("mix", "takes off what is not a number from 0 on"));
         }
         if parts.scales.iter().any(|scale| *scale <= 0.0) {
             return Err(Error::invalid("scales", "hold one that is not positive"));
@@ -289,10 +277,6 @@ impl FoldIn {
         }
         for (&(id, weight), part) in history.iter().zip(&mut parts) {
             let weight = f64::from(weight / self.mix.unit);
-            if self.mix.sharpening > 0.0 {
-                let factors = &items.row(id as usize)[..self.mix.factors];
-                part.1 -= weight * f64::from(self.sharpening_scale(id)) * f64::from(dot(factors, target_factors));
-            }
             if self.mix.components > 0 {
                 let components = &items.row(id as usize)[self.mix.factors..][..self.mix.components];
                 let scale = f64::from(self.mix.low_pass) * f64::from(self.component_scale(id));
@@ -320,22 +304,10 @@ impl FoldIn {
         of(&self.parts.degrees) / of(&self.parts.scales)
     }
 
-    /// With what an item's scaled factors are taken off those of a user who has it.
-    fn sharpening_scale(&self, item: u32) -> f32 {
-        let of = |values: &[f32]| values.get(item as usize).copied().unwrap_or(1.0);
-        self.mix.sharpening * of(&self.parts.sharpening) / of(&self.parts.scales)
-    }
-
     fn finish(&self, items: Rows<'_>, history: &[(u32, f32)], factors: &mut [f32], rest: &mut [f32]) {
         let mass = self.mass(history);
         let scale = self.mix.ials * mass.powf(self.mix.mass_exponent);
         factors.iter_mut().for_each(|value| *value *= scale);
-        if self.mix.sharpening > 0.0 {
-            for &(id, weight) in history {
-                let scale = weight / self.mix.unit * self.sharpening_scale(id);
-                axpy(-scale, &items.row(id as usize)[..factors.len()], factors);
-            }
-        }
         let (components, popularity) = rest.split_at_mut(self.mix.components);
         if !components.is_empty() {
             for &(id, weight) in history {

@@ -26,7 +26,6 @@ pub fn assemble(mut parts: Parts, blend: &BlendConfig, matrix: &Csr, config: &Tr
         mass_exponent: blend.mass_exponent as f32,
         low_pass: blend.low_pass as f32,
         popularity: blend.popularity as f32,
-        sharpening: if factors > 0 { blend.sharpening as f32 } else { 0.0 },
         unit: parts.unit,
         ratings: None,
     };
@@ -46,8 +45,7 @@ pub fn assemble(mut parts: Parts, blend: &BlendConfig, matrix: &Csr, config: &Tr
     let confidences = if factors > 0 { confidence_scales(matrix, config.item_frequency_exponent) } else { Vec::new() };
     let gramian = parts.ials.as_ref().map_or_else(Vec::new, |model| gramian(model.items.as_rows()));
     let degrees = parts.low_pass.take().map_or_else(Vec::new, |low_pass| low_pass.degrees);
-    let sharpening = if mix.sharpening > 0.0 { std::mem::take(&mut parts.sharpening) } else { Vec::new() };
-    let fold_in = FoldIn::new(mix, gramian, ItemParts { scales, degrees, confidences, sharpening, lists }, config)?;
+    let fold_in = FoldIn::new(mix, gramian, ItemParts { scales, degrees, confidences, lists }, config)?;
     let mut users = Matrix::zeros(matrix.n_rows(), mix.dim());
     for user in 0..matrix.n_rows() {
         let (ids, weights) = matrix.row(user);

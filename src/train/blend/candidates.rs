@@ -14,7 +14,7 @@ use crate::progress::Progress;
 /// So many validation users are ranked in all: more would tell single models from the prior better still, and take longer
 /// than training.
 const USERS: usize = 4_000;
-/// Candidates that each part brings for a user; what is taken off brings none.
+/// Candidates that each part brings for a user.
 const CANDIDATES: usize = 100;
 /// The metric is NDCG at this length of the list.
 const CUTOFF: usize = 20;
@@ -46,7 +46,6 @@ impl Candidates {
             low_pass: 1.0,
             linear: 1.0,
             popularity: 1.0,
-            sharpening: 1.0,
             ..BlendConfig::default()
         };
         let scales = parts.on_one_scale(matrix, &unit)?;
@@ -65,7 +64,6 @@ impl Candidates {
                 let seen = matrix.row(*row as usize).0;
                 let mut items: Vec<u32> = scores
                     .iter()
-                    .filter(|part| part.part != Part::Sharpening)
                     .flat_map(|part| unseen(&scaled(part.of(place), &debiased), seen, CANDIDATES, order))
                     .collect();
                 items.sort_unstable();

@@ -1,6 +1,5 @@
-//! The blend: factors, graph filter, linear item model and popularity on one scale, sharpened, weighed on a validation part
-//! of the data, and put together into what serving needs: one vector for each user and item, and one short list for each
-//! item.
+//! The blend: factors, graph filter, linear item model and popularity on one scale, weighed on a validation part of the
+//! data, and put together into what serving needs: one vector for each user and item, and one short list for each item.
 
 mod assemble;
 mod candidates;
@@ -19,20 +18,9 @@ use crate::config::{BlendConfig, TrainConfig};
 use crate::error::Result;
 use crate::progress::Progress;
 
-/// Where weighing begins, the parts being on one scale; it answers where nothing can be measured. Found on validation pairs
-/// inside Gowalla's training part, like the next.
-pub const PRIOR: BlendConfig = BlendConfig {
-    ials: 1.4,
-    filter: 0.8,
-    low_pass: 0.4,
-    linear: 1.0,
-    popularity: 0.0,
-    sharpening: 0.0,
-    mass_exponent: 0.0,
-};
-/// The same sharpened, where the low-pass part is not missed. Large, sparse data gain by it; small sets that popularity rules
-/// lose as much.
-pub const SHARPENED: BlendConfig = BlendConfig { filter: 0.3, low_pass: 0.0, linear: 0.8, sharpening: 0.7, ..PRIOR };
+/// Where weighing begins, the parts being on one scale: found on validation pairs inside Gowalla's training part.
+pub const PRIOR: BlendConfig =
+    BlendConfig { ials: 1.4, filter: 0.8, low_pass: 0.4, linear: 1.0, popularity: 0.0, mass_exponent: 0.0 };
 
 /// Learns the parts that have a weight under a settled configuration and puts them together.
 ///

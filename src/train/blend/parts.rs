@@ -21,14 +21,11 @@ pub enum Part {
     Linear,
     /// The item's number of users.
     Popularity,
-    /// What is taken off the factors' scores: its own are negative.
-    Sharpening,
 }
 
 impl Part {
     /// All parts.
-    pub const ALL: [Self; 6] =
-        [Self::Ials, Self::Filter, Self::LowPass, Self::Linear, Self::Popularity, Self::Sharpening];
+    pub const ALL: [Self; 5] = [Self::Ials, Self::Filter, Self::LowPass, Self::Linear, Self::Popularity];
 
     /// The name of its weight in the configuration.
     pub fn name(self) -> &'static str {
@@ -38,7 +35,6 @@ impl Part {
             Self::LowPass => "low_pass",
             Self::Linear => "linear",
             Self::Popularity => "popularity",
-            Self::Sharpening => "sharpening",
         }
     }
 
@@ -50,7 +46,6 @@ impl Part {
             Self::LowPass => blend.low_pass,
             Self::Linear => blend.linear,
             Self::Popularity => blend.popularity,
-            Self::Sharpening => blend.sharpening,
         }
     }
 
@@ -62,7 +57,6 @@ impl Part {
             Self::LowPass => &mut blend.low_pass,
             Self::Linear => &mut blend.linear,
             Self::Popularity => &mut blend.popularity,
-            Self::Sharpening => &mut blend.sharpening,
         };
         *slot = weight;
         blend
@@ -81,8 +75,6 @@ pub struct Parts {
     pub linear: Option<Csr>,
     /// Users of each item over their mean, `[n_items]`.
     pub popularity: Vec<f32>,
-    /// How much a past item counts in what is taken off: (its mass)^−s, `[n_items]`.
-    pub sharpening: Vec<f32>,
     /// The mean confidence of a pair.
     pub unit: f32,
 }
@@ -106,7 +98,7 @@ impl Parts {
             }
             has
         };
-        let mut parts = Self::none(matrix, config.sharpening_exponent);
+        let mut parts = Self::none(matrix);
         let unit = parts.unit;
         if begins(Part::Linear) {
             parts.linear = Some(linear::linear(matrix, unit, &config.linear, progress)?);
@@ -117,22 +109,18 @@ impl Parts {
         if begins(Part::LowPass) {
             parts.low_pass = Some(filter::low_pass(matrix, unit, config, progress)?);
         }
-        // Sharpening reads the factors, whatever they weigh themselves.
-        if begins(Part::Ials) || Part::Sharpening.weight(blend) > 0.0 {
+        if begins(Part::Ials) {
             parts.ials = Some(ials::guided(matrix, config, guide, progress)?);
         }
         Ok(parts)
     }
 
-    /// Nothing but popularity, and with which exponent masses sharpen.
-    pub fn none(matrix: &Csr, sharpening_exponent: f64) -> Self {
+    /// Nothing but popularity.
+    pub fn none(matrix: &Csr) -> Self {
         let by_item = matrix.transpose();
         let mean = matrix.nnz().max(1) as f32 / matrix.n_cols().max(1) as f32;
         let popularity = (0..matrix.n_cols()).map(|item| by_item.row(item).0.len() as f32 / mean).collect();
-        let unit = mean_confidence(matrix);
-        let share = |mass: f32| if mass > 0.0 { f64::from(mass).powf(-sharpening_exponent) as f32 } else { 1.0 };
-        let sharpening = filter::masses(&by_item, unit).into_iter().map(share).collect();
-        Self { ials: None, filter: None, low_pass: None, linear: None, popularity, sharpening, unit }
+        Self { ials: None, filter: None, low_pass: None, linear: None, popularity, unit: mean_confidence(matrix) }
     }
 
     /// Whether a part is there.
@@ -143,7 +131,6 @@ impl Parts {
             Part::LowPass => self.low_pass.is_some(),
             Part::Linear => self.linear.is_some(),
             Part::Popularity => true,
-            Part::Sharpening => self.ials.is_some(),
         }
     }
 }

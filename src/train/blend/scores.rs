@@ -45,16 +45,6 @@ impl Parts {
             let rows = Matrix::new(model.items.dim(), rows)?;
             let rows = inner_products(rows.as_rows(), model.items.as_rows());
             all.push(PartScores { part: Part::Ials, rows: rows.into_data(), n_items });
-            let mut vectors = Matrix::zeros(users.len(), model.items.dim());
-            for (place, user) in users.iter().enumerate() {
-                let (ids, weights) = matrix.row(*user as usize);
-                for (&id, weight) in ids.iter().zip(weights) {
-                    let share = self.sharpening.get(id as usize).copied().unwrap_or(0.0);
-                    axpy(-weight / self.unit * share, model.items.row(id as usize), vectors.row_mut(place));
-                }
-            }
-            let rows = inner_products(vectors.as_rows(), model.items.as_rows());
-            all.push(PartScores { part: Part::Sharpening, rows: rows.into_data(), n_items });
         }
         if let Some(low_pass) = &self.low_pass {
             let mut vectors = Matrix::zeros(users.len(), low_pass.items.dim());

@@ -18,7 +18,7 @@ fn config() -> TrainConfig {
         regularization: 0.01,
         filter: FilterConfig { components: 5, neighbours: 8, ..FilterConfig::default() },
         linear: LinearConfig { neighbours: 6, ridge: 2.0, ..LinearConfig::default() },
-        blend: BlendConfig { popularity: 0.3, sharpening: 0.5, mass_exponent: 0.5, ..PRIOR },
+        blend: BlendConfig { popularity: 0.3, mass_exponent: 0.5, ..PRIOR },
         debias: 0.2,
         ..TrainConfig::default()
     }
@@ -56,53 +56,6 @@ fn a_user_has_the_vector_that_fold_in_finds() {
         for (folded, trained) in folded.iter().zip(model.users.row(user)) {
             assert!((folded - trained).abs() < 1e-3 * (1.0 + trained.abs()), "{folded} for {trained}");
         }
-    }
-}
-
-#[test]
-fn sharpening_takes_off_what_the_factors_of_past_items_have_in_common() {
-    let (matrix, config) = (two_tastes(2.0), TrainConfig { sharpening_exponent: 0.3, debias: 0.2, ..config() });
-    let trained = || Parts::train(&matrix, &config.blend, &config, Guide::default(), &Silent).unwrap();
-    let with = |sharpening| {
-        let weights = BlendConfig { sharpening, ..config.blend.clone() };
-        assemble(trained(), &weights, &matrix, &config).unwrap()
-    };
-    let (plain, sharpened) = (with(0.0), with(0.25));
-    assert!(plain.fold_in.parts().sharpening.is_empty());
-    let factors = trained().ials.unwrap().items;
-    let by_item = matrix.transpose();
-    let counts: Vec<f64> = (0..40).map(|item| by_item.row(item).0.len() as f64).collect();
-    let mean = matrix.nnz() as f64 / 40.0;
-    for user in 0..120 {
-        for item in 0..40 {
-            // −γ c_i Σ_j n_j^−s y_j·y_i; every confidence is the mean one.
-            let common = |past: &u32| {
-                counts[*past as usize].powf(-0.3) * f64::from(dot(factors.row(*past as usize), factors.row(item)))
-            };
-            let expected =
-                -0.25 * (counts[item] / mean).powf(-0.2) * matrix.row(user).0.iter().map(common).sum::<f64>();
-            let score = |model: &Model| f64::from(dot(model.users.row(user), model.items.row(item)));
-            let found = score(&sharpened) - score(&plain);
-            assert!((found - expected).abs() < 1e-3 * (1.0 + expected.abs()), "{found} for {expected}");
-        }
-    }
-}
-
-#[test]
-fn the_scores_that_are_weighed_are_those_that_are_served() {
-    let (matrix, config) = (two_tastes(2.0), TrainConfig { debias: 0.0, ..config() });
-    let weights = BlendConfig { sharpening: 0.2, mass_exponent: 0.0, ..config.blend.clone() };
-    let parts = Parts::train(&matrix, &weights, &config, Guide::default(), &Silent).unwrap();
-    let scores = parts.scores(&matrix, &[5]).unwrap();
-    assert_eq!(scores.len(), Part::ALL.len());
-    let weighed =
-        |item: usize| scores.iter().map(|of| of.part.weight(&weights) * f64::from(of.of(0)[item])).sum::<f64>();
-    let weighed: Vec<f64> = (0..40).map(weighed).collect();
-    let model = assemble(parts, &weights, &matrix, &config).unwrap();
-    let mut served: Vec<f32> = (0..40).map(|item| dot(model.users.row(5), model.items.row(item))).collect();
-    model.fold_in.add_lists(&history(&matrix, 5), &mut served);
-    for (weighed, served) in weighed.iter().zip(&served) {
-        assert!((weighed - f64::from(*served)).abs() < 1e-3 * (1.0 + weighed.abs()), "{weighed} and {served}");
     }
 }
 

@@ -1,30 +1,21 @@
 //! The weights of a blend, found on validation parts: a search along one part at a time over candidates that were scored
-//! once. The prior gives way to the sharpened blend or a single model that is better by more than one standard error, and
-//! what is chosen then to what the search finds if that is better by more than two: a search over noise always finds
-//! something better.
+//! once. The prior gives way to a single model that is better by more than one standard error, and what is chosen then to what
+//! the search finds if that is better by more than two: a search over noise always finds something better.
 
 use rayon::prelude::*;
 
+use super::PRIOR;
 use super::candidates::Candidates;
 use super::parts::{Part, Parts};
-use super::{PRIOR, SHARPENED};
 use crate::config::BlendConfig;
 use crate::error::Result;
 use crate::features::Holdout;
 use crate::progress::Progress;
 
-const NOTHING: BlendConfig = BlendConfig {
-    ials: 0.0,
-    filter: 0.0,
-    low_pass: 0.0,
-    linear: 0.0,
-    popularity: 0.0,
-    sharpening: 0.0,
-    mass_exponent: 0.0,
-};
-/// The sharpened blend and the single models, any of which may do better than the prior. A low-pass part is none.
-const OTHERS: [BlendConfig; 5] = [
-    SHARPENED,
+const NOTHING: BlendConfig =
+    BlendConfig { ials: 0.0, filter: 0.0, low_pass: 0.0, linear: 0.0, popularity: 0.0, mass_exponent: 0.0 };
+/// The single models, any of which may do better than the prior by itself. A low-pass part is none.
+const ALONE: [BlendConfig; 4] = [
     BlendConfig { popularity: 1.0, ..NOTHING },
     BlendConfig { ials: 1.0, ..NOTHING },
     BlendConfig { filter: 1.0, low_pass: 0.5, ..NOTHING },
@@ -68,10 +59,10 @@ impl Weighing {
         let there: Vec<Part> =
             Part::ALL.into_iter().filter(|part| used.iter().all(|candidates| candidates.has(*part))).collect();
         let mut chosen = Found::new(&used, only(&there, PRIOR));
-        for other in OTHERS {
-            let other = Found::new(&used, only(&there, other));
-            if other.is_better_than(&chosen, 1.0) {
-                chosen = other;
+        for alone in ALONE {
+            let alone = Found::new(&used, only(&there, alone));
+            if alone.is_better_than(&chosen, 1.0) {
+                chosen = alone;
             }
         }
         let best = climb(&used, &there, chosen.clone());

@@ -28,7 +28,7 @@ const SAMPLE: usize = 1_000;
 pub fn model(items: Matrix, matrix: &Csr, config: &TrainConfig) -> Result<Model> {
     let all: Vec<usize> = (0..matrix.n_rows()).collect();
     let (users, items) = users(items, matrix, &all, config)?;
-    let parts = Parts { ials: Some(ials::Model { users, items }), ..Parts::none(matrix, config.sharpening_exponent) };
+    let parts = Parts { ials: Some(ials::Model { users, items }), ..Parts::none(matrix) };
     assemble(parts, &BlendConfig { ials: 1.0, ..BlendConfig::default() }, matrix, config)
 }
 

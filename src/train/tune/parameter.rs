@@ -12,8 +12,7 @@ const BEYOND: f64 = 5.0;
 pub struct Parameter {
     /// Its path inside `[train]`: `filter.neighbours`.
     pub name: &'static str,
-    /// The models that it changes. The first names the part of the blend that it belongs to; the blend itself
-    /// stands for the factors, which it sharpens.
+    /// The models that it changes. The first names the part of the blend that it belongs to.
     pub models: &'static [ModelKind],
     /// Where it is looked for.
     pub scale: Scale,
@@ -102,7 +101,6 @@ const FACTORS: &[ModelKind] = &[ModelKind::Ials, ModelKind::Blend, ModelKind::So
 /// All that score some items higher than others for reasons of the user's.
 const PERSONAL: &[ModelKind] =
     &[ModelKind::Ials, ModelKind::Blend, ModelKind::Filter, ModelKind::Linear, ModelKind::Softmax, ModelKind::Bpr];
-const BLEND: &[ModelKind] = &[ModelKind::Blend];
 const FILTER: &[ModelKind] = &[ModelKind::Filter, ModelKind::Blend];
 const FILTER_ALONE: &[ModelKind] = &[ModelKind::Filter];
 const LINEAR: &[ModelKind] = &[ModelKind::Linear, ModelKind::Blend];
@@ -165,13 +163,6 @@ pub const ALL: &[Parameter] = &[
         scale: Scale::Even { low: -0.25, high: 0.5 },
         get: |config| config.debias,
         set: |config, value| config.debias = value,
-    },
-    Parameter {
-        name: "sharpening_exponent",
-        models: BLEND,
-        scale: Scale::Even { low: 0.0, high: 1.0 },
-        get: |config| config.sharpening_exponent,
-        set: |config, value| config.sharpening_exponent = value,
     },
     Parameter {
         name: "filter.user_exponent",

@@ -96,11 +96,7 @@ fn blend(space: &Space, seed: u64, number: usize, trials: &[Trial]) -> Candidate
 /// The axes of a blend that belong to one part.
 fn axes(space: &Space, part: ModelKind) -> impl Iterator<Item = usize> {
     let own = space.of(ModelKind::Blend).enumerate();
-    let belongs = move |models: &[ModelKind]| match models.first() {
-        Some(ModelKind::Blend) => part == ModelKind::Ials,
-        first => first == Some(&part),
-    };
-    own.filter(move |(_, (parameter, _))| belongs(parameter.models)).map(|(axis, _)| axis)
+    own.filter(move |(_, (parameter, _))| parameter.models.first() == Some(&part)).map(|(axis, _)| axis)
 }
 
 /// A blend with the settings of a part in place of its own; what belongs to another part stays.

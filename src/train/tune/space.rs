@@ -134,8 +134,7 @@ mod tests {
         for name in ["regularization", "filter.neighbours", "linear.ridge"] {
             assert!(has(ModelKind::Blend, name), "{name}");
         }
-        assert!(!has(ModelKind::Ials, "linear.ridge") && !has(ModelKind::Ials, "sharpening_exponent"));
-        assert!(has(ModelKind::Blend, "sharpening_exponent"));
+        assert!(!has(ModelKind::Ials, "linear.ridge"));
         for model in MODELS.into_iter().filter(|model| *model != ModelKind::Popularity) {
             assert!(has(model, "debias"), "{model:?}");
             let has_factors = ![ModelKind::Filter, ModelKind::Linear].contains(&model);
