@@ -38,7 +38,7 @@ pub fn run(context: &Context, args: BackupArgs) -> Result<(), Failure> {
     }
     let backup = match context.place()? {
         Place::Here(engine) => {
-            let (generation, sequence) = if args.log {
+            let (generation, sequence) = if args.writes {
                 (None, engine.backup_log(&args.to)?.sequence)
             } else {
                 let made = engine.backup(&args.to)?;
@@ -47,7 +47,9 @@ pub fn run(context: &Context, args: BackupArgs) -> Result<(), Failure> {
             };
             Backup { path: args.to, generation, sequence }
         }
-        Place::There(remote) => remote.post("/v1/backups", &serde_json::json!({"name": args.to, "log": args.log}))?,
+        Place::There(remote) => {
+            remote.post("/v1/backups", &serde_json::json!({"name": args.to, "log": args.writes}))?
+        }
     };
     let place = backup.path.display();
     let sentence = match &backup.generation {
