@@ -30,7 +30,7 @@ fn generations_are_made_listed_verified_pruned_and_gone_back_to() {
     assert_eq!(with_log(&["backup", "saved"])["generation"]["generation"], 1);
     place.file("more.jsonl", "{\"user\":\"late\",\"item\":\"f1\",\"type\":\"view\",\"time\":1700000000000}\n");
     place.ok(&[&["import", "events", "more.jsonl"][..], &log].concat());
-    let sequence = with_log(&["backup", "saved", "--log"])["sequence"].as_u64().unwrap();
+    let sequence = with_log(&["backup", "saved", "--writes"])["sequence"].as_u64().unwrap();
     place.ok(&["user", "delete", "u1"]);
     assert_eq!(with_log(&["backup", "saved"])["generation"]["generation"], 2);
     let listed = place.json(&["backup", "saved", "--list"]);

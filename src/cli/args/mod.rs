@@ -244,15 +244,15 @@ pub struct BackupArgs {
     pub to: PathBuf,
     /// Only the writes since the last generation, so that a moment between two of them can be restored
     #[arg(long)]
-    pub log: bool,
+    pub writes: bool,
     /// List the generations
-    #[arg(long, conflicts_with = "log")]
+    #[arg(long, conflicts_with = "writes")]
     pub list: bool,
     /// Read every byte of the backup and compare the checksums
-    #[arg(long, conflicts_with_all = ["log", "list"])]
+    #[arg(long, conflicts_with_all = ["writes", "list"])]
     pub verify: bool,
     /// Remove all generations but the newest COUNT
-    #[arg(long, value_name = "COUNT", conflicts_with_all = ["log", "list", "verify"])]
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["writes", "list", "verify"])]
     pub prune: Option<std::num::NonZeroUsize>,
 }
 

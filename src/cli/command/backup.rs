@@ -39,7 +39,7 @@ pub fn run(context: &Context, args: BackupArgs) -> Result<(), Failure> {
     let backup = match context.place()? {
         Place::Here(engine) => {
             let whole = |engine| Tenants::around(engine);
-            let (generation, sequence) = match (context.tenant().is_some(), args.log) {
+            let (generation, sequence) = match (context.tenant().is_some(), args.writes) {
                 (true, true) => (None, engine.backup_log(&args.to)?.sequence),
                 (false, true) => (None, whole(*engine)?.backup_log(&args.to)?.sequence),
                 (is_one, false) => {
@@ -51,7 +51,9 @@ pub fn run(context: &Context, args: BackupArgs) -> Result<(), Failure> {
             };
             Backup { path: args.to, generation, sequence }
         }
-        Place::There(remote) => remote.post("/v1/backups", &serde_json::json!({"name": args.to, "log": args.log}))?,
+        Place::There(remote) => {
+            remote.post("/v1/backups", &serde_json::json!({"name": args.to, "log": args.writes}))?
+        }
     };
     let place = backup.path.display();
     let sentence = match &backup.generation {
