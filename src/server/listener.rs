@@ -13,6 +13,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -114,21 +115,23 @@ impl Server {
         }
         let _steward = Steward::start(Arc::clone(&self.app))?;
         let graceful = GracefulShutdown::new();
+        let (stop, stopping) = watch::channel(());
         let mut tasks = JoinSet::new();
         tasks.spawn(sweep(Arc::clone(&self.app), Arc::clone(&self.connections), wait(self.config.read_timeout)));
         if let Some(certificates) = self.certificates.clone() {
             tasks.spawn(follow(certificates, wait(self.config.tls.check_every)));
         }
-        self.accept_until(shutdown, &graceful, &mut tasks).await;
+        self.accept_until(shutdown, &graceful, &stopping, &mut tasks).await;
         self.app.context.stop();
         if self.config.drain_delay.millis() > 0 {
             tracing::info!(delay = %self.config.drain_delay, "not ready any more; answering on for a while");
-            self.accept_until(tokio::time::sleep(wait(self.config.drain_delay)), &graceful, &mut tasks).await;
+            self.accept_until(tokio::time::sleep(wait(self.config.drain_delay)), &graceful, &stopping, &mut tasks)
+                .await;
         }
         self.app.context.close();
         let engines = self.engines();
         engines.iter().for_each(Engine::interrupt_jobs);
-        drop(self.listener);
+        drop((self.listener, stop));
         tracing::info!("stopping");
         if tokio::time::timeout(wait(self.config.shutdown_timeout), graceful.shutdown()).await.is_err() {
             tracing::warn!("requests in flight were cut: they did not finish within the shutdown timeout");
@@ -147,7 +150,13 @@ impl Server {
         std::iter::once(context.engine.clone()).chain(tenants).collect()
     }
 
-    async fn accept_until(&self, end: impl Future<Output = ()>, graceful: &GracefulShutdown, tasks: &mut JoinSet<()>) {
+    async fn accept_until(
+        &self,
+        end: impl Future<Output = ()>,
+        graceful: &GracefulShutdown,
+        stopping: &watch::Receiver<()>,
+        tasks: &mut JoinSet<()>,
+    ) {
         let mut end = pin!(end);
         loop {
             let accepted = tokio::select! {
@@ -162,7 +171,7 @@ impl Server {
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%error, "no TCP_NODELAY");
                     }
-                    tasks.spawn(self.connection(stream, peer, graceful));
+                    tasks.spawn(self.connection(stream, peer, graceful, stopping.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -200,6 +209,7 @@ impl Server {
         stream: TcpStream,
         peer: Arc<Peer>,
         graceful: &GracefulShutdown,
+        mut stopping: watch::Receiver<()>,
     ) -> impl Future<Output = ()> + Send + use<> {
         let held = self.app.context.metrics.connection();
         let (app, watcher) = (Arc::clone(&self.app), graceful.watcher());
@@ -211,7 +221,12 @@ impl Server {
                 match acceptor {
                     None => speak(stream, &peer, &app, (patience, idle), watcher).await,
                     Some(acceptor) => {
-                        if let Some(encrypted) = handshake(&acceptor, stream, patience).await {
+                        let encrypted = tokio::select! {
+                            biased;
+                            encrypted = handshake(&acceptor, stream, patience) => encrypted,
+                            _ = stopping.changed() => None,
+                        };
+                        if let Some(encrypted) = encrypted {
                             speak(encrypted, &peer, &app, (patience, idle), watcher).await;
                         }
                     }

@@ -197,7 +197,7 @@ fn problems(route: &Route) -> Vec<u16> {
         // Unknown, broken, over its rate, over its quota.
         About::Tenant => statuses.extend([403, 404, 429, 503]),
         About::Server => statuses.push(403),
-        About::Nobody => {}
+        About::Caller | About::Nobody => {}
     }
     if route.lane.is_admitted() {
         statuses.extend([429, 500, 503]);

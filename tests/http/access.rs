@@ -51,6 +51,7 @@ const NEEDS: &[(Scope, &[&str], &[&str])] = &[
             "stopExperiment",
             "getExperimentReport",
             "replay",
+            "exportUser",
         ],
         &[],
     ),
@@ -79,6 +80,13 @@ const NEEDS: &[(Scope, &[&str], &[&str])] = &[
             "activateSnapshot",
             "rollBack",
             "backUp",
+            "listBackups",
+            "purge",
+            "expireEvents",
+            "listTenants",
+            "getTenant",
+            "putTenant",
+            "deleteTenant",
             "createKey",
             "listKeys",
             "getKey",
@@ -89,6 +97,11 @@ const NEEDS: &[(Scope, &[&str], &[&str])] = &[
         &[],
     ),
 ];
+
+/// Whether a cache is told that the answer is another for another page.
+fn varies(answer: &Response) -> bool {
+    answer.headers.iter().any(|(name, value)| name == "vary" && value == "origin")
+}
 
 /// A key's token.
 fn key(server: &Running, scopes: impl IntoIterator<Item = Scope>) -> String {
@@ -459,7 +472,7 @@ fn pages_of_other_sites_are_let_in_as_they_are_listed_and_never_by_default() {
     ];
     let answer = closed.client().send("OPTIONS", "/v1/lists/popular", &preflight, b"");
     assert!(
-        !answer.headers.iter().any(|(name, _)| name.starts_with("access-control-") || name == "vary"),
+        !answer.headers.iter().any(|(name, _)| name.starts_with("access-control-")) && !varies(&answer),
         "{answer:?}"
     );
 
@@ -473,7 +486,7 @@ fn pages_of_other_sites_are_let_in_as_they_are_listed_and_never_by_default() {
     assert_eq!(answer.header("access-control-allow-methods"), Some("GET, HEAD, OPTIONS"));
     assert_eq!(answer.header("access-control-allow-headers"), Some("authorization, content-type"));
     assert_eq!(answer.header("access-control-max-age"), Some("600"));
-    assert_eq!(answer.header("vary"), Some("origin"));
+    assert!(varies(&answer));
     let page = [("origin", "https://shop.example"), ("authorization", bearer.as_str())];
     let answer = client.send("GET", "/v1/lists/popular", &page, b"");
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some("https://shop.example")));
@@ -484,13 +497,9 @@ fn pages_of_other_sites_are_let_in_as_they_are_listed_and_never_by_default() {
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (401, Some("https://shop.example")));
     for other in ["https://evil.example", "http://shop.example", "https://shop.example:444", "null"] {
         let answer = client.send("OPTIONS", "/v1/lists/popular", &[("origin", other), preflight[1]], b"");
-        assert_eq!(
-            (answer.header("access-control-allow-origin"), answer.header("vary")),
-            (None, Some("origin")),
-            "{other}"
-        );
+        assert_eq!((answer.header("access-control-allow-origin"), varies(&answer)), (None, true), "{other}");
     }
-    assert_eq!(client.get("/healthz").header("vary"), Some("origin"));
+    assert!(varies(&client.get("/healthz")));
 }
 
 #[test]

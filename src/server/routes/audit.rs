@@ -33,6 +33,7 @@ struct Audit {
 pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/v1/audit", "getAudit", OPERATE, audit)
+            .of_caller()
             .group("operations")
             .summary("What was done, by which key, and who was not let in")
             .query(&[PAGE_LIMIT, BEFORE, KEY, USER])
