@@ -26,7 +26,9 @@ impl Server {
             command.args(["-c", "0", savor]);
         }
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
-        settings.iter().for_each(|setting| drop(command.args(["--set", setting])));
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let mut line = String::new();
         if let Some(output) = process.stdout.take() {

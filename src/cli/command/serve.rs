@@ -49,6 +49,9 @@ async fn serve(engine: Engine, config: &ServerConfig) -> Result<(), Failure> {
     drop(stop);
     tokio::select! {
         served = &mut served => Ok(served?),
-        () = signals.next() => Ok(tell("not waiting any longer")),
+        () = signals.next() => {
+            tell("not waiting any longer");
+            Ok(())
+        }
     }
 }
