@@ -40,7 +40,13 @@ fn main() -> Result<()> {
     let data = value("--data").ok_or("--data DIR is missing: where the made-up data are, or shall be")?;
     let data = Path::new(data);
     if !data.exists() {
-        make(data)?;
+        // Made beside and renamed: a run that was cut short leaves no half of it.
+        let work = data.with_extension("unfinished");
+        if work.exists() {
+            std::fs::remove_dir_all(&work)?;
+        }
+        make(&work)?;
+        std::fs::rename(&work, data)?;
     }
     if is_pinned {
         let itself = std::process::id().to_string();

@@ -63,6 +63,9 @@ async fn serve(tenants: Tenants, config: &ServerConfig) -> Result<(), Failure> {
     drop(stop);
     tokio::select! {
         served = &mut served => Ok(served?),
-        () = signals.next() => Ok(tell("not waiting any longer")),
+        () = signals.next() => {
+            tell("not waiting any longer");
+            Ok(())
+        }
     }
 }
