@@ -229,6 +229,7 @@ fn a_damaged_index_file_is_named_and_the_snapshot_before_answers() {
             );
         }
     }
+    assert!(fallen_back >= 12, "{fallen_back}");
 }
 
 #[test]
