@@ -154,7 +154,12 @@ impl Remote {
             detail: String,
         }
         match serde_json::from_slice::<Problem>(body) {
-            Ok(problem) => Failure::Server { code: problem.code, detail: problem.detail },
+            Ok(Problem { code, .. }) if code == "no_key" => {
+                let detail =
+                    "the server needs an API key: put it into SAVOR_API_KEY, or name its file by --key-file".into();
+                Failure::Server { code, detail }
+            }
+            Ok(Problem { code, detail }) => Failure::Server { code, detail },
             Err(_) => self.unexpected(path, &format!("status {status}")),
         }
     }

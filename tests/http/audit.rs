@@ -93,27 +93,3 @@ fn a_flood_of_refusals_is_counted_and_does_not_fill_the_log() {
     let metrics = client.keyed(admin.token.reveal(), "GET", "/metrics", "");
     assert!(metrics.text().contains("savor_requests_refused_total{reason=\"no_key\"} 200"), "{}", metrics.text());
 }
-
-#[test]
-fn what_keys_do_is_there_after_a_restart_and_who_closes_the_connection_is_noted_too() {
-    let server = Running::with_taste();
-    let admin = made(&server, &[Scope::Operate]);
-    let bearer = format!("Bearer {}", admin.token.reveal());
-    let mut client = server.client();
-    client.keyed(admin.token.reveal(), "GET", "/v1/stats", "").expect(200);
-    // Sent, and gone before the answer.
-    let options = r#"{"measure":false}"#;
-    let length = options.len().to_string();
-    let headers =
-        [("authorization", bearer.as_str()), ("content-type", "application/json"), ("content-length", length.as_str())];
-    client.write("POST", "/v1/train", &headers, options.as_bytes());
-    drop(client);
-    let mut client = server.client();
-    let entry = loop {
-        if let Some(entry) = entries(&mut client, admin.token.reveal(), "").first() {
-            break entry.clone();
-        }
-    };
-    assert_eq!((&entry["action"], &entry["key"]), (&"train".into(), &admin.key.id.as_str().into()));
-    assert!(entry["outcome"] == 202 || entry["outcome"] == 499, "{entry}");
-}

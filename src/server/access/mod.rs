@@ -31,10 +31,10 @@ use crate::record::Timestamp;
 use cors::Cors;
 use refusal::Refusal;
 
-/// Secrets that are proven at once: each takes a core for about 20 ms, and 19 MiB.
+/// Secrets that are proven at once: each takes a core for some tens of milliseconds, and 19 MiB.
 const PROOFS: usize = 2;
 /// A request waits so long for its turn to be proven.
-const PROOF_WAIT: Duration = Duration::from_secs(2);
+const PROOF_WAIT: Duration = Duration::from_secs(10);
 /// Refusals that the audit log takes: so many at once, so many a second; the others are counted.
 const REFUSALS_BURST: f64 = 50.0;
 const REFUSALS_PER_SECOND: f64 = 1.0;
