@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use savor::{Event, TenantSettings, TrainOptions};
+use savor::{Activate, Event, TenantSettings, TrainOptions};
 use serde_json::Value;
 
 use crate::client::{Client, Response};
@@ -56,13 +56,13 @@ fn server() -> (Running, String) {
     a("PUT", "/v1/experiments/x", &format!(r#"{{"about":"{MARK}","variants":[{{"name":"A"}},{{"name":"{MARK}"}}]}}"#));
     a("POST", "/v1/experiments/x:start", "");
     let engine = server.tenants.get(&"a".parse().unwrap()).unwrap();
-    for _ in 0..2 {
-        let snapshot = engine.train(&TrainOptions::default()).unwrap();
-        engine.activate(snapshot).unwrap();
-    }
-    let job = a("POST", "/v1/train", r#"{"activate":"never","measure":false}"#).value();
-    engine.wait_for_job(job["id"].as_u64().unwrap()).unwrap();
-    let answer = a("GET", "/v1/users/u1/recommendations?limit=2", "").value();
+    let unmeasured = TrainOptions { measure: false, ..TrainOptions::default() };
+    let snapshot = engine.train(&unmeasured).unwrap();
+    engine.activate(snapshot).unwrap();
+    let job = engine.start_training(&TrainOptions { activate: Activate::Always, ..unmeasured }).unwrap();
+    engine.wait_for_job(job.id).unwrap();
+    // Another connection: the server does not wait for ever for the next request of one.
+    let answer = ask(&mut server.client(), "a", "GET", "/v1/users/u1/recommendations?limit=2", "").expect(200);
     (server, answer["recommendation_id"].as_str().unwrap().to_owned())
 }
 
@@ -159,7 +159,7 @@ const ASKED: &[(&str, &str, &str, &str, u16)] = &[
     ("POST", "/v1/events", "/v1/events", r#"{"user":"u1","item":"i1","type":"view","time":1700000000000}"#, 200),
     ("PUT", "/v1/scenarios/{name}", "/v1/scenarios/s", "{}", 201),
     ("PUT", "/v1/experiments/{id}", "/v1/experiments/x", r#"{"variants":[{"name":"A"},{"name":"B"}]}"#, 200),
-    ("POST", "/v1/train", "/v1/train", "", 202),
+    ("POST", "/v1/train", "/v1/train", r#"{"measure":false}"#, 202),
     // What it has now is its own.
     ("GET", "/v1/items/{id}", "/v1/items/i1", "", 200),
     ("GET", "/v1/users/{id}", "/v1/users/u1", "", 200),
@@ -185,8 +185,8 @@ fn by_no_route_does_one_tenant_get_what_another_has() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let job = server.tenants.get(&"b".parse().unwrap()).unwrap();
-    job.wait_for_job(1).unwrap();
+    server.tenants.get(&"b".parse().unwrap()).unwrap().wait_for_job(1).unwrap();
+    let mut client = server.client();
     assert_eq!(everything(&mut client), before, "nothing that b did has changed anything of a");
     // And a's own page is still there.
     ask(&mut client, "a", "POST", &format!("/v1/recommendations/{recommendation}/next"), "").expect(200);
