@@ -15,6 +15,7 @@ impl Tenants {
     /// go on. `to` is the folder of such a backup, empty, or not there yet; a generation appears when it is complete. A broken
     /// tenant fails it: a backup without it would be found wanting too late.
     pub fn backup(&self, to: impl AsRef<Path>) -> Result<BackupGeneration> {
+        self.open_all();
         let _changing = lock(&self.set.changing);
         let engines = self.whole()?;
         let made = self.set.home.backup(&to)?;
@@ -27,6 +28,7 @@ impl Tenants {
 
     /// Adds the writes since the last generation to the logs of such a backup, see [`Engine::backup_log`].
     pub fn backup_log(&self, to: impl AsRef<Path>) -> Result<BackupLog> {
+        self.open_all();
         let _changing = lock(&self.set.changing);
         let engines = self.whole()?;
         let log = self.set.home.backup_log(&to)?;
@@ -39,7 +41,6 @@ impl Tenants {
 
     /// All tenants; none of them may be broken.
     fn whole(&self) -> Result<Vec<(TenantName, Engine)>> {
-        self.open_all();
         let opened = |name: TenantName| {
             let missing = |error| Error::Conflict(format!("{error}; it would be missing: mend it, or delete it"));
             let engine = self.opened(&name).map_err(missing)?;
