@@ -123,7 +123,7 @@ fn a_damaged_or_missing_file_is_named_and_nothing_of_it_becomes_visible() {
         // Nor is anything half-made left beside it.
         let mut names: Vec<_> = files(place.parent.path());
         names.retain(|path| path.file_name().unwrap() != "data" && path.file_name().unwrap() != "backup");
-        assert_eq!(names, [PathBuf::new(); 0]);
+        assert_eq!(names, Vec::<PathBuf>::new());
     };
     std::fs::write(&largest, &flipped).unwrap();
     refused();

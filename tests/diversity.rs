@@ -102,7 +102,7 @@ fn evaluation_measures_lists_as_they_are_and_arranged_on_the_same_users() {
         engine.evaluate(&options, &Silent).unwrap().report
     };
     let plain = measured(None);
-    let blend = plain.models.last().unwrap();
+    let blend = plain.model("blend").unwrap();
     assert!(blend.metric("category_diversity@10").is_some() && blend.metric("calibration_error@20").is_some());
 
     let differing = |name: &str, diversity: Diversity| {

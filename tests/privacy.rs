@@ -145,8 +145,8 @@ fn nothing_of_a_deleted_user_is_in_any_file_after_a_purge() {
     engine.activate(second).unwrap();
     for place in 0..2 {
         for text in ALL {
-            assert_eq!(holding(&data, text), [PathBuf::new(); 0], "{text}, {place}");
-            assert_eq!(holding(&after, text), [PathBuf::new(); 0], "{text}");
+            assert_eq!(holding(&data, text), Vec::<PathBuf>::new(), "{text}, {place}");
+            assert_eq!(holding(&after, text), Vec::<PathBuf>::new(), "{text}");
             assert!(!std::fs::read(&bundle).unwrap().windows(text.len()).any(|part| part == text.as_bytes()), "{text}");
         }
         if place == 0 {
@@ -159,7 +159,7 @@ fn nothing_of_a_deleted_user_is_in_any_file_after_a_purge() {
     assert!(engine.check().unwrap().iter().all(|finding| finding.ok));
     drop(engine);
     for text in ALL {
-        assert_eq!(holding(&data, text), [PathBuf::new(); 0], "{text}, after a reopening");
+        assert_eq!(holding(&data, text), Vec::<PathBuf>::new(), "{text}, after a reopening");
         let log = logged.0.lock().unwrap();
         assert!(!log.windows(text.len()).any(|part| part == text.as_bytes()), "{text} is in the log");
     }

@@ -23,7 +23,9 @@ use std::path::Path;
 
 pub use access::{AuditConfig, CorsConfig, TlsConfig};
 pub use backup::BackupConfig;
-pub use bound::{Bounded, QUESTIONS_EACH};
+pub use bound::Bounded;
+#[cfg(feature = "server")]
+pub use bound::QUESTIONS_EACH;
 pub use cold::ColdConfig;
 pub use evaluate::{EvaluateConfig, Split};
 pub use exposures::ExposuresConfig;

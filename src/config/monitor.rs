@@ -140,7 +140,9 @@ impl MonitorConfig {
         check("cardinality", self.cardinality, 1.01..=1e6)?;
         match &self.webhook {
             Some(url)
-                if !["http://", "https://"].iter().any(|of| url.strip_prefix(of).is_some_and(|rest| rest != "")) =>
+                if !["http://", "https://"]
+                    .iter()
+                    .any(|of| url.strip_prefix(of).is_some_and(|rest| !rest.is_empty())) =>
             {
                 Err(Error::invalid("webhook", "is no address, expected http://HOST/PATH or https://HOST/PATH"))
             }

@@ -43,7 +43,7 @@ impl Engine {
         tracing::info!(target: "savor::audit", key, tenant, from, action, on = target, outcome, code, omitted);
         let number = self.inner.audit.number.fetch_add(1, Ordering::Relaxed);
         self.inner.store.put_audit(entry, number)?;
-        if number % TIDY_EVERY == 0 {
+        if number.is_multiple_of(TIDY_EVERY) {
             let config = &self.inner.config.audit;
             self.inner.store.forget_audit(Timestamp::now().before(config.retention), config.entries)?;
         }

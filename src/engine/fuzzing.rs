@@ -106,6 +106,9 @@ fn toml<T: Serialize + PartialEq + Debug>(text: &str, read: impl Fn(&str) -> Res
 }
 
 #[cfg(test)]
+pub use seeds::{document_seeds, setting_seeds};
+
+#[cfg(test)]
 mod seeds {
     use super::*;
 
@@ -195,6 +198,3 @@ mod seeds {
         vec![tagged(b'c', config), tagged(b'c', some), tagged(b'm', mapping), tagged(b's', scenario)]
     }
 }
-
-#[cfg(test)]
-pub use seeds::{document_seeds, setting_seeds};

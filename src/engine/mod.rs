@@ -45,7 +45,7 @@ mod writes;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -158,6 +158,8 @@ struct Inner {
     outcomes: RwLock<Option<Arc<dyn Outcomes>>>,
     /// What it may use as one of several; none for an engine by itself.
     allowance: OnceLock<Arc<Allowance>>,
+    /// Those whose directory this is, as long as somebody has them.
+    tenants: Mutex<Weak<tenants::Set>>,
 }
 
 /// A loaded snapshot and what it has seen.
@@ -234,6 +236,7 @@ impl Engine {
                 monitoring: Mutex::default(),
                 outcomes: RwLock::new(None),
                 allowance: OnceLock::new(),
+                tenants: Mutex::new(Weak::new()),
             }),
         };
         engine.load_active()?;

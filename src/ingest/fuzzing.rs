@@ -107,6 +107,11 @@ fn quiet_panics() {
     ONCE.call_once(|| std::panic::set_hook(Box::new(|_| {})));
 }
 
+#[cfg(all(test, feature = "parquet"))]
+pub use seeds::parquet_seeds;
+#[cfg(test)]
+pub use seeds::row_seeds;
+
 #[cfg(test)]
 mod seeds {
     use std::io::Write;
@@ -158,8 +163,3 @@ mod seeds {
             .into()
     }
 }
-
-#[cfg(all(test, feature = "parquet"))]
-pub use seeds::parquet_seeds;
-#[cfg(test)]
-pub use seeds::row_seeds;

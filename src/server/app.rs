@@ -2,7 +2,6 @@
 //! work ([`super::admission`]), run the handler where it belongs, count and log. Warp takes requests apart and sends answers;
 //! this decides what happens between. Whatever a client sends, it gets an answer, and a handler that fails fails alone.
 
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -81,7 +80,7 @@ impl App {
                 let (app, peer) = (Arc::clone(&app), Arc::clone(&peer));
                 async move {
                     let asked = peer.asks();
-                    app.answer(peer.address(), method, path, &query, headers, body, &asked).await
+                    app.answer(method, path, &query, headers, body, &asked).await
                 }
             })
             .boxed()
@@ -89,7 +88,6 @@ impl App {
 
     async fn answer<B: Buf, E>(
         self: Arc<Self>,
-        from: IpAddr,
         method: Method,
         path: FullPath,
         query: &str,
@@ -102,7 +100,7 @@ impl App {
         let mut tenant = None;
         let (label, reply) = match self.table.find(&method, path.as_str()) {
             Found::Route(route, parameters) => {
-                let visit = self.access.visit(route, parameters.as_ref(), &headers, from).await;
+                let visit = self.access.visit(route, parameters.as_ref(), &headers, asked.from()).await;
                 let request = Request { route, query, headers: &headers, started };
                 let reply = match visit.caller() {
                     Ok(caller) => self.answer_at(request, caller, parameters, body, asked, &mut tenant).await,

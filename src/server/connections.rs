@@ -146,11 +146,6 @@ impl State {
 }
 
 impl Peer {
-    /// Where it comes from.
-    pub fn address(&self) -> IpAddr {
-        self.address
-    }
-
     /// Ready when the server wants the connection closed.
     pub async fn closing(&self) {
         self.closing.notified().await;
@@ -189,6 +184,11 @@ impl Peer {
 pub struct Asking(Arc<Peer>);
 
 impl Asking {
+    /// Where it comes from.
+    pub fn from(&self) -> IpAddr {
+        self.0.address
+    }
+
     /// The whole request has arrived.
     pub fn is_read(&self) {
         self.0.enter(Phase::Work);

@@ -104,6 +104,9 @@ fn faulty(fault: &Fault) {
 }
 
 #[cfg(test)]
+pub use seeds::{body_seeds, path_seeds};
+
+#[cfg(test)]
 mod seeds {
     /// Inputs to begin with.
     pub fn path_seeds() -> Vec<Vec<u8>> {
@@ -147,6 +150,3 @@ mod seeds {
         ]
     }
 }
-
-#[cfg(test)]
-pub use seeds::{body_seeds, path_seeds};

@@ -121,6 +121,9 @@ fn open(path: &Path) {
 }
 
 #[cfg(test)]
+pub use seeds::{bundle_seeds, bundle_signed_seeds};
+
+#[cfg(test)]
 mod seeds {
     use super::super::sections::SectionFile;
     use super::*;
@@ -147,6 +150,3 @@ mod seeds {
         ["v1", "v2", "v3"].map(taken_apart).into()
     }
 }
-
-#[cfg(test)]
-pub use seeds::{bundle_seeds, bundle_signed_seeds};

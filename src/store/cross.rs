@@ -234,8 +234,11 @@ fn examine(store: &Store) -> Result<Findings> {
     Ok(findings)
 }
 
+/// Takes key and value of an entry.
+type Taker<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
+
 /// Every entry of a family, with checksums and past the cache.
-fn each(db: &DB, family: Family, f: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+fn each(db: &DB, family: Family, f: &mut Taker<'_>) -> Result<()> {
     let mut options = ReadOptions::default();
     options.fill_cache(false);
     options.set_verify_checksums(true);

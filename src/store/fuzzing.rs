@@ -146,6 +146,9 @@ fn read_again<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Option<T> {
 }
 
 #[cfg(test)]
+pub use seeds::{counter_seeds, key_seeds, record_seeds};
+
+#[cfg(test)]
 mod seeds {
     use super::super::ServedRow;
     use super::*;
@@ -237,6 +240,3 @@ mod seeds {
         ]
     }
 }
-
-#[cfg(test)]
-pub use seeds::{counter_seeds, key_seeds, record_seeds};

@@ -36,6 +36,11 @@ pub struct Allowance {
 }
 
 impl Allowance {
+    /// Where it waits for its turn to train.
+    pub fn lane(&self) -> Arc<Lane> {
+        Arc::clone(&self.lane)
+    }
+
     /// For an engine that trains on this lane with so many threads. `jobs` are those it remembers.
     pub fn new(tenant: Option<TenantName>, quotas: Quotas, lane: Arc<Lane>, threads: usize, jobs: &[Job]) -> Self {
         let now = Instant::now();

@@ -55,7 +55,7 @@ pub struct Tenants {
     set: Arc<Set>,
 }
 
-struct Set {
+pub(super) struct Set {
     home: Engine,
     directory: Directory,
     lane: Arc<Lane>,
@@ -139,26 +139,32 @@ impl Tenants {
         Self::around(Engine::open(path, config)?)
     }
 
-    /// The tenants of an engine that is open already.
+    /// The tenants of an engine that is open already: the same as others have of it, where somebody still has them.
     pub fn around(home: Engine) -> Result<Self> {
+        let inner = Arc::clone(&home.inner);
+        let mut known = lock(&inner.tenants);
+        if let Some(set) = known.upgrade() {
+            return Ok(Self { set });
+        }
         let config = home.config().tenants.clone();
-        let lane = Arc::new(Lane::new(config.trainings));
+        let lane =
+            inner.allowance.get().map_or_else(|| Arc::new(Lane::new(config.trainings)), |allowance| allowance.lane());
         let directory = Directory::of(home.path());
         directory.remove_leftovers()?;
         let slots = directory.names()?.into_iter().map(|name| (name, Slot::Closed)).collect();
         let allowance = Allowance::new(None, Quotas::default(), Arc::clone(&lane), config.threads(), &home.jobs()?);
-        if home.inner.allowance.set(Arc::new(allowance)).is_err() {
-            return Err(Error::Conflict("the engine's tenants are open already; clone that".into()));
-        }
-        let set = Set {
+        // Those who had them before have set it.
+        let _ = inner.allowance.set(Arc::new(allowance));
+        let set = Arc::new(Set {
             home,
             directory,
             lane,
             slots: RwLock::new(slots),
             changing: Mutex::default(),
             address: OnceLock::new(),
-        };
-        Ok(Self { set: Arc::new(set) })
+        });
+        *known = Arc::downgrade(&set);
+        Ok(Self { set })
     }
 
     /// Opens one tenant alone, whoever else is open: what a command on a directory needs. Its quotas hold as they do beside
