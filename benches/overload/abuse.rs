@@ -16,7 +16,7 @@ const TIME: Duration = Duration::from_secs(5);
 
 /// Answers within the deadline, a second, while nothing is wrong, and then under each kind of abuse; what memory that takes.
 pub fn run(server: &Server, requests: &[Request]) -> Result<()> {
-    let asked = || Ok::<f64, Box<dyn std::error::Error + Send + Sync>>(rate(server.address, requests)?);
+    let asked = || rate(server.address, requests);
     let (usual, before) = (asked()?, server.memory_mib()?);
     println!("{:<44} {usual:>8.0} answers/s, {before:>6.0} MiB", "nothing wrong");
     let report = |what: &str, rate: f64| -> Result<()> {

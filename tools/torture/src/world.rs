@@ -548,10 +548,10 @@ impl Operator {
             let went_on = match focus {
                 Focus::Train | Focus::Anything => match random.random_range(0..6) {
                     0 => self.switch(&mut line, Request::RollBack, Doubt::Older)?,
-                    1 => match self.pointer()?.acknowledged {
-                        Some(active) => self.switch(&mut line, Request::Activate(active), Doubt::To(active))?,
-                        None => true,
-                    },
+                    1 => {
+                        let active = self.pointer()?.acknowledged;
+                        active.map_or(Ok(true), |id| self.switch(&mut line, Request::Activate(id), Doubt::To(id)))?
+                    }
                     _ => self.switch(&mut line, Request::Train, Doubt::Newer)?,
                 },
                 Focus::BackUp => self.back_up(&mut line, number)?,
@@ -605,8 +605,8 @@ impl Operator {
         let windows: Vec<_> = self.lanes.iter().map(|lane| lane.close_window()).collect();
         let path = self.folder.join(name);
         let is_there = done(reply)?.is_some();
-        // One that was not acknowledged is complete or not there.
-        if is_there || path.exists() {
+        // One that was not acknowledged is complete or not there, but for what the next backup goes on with.
+        if is_there || savor::Engine::backups(&path).is_ok_and(|generations| !generations.is_empty()) {
             if let Some(old) = self.backup.replace(Backup { path, windows }) {
                 let _ = fs::remove_dir_all(old.path);
             }
