@@ -606,10 +606,11 @@ impl Operator {
         let path = self.folder.join(name);
         let is_there = done(reply)?.is_some();
         // One that was not acknowledged is complete or not there, but for what the next backup goes on with.
-        if is_there || savor::Engine::backups(&path).is_ok_and(|generations| !generations.is_empty()) {
-            if let Some(old) = self.backup.replace(Backup { path, windows }) {
-                let _ = fs::remove_dir_all(old.path);
-            }
+        let is_whole = || savor::Engine::backups(&path).is_ok_and(|generations| !generations.is_empty());
+        if (is_there || is_whole())
+            && let Some(old) = self.backup.replace(Backup { path, windows })
+        {
+            let _ = fs::remove_dir_all(old.path);
         }
         Ok(is_there)
     }
