@@ -334,6 +334,7 @@ impl World {
     fn migrate(&mut self, plan: &Plan, figures: &mut Figures) -> Result<()> {
         let mut random = ChaCha8Rng::seed_from_u64(plan.seed);
         let mut versions: Vec<_> = fs::read_dir(&self.golden)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        versions.retain(|path| path.is_dir());
         versions.sort();
         let Some(version) = versions.get(random.random_range(0..versions.len().max(1))) else { return Ok(()) };
         let (whole, killed) = (self.place("whole"), self.place("killed"));
