@@ -94,18 +94,8 @@ fn timing(engine: &Engine, token: &str) -> f64 {
     let last = if token.ends_with('a') { 'b' } else { 'a' };
     let near = format!("{}{last}", &token[..token.len() - 1]);
     let secret = token.len() - 52;
-    let far: String = token
-        .char_indices()
-        .map(|(place, letter)| {
-            if place < secret {
-                letter
-            } else if letter == 'a' {
-                'b'
-            } else {
-                'a'
-            }
-        })
-        .collect();
+    // The same letters: how long one takes to be known for a letter tells nothing of the secret.
+    let far: String = token[..secret].chars().chain(token[secret..].chars().rev()).collect();
     let (mut near_times, mut far_times) = (Vec::new(), Vec::new());
     for number in 0..2 * REFUSALS {
         // In an order that no rhythm of the machine follows.
