@@ -234,7 +234,10 @@ fn exploration_gives_its_places_to_new_items_repeatably_and_says_how_probable_ea
     let items: Vec<Item> = (0..40).map(|number| new_item(&format!("n{number}"), number % GROUPS)).collect();
     engine.put_items(&items).unwrap();
     let ask = |user: &str| engine.recommend(&Query::for_user(user).limit(10)).unwrap().items;
-    let mut drawn = BTreeSet::new();
+    // What would be there without exploration is there whatever is drawn.
+    let plain = serde_json::from_str(r#"{"sources":[{"source":"personal","share":1.0}]}"#).unwrap();
+    engine.put_scenario("plain", plain, None).unwrap();
+    let (mut drawn, mut sure) = (BTreeSet::new(), 0);
     for user in 0..12 {
         let answer = ask(&format!("u{user}"));
         assert_eq!(answer.len(), 10);
@@ -243,10 +246,15 @@ fn exploration_gives_its_places_to_new_items_repeatably_and_says_how_probable_ea
         for item in explored {
             assert!(item.item.starts_with('n') && item.propensity.is_some_and(|p| p > 0.0 && p <= 1.0), "{item:?}");
             drawn.insert(item.item.clone());
+            let anyway = engine.recommend(&Query::for_user(format!("u{user}")).limit(8).scenario("plain")).unwrap();
+            if anyway.items.iter().any(|other| other.item == item.item) {
+                assert_eq!(item.propensity, Some(1.0), "{item:?}");
+                sure += 1;
+            }
         }
         assert_eq!(ask(&format!("u{user}")), answer);
     }
-    assert!(drawn.len() > 4, "{drawn:?}");
+    assert!(drawn.len() > 4 && sure > 0, "{drawn:?} {sure}");
 }
 
 #[test]

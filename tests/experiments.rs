@@ -283,6 +283,28 @@ fn interleaved_answers_hold_items_of_both_and_credit_whose_was_clicked() {
 }
 
 #[test]
+fn what_both_sides_pin_stays_where_it_is_and_is_nobodys() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = world(dir.path());
+    engine.keep_exposures().unwrap();
+    let plan = r#"{"interleave":true,"variants":[{"name":"A"},{"name":"B","query":{"category":"group2"}}]}"#;
+    engine.put_experiment("mixed", &design(plan)).unwrap();
+    engine.start_experiment("mixed").unwrap();
+    let pins = serde_json::from_str(r#"[{"item":"g2-3","position":0},{"item":"g2-7","position":2}]"#).unwrap();
+    let query = Query { pin: pins, ..Query::for_user("v1").limit(5) };
+    for _ in 0..8 {
+        let answer = engine.recommend(&query).unwrap();
+        let shown = engine.exposure(&answer.recommendation_id).unwrap().unwrap();
+        let of = |place: usize| (shown.items[place].item.as_str(), shown.items[place].team.as_deref());
+        assert_eq!((of(0), of(2)), (("g2-3", None), ("g2-7", None)));
+        assert!([1, 3, 4].into_iter().all(|place| of(place).1.is_some()), "{shown:?}");
+        let names: std::collections::BTreeSet<&str> = answer.items.iter().map(|item| item.item.as_str()).collect();
+        assert_eq!(names.len(), 5, "none twice: {answer:?}");
+        assert_eq!(shown.question.unwrap().pin, query.pin);
+    }
+}
+
+#[test]
 fn an_event_without_an_answers_name_counts_within_the_window_if_one_is_configured() {
     for (window, expected) in [(None, 0.0), (Some(Span::days(1)), 1.0)] {
         let dir = tempfile::tempdir().unwrap();
@@ -338,6 +360,25 @@ fn a_replay_tells_what_was_earned_for_the_policy_that_was_shown_and_less_for_its
     assert!((half.ips.unwrap().value / ips.value - 0.5).abs() < 0.15, "{half:?} {usual:?}");
     let unknown = ReplayOptions::of(Variant { snapshot: Some(SnapshotId(99)), ..Variant::new("x") });
     assert_eq!(engine.replay(&unknown).unwrap_err().code(), "not_found");
+}
+
+#[test]
+fn a_replay_asks_what_was_asked_and_leaves_later_pages_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = world(dir.path());
+    let [first, _] = two_snapshots(&engine);
+    engine.keep_exposures().unwrap();
+    for user in 0..40 {
+        let name = format!("u{user}");
+        let query = Query { category: Some("group2".into()), ..Query::for_user(&name).limit(3) };
+        let answer = engine.recommend(&query).unwrap();
+        let next = engine.next_page(&answer.recommendation_id, None).unwrap();
+        assert_eq!(engine.exposure(&next.recommendation_id).unwrap().unwrap().before, 3);
+        engine.append_events(&[outcome(&name, &answer, user % 3, "click")]).unwrap();
+    }
+    let usual = engine.replay(&ReplayOptions::of(Variant { snapshot: Some(first), ..Variant::new("usual") })).unwrap();
+    assert_eq!(usual.answers, 40);
+    assert!(usual.support > 0.8, "{usual:?}");
 }
 
 #[test]

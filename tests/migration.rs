@@ -17,10 +17,11 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use savor::{
-    Config, DATA_FORMAT, Engine, Event, ExcludeSeen, Filter, Item, JobState, ModelKind, Query, Scenario, SnapshotId,
-    SnapshotState, Source, Timestamp, TrainOptions, User, UserExport,
+    Config, DATA_FORMAT, Engine, Event, ExcludeSeen, Filter, Item, JobState, ModelKind, Query, Ranker, RankerQuestion,
+    Scenario, SnapshotId, SnapshotState, Source, Timestamp, TrainOptions, User, UserExport,
 };
 use serde::Deserialize;
 
@@ -251,6 +252,9 @@ fn written(dir: &Path) {
     engine.put_experiment("trial", &design).unwrap();
     engine.keep_exposures().unwrap();
     engine.recommend(&Query::for_user("u2").limit(3)).unwrap();
+    engine.set_ranker(Some(Arc::new(Backwards)));
+    engine.recommend(&Query::for_user("u2").limit(3)).unwrap();
+    engine.set_ranker(None);
     engine.flush_exposures();
     engine.delete_user("u3").unwrap();
 }
@@ -264,6 +268,15 @@ fn keep_what_matters(dir: &Path) {
         if name == "LOCK" || name.starts_with("LOG") || name.starts_with("OPTIONS") {
             std::fs::remove_file(path).unwrap();
         }
+    }
+}
+
+/// The last becomes the first.
+struct Backwards;
+
+impl Ranker for Backwards {
+    fn score(&self, question: &RankerQuestion<'_>) -> savor::Result<Vec<f32>> {
+        Ok((0..question.items.len()).map(|place| place as f32).collect())
     }
 }
 
@@ -337,7 +350,7 @@ fn every_format_from_4_on_has_a_golden_directory_that_answers_as_it_did() {
 
 #[test]
 fn a_directory_of_any_format_agrees_with_itself_after_its_migration() {
-    for version in ["v1", "v2", "v3", "v4"] {
+    for version in ["v1", "v2", "v3", "v4", "v5"] {
         let dir = tempfile::tempdir().unwrap();
         let engine = opened(version, dir.path());
         let bad: Vec<_> = engine.verify().unwrap().into_iter().filter(|finding| !finding.ok).collect();

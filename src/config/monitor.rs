@@ -39,7 +39,7 @@ pub struct MonitorConfig {
     pub new: f64,
     /// Too large a share of positive events with items that the snapshot does not know.
     pub uncovered: f64,
-    /// Too large a distance of foretold clicks from those that came.
+    /// Too large a distance of the clicks that a ranker's scores foretell from those that came, as a share of them.
     pub calibration: f64,
     /// Alarms and decisions are posted here, as JSON: `http(s)://HOST[:PORT]/PATH`. It is shown nowhere: who knows it may post there.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,7 +63,7 @@ impl Default for MonitorConfig {
             missing: 0.2,
             new: 0.2,
             uncovered: 0.3,
-            calibration: 0.1,
+            calibration: 0.3,
             webhook: None,
         }
     }

@@ -18,6 +18,8 @@ use crate::store::Store;
 
 /// So many answers are written at once at most.
 const BATCH: usize = 512;
+/// More items that a question excludes are not kept.
+const EXCLUDED: usize = 256;
 /// Items that may wait for each answer that may.
 const ITEMS: usize = 20;
 /// The first of a batch waits so long for others: a thread that woke for each answer would take the processor from those who
@@ -241,15 +243,28 @@ impl Engine {
         }
     }
 
-    /// Hands an answer over to be kept. `teams` says whose item each is, in an interleaved answer.
-    pub(super) fn expose(&self, query: &Query, answer: &Answer, teams: &[String], asked: &Arc<Moment>) {
+    /// Hands an answer over to be kept, after so many items of the pages before. `teams` says whose item each is, in an
+    /// interleaved answer.
+    pub(super) fn expose(
+        &self,
+        query: &Query,
+        before: usize,
+        answer: &Answer,
+        teams: &[Option<String>],
+        asked: &Arc<Moment>,
+    ) {
         self.inner.exposures.hand_over(answer.items.len(), asked, || {
             let items = answer.items.iter().enumerate().map(|(place, item)| Shown {
                 item: item.item.clone(),
-                score: item.rank.unwrap_or(item.score) as f32,
+                score: item.score as f32,
+                rank: item.rank.map(|rank| rank as f32),
                 source: item.source,
                 propensity: item.propensity.unwrap_or(1.0) as f32,
-                team: teams.get(place).cloned(),
+                team: teams.get(place).cloned().flatten(),
+            });
+            let question = query.rest().map(|mut rest| {
+                rest.exclude_items.truncate(EXCLUDED);
+                Box::new(rest)
             });
             let experiment =
                 answer.experiment.as_ref().map(|of| Assignment { id: of.id.clone(), variant: of.variant.clone() });
@@ -260,6 +275,8 @@ impl Engine {
                 scenario: query.scenario.clone(),
                 snapshot: answer.snapshot,
                 experiment,
+                question,
+                before: before as u32,
                 items: items.collect(),
             }
         });

@@ -10,6 +10,7 @@ mod evaluation;
 mod experiments;
 mod exposures;
 mod features;
+mod foretelling;
 mod fresh;
 mod freshness;
 #[cfg(any(test, fuzzing))]

@@ -8,8 +8,13 @@ use super::spaces::stand_back;
 use super::{Engine, lock};
 use crate::error::Result;
 use crate::features::Portrait;
-use crate::monitor::{Alarms, Alert, Beside, DriftReport, calibration_error, differences, silence, top_correlation};
+use crate::monitor::{
+    Alarms, Alert, Beside, Calibration, DriftReport, calibration_error, differences, silence, top_correlation,
+};
 use crate::record::{ItemId, SnapshotId, Timestamp};
+
+/// Fewer foretold takes say nothing of a ranker's calibration.
+const LEAST_TAKES: f64 = 50.0;
 
 /// What was seen at the last look.
 #[derive(Default)]
@@ -25,6 +30,8 @@ pub(super) struct Monitoring {
     pub answering: Option<SnapshotId>,
     /// When a watch was judged last.
     pub judged: Option<Timestamp>,
+    /// What a snapshot's ranker foretells, and until when it was learned.
+    pub calibration: Option<(SnapshotId, Calibration, Timestamp)>,
     /// Users and items that a snapshot has seen.
     pub known: Option<(SnapshotId, Arc<(RoaringBitmap, RoaringBitmap)>)>,
 }
@@ -69,10 +76,12 @@ impl Engine {
         let is_known = |item: &u32| live.snapshot.row(ItemId::new(*item)).is_some();
         let covered: u64 = painted.taken.iter().filter(|(item, _)| is_known(item)).map(|(_, count)| count).sum();
         let foretold = match self.outcomes() {
-            Some(outcomes) => outcomes.foretold(now.before(config.window))?,
+            Some(outcomes) => outcomes.foretold(live.snapshot.manifest().id, now.before(config.window), now)?,
             None => Vec::new(),
         };
-        let is_enough = foretold.len() as u64 >= config.min_events;
+        // With few takes foretold, chance is all that is seen.
+        let takes: f64 = foretold.iter().map(|(probability, _)| probability).sum();
+        let is_enough = foretold.len() as u64 >= config.min_events && takes >= LEAST_TAKES;
         let beside = Beside {
             coverage: (positive > 0).then(|| covered as f64 / positive as f64),
             calibration: is_enough.then(|| calibration_error(&foretold)),

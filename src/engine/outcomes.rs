@@ -120,4 +120,8 @@ impl Outcomes for Kept {
     fn click_rate(&self, snapshot: Option<SnapshotId>, from: Timestamp, until: Timestamp) -> Result<Option<ClickRate>> {
         self.0.click_rate(snapshot, from, until)
     }
+
+    fn foretold(&self, snapshot: SnapshotId, from: Timestamp, until: Timestamp) -> Result<Vec<(f64, bool)>> {
+        self.0.foretold(snapshot, from, until)
+    }
 }

@@ -64,7 +64,7 @@ impl Engine {
         }
         for (query, answer) in queries.iter().zip(&answers) {
             self.settle(query.user.as_deref(), &asked);
-            self.expose(query, answer, &[], &asked);
+            self.expose(query, 0, answer, &[], &asked);
         }
         Ok(answers)
     }
@@ -112,7 +112,7 @@ impl Engine {
             answer.next = Some(format!("/v1/recommendations/{}/next", answer.recommendation_id));
         }
         self.settle(query.user.as_deref(), asked);
-        self.expose(query, &answer, &teams, asked);
+        self.expose(query, before.len(), &answer, &teams, asked);
         Ok(answer)
     }
 

@@ -63,8 +63,8 @@ struct Earned {
 
 impl Engine {
     /// What would this policy have earned? Each logged answer of a known user is asked again with the history that the user
-    /// had by then, by the snapshot of today, which may have learned from what came later. Filters of the questions are not
-    /// kept: the policy is asked without. Errors: [`Error::NoData`] where
+    /// had by then, with the filter and whatever else was asked, by the snapshot of today, which may have learned from what
+    /// came later. Later pages are left out: what was on those before them belongs to the log's policy. Errors: [`Error::NoData`] where
     /// nothing was kept; [`Error::Invalid`]; [`Error::NotFound`] for an unknown snapshot.
     pub fn replay(&self, options: &ReplayOptions) -> Result<OffPolicy> {
         let policy = &options.policy;
@@ -83,17 +83,19 @@ impl Engine {
         // Twice, so that only those that are replayed are in memory.
         let (mut logged, mut earned) = (0, FxHashMap::default());
         self.for_each_shown(from, Timestamp::MAX, &counts, &mut |exposure, rewards| {
-            logged += 1;
+            logged += usize::from(exposure.before == 0);
             earn(&mut earned, &exposure, &rewards);
             Ok(())
         })?;
         let stride = usize::div_ceil(logged, options.limit.max(1)).max(1);
         let (mut number, mut kept) = (0, Vec::new());
         self.for_each_shown(from, Timestamp::MAX, &counts, &mut |exposure, rewards| {
-            if number % stride == 0 {
-                kept.push((exposure, rewards));
+            if exposure.before == 0 {
+                if number % stride == 0 {
+                    kept.push((exposure, rewards));
+                }
+                number += 1;
             }
-            number += 1;
             Ok(())
         })?;
         let replayed = kept.par_iter().map(|(exposure, rewards)| {
@@ -133,7 +135,11 @@ impl Engine {
             session: self.history_until(user, exposure.time)?,
             // One that is gone since says nothing any more.
             scenario: exposure.scenario.clone().filter(|name| self.scenario(name).is_ok()),
-            ..Query::for_session(std::iter::empty::<String>()).limit(exposure.items.len())
+            ..match &exposure.question {
+                Some(question) => (**question).clone(),
+                None => Query::for_session(std::iter::empty::<String>()),
+            }
+            .limit(exposure.items.len())
         };
         let Treated { answer, .. } = self.answer(&policy.apply(&query)?, &[], live.as_deref())?;
         // What is drawn anew is a draw of its own: an item that is in the list counts 1, and in the mean its propensity.

@@ -1,6 +1,7 @@
 //! Which variant answers a question: a hash or two for each running experiment, and nothing where none runs.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -9,7 +10,8 @@ use super::scenarios::DEFAULT;
 use crate::error::Result;
 use crate::experiment::{Team, assign, is_target, team_draft};
 use crate::record::{
-    Answer, Assignment, Effort, Experiment, ExperimentState, ItemId, Query, SnapshotId, Timestamp, Variant,
+    Answer, Assignment, Effort, Experiment, ExperimentState, ItemId, Query, RecommendedItem, SnapshotId, Source,
+    Timestamp, Variant,
 };
 
 /// How a question is answered.
@@ -26,8 +28,8 @@ pub(super) enum Treatment<'e> {
 pub(super) struct Treated {
     /// With the assignment.
     pub answer: Answer,
-    /// Whose item each is, if it is interleaved.
-    pub teams: Vec<String>,
+    /// Whose item each is, if it is interleaved; `None` for nobody's.
+    pub teams: Vec<Option<String>>,
     /// Whether rules look at what is shown.
     pub is_noted: bool,
     /// How many items were wanted.
@@ -127,7 +129,8 @@ impl Engine {
         self.answer_at(&query, before, by.as_deref(), effort).map(Some)
     }
 
-    /// Items of two variants in turns. What the answer says beside its items is the control's.
+    /// Items of two variants in turns; what both have pinned to a position stays there and is nobody's. What the answer says
+    /// beside its items is the control's.
     fn interleaved(&self, query: &Query, before: &[ItemId], experiment: &Experiment) -> Result<Treated> {
         let [first, second] = experiment.design.variants.as_slice() else {
             return self.usual(query, before, Effort::Full);
@@ -135,20 +138,33 @@ impl Engine {
         let of = |variant: &Variant| self.answer_as(query, before, variant, variant.snapshot, Effort::Full);
         let (Some(one), Some(two)) = (of(first)?, of(second)?) else { return self.usual(query, before, Effort::Full) };
         let (mut answer, other) = (one.answer, two.answer);
-        let names = |answer: &Answer| answer.items.iter().map(|item| item.item.clone()).collect::<Vec<_>>();
+        let pins: BTreeMap<usize, RecommendedItem> = (0..)
+            .zip(answer.items.iter().zip(&other.items))
+            .filter(|(_, (a, b))| a.item == b.item && a.source == Source::Pin && b.source == Source::Pin)
+            .map(|(place, (pinned, _))| (place, pinned.clone()))
+            .collect();
+        let is_pinned = |item: &&RecommendedItem| pins.values().any(|pinned| pinned.item == item.item);
+        let free = |answer: &Answer| answer.items.iter().filter(|item| !is_pinned(item)).cloned().collect::<Vec<_>>();
+        let (one_free, two_free) = (free(&answer), free(&other));
+        let names = |items: &[RecommendedItem]| items.iter().map(|item| item.item.clone()).collect::<Vec<_>>();
         let coin = xxh3_64(answer.recommendation_id.as_bytes());
-        let drafted = team_draft(&names(&answer), &names(&other), query.limit, coin);
-        let mut teams = Vec::with_capacity(drafted.len());
-        let mut items = Vec::with_capacity(drafted.len());
-        for (team, place) in drafted {
-            let (list, variant) = match team {
-                Team::First => (&answer, first),
-                Team::Second => (&other, second),
-            };
-            if let Some(item) = list.items.get(place) {
-                items.push(item.clone());
-                teams.push(variant.name.clone());
+        let places = query.limit.saturating_sub(pins.len());
+        let mut drafted = team_draft(&names(&one_free), &names(&two_free), places, coin).into_iter();
+        let mut teams = Vec::with_capacity(query.limit);
+        let mut items = Vec::with_capacity(query.limit);
+        while items.len() < query.limit {
+            if let Some(pinned) = pins.get(&items.len()) {
+                items.push(pinned.clone());
+                teams.push(None);
+                continue;
             }
+            let Some((team, place)) = drafted.next() else { break };
+            let (list, variant) = match team {
+                Team::First => (&one_free, first),
+                Team::Second => (&two_free, second),
+            };
+            items.extend(list.get(place).cloned());
+            teams.push(Some(variant.name.clone()));
         }
         answer.items = items;
         answer.experiment = Some(Assignment { id: experiment.id.clone(), variant: None });

@@ -339,6 +339,7 @@ mod tests {
         let shown = |item: u32| Shown {
             item: format!("i{item}"),
             score: 0.0,
+            rank: None,
             source: Source::Personal,
             propensity: 1.0,
             team: None,
@@ -350,6 +351,8 @@ mod tests {
             scenario: None,
             snapshot: None,
             experiment: Some(Assignment { id: "x".into(), variant: Some(variant.into()) }),
+            question: None,
+            before: 0,
             items: vec![shown(0), shown(1)],
         }
     }

@@ -106,20 +106,6 @@ pub fn rank_correlation(counts: &[(f64, f64)]) -> f64 {
     if length > 0.0 { product(&first, &second) / length } else { 1.0 }
 }
 
-/// How far foretold probabilities are from what happened: the mean distance of both in ten bins of equal size (expected
-/// calibration error; Naeini, Cooper & Hauskrecht, AAAI 2015). 0 without pairs.
-pub fn calibration_error(pairs: &[(f64, bool)]) -> f64 {
-    let mut pairs = pairs.to_vec();
-    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let size = pairs.len().div_ceil(BINS).max(1);
-    let gap = |bin: &[(f64, bool)]| {
-        let foretold: f64 = bin.iter().map(|pair| pair.0).sum();
-        let happened = bin.iter().filter(|pair| pair.1).count() as f64;
-        (foretold - happened).abs()
-    };
-    pairs.chunks(size).map(gap).sum::<f64>() / pairs.len().max(1) as f64
-}
-
 fn sorted(values: &[f32]) -> Vec<f32> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f32::total_cmp);
@@ -210,13 +196,6 @@ mod tests {
         assert!((rank_correlation(&counts) - 1.0).abs() < 1e-12);
         let reversed: Vec<_> = counts.iter().map(|(a, b)| (*a, -b)).collect();
         assert!((rank_correlation(&reversed) + 1.0).abs() < 1e-12);
-    }
-
-    #[test]
-    fn calibrated_foretelling_has_no_error_and_overconfident_one_has() {
-        let pairs = |foretold: f64| (0..1000).map(move |at| (foretold, at % 10 == 0)).collect::<Vec<_>>();
-        assert!(calibration_error(&pairs(0.1)) < 1e-9);
-        assert!((calibration_error(&pairs(0.4)) - 0.3).abs() < 1e-9);
     }
 
     proptest! {

@@ -5,6 +5,7 @@
 //! `server`.
 
 mod alarm;
+mod calibration;
 mod distance;
 mod drift;
 mod gate;
@@ -13,7 +14,7 @@ mod probe;
 mod watch;
 
 pub use alarm::{Alarms, Alert};
-pub use distance::calibration_error;
+pub use calibration::{Calibration, Impression, calibration_error};
 pub use drift::{Beside, DriftReport, Drifted, differences, silence, top_correlation};
 pub use gate::{Check, Decision, DecisionKind, judge_lists};
 pub use policy::{Facts, Reason, reason, retry_after};

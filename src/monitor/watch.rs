@@ -44,11 +44,12 @@ pub trait Outcomes: Send + Sync {
     /// Those of the store.
     fn click_rate(&self, snapshot: Option<SnapshotId>, from: Timestamp, until: Timestamp) -> Result<Option<ClickRate>>;
 
-    /// Foretold probabilities of a click beside what happened, of some exposures since then; empty where none are foretold.
+    /// Probabilities that an item is taken, as the ranker of a snapshot foretells them, beside what happened, of some items shown
+    /// within a span of time; empty where none are foretold.
     ///
     /// # Errors
     /// Those of the store.
-    fn foretold(&self, _since: Timestamp) -> Result<Vec<(f64, bool)>> {
+    fn foretold(&self, _snapshot: SnapshotId, _from: Timestamp, _until: Timestamp) -> Result<Vec<(f64, bool)>> {
         Ok(Vec::new())
     }
 }

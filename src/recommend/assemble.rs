@@ -35,6 +35,17 @@ impl Chosen {
     fn new(item: ItemId, score: f64, source: Source) -> Self {
         Self { item, score, rank: None, source, propensity: None }
     }
+
+    /// However the draw had gone.
+    fn is_there(&mut self) {
+        self.propensity = Some(1.0);
+    }
+}
+
+/// Whether an item that was drawn would have had one of so many places without that: by its own rank among the personal
+/// candidates, the best first.
+fn is_sure(drawn: &Chosen, best: &[Ordered], places: usize) -> bool {
+    best.iter().take(places).any(|best| best.item == drawn.item)
 }
 
 /// An answer in the making.
@@ -78,10 +89,12 @@ impl<'a> Assembly<'a> {
         let mut drawn = self.drawn(taste, places);
         drawn.retain(|drawn| self.bounded.take(drawn.item));
         let (mut best, mut buried) = self.personal(taste, best)?;
+        let next_places = (config.next_share * open as f64).round() as usize;
+        let sure = open.saturating_sub(places + next_places);
+        drawn.iter_mut().filter(|drawn| is_sure(drawn, &best, sure)).for_each(Chosen::is_there);
         for list in [&mut best, &mut buried] {
             list.retain(|best| drawn.iter().all(|drawn| drawn.item != best.item));
         }
-        let next_places = (config.next_share * open as f64).round() as usize;
         let mut next = Next.candidates(context, self.visitor, next_places, &self.allowed);
         let places = open.saturating_sub(drawn.len() + next.len());
         let best = self.arranged(taste, (best, buried), places);
@@ -106,6 +119,8 @@ impl<'a> Assembly<'a> {
             let (first, more) = match (source, self.taste) {
                 (SourceKind::Personal, Some(taste)) => {
                     let (mut best, mut buried) = self.personal(taste, best.take().unwrap_or_default())?;
+                    let drawn = queues.iter_mut().flatten().filter(|of: &&mut Chosen| of.source == Source::Explore);
+                    drawn.filter(|drawn| is_sure(drawn, &best, places)).for_each(Chosen::is_there);
                     for list in [&mut best, &mut buried] {
                         list.retain(|best| !used.contains(&best.item));
                     }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SnapshotId, Source, Timestamp};
+use super::{Query, SnapshotId, Source, Timestamp};
 
 /// The experiment that an answer belongs to, and which variant gave it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,8 +29,19 @@ pub struct Exposure {
     pub snapshot: Option<SnapshotId>,
     /// The experiment that it belongs to.
     pub experiment: Option<Assignment>,
+    /// What was asked beside the user, the session, the scenario and the number of items, if anything was. More than 256
+    /// `exclude_items` are not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<Box<Query>>,
+    /// So many items were on the pages before.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub before: u32,
     /// The items, in the order of their positions from 0.
     pub items: Vec<Shown>,
+}
+
+fn is_first(before: &u32) -> bool {
+    *before == 0
 }
 
 /// An item that was shown.
@@ -40,6 +51,9 @@ pub struct Shown {
     pub item: String,
     /// Its score.
     pub score: f32,
+    /// The ranker's score, where one was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<f32>,
     /// Where it came from.
     pub source: Source,
     /// The probability with which the question would have had it in its answer; 1 where nothing was drawn.

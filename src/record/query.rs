@@ -169,6 +169,26 @@ impl Query {
         self
     }
 
+    /// What is asked beside the user, the session, the scenario and the number of items; `None` where nothing is.
+    pub(crate) fn rest(&self) -> Option<Self> {
+        let is_plain = self.category.is_none()
+            && self.filter.is_none()
+            && self.exclude_items.is_empty()
+            && self.exclude_seen == ExcludeSeen::default()
+            && self.diversity.is_none()
+            && self.boost.is_empty()
+            && self.pin.is_empty();
+        let rest = || Self {
+            user: None,
+            session: Vec::new(),
+            scenario: None,
+            limit: default_limit(),
+            explain: false,
+            ..self.clone()
+        };
+        (!is_plain).then(rest)
+    }
+
     /// Checks every field; the error names the first that is wrong.
     pub fn validate(&self) -> Result<()> {
         if let Some(user) = &self.user {

@@ -50,6 +50,11 @@ impl Timestamp {
     pub fn before(self, span: Span) -> Self {
         Self(self.0.saturating_sub(span.millis()).max(Self::MIN.0))
     }
+
+    /// This time and a span, not after [`Timestamp::MAX`].
+    pub fn after(self, span: Span) -> Self {
+        Self(self.0.saturating_add(span.millis()).min(Self::MAX.0))
+    }
 }
 
 impl fmt::Display for Timestamp {
@@ -145,6 +150,11 @@ impl Span {
     /// A span of whole milliseconds.
     pub const fn millis_of(millis: u32) -> Self {
         Self(millis as i64)
+    }
+
+    /// Twice as long.
+    pub const fn doubled(self) -> Self {
+        Self(self.0.saturating_mul(2))
     }
 
     /// Its length in milliseconds.

@@ -36,6 +36,28 @@ pub fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T
     if length == bytes.len() { Ok(value) } else { Err(Error::corrupt(what, "has bytes after its end")) }
 }
 
+/// The bytes of a value, and after them of what a later format has to say beside it.
+pub fn encode_with_rest<A: Serialize, B: Serialize>(value: &A, rest: Option<&B>) -> Result<Vec<u8>> {
+    let mut bytes = encode(value)?;
+    rest.map_or(Ok(()), |rest| encode_into(rest, &mut bytes))?;
+    Ok(bytes)
+}
+
+/// Both of them; an older format wrote no rest.
+pub fn decode_with_rest<A: DeserializeOwned, B: DeserializeOwned>(
+    what: &'static str,
+    bytes: &[u8],
+) -> Result<(A, Option<B>)> {
+    let (value, length) = decode_prefix(what, bytes)?;
+    let rest = bytes.get(length..).unwrap_or_default();
+    if rest.is_empty() {
+        return Ok((value, None));
+    }
+    let decoded = bincode::serde::decode_from_slice(rest, config());
+    let (decoded, read) = decoded.map_err(|error| Error::corrupt(what, error.to_string()))?;
+    if read == rest.len() { Ok((value, Some(decoded))) } else { Err(Error::corrupt(what, "has bytes after its end")) }
+}
+
 /// The first field (or fields) of a record, without reading the rest.
 pub fn decode_first<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T> {
     decode_prefix(what, bytes).map(|(value, _)| value)

@@ -492,7 +492,16 @@ mod tests {
             scenario: None,
             snapshot: None,
             experiment: None,
-            items: vec![Shown { item: "i1".into(), score: 1.0, source: Source::Popular, propensity: 1.0, team: None }],
+            question: None,
+            before: 0,
+            items: vec![Shown {
+                item: "i1".into(),
+                score: 1.0,
+                rank: None,
+                source: Source::Popular,
+                propensity: 1.0,
+                team: None,
+            }],
         };
         store.put_exposures(&[exposure("a", Some("u1")), exposure("b", None)]).unwrap();
         store.put_record(Records::Snapshots, 1, &"a manifest").unwrap();

@@ -12,7 +12,7 @@ use super::families::Family;
 use super::{Store, codec, key, storage};
 use crate::config::Durability;
 use crate::error::{Error, Result};
-use crate::record::{Assignment, Exposure, Shown, SnapshotId, Source, Timestamp};
+use crate::record::{Assignment, Exposure, Query, Shown, SnapshotId, Source, Timestamp};
 
 /// So many are removed in one batch.
 const BATCH: usize = 4_096;
@@ -25,6 +25,16 @@ struct StoredExposure<'a> {
     snapshot: Option<u64>,
     experiment: Option<(Cow<'a, str>, Option<Cow<'a, str>>)>,
     items: Vec<StoredShown<'a>>,
+}
+
+/// After it, where there is any of this; answers of formats before 5 have nothing there.
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+struct StoredRest<'a> {
+    /// The ranker's score of each item; empty where none was asked.
+    ranks: Vec<Option<f32>>,
+    /// JSON, as a question has many fields that are seldom used.
+    question: Option<Cow<'a, str>>,
+    before: u32,
 }
 
 /// The source is a word, so that sources may be added anywhere.
@@ -57,16 +67,44 @@ impl<'a> StoredExposure<'a> {
     }
 }
 
+impl StoredRest<'_> {
+    fn new(exposure: &Exposure) -> Result<Self> {
+        let mut ranks: Vec<Option<f32>> = exposure.items.iter().map(|shown| shown.rank).collect();
+        if ranks.iter().all(Option::is_none) {
+            ranks.clear();
+        }
+        let json = |question: &Query| serde_json::to_string(question).map(Cow::Owned);
+        let question = exposure.question.as_deref().map(json).transpose();
+        let question =
+            question.map_err(|error| Error::Storage { operation: "encode a question", reason: error.to_string() })?;
+        Ok(Self { ranks, question, before: exposure.before })
+    }
+
+    /// Whether it says something, and of so many items.
+    fn fits(&self, items: usize) -> bool {
+        let is_of_all = self.ranks.len() == items && self.ranks.iter().any(Option::is_some);
+        *self != Self::default() && (self.ranks.is_empty() || is_of_all)
+    }
+}
+
 /// An entry in the order of time.
 pub fn read(key: &[u8], value: &[u8]) -> Result<Exposure> {
     let damaged = || Error::corrupt("exposures", "holds a key that is none");
     let (time, answer) = key::read_exposure(key).ok_or_else(damaged)?;
-    let stored: StoredExposure<'_> = codec::decode("an exposure", value)?;
+    let (stored, rest): (StoredExposure<'_>, Option<StoredRest<'_>>) = codec::decode_with_rest("an exposure", value)?;
+    if rest.as_ref().is_some_and(|rest| !rest.fits(stored.items.len())) {
+        return Err(Error::corrupt("an exposure", "has ranks of other items than its own"));
+    }
+    let StoredRest { ranks, question, before } = rest.unwrap_or_default();
+    let mut ranks = ranks.into_iter();
+    let question = question.map(|question| serde_json::from_str(&question)).transpose();
+    let question = question.map_err(|error| Error::corrupt("an exposure", format!("its question: {error}")))?;
     let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
     let items = stored.items.into_iter().map(|StoredShown { item, score, source, propensity, team }| {
         let unknown = || Error::corrupt("an exposure", format!("has the unknown source \"{source}\""));
         let source = Source::from_word(&source).ok_or_else(unknown)?;
-        Ok(Shown { item: item.into_owned(), score, source, propensity, team: owned(team) })
+        let rank = ranks.next().flatten();
+        Ok(Shown { item: item.into_owned(), score, rank, source, propensity, team: owned(team) })
     });
     Ok(Exposure {
         recommendation_id: answer.to_owned(),
@@ -75,6 +113,8 @@ pub fn read(key: &[u8], value: &[u8]) -> Result<Exposure> {
         scenario: owned(stored.scenario),
         snapshot: stored.snapshot.map(SnapshotId),
         experiment: stored.experiment.map(|(id, variant)| Assignment { id: id.into_owned(), variant: owned(variant) }),
+        question,
+        before,
         items: items.collect::<Result<_>>()?,
     })
 }
@@ -186,7 +226,9 @@ fn for_each_of(
 impl Turn<'_> {
     fn put_exposure(&mut self, exposure: &Exposure) -> Result<()> {
         let (time, answer) = (exposure.time, exposure.recommendation_id.as_str());
-        let stored = codec::encode(&StoredExposure::new(exposure))?;
+        let rest = StoredRest::new(exposure)?;
+        let rest = (rest != StoredRest::default()).then_some(&rest);
+        let stored = codec::encode_with_rest(&StoredExposure::new(exposure), rest)?;
         self.put(Family::Exposures, key::exposure(time, answer), stored)?;
         self.put(Family::Exposures, key::exposure_by_answer(answer), key::number(time.millis() as u64))?;
         match &exposure.user {
@@ -240,6 +282,7 @@ mod tests {
         let shown = |item: &str, source, team: Option<&str>| Shown {
             item: item.into(),
             score: 0.5,
+            rank: team.map(|_| 2.5),
             source,
             propensity: 0.25,
             team: team.map(str::to_owned),
@@ -251,6 +294,9 @@ mod tests {
             scenario: Some("home".into()),
             snapshot: Some(SnapshotId(3)),
             experiment: Some(Assignment { id: "x".into(), variant: Some("B".into()) }),
+            question: (time > 1_500)
+                .then(|| Query { category: Some("c".into()), ..Query::for_session([""; 0]) }.into()),
+            before: (time > 2_500).into(),
             items: vec![shown("i1", Source::FoldIn, None), shown("i2", Source::Explore, Some("A"))],
         }
     }

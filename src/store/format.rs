@@ -11,7 +11,7 @@ use super::{codec, storage};
 use crate::error::{Error, Result};
 
 /// The format that this build writes. Older ones are migrated at open (see `migrate`), newer ones refused.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 /// In `meta`: the format of the directory.
 pub const FORMAT_KEY: &str = "format";
 const LOCK: &str = "LOCK";

@@ -8,6 +8,7 @@
 //! | 2 | manifests and jobs are JSON, read by name; there is no item index |
 //! | 3 | the item index; there are no counters of events |
 //! | 4 | the counters of events, from a replay of the log |
+//! | 5 | what was shown may tell the ranker's scores: nothing to rewrite, but an older build would take them for damage |
 //!
 //! The records of format 1 are written down here as they were, whatever becomes of the types that they came from. Model
 //! files are not rewritten: what an older one lacks is known where it is read.
@@ -36,7 +37,7 @@ pub fn migrate(db: &DB, found: u32) -> Result<()> {
         rewritten += rewrite::<Job>(db, Family::Jobs, "a job", &mut batch)?;
     }
     let indexed = if found < 3 { item_index::build(db)? } else { 0 };
-    let counted = counters::build(db)?;
+    let counted = if found < 4 { counters::build(db)? } else { 0 };
     batch.put_cf(Family::Meta.of(db)?, FORMAT_KEY, codec::encode(&FORMAT)?);
     fault::reach(Point::MigrationBuilt);
     let mut options = WriteOptions::default();
