@@ -4,15 +4,18 @@
 //!
 //!     cargo bench --bench access -- [--seconds S] [--connections C]
 
+mod server;
+
 use std::error::Error;
 use std::hint::black_box;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use savor::{Config, Engine, Event, Item, KeyDesign, Scope, Timestamp};
+use server::Server;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -40,7 +43,7 @@ fn main() -> Result<()> {
     let statistic = timing(&engine, &token);
     drop(engine);
 
-    let (open, keyed) = (Server::start(&open)?, Server::start(&keyed)?);
+    let (open, keyed) = (serve(&open)?, serve(&keyed)?);
     let mut first = Vec::new();
     for token in &fresh {
         let mut connection = Connection::open(keyed.address, Some(token))?;
@@ -123,32 +126,11 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// A server in a process of its own, ended when it is dropped.
-struct Server {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Server {
-    fn start(data: &Path) -> Result<Self> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_savor"));
-        command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--log", "error"]);
-        let mut process = command.stdout(Stdio::piped()).spawn()?;
-        let mut line = String::new();
-        if let Some(output) = process.stdout.take() {
-            BufReader::new(output).read_line(&mut line)?;
-        }
-        let address = line.trim_end().rsplit('/').next().and_then(|address| address.parse().ok());
-        let address = address.ok_or_else(|| format!("the server did not tell its address: {line:?}"))?;
-        Ok(Self { process, address })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// Serves a data directory.
+fn serve(data: &Path) -> Result<Server> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_savor"));
+    command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--log", "error"]);
+    Server::start(&mut command)
 }
 
 /// Asks over so many connections for so long; gives the time that each answer took.

@@ -4,13 +4,16 @@
 //!
 //!     cargo bench --bench http -- --data DIR [--ranked] [--seconds S] [--connections C]
 
+mod server;
+
 use std::error::Error;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use server::Server;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -129,38 +132,6 @@ fn compare(savor: &Server, bare: &Server, paths: &[String], seconds: Duration, c
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
-}
-
-/// A server in a process of its own, ended when it is dropped.
-struct Server {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Server {
-    /// Starts a command whose first line of output ends with its address.
-    fn start(command: &mut Command) -> Result<Self> {
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        let mut line = String::new();
-        if let Some(output) = process.stdout.take() {
-            BufReader::new(output).read_line(&mut line)?;
-        }
-        let address = line.trim_end().rsplit('/').next().and_then(|address| address.parse().ok());
-        match address {
-            Some(address) => Ok(Self { process, address }),
-            None => {
-                process.kill()?;
-                Err(format!("{command:?} did not tell its address: {line:?}").into())
-            }
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 /// The questions: one for each of some thousand users, spread evenly over all, who get a personal answer, by a ranker if one

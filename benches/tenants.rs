@@ -5,14 +5,17 @@
 //!
 //!     cargo bench --bench tenants -- [--seconds S] [--rate R] [--idle N]
 
+mod server;
+
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use server::Server;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -36,7 +39,7 @@ fn main() -> Result<()> {
     let rate: f64 = value("--rate").map_or(Ok(100.0), |text| text.parse())?;
     let idle: u64 = value("--idle").map_or(Ok(50), |text| text.parse())?;
     let directory = tempfile::tempdir()?;
-    let server = Server::start(directory.path())?;
+    let server = serve(directory.path())?;
     for tenant in ["quiet", "noisy"] {
         fill(server.address, tenant)?;
     }
@@ -51,11 +54,11 @@ fn main() -> Result<()> {
         open.push(measured("without a limit", server.address, rate, seconds, true)?);
     }
     let (quiet, beside, open) = (median(quiet), median(beside), median(open));
-    let before = server.resident_kib()?;
+    let before = resident_kib(&server);
     for number in 0..idle {
         Connection::open(server.address, "default")?.send("PUT", &format!("/v1/tenants/idle{number}"), "{}")?.ok()?;
     }
-    let each = server.resident_kib()?.saturating_sub(before) / idle.max(1);
+    let each = resident_kib(&server).saturating_sub(before) / idle.max(1);
     println!("{idle} idle tenants take {each} KiB of memory each");
     println!(
         "tenants alone_p50_ms={:.3} alone_p99_ms={:.3} beside_p50_ms={:.3} beside_p99_ms={:.3} factor={:.2} \
@@ -220,44 +223,17 @@ fn repeat(
     }
 }
 
-/// `savor serve` in a process of its own, ended when it is dropped.
-struct Server {
-    process: Child,
-    address: SocketAddr,
+fn serve(data: &std::path::Path) -> Result<Server> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_savor"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--set", "train.dimension=32", "--set", "train.epochs=5"]);
+    Server::start(command.arg("--data").arg(data.join("data")))
 }
 
-impl Server {
-    fn start(data: &std::path::Path) -> Result<Self> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_savor"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--set", "train.dimension=32", "--set", "train.epochs=5"]);
-        command.arg("--data").arg(data.join("data")).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = command.spawn()?;
-        let mut line = String::new();
-        if let Some(output) = process.stdout.take() {
-            BufReader::new(output).read_line(&mut line)?;
-        }
-        match line.trim_end().rsplit('/').next().and_then(|address| address.parse().ok()) {
-            Some(address) => Ok(Self { process, address }),
-            None => {
-                process.kill()?;
-                Err(format!("savor serve did not tell its address: {line:?}").into())
-            }
-        }
-    }
-
-    /// Memory that the process has, where the system tells (Linux).
-    fn resident_kib(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        Ok(line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// Memory that a server has, where the system tells (Linux).
+fn resident_kib(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process.id())).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
 }
 
 /// A keep-alive connection of a tenant.

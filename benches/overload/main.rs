@@ -57,7 +57,7 @@ fn main() -> Result<()> {
     let mut capacity = None;
     let mut verdicts = Vec::new();
     for (what, settings) in [("without the ladder", &off[..]), ("as it is by default", &off[..0])] {
-        let server = Server::start(data, settings, is_pinned)?;
+        let server = Server::serve(data, settings, is_pinned)?;
         println!("\n{what}");
         let capacity = match capacity {
             Some(capacity) => capacity,
@@ -67,7 +67,7 @@ fn main() -> Result<()> {
         verdicts.push(measure(&server, &requests, capacity, seconds)?);
     }
     let capacity = capacity.unwrap_or_default();
-    let server = Server::start(data, &[], is_pinned)?;
+    let server = Server::serve(data, &[], is_pinned)?;
     let questions: Vec<Request> = requests.iter().filter(|request| !request.is_write).cloned().collect();
     println!("\nconnections");
     abuse::run(&server, &questions)?;

@@ -1,22 +1,18 @@
-//! A server in a process of its own, and what the kernel says of it.
+//! The server that is overloaded, and what the kernel says of it.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+#[path = "../server/mod.rs"]
+mod process;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+
+pub use process::Server;
 
 use super::Result;
 
-/// Ended when it is dropped.
-pub struct Server {
-    process: Child,
-    /// Where it listens.
-    pub address: SocketAddr,
-}
-
 impl Server {
     /// Starts `savor serve` on the first processor, where `is_pinned`.
-    pub fn start(data: &Path, settings: &[String], is_pinned: bool) -> Result<Self> {
+    pub fn serve(data: &Path, settings: &[String], is_pinned: bool) -> Result<Self> {
         let savor = env!("CARGO_BIN_EXE_savor");
         let mut command = match is_pinned {
             true => Command::new("taskset"),
@@ -29,18 +25,7 @@ impl Server {
         for setting in settings {
             command.args(["--set", setting]);
         }
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        let mut line = String::new();
-        if let Some(output) = process.stdout.take() {
-            BufReader::new(output).read_line(&mut line)?;
-        }
-        match line.trim_end().rsplit('/').next().and_then(|address| address.parse().ok()) {
-            Some(address) => Ok(Self { process, address }),
-            None => {
-                process.kill()?;
-                Err(format!("the server did not tell its address: {line:?}").into())
-            }
-        }
+        Self::start(&mut command)
     }
 
     /// Resident memory, and the most there was.
@@ -66,12 +51,5 @@ impl Server {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or("no memory in /proc")?;
         let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kib / 1024.0)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }

@@ -44,18 +44,17 @@ impl Engine {
     fn calibrate(&self, snapshot: SnapshotId, until: Timestamp) -> Result<Option<(Calibration, Timestamp)>> {
         let from = self.snapshot(snapshot)?.created;
         let mut span = FIRST;
-        while from < until {
+        loop {
             let end = from.after(span).min(until);
             let impressions = self.impressions(snapshot, from, end)?;
             if impressions.len() >= LEARNED {
                 return Ok(Calibration::fit(&impressions).map(|calibration| (calibration, end)));
             }
             if end == until {
-                break;
+                return Ok(None);
             }
             span = span.doubled();
         }
-        Ok(None)
     }
 
     fn impressions(&self, snapshot: SnapshotId, from: Timestamp, until: Timestamp) -> Result<Vec<Impression>> {
