@@ -18,12 +18,14 @@ use crate::record::{TenantName, Token};
 const KEY_VARIABLE: &str = "SAVOR_API_KEY";
 
 /// Everything that a command needs beside its own words.
+#[derive(Clone)]
 pub struct Context {
     /// The data directory, or that of the tenant in it.
     pub data: PathBuf,
     /// The data directory, whichever tenant it is about.
     home: PathBuf,
     tenant: Option<TenantName>,
+    is_named: bool,
     /// Where results go.
     pub output: Output,
     /// How the files of an import are written, if that was said.
@@ -52,6 +54,7 @@ impl Context {
             files: common.files(),
             data: tenant.as_ref().map_or_else(|| common.data.clone(), |name| Tenants::path_of(&common.data, name)),
             home: common.data,
+            is_named: common.tenant.is_some(),
             tenant,
             url: common.url,
             key_file: common.key_file,
@@ -84,6 +87,16 @@ impl Context {
     /// The tenant that it is about.
     pub fn tenant(&self) -> Option<&TenantName> {
         self.tenant.as_ref()
+    }
+
+    /// The tenant that was named, `default` for the data directory itself.
+    pub fn bound(&self) -> Option<&str> {
+        self.is_named.then(|| self.tenant.as_ref().map_or(TenantName::DEFAULT, TenantName::as_str))
+    }
+
+    /// The same, about the data directory itself.
+    pub fn of_home(&self) -> Self {
+        Self { data: self.home.clone(), tenant: None, ..self.clone() }
     }
 
     /// The settings as they were typed.

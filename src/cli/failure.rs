@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::args::Format;
+use super::output::printable;
 use crate::error::Error;
 
 /// Why a command did not do what it was asked to.
@@ -40,7 +41,7 @@ impl Failure {
             Self::Output(error) => ("io", format!("standard output: {error}")),
         };
         let line = match format {
-            Format::Table => format!("savor: {message}"),
+            Format::Table => format!("savor: {}", printable(&message)),
             Format::Json => json!({"error": {"code": code, "message": message}}).to_string(),
         };
         let _ = writeln!(io::stderr(), "{line}");

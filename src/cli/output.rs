@@ -1,6 +1,7 @@
 //! Where results go: tables for people or JSON for programs, on standard output. A reader that has seen enough (`| head`)
 //! ends the command quietly.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
@@ -27,7 +28,7 @@ impl Output {
     pub fn show<T: Serialize>(self, value: &T, table: impl FnOnce(&T) -> String) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         match self.0 {
-            Format::Table => writeln!(out, "{}", table(value).trim_end_matches('\n'))?,
+            Format::Table => writeln!(out, "{}", printable(table(value).trim_end_matches('\n')))?,
             Format::Json => writeln!(out, "{}", serde_json::to_string(value).map_err(io::Error::from)?)?,
         }
         Ok(out.flush()?)
@@ -41,10 +42,31 @@ impl Output {
 
 /// Tells people something beside the results, on standard error. Nobody listening there is no failure.
 pub fn tell(sentence: &str) {
-    let _ = writeln!(io::stderr(), "{sentence}");
+    let _ = writeln!(io::stderr(), "{}", printable(sentence));
+}
+
+/// The text without what would command a terminal: ids and attributes are whatever somebody sent.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let commands = |letter: char| letter.is_control() && letter != '\n' && letter != '\t';
+    match text.contains(commands) {
+        true => Cow::Owned(text.replace(commands, "\u{fffd}")),
+        false => Cow::Borrowed(text),
+    }
 }
 
 /// Whether bars may be drawn.
 pub fn draws_bars() -> bool {
     io::stderr().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_text_commands_the_terminal() {
+        let sent = "\u{1b}]0;owned\u{7}a\tb\n\u{9b}2Jc\r";
+        assert_eq!(printable(sent), "\u{fffd}]0;owned\u{fffd}a\tb\n\u{fffd}2Jc\u{fffd}");
+        assert!(matches!(printable("Crème brûlée\n"), Cow::Borrowed(_)));
+    }
 }

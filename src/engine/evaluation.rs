@@ -80,16 +80,18 @@ impl Engine {
         if a == b {
             return Err(Error::invalid("snapshot", format!("{a} is named twice, expected two snapshots")));
         }
-        self.apart(|| self.compare(a, b, progress))
+        // A thread of the pool that waits for others takes up other work, which may want the lock of `load`.
+        let loaded = [self.load(a)?, self.load(b)?];
+        self.apart(|| self.compare(&loaded, progress))
     }
 
-    fn compare(&self, a: SnapshotId, b: SnapshotId, progress: &dyn Progress) -> Result<SnapshotComparison> {
+    fn compare(&self, [first, second]: &[Snapshot; 2], progress: &dyn Progress) -> Result<SnapshotComparison> {
         let inner = &*self.inner;
-        let [first, second] = [self.load(a)?, self.load(b)?];
-        let newest_event = trained_until(&first)?.max(trained_until(&second)?);
+        let (a, b) = (first.manifest().id, second.manifest().id);
+        let newest_event = trained_until(first)?.max(trained_until(second)?);
         let view = inner.store.view();
         let mut log = Log::read(&view, &inner.weights, progress)?;
-        if [&first, &second].into_iter().any(|snapshot| snapshot.fold_in().mix().ratings.is_some()) {
+        if [first, second].into_iter().any(|snapshot| snapshot.fold_in().mix().ratings.is_some()) {
             log.know_raters();
         }
         let (past, later) = log.split(&TimePoint(newest_event));
@@ -112,7 +114,7 @@ impl Engine {
         let popularity = PopularityScorer::new(&holdout.train.matrix);
         let ratings = past.ratings().matrix(&holdout.train);
         let scorer = |snapshot| SnapshotScorer::new(snapshot, &holdout.train, ratings.as_ref());
-        let [of_a, of_b] = [scorer(&first), scorer(&second)];
+        let [of_a, of_b] = [scorer(first), scorer(second)];
         let report = eval::evaluate(&holdout, &[&popularity, &of_a, &of_b], &inner.config.evaluate, progress)?;
         Ok(SnapshotComparison { a, b, newest_event, report })
     }

@@ -86,6 +86,15 @@ impl Engine {
     /// or another experiment on the same scenario runs in another layer.
     pub fn start_experiment(&self, id: &str) -> Result<Experiment> {
         let _changing = lock(&self.inner.experiments.changing);
+        let started = self.begin_experiment(id);
+        if started.is_err() {
+            // What was loaded for it goes.
+            self.load_experiments()?;
+        }
+        started
+    }
+
+    fn begin_experiment(&self, id: &str) -> Result<Experiment> {
         let known = self.experiment(id)?;
         if known.state != ExperimentState::Draft {
             return Err(Error::Conflict(format!("experiment \"{id}\" is {}", known.state.word())));

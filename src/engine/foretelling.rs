@@ -1,38 +1,37 @@
 //! What the ranker's scores foretell beside what was taken: learned from the first answers of a snapshot, held against the newest.
 
-use super::{Engine, lock};
+use super::monitoring::Calibrated;
+use super::{Engine, lock, read};
 use crate::error::Result;
 use crate::monitor::{Calibration, Impression};
 use crate::record::{Exposure, SnapshotId, Span, Timestamp};
 
-/// So many items shown, at least, calibrate.
+/// So many items shown, at least, calibrate; and twice as many at most.
 const LEARNED: usize = 5_000;
+/// They are of a day at least: people click more at some hours than at others.
+const DAY: Span = Span::days(1);
 /// So many, about, are held against it.
 const JUDGED: usize = 20_000;
-/// The first span of time that is read; it doubles until it holds as many.
+/// The first span of time that is read for that; it doubles until it holds as many.
 const FIRST: Span = Span::seconds(3_600);
 
 impl Engine {
     /// Probabilities that an item is taken beside whether it was, of some of what a snapshot's ranker put in its place within a
-    /// span of time, and after the answers from which the probabilities were learned. Empty before there are enough of those. Answers
-    /// of the last moments, `monitor.every`, are left out: they may be taken yet. Reads about twice as many answers
-    /// as it needs.
+    /// span of time, and after the answers from which the probabilities were learned. Empty without a ranker, and before there are
+    /// enough of those. Answers of the last moments, `monitor.every`, are left out: they may be taken yet. Reads about twice as
+    /// many answers as it needs.
     pub(super) fn foretold(&self, snapshot: SnapshotId, from: Timestamp, until: Timestamp) -> Result<Vec<(f64, bool)>> {
+        let learned = self.inner.live.load().as_ref().is_some_and(|live| live.snapshot.ranker().is_some());
+        if !learned && read(&self.inner.ranker).is_none() {
+            return Ok(Vec::new());
+        }
         let until = until.before(self.inner.config.monitor.every);
-        let known = lock(&self.inner.monitoring).calibration.filter(|(of, ..)| *of == snapshot);
-        let (calibration, learned) = match known {
-            Some((_, calibration, learned)) => (calibration, learned),
-            None => {
-                let Some(found) = self.calibrate(snapshot, until)? else { return Ok(Vec::new()) };
-                lock(&self.inner.monitoring).calibration = Some((snapshot, found.0, found.1));
-                found
-            }
-        };
+        let Some((calibration, learned)) = self.calibration(snapshot, until)? else { return Ok(Vec::new()) };
         let earliest = from.max(learned);
         let mut span = FIRST;
         loop {
             let from = until.before(span).max(earliest);
-            let impressions = self.impressions(snapshot, from, until)?;
+            let impressions = self.impressions(snapshot, from, until, JUDGED)?;
             if impressions.len() >= JUDGED || from == earliest {
                 return Ok(impressions.iter().map(|of| (calibration.probability(of), of.taken)).collect());
             }
@@ -40,32 +39,59 @@ impl Engine {
         }
     }
 
-    /// From the first answers of a snapshot; and when the last of them was given.
-    fn calibrate(&self, snapshot: SnapshotId, until: Timestamp) -> Result<Option<(Calibration, Timestamp)>> {
-        let from = self.snapshot(snapshot)?.created;
-        let mut span = FIRST;
-        loop {
-            let end = from.after(span).min(until);
-            let impressions = self.impressions(snapshot, from, end)?;
-            if impressions.len() >= LEARNED {
-                return Ok(Calibration::fit(&impressions).map(|calibration| (calibration, end)));
-            }
-            if end == until {
-                return Ok(None);
-            }
-            span = span.doubled();
+    /// What was learned of a snapshot's first answers, and of answers until when. It is tried when there may be enough, and then
+    /// when it has answered for twice as long.
+    fn calibration(&self, snapshot: SnapshotId, until: Timestamp) -> Result<Option<(Calibration, Timestamp)>> {
+        let kept = lock(&self.inner.monitoring).calibration.filter(|kept| kept.of == snapshot);
+        let created = self.snapshot(snapshot)?.created;
+        let next = kept.map_or(created.after(DAY), |kept| kept.next);
+        if let Some(known) = kept.and_then(|kept| kept.known) {
+            return Ok(Some(known));
         }
+        if until < next {
+            return Ok(None);
+        }
+        let mut known = None;
+        for end in [created.after(DAY), until] {
+            let impressions = self.impressions(snapshot, created, end, LEARNED)?;
+            known = Calibration::fit(&impressions).filter(|_| impressions.len() >= LEARNED).map(|fitted| (fitted, end));
+            if known.is_some() || end == until {
+                break;
+            }
+        }
+        let age = Span::between(created, until);
+        lock(&self.inner.monitoring).calibration =
+            Some(Calibrated { of: snapshot, known, next: created.after(age.doubled()) });
+        Ok(known)
     }
 
-    fn impressions(&self, snapshot: SnapshotId, from: Timestamp, until: Timestamp) -> Result<Vec<Impression>> {
-        let mut impressions = Vec::new();
+    /// What a snapshot's ranker put in its place in a span of time; where that is much, twice `most` at most, evenly spaced.
+    fn impressions(
+        &self,
+        snapshot: SnapshotId,
+        from: Timestamp,
+        until: Timestamp,
+        most: usize,
+    ) -> Result<Vec<Impression>> {
+        let (mut impressions, mut number, mut step) = (Vec::new(), 0usize, 1);
         self.for_each_shown(from, until, &|event| self.is_positive(event), &mut |exposure, taken| {
-            if exposure.snapshot == Some(snapshot) {
-                impressions.extend(ranked(&exposure).map(|(position, advantage)| Impression {
-                    advantage,
-                    position,
-                    taken: taken.contains(&position),
-                }));
+            if exposure.snapshot != Some(snapshot) {
+                return Ok(());
+            }
+            for (position, advantage) in ranked(&exposure) {
+                number += 1;
+                if number.is_multiple_of(step) {
+                    let taken = taken.contains(&position);
+                    impressions.push(Impression { advantage, position: exposure.before + position, taken });
+                }
+            }
+            while impressions.len() > 2 * most {
+                let mut place = 0usize;
+                impressions.retain(|_| {
+                    place += 1;
+                    place.is_multiple_of(2)
+                });
+                step *= 2;
             }
             Ok(())
         })?;
@@ -87,11 +113,21 @@ mod tests {
     use crate::config::Config;
     use crate::engine::TrainOptions;
     use crate::monitor::calibration_error;
+    use crate::recommend::{Ranker, RankerQuestion};
     use crate::record::{Event, Shown, Source};
+    use std::sync::Arc;
 
     const ITEMS: usize = 10;
     /// Answers are a minute apart.
     const STEP: i64 = 60_000;
+
+    struct AsFound;
+
+    impl Ranker for AsFound {
+        fn score(&self, question: &RankerQuestion<'_>) -> Result<Vec<f32>> {
+            Ok(question.scores.to_vec())
+        }
+    }
 
     fn engine(dir: &std::path::Path) -> Engine {
         let engine = Engine::open(dir, Config::default()).unwrap();
@@ -100,6 +136,7 @@ mod tests {
         let options = TrainOptions { measure: false, ..TrainOptions::default() };
         engine.activate(engine.train(&options).unwrap()).unwrap();
         engine.keep_exposures().unwrap();
+        engine.set_ranker(Some(Arc::new(AsFound)));
         engine
     }
 
@@ -174,12 +211,13 @@ mod tests {
     fn of_an_answer_that_nobody_ranked_nothing_is_foretold() {
         let dir = tempfile::tempdir().unwrap();
         let engine = engine(dir.path());
+        engine.set_ranker(None);
         let id = engine.active_snapshot().unwrap();
         for user in 0..50 {
             engine.recommend(&crate::record::Query::for_user(format!("u{user}"))).unwrap();
         }
         let created = engine.snapshot(id).unwrap().created;
         let later = Timestamp::from_millis(created.millis() + 86_400_000).unwrap();
-        assert_eq!(engine.impressions(id, created, later).unwrap(), []);
+        assert_eq!(engine.impressions(id, created, later, 100).unwrap(), []);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::{Engine, Live, read, write};
+use super::{Engine, Live, lock, read, write};
 use crate::error::Result;
 use crate::features::{Preference, Signal};
 use crate::record::{Item, ItemId, Timestamp, UserId};
@@ -23,25 +23,43 @@ impl Engine {
         }
     }
 
-    /// Places all items that a snapshot does not know as they are, and then lets it answer: `publish` puts it where writers
-    /// find it. Writers wait for what they changed meanwhile to be taken up, not for the whole.
+    /// Places all items in a snapshot as they are, with what its ranker takes from them, and then lets it answer: `publish` puts it
+    /// where writers find it. Writers wait for what they changed meanwhile to be taken up, not for the whole.
     pub(super) fn place_all(&self, live: &Arc<Live>, publish: impl FnOnce()) {
         let before: FxHashMap<ItemId, Arc<Item>> =
             read(&self.inner.catalog).iter().map(|(id, item)| (id, Arc::clone(item))).collect();
-        before.iter().for_each(|(id, item)| self.place(live, *id, item));
+        let place = |id: ItemId, item: &Item| {
+            self.place(live, id, item);
+            if let Some((ranker, facts)) = live.snapshot.ranker().zip(live.facts.as_ref()) {
+                let of_item = self.item_facts(ranker.table().table(), item);
+                write(facts).set(id.get(), Some(of_item));
+            }
+        };
+        before.iter().for_each(|(id, item)| place(*id, item));
+        self.catch_up(live, &before, &place, publish);
+        if let Err(error) = self.hear_log(live) {
+            tracing::warn!(%error, "the first events of new items do not count before the next training");
+        }
+    }
+
+    /// What has changed since is placed again; then the snapshot answers.
+    fn catch_up(
+        &self,
+        live: &Live,
+        before: &FxHashMap<ItemId, Arc<Item>>,
+        place: &dyn Fn(ItemId, &Item),
+        publish: impl FnOnce(),
+    ) {
+        let _refreshing = lock(&self.inner.refreshing);
         let catalog = write(&self.inner.catalog);
         for (id, item) in catalog.iter() {
             if before.get(&id).is_none_or(|before| !Arc::ptr_eq(before, item)) {
-                self.place(live, id, item);
+                place(id, item);
             }
         }
         before.keys().filter(|id| catalog.get(**id).is_none()).for_each(|id| write(&live.fresh).remove(*id));
         publish();
         self.inner.answers.all_changed();
-        drop(catalog);
-        if let Err(error) = self.hear_log(live) {
-            tracing::warn!(%error, "the first events of new items do not count before the next training");
-        }
     }
 
     /// Items with new positive events: new ones move towards those who have them, known ones by recursive least squares.

@@ -27,15 +27,14 @@ impl Engine {
     pub fn keep_house(&self, now: Timestamp) -> Result<()> {
         let house = &self.inner.housekeeping;
         let every = self.inner.config.retention.every.millis();
-        let is_due =
-            |last: Option<Timestamp>, every: i64| last.is_none_or(|last| now.millis() - last.millis() >= every);
+        let is_due = |last: Option<Timestamp>, every: i64| last.is_none_or(|last| now.is_after(last, every));
         if self.inner.config.retention.is_limited() && is_due(*lock(&house.expired), every) {
             // Before anything can fail: what does is not tried again at once.
             *lock(&house.expired) = Some(now);
             self.expire_events(now)?;
         }
         let after = self.inner.config.privacy.purge_after.millis();
-        let pending = self.pending_purge()?.filter(|pending| now.millis() - pending.since.millis() >= after);
+        let pending = self.pending_purge()?.filter(|pending| now.is_after(pending.since, after));
         if pending.is_some() && is_due(*lock(&house.tried), RETRY_MS) {
             *lock(&house.tried) = Some(now);
             let purged = self.purge()?;

@@ -32,7 +32,7 @@ pub(super) struct Jobs {
 
 struct Running {
     state: Arc<Handle>,
-    thread: Option<JoinHandle<()>>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 #[derive(Default)]
@@ -158,9 +158,15 @@ impl Engine {
         let thread = std::thread::Builder::new()
             .name(format!("savor-job-{}", job.id))
             .spawn(move || engine.run(&handle, record, work))
-            .map_err(Error::io("thread"))?;
+            .map_err(Error::io("thread"))
+            .inspect_err(|error| {
+                let failed = Job { state: JobState::Failed, message: Some(error.to_string()), ..job.clone() };
+                if let Err(error) = self.keep_job(&failed) {
+                    tracing::error!(job = job.id, %error, "cannot record that the job did not begin");
+                }
+            })?;
         running.clear();
-        running.insert(job.id, Running { state, thread: Some(thread) });
+        running.insert(job.id, Running { state, thread: Arc::new(Mutex::new(Some(thread))) });
         drop(running);
         self.forget_old_jobs()?;
         Ok(job)
@@ -207,9 +213,13 @@ impl Engine {
 
     /// Waits until a job has ended.
     pub fn wait_for_job(&self, id: u64) -> Result<Job> {
-        let thread = lock(&self.inner.jobs.running).get_mut(&id).and_then(|running| running.thread.take());
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!(job = id, "the job's thread ended by a panic");
+        let thread = lock(&self.inner.jobs.running).get(&id).map(|running| Arc::clone(&running.thread));
+        if let Some(thread) = thread {
+            // Whoever waits as well waits for this lock.
+            let mut thread = lock(&thread);
+            if thread.take().is_some_and(|thread| thread.join().is_err()) {
+                tracing::error!(job = id, "the job's thread ended by a panic");
+            }
         }
         self.job(id)
     }

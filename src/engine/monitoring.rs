@@ -16,6 +16,17 @@ use crate::record::{ItemId, SnapshotId, Timestamp};
 /// Fewer foretold takes say nothing of a ranker's calibration.
 const LEAST_TAKES: f64 = 50.0;
 
+/// What a snapshot's scores foretell.
+#[derive(Clone, Copy)]
+pub(super) struct Calibrated {
+    /// Whose.
+    pub of: SnapshotId,
+    /// What was learned, and of answers until when; `None` where there were too few.
+    pub known: Option<(Calibration, Timestamp)>,
+    /// When it is tried again, in that case.
+    pub next: Timestamp,
+}
+
 /// What was seen at the last look.
 #[derive(Default)]
 pub(super) struct Monitoring {
@@ -30,8 +41,8 @@ pub(super) struct Monitoring {
     pub answering: Option<SnapshotId>,
     /// When a watch was judged last.
     pub judged: Option<Timestamp>,
-    /// What a snapshot's ranker foretells, and until when it was learned.
-    pub calibration: Option<(SnapshotId, Calibration, Timestamp)>,
+    /// What a snapshot's ranker foretells.
+    pub calibration: Option<Calibrated>,
     /// Users and items that a snapshot has seen.
     pub known: Option<(SnapshotId, Arc<(RoaringBitmap, RoaringBitmap)>)>,
 }
@@ -84,13 +95,18 @@ impl Engine {
         let is_enough = foretold.len() as u64 >= config.min_events && takes >= LEAST_TAKES;
         let beside = Beside {
             coverage: (positive > 0).then(|| covered as f64 / positive as f64),
-            calibration: is_enough.then(|| calibration_error(&foretold)),
+            // An alarm that is up falls when there is nothing to tell any more.
+            calibration: is_enough.then(|| calibration_error(&foretold)).or(self.is_uncalibrated().then_some(0.0)),
         };
         let portrait: &Portrait = &painted.portrait;
         report.top_correlation = Some(top_correlation(reference, portrait));
         report.differences.extend(differences(reference, portrait, &beside, config));
         self.mark_raised(&mut report);
         Ok(report)
+    }
+
+    fn is_uncalibrated(&self) -> bool {
+        lock(&self.inner.monitoring).alarms.is_raised("calibration")
     }
 
     fn mark_raised(&self, report: &mut DriftReport) {

@@ -36,18 +36,14 @@ impl Engine {
         self.page(query, &[], effort, &self.inner.departed.now())
     }
 
-    /// The answers to many questions, in their order, as [`recommend`](Self::recommend) gives each, but without a next page; all
-    /// by one snapshot, on all processors, sharing their way through the index. Errors: [`Error::Invalid`] for the first malformed
+    /// The answers to many questions, in their order, as [`recommend`](Self::recommend) gives each, on all processors. While no
+    /// experiment runs and no new snapshot is tried they share their way through the index, are all by one snapshot, and have no next page. Errors: [`Error::Invalid`] for the first malformed
     /// question.
     pub fn recommend_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
         queries.iter().try_for_each(Query::validate)?;
-        self.apart(|| self.answer_many(queries))
-    }
-
-    fn answer_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
         // Variants ask each question in their own way, and a snapshot that is tried answers some.
         if !self.inner.experiments.active.load().is_empty() || self.inner.canary.load().is_some() {
-            return queries.par_iter().map(|query| self.recommend(query)).collect();
+            return self.apart(|| queries.par_iter().map(|query| self.recommend(query)).collect());
         }
         let asked = self.inner.departed.now();
         let now = Timestamp::now();
@@ -55,7 +51,8 @@ impl Engine {
         let answers = self.ask(plans.iter().flat_map(Plan::filters), |context| {
             let mut answers = Vec::with_capacity(plans.len());
             for part in plans.chunks(AT_ONCE) {
-                answers.extend(recommend::recommend_many(context, part)?);
+                // The locks are this thread's: one of the pool that waits for others takes up other work, which may want them.
+                answers.extend(self.apart(|| recommend::recommend_many(context, part))?);
             }
             Ok(answers)
         })?;

@@ -78,6 +78,7 @@ impl Engine {
             Some(id) => Some(self.live_of(id).map_or_else(|| self.load_beside(id), Ok)?),
             None => self.inner.live.load_full(),
         };
+        let _beside = policy.snapshot.map(|_| Beside(self));
         let from = options.from.unwrap_or(Timestamp::MIN);
         let counts = |event: &LoggedOutcome<'_>| options.types.iter().any(|counted| counted == event.kind);
         // Twice, so that only those that are replayed are in memory.
@@ -109,9 +110,6 @@ impl Engine {
         let mut users: Vec<(&str, Vec<LoggedAnswer>)> = users.into_iter().collect();
         users.sort_unstable_by(|a, b| a.0.cmp(b.0));
         let users: Vec<Vec<LoggedAnswer>> = users.into_iter().map(|(_, answers)| answers).collect();
-        if policy.snapshot.is_some() {
-            self.forget_beside()?;
-        }
         let nothing = || {
             Error::no_data(
                 "answers of fewer than two users are kept",
@@ -173,6 +171,17 @@ impl Engine {
             }
         }
         Ok(session)
+    }
+}
+
+/// Lets go of the policy's snapshot, however the replay ends.
+struct Beside<'e>(&'e Engine);
+
+impl Drop for Beside<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.forget_beside() {
+            tracing::warn!(%error, "a snapshot that was replayed stays loaded until an experiment changes");
+        }
     }
 }
 

@@ -38,17 +38,24 @@ impl Engine {
             (None, Vec::new())
         });
         let mut tended = Tended { report, alerts, decisions: Vec::new() };
-        if self.inner.config.retrain.enabled {
-            self.tend_watch(now, &mut tended.decisions)?;
-            if !self.is_training() && self.running_watch()?.is_none() {
-                let has_looked = tended.report.is_some();
-                self.tend_training(now, has_looked, &mut tended.decisions)?;
-            }
+        if self.inner.config.retrain.enabled
+            && let Err(error) = self.tend_policy(now, tended.report.is_some(), &mut tended.decisions)
+        {
+            // What has been decided by now is told all the same.
+            tracing::error!(%error, "the policy of retraining cannot go on");
         }
         for Decision { kind, snapshot, reason, .. } in &tended.decisions {
             tracing::info!(?kind, snapshot = snapshot.map(|id| id.0), reason, "decision");
         }
         Ok(tended)
+    }
+
+    fn tend_policy(&self, now: Timestamp, has_looked: bool, decisions: &mut Vec<Decision>) -> Result<()> {
+        self.tend_watch(now, decisions)?;
+        if self.is_training() || self.running_watch()?.is_some() {
+            return Ok(());
+        }
+        self.tend_training(now, has_looked, decisions)
     }
 
     /// All decisions that are remembered, the newest first.
@@ -217,7 +224,20 @@ impl Engine {
     fn tend_watch(&self, now: Timestamp, decisions: &mut Vec<Decision>) -> Result<()> {
         let _tending = lock(&self.inner.tending);
         let active = self.active_snapshot();
-        let before = std::mem::replace(&mut lock(&self.inner.monitoring).answering, active);
+        let before = lock(&self.inner.monitoring).answering;
+        self.watch_on(now, (before, active), decisions)?;
+        // Last: what could not be begun is begun at the next look.
+        lock(&self.inner.monitoring).answering = self.active_snapshot();
+        Ok(())
+    }
+
+    /// A look at what is watched, if anything is. `before` answered at the last look, `active` does now.
+    fn watch_on(
+        &self,
+        now: Timestamp,
+        (before, active): (Option<SnapshotId>, Option<SnapshotId>),
+        decisions: &mut Vec<Decision>,
+    ) -> Result<()> {
         let Some((mut job, watch)) = self.running_watch()? else {
             // A canary whose watch was cancelled does not answer on.
             self.inner.canary.store(None);
@@ -261,7 +281,6 @@ impl Engine {
             }
             Err(error) => return Err(error),
         }
-        lock(&self.inner.monitoring).answering = self.active_snapshot();
         self.keep_job(&job)
     }
 

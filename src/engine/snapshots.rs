@@ -9,10 +9,10 @@ use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
 use super::freshness::Seen;
-use super::{Engine, Gate, Live, lock, read};
+use super::{Engine, Gate, Live, lock};
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
-use crate::features::table::{FactTable, Facts, FeatureTable};
+use crate::features::table::{Facts, FeatureTable};
 use crate::monitor::Check;
 use crate::progress::{Progress, Silent};
 use crate::record::{Item, SnapshotId, Timestamp};
@@ -205,32 +205,16 @@ impl Engine {
 
     /// Answers come from this one in that place from now on.
     pub(super) fn answer_from(&self, snapshot: Snapshot, seen: Seen, place: &ArcSwapOption<Live>) -> Arc<Live> {
-        let _refreshing = lock(&self.inner.refreshing);
-        let live = self.prepared(snapshot, seen);
+        let live = loaded(snapshot, seen);
         self.place_all(&live, || place.store(Some(Arc::clone(&live))));
         live
-    }
-
-    /// A snapshot with what its ranker takes from all items. Items that change meanwhile wait: the caller holds the lock of
-    /// refreshing.
-    fn prepared(&self, snapshot: Snapshot, seen: Seen) -> Arc<Live> {
-        let facts = snapshot.ranker().map(|ranker| {
-            let catalog = read(&self.inner.catalog);
-            let mut facts = FactTable::default();
-            for (id, item) in catalog.iter() {
-                facts.set(id.get(), Some(self.item_facts(ranker.table().table(), item)));
-            }
-            RwLock::new(facts)
-        });
-        Arc::new(Live { snapshot, seen, facts, fresh: RwLock::default() })
     }
 
     /// Loads a snapshot to answer beside the active one, for an experiment.
     pub(super) fn load_beside(&self, id: SnapshotId) -> Result<Arc<Live>> {
         let snapshot = Snapshot::load(&self.inner.dir, self.snapshot(id)?)?;
         let seen = self.inner.jobs.seen(id).map_or(Seen::Nothing, Seen::Until);
-        let _refreshing = lock(&self.inner.refreshing);
-        let live = self.prepared(snapshot, seen);
+        let live = loaded(snapshot, seen);
         self.place_all(&live, || {
             self.inner.experiments.beside.rcu(|beside| {
                 let mut beside = FxHashMap::clone(beside);
@@ -318,6 +302,12 @@ impl Engine {
         self.inner.freshness.mark(users);
         Ok(seen)
     }
+}
+
+/// A snapshot that nothing has been placed in yet.
+fn loaded(snapshot: Snapshot, seen: Seen) -> Arc<Live> {
+    let facts = snapshot.ranker().map(|_| RwLock::default());
+    Arc::new(Live { snapshot, seen, facts, fresh: RwLock::default() })
 }
 
 /// Why a candidate may go live, or why not.

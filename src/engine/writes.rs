@@ -32,7 +32,7 @@ impl Engine {
         validate(events)?;
         self.take_events(events.len())?;
         let appended = self.inner.store.append_events(events, durability)?;
-        self.know_appended(events, &appended)?;
+        self.know_appended(events, &appended);
         Ok(Appended { stored: appended.new.len() as u64, known: appended.known })
     }
 
@@ -43,7 +43,7 @@ impl Engine {
         validate(events)?;
         self.take_events(events.len())?;
         let appended = self.inner.store.append_fitting(events, durability)?;
-        self.know_appended(events, &appended)?;
+        self.know_appended(events, &appended);
         let refused =
             appended.refused.into_iter().map(|refused| Refusal { place: refused.place, error: refused.error });
         Ok((Appended { stored: appended.new.len() as u64, known: appended.known }, refused.collect()))
@@ -54,29 +54,32 @@ impl Engine {
         self.inner.allowance.get().map_or(Ok(()), |allowance| allowance.take_events(count))
     }
 
-    /// Brings what is in memory in step with what has just been stored.
-    fn know_appended(&self, events: &[Event], appended: &store::Appended) -> Result<()> {
+    /// Brings what is in memory in step with what has just been stored. The events are durable by now: to fail would have them
+    /// sent again.
+    fn know_appended(&self, events: &[Event], appended: &store::Appended) {
         let inner = &*self.inner;
         inner.freshness.mark(appended.new.iter().map(|event| event.user));
         let stored = appended.new.iter().filter_map(|new| events.get(new.place));
         stored.for_each(|event| inner.answers.user_changed(&event.user));
-        self.know_items(appended.new.iter().map(|event| event.item))?;
+        if let Err(error) = self.know_items(appended.new.iter().map(|event| event.item)) {
+            tracing::error!(%error, "new items are not shown before the next start");
+        }
         for live in self.lives() {
             let signal = |place: usize| events.get(place).map(|event| inner.weights.signal(&event.kind, event.value));
             let liked = appended.new.iter().filter(|new| matches!(signal(new.place), Some(Signal::Positive(_))));
-            // The events are durable by now: to fail would have them sent again.
             if let Err(error) = self.hear(&live, liked.map(|new| (new.user, new.item))) {
                 tracing::warn!(%error, "new events do not move vectors until the next training");
             }
         }
-        inner.keep_served(WORTH_A_WRITE)?;
+        if let Err(error) = inner.keep_served(WORTH_A_WRITE) {
+            tracing::warn!(%error, "rows that the ranker has seen are not kept");
+        }
         let mut popular = write(&inner.popular);
         for new in &appended.new {
             if let Some(event) = events.get(new.place) {
                 popular.add(&inner.weights, new.item, &event.kind, event.value, new.time);
             }
         }
-        Ok(())
     }
 
     /// A user's events with all their fields, the newest first. Errors: [`Error::NotFound`] for an unknown user.
@@ -118,6 +121,11 @@ impl Engine {
     /// An item; `None` if it is unknown. An item known only from events has nothing but its id.
     pub fn item(&self, id: &str) -> Result<Option<Item>> {
         self.inner.store.item(id)
+    }
+
+    /// Whether there is an item of this id.
+    pub fn has_item(&self, id: &str) -> Result<bool> {
+        Ok(self.inner.store.item_id(id)?.is_some())
     }
 
     /// Up to `limit` items in the order of their ids, after the cursor of the page before.
@@ -270,8 +278,9 @@ impl Engine {
     }
 
     pub(super) fn reload_catalog(&self) -> Result<()> {
-        let _refreshing = lock(&self.inner.refreshing);
+        let refreshing = lock(&self.inner.refreshing);
         *write(&self.inner.catalog) = Catalog::load(&self.inner.store.view(), &self.inner.config.recommend)?;
+        drop(refreshing);
         self.inner.answers.all_changed();
         for live in self.lives() {
             // It answers already: there is nothing to publish.
@@ -297,7 +306,7 @@ impl Sink for EngineSink<'_> {
         validate(events)?;
         // The rate is for those who share a server; an import is the operator's.
         let appended = self.engine.inner.store.append_events(events, Durability::Async)?;
-        self.engine.know_appended(events, &appended)?;
+        self.engine.know_appended(events, &appended);
         fault::reach(Point::ImportBatch);
         Ok(Written { stored: appended.new.len() as u64, known: appended.known })
     }

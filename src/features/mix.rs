@@ -23,14 +23,20 @@ impl ValueMix {
 
     /// The divergence KL(p ‖ q̃) of another mix from this one, q̃ = (1 − α) q + α p with α = 0.01, so that it is finite.
     pub fn divergence(&self, other: &Self) -> f64 {
-        // In the order of values: sums do not depend on that of the table.
+        let part = |(value, share)| Self::part(share, other.0.get(&value).copied().unwrap_or(0.0));
+        self.shares().into_iter().map(part).sum()
+    }
+
+    /// The part of a value in the divergence, with its shares here and there.
+    pub fn part(p: f64, q: f64) -> f64 {
+        p * (p / ((1.0 - SMOOTHING) * q + SMOOTHING * p)).ln()
+    }
+
+    /// The values with their shares, in the order of values: sums do not depend on that of the table.
+    pub fn shares(&self) -> Vec<(u32, f64)> {
         let mut shares: Vec<(u32, f64)> = self.0.iter().map(|(value, share)| (*value, *share)).collect();
         shares.sort_unstable_by_key(|(value, _)| *value);
-        let part = |(value, p): (u32, f64)| {
-            let q = other.0.get(&value).copied().unwrap_or(0.0);
-            p * (p / ((1.0 - SMOOTHING) * q + SMOOTHING * p)).ln()
-        };
-        shares.into_iter().map(part).sum()
+        shares
     }
 }
 

@@ -105,7 +105,8 @@ pub fn differences(reference: &Portrait, current: &Portrait, beside: &Beside, co
         found.add("uncovered", "", 1.0 - coverage, config.uncovered, true);
     }
     if let Some(calibration) = beside.calibration {
-        found.add("calibration", "", calibration, config.calibration, true);
+        // By day and by season people click more or less: a training would not change that.
+        found.add("calibration", "", calibration, config.calibration, false);
     }
     found.0
 }

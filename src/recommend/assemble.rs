@@ -3,12 +3,12 @@
 
 use std::collections::VecDeque;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Context;
 use super::allowed::Allowed;
 use super::arrange::Bounded;
-use super::explore;
+use super::explore::{self, Draw};
 use super::lists::latest;
 use super::order::Ordered;
 use super::places::Placed;
@@ -40,6 +40,19 @@ impl Chosen {
     fn is_there(&mut self) {
         self.propensity = Some(1.0);
     }
+}
+
+/// In what share of all draws an item is shown: because it is drawn, or because it has one of so many places among the personal
+/// candidates, the best first, that are not drawn. Whoever stands behind one that is drawn moves up.
+fn inclusion(rounds: &[Vec<ItemId>], best: &[Ordered], places: usize) -> FxHashMap<ItemId, f64> {
+    let mut included = FxHashMap::default();
+    for round in rounds {
+        let sure = best.iter().map(|best| best.item).filter(|item| !round.contains(item)).take(places);
+        for item in round.iter().copied().chain(sure) {
+            *included.entry(item).or_default() += 1.0 / rounds.len() as f64;
+        }
+    }
+    included
 }
 
 /// Whether an item that was drawn would have had one of so many places without that: by its own rank among the personal
@@ -86,12 +99,13 @@ impl<'a> Assembly<'a> {
         let config = &context.config.recommend;
         let places = explore::places(&config.explore, open);
         let is_explored = places > 0;
-        let mut drawn = self.drawn(taste, places);
+        let (mut drawn, rounds) = self.drawn(taste, places);
         drawn.retain(|drawn| self.bounded.take(drawn.item));
         let (mut best, mut buried) = self.personal(taste, best)?;
         let next_places = (config.next_share * open as f64).round() as usize;
-        let sure = open.saturating_sub(places + next_places);
-        drawn.iter_mut().filter(|drawn| is_sure(drawn, &best, sure)).for_each(Chosen::is_there);
+        let included = inclusion(&rounds, &best, open.saturating_sub(places + next_places));
+        let propensity = |item: ItemId| included.get(&item).copied();
+        drawn.iter_mut().for_each(|of| of.propensity = propensity(of.item).or(of.propensity));
         for list in [&mut best, &mut buried] {
             list.retain(|best| drawn.iter().all(|drawn| drawn.item != best.item));
         }
@@ -100,7 +114,10 @@ impl<'a> Assembly<'a> {
         let best = self.arranged(taste, (best, buried), places);
         next.retain(|(item, _)| drawn.iter().chain(&best).all(|other| other.item != *item) && self.bounded.take(*item));
         let next = next.into_iter().map(|(item, score)| Chosen::new(item, f64::from(score), Next.source()));
-        let sure = best.into_iter().chain(next).map(|of| Chosen { propensity: is_explored.then_some(1.0), ..of });
+        let sure = best
+            .into_iter()
+            .chain(next)
+            .map(|of| Chosen { propensity: is_explored.then(|| propensity(of.item).unwrap_or(1.0)), ..of });
         self.chosen.extend(sure.chain(drawn));
         Ok(())
     }
@@ -130,7 +147,7 @@ impl<'a> Assembly<'a> {
                 }
                 (SourceKind::Personal, None) => (Vec::new(), VecDeque::new()),
                 (SourceKind::Explore, taste) => {
-                    let mut drawn = taste.map_or(Vec::new(), |taste| self.drawn(taste, places));
+                    let mut drawn = taste.map_or(Vec::new(), |taste| self.drawn(taste, places).0);
                     drawn.retain(|of| !used.contains(&of.item) && self.bounded.take(of.item));
                     (drawn, VecDeque::new())
                 }
@@ -252,14 +269,14 @@ impl<'a> Assembly<'a> {
         Chosen { rank, ..Chosen::new(item, f64::from(score), source) }
     }
 
-    fn drawn(&self, taste: &Taste<'_>, places: usize) -> Vec<Chosen> {
-        let drawn = taste.drawn(self.context, self.visitor, &self.plan.query, places, &self.allowed).into_iter();
-        drawn
-            .map(|drawn| Chosen {
-                propensity: Some(drawn.propensity),
-                ..Chosen::new(drawn.item, f64::from(drawn.score), Source::Explore)
-            })
-            .collect()
+    /// New items for so many places, and what each of many draws would have been.
+    fn drawn(&self, taste: &Taste<'_>, places: usize) -> (Vec<Chosen>, Vec<Vec<ItemId>>) {
+        let Draw { drawn, rounds } = taste.drawn(self.context, self.visitor, &self.plan.query, places, &self.allowed);
+        let chosen = drawn.into_iter().map(|drawn| Chosen {
+            propensity: Some(drawn.propensity),
+            ..Chosen::new(drawn.item, f64::from(drawn.score), Source::Explore)
+        });
+        (chosen.collect(), rounds)
     }
 
     /// Candidates of a source that is no model, as rules move them.

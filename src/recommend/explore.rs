@@ -37,20 +37,30 @@ pub struct Drawn {
     pub propensity: f64,
 }
 
+/// What came of a draw.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Draw {
+    /// What is shown, the highest draw first.
+    pub drawn: Vec<Drawn>,
+    /// What would have been shown each time, of all the draws that tell propensities.
+    pub rounds: Vec<Vec<ItemId>>,
+}
+
 /// So many places of an answer of this length are for new items.
 pub fn places(config: &ExploreConfig, limit: usize) -> usize {
     ((config.share * limit as f64).round() as usize).min(limit)
 }
 
 /// Draws `count` of the candidates, the highest draw first. `request` stands for the question.
-pub fn draw(mut candidates: Vec<Candidate>, count: usize, seed: u64, request: u64) -> Vec<Drawn> {
+pub fn draw(mut candidates: Vec<Candidate>, count: usize, seed: u64, request: u64) -> Draw {
     if count == 0 || candidates.is_empty() {
-        return Vec::new();
+        return Draw::default();
     }
     let reach = |candidate: &Candidate| candidate.mean + REACH * candidate.deviation;
     candidates.sort_unstable_by(|a, b| reach(b).total_cmp(&reach(a)).then(a.item.cmp(&b.item)));
     candidates.truncate(MAX_CANDIDATES.max(count));
     let mut first = Vec::new();
+    let mut rounds = Vec::with_capacity(DRAWS as usize);
     let mut entered: FxHashMap<ItemId, u32> = FxHashMap::default();
     for round in 0..DRAWS {
         let key = xxh3_64_with_seed(&round.to_le_bytes(), seed ^ request);
@@ -59,12 +69,14 @@ pub fn draw(mut candidates: Vec<Candidate>, count: usize, seed: u64, request: u6
         drawn.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.item.cmp(&b.1.item)));
         drawn.truncate(count);
         drawn.iter().for_each(|(_, candidate)| *entered.entry(candidate.item).or_default() += 1);
+        rounds.push(drawn.iter().map(|(_, candidate)| candidate.item).collect());
         if round == 0 {
             first = drawn;
         }
     }
     let propensity = |item| f64::from(entered.get(&item).copied().unwrap_or(0)) / DRAWS as f64;
-    first.into_iter().map(|(_, c)| Drawn { item: c.item, score: c.mean, propensity: propensity(c.item) }).collect()
+    let drawn = |(_, c): (f32, Candidate)| Drawn { item: c.item, score: c.mean, propensity: propensity(c.item) };
+    Draw { drawn: first.into_iter().map(drawn).collect(), rounds }
 }
 
 /// A standard normal number (Box & Muller 1958).
@@ -86,7 +98,7 @@ mod tests {
 
     #[test]
     fn what_is_sure_is_drawn_by_its_score() {
-        let drawn = draw(candidates(0.0), 3, 1, 2);
+        let drawn = draw(candidates(0.0), 3, 1, 2).drawn;
         assert_eq!(drawn.iter().map(|drawn| drawn.item.get()).collect::<Vec<_>>(), [29, 28, 27]);
         assert!(drawn.iter().all(|drawn| drawn.propensity == 1.0));
     }
@@ -104,7 +116,7 @@ mod tests {
         let mut counts = [0.0; 30];
         let mut stated = [(0.0, 0.0); 30];
         for request in 0..2000 {
-            for drawn in draw(candidates(0.3), 3, 7, request) {
+            for drawn in draw(candidates(0.3), 3, 7, request).drawn {
                 counts[drawn.item.index()] += 1.0 / 2000.0;
                 let (sum, times) = &mut stated[drawn.item.index()];
                 *sum += drawn.propensity;

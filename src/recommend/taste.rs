@@ -4,7 +4,7 @@
 use super::Context;
 use super::allowed::Allowed;
 use super::best;
-use super::explore::{self, Candidate, Drawn};
+use super::explore::{self, Candidate, Draw};
 use super::fresh::FreshItem;
 use super::listed::ListScores;
 use super::visitor::Visitor;
@@ -193,10 +193,10 @@ impl<'a> Taste<'a> {
         query: &Query,
         places: usize,
         allowed: &Allowed<'_>,
-    ) -> Vec<Drawn> {
+    ) -> Draw {
         let config = &context.config.recommend.explore;
         if places == 0 {
-            return Vec::new();
+            return Draw::default();
         }
         let is_new = |fresh: &FreshItem<'_>| fresh.row.is_none() && fresh.events < config.events;
         let new = context.fresh.iter().filter(|fresh| is_new(fresh) && allowed.allows_item(fresh.item));

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 pub const PARTS: u32 = 10_000;
 const MAX_VARIANTS: usize = 16;
 const MAX_METRICS: usize = 16;
+const MAX_GUARDRAILS: usize = 16;
 
 /// An experiment as it is planned. The first variant is the control, the first metric decides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -394,6 +395,10 @@ impl ExperimentDesign {
                 let reason = format!("\"{}\" is given twice; give one of them a name", metric.name());
                 return Err(Error::invalid(format!("metrics[{place}].name"), reason));
             }
+        }
+        if self.guardrails.len() > MAX_GUARDRAILS {
+            let reason = format!("lists {} guardrails, expected at most {MAX_GUARDRAILS}", self.guardrails.len());
+            return Err(Error::invalid("guardrails", reason));
         }
         for (place, guardrail) in self.guardrails.iter().enumerate() {
             if !(0.0..=1.0).contains(&guardrail.tolerance) {

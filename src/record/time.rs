@@ -152,6 +152,11 @@ impl Span {
         Self(millis as i64)
     }
 
+    /// From a time to another; nothing if that is before it.
+    pub fn between(from: Timestamp, until: Timestamp) -> Self {
+        Self(until.0.saturating_sub(from.0).max(0))
+    }
+
     /// Twice as long.
     pub const fn doubled(self) -> Self {
         Self(self.0.saturating_mul(2))

@@ -146,6 +146,7 @@ impl App {
         tenant: &mut Option<TenantName>,
     ) -> Answered {
         let timeout = self.timeout(headers)?;
+        let key = caller.key.clone();
         let context = self.context_of(route, &caller, headers, tenant)?;
         let call = Call::new(parameters?, parse_query(query, route.query)?).by(caller);
         let call = match route.body {
@@ -163,7 +164,12 @@ impl App {
         let class = if call.body_bytes() >= self.bulk_body_bytes && class != Class::Long { Class::Bulk } else { class };
         let deadline = started + timeout;
         let turn = self.turn(&context).await?;
-        let who = tenant.as_ref().map_or_else(|| Arc::clone(&self.who), |tenant| Arc::from(tenant.as_str()));
+        // A tenant is one party, however many keys it has; without tenants each key is one.
+        let who = match (tenant.as_ref(), key) {
+            (Some(tenant), _) => Arc::from(tenant.as_str()),
+            (None, Some(key)) => Arc::from(key.id.as_str()),
+            (None, None) => Arc::clone(&self.who),
+        };
         let place = self.context.admission.enter(&who, class, route.path, deadline).await;
         let place = place.map_err(|refusal| self.refused(class, refusal, timeout))?;
         self.context.metrics.load.admitted(class, place.waited());
@@ -216,6 +222,8 @@ impl App {
         let claim = Claim { bound: caller.tenant(), any: caller.may(Scope::Operate) };
         let whose = tenancy::decide(claim, tenancy::asked(headers)?);
         match whose.ok_or_else(tenancy::unknown)? {
+            // Bound to `default` a key is for that data, and not for all that the server has.
+            Whose::Home if route.about == About::Server && caller.tenant().is_some() => Err(tenancy::home_only()),
             Whose::Home => Ok(Arc::clone(&self.context)),
             Whose::Tenant(_) if route.about == About::Server => Err(tenancy::home_only()),
             Whose::Tenant(name) => {

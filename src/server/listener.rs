@@ -7,7 +7,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Uri};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
@@ -33,6 +36,8 @@ use crate::error::{Error, Result};
 
 /// After a failed accept (out of file descriptors, mostly) the server waits so long before the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Where requests go whose target has no path: there is no such route.
+const NO_PATH: &str = "/no-path";
 /// Slow heads are looked for so often, or four times within the time that they have.
 const SWEEP: Duration = Duration::from_secs(1);
 /// The most that hyper buffers of what a connection sends or is sent. A request's head must fit.
@@ -113,7 +118,7 @@ impl Server {
                 tracing::error!(%error, "a training that was interrupted cannot be begun again");
             }
         }
-        let _steward = Steward::start(Arc::clone(&self.app))?;
+        let steward = Steward::start(Arc::clone(&self.app))?;
         let graceful = GracefulShutdown::new();
         let (stop, stopping) = watch::channel(());
         let mut tasks = JoinSet::new();
@@ -137,6 +142,9 @@ impl Server {
             tracing::warn!("requests in flight were cut: they did not finish within the shutdown timeout");
         }
         tasks.shutdown().await;
+        // Whatever it has just begun is interrupted with the rest.
+        drop(steward);
+        engines.iter().for_each(Engine::interrupt_jobs);
         // The server has opened them; the data directory's own engine is the caller's.
         self.app.context.tenants.engines().iter().for_each(|(_, engine)| engine.shutdown());
         tracing::info!("stopped");
@@ -247,7 +255,14 @@ async fn speak<S>(stream: S, peer: &Arc<Peer>, app: &Arc<App>, (patience, idle):
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = TowerToHyperService::new(warp::service(app.filter(peer)));
+    let answer = TowerToHyperService::new(warp::service(app.filter(peer)));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        // Of `CONNECT a:1` and `GET mailto:x` there is no path, and warp takes one for granted.
+        if request.uri().path_and_query().is_none() {
+            *request.uri_mut() = Uri::from_static(NO_PATH);
+        }
+        answer.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(idle)

@@ -41,6 +41,9 @@ impl Steward {
         let mut looks: u32 = 0;
         let look = move || {
             let context = &app.context;
+            if context.is_closed() {
+                return;
+            }
             let refused = context.metrics.load.untold();
             if refused > 0 {
                 let pressure = context.admission.pressure();

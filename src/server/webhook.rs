@@ -94,7 +94,7 @@ impl Drop for Webhook {
 }
 
 fn post_all(url: &str, pause: Duration, messages: &Receiver<Vec<u8>>, stopped: &Receiver<()>, lost: &AtomicU64) {
-    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(ANSWER)).build().into();
+    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(ANSWER)).max_redirects(0).build().into();
     while let Ok(body) = messages.recv() {
         let mut attempt = 1;
         loop {

@@ -1,7 +1,8 @@
 //! The audit log, in `meta`, in the order of time. Entries are written without a sync each: the next write that is synced takes
 //! them along, and a power cut may lose the last of them.
 
-use rocksdb::{Direction, IteratorMode};
+use rocksdb::{Direction, IteratorMode, WriteBatch, WriteOptions};
+use rustc_hash::FxHashMap;
 
 use super::families::Family;
 use super::{Store, codec, key, storage};
@@ -40,21 +41,30 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the entries that are older than a time, and of the others all but the newest `most`.
+    /// Removes the entries that are older than a time, and of the others the oldest, until `most` are left: of the tenants that
+    /// have most, so that none can push the others out.
     pub fn forget_audit(&self, before: Timestamp, most: usize) -> Result<()> {
         let family = Family::Meta.of(&self.db)?;
+        let cut = [AUDIT, &key::log_from(before)].concat();
+        self.db.delete_range_cf(family, AUDIT, &cut[..]).map_err(storage("forget audit entries"))?;
         let end = key::after_prefix(AUDIT).unwrap_or_default();
-        let mut cut = [AUDIT, &key::log_from(before)].concat();
-        let newest = self.db.iterator_cf(family, IteratorMode::From(&end, Direction::Reverse));
-        let within = |key: &[u8]| key.starts_with(AUDIT);
-        if let Some(first) =
-            newest.flatten().map(|(key, _)| key).filter(|key| **key != *end).take_while(|key| within(key)).nth(most)
-        {
-            // The one after it stays.
-            let after = [&first[..], &[0]].concat();
-            cut = cut.max(after);
+        // The keys of each, the newest first.
+        let mut by_tenant: FxHashMap<Option<String>, Vec<Box<[u8]>>> = FxHashMap::default();
+        for entry in self.db.iterator_cf(family, IteratorMode::From(&end, Direction::Reverse)) {
+            let (key, bytes) = entry.map_err(storage("read the audit log"))?;
+            if *key == *end {
+                continue;
+            }
+            if !key.starts_with(AUDIT) {
+                break;
+            }
+            let entry: AuditEntry = codec::decode_json("an audit entry", &bytes)?;
+            by_tenant.entry(entry.tenant).or_default().push(key);
         }
-        self.db.delete_range_cf(family, AUDIT, &cut[..]).map_err(storage("forget audit entries"))
+        let share = even_share(by_tenant.values().map(Vec::len).collect(), most);
+        let mut batch = WriteBatch::default();
+        by_tenant.values().flat_map(|keys| keys.iter().skip(share)).for_each(|key| batch.delete_cf(family, key));
+        self.db.write_opt(batch, &WriteOptions::default()).map_err(storage("forget audit entries"))
     }
 
     /// The key that makes pseudonyms; `fresh` becomes it where there is none yet.
@@ -67,6 +77,20 @@ impl Store {
             }
         })
     }
+}
+
+/// The most that each may keep, so that `most` are kept together by those who have so many.
+fn even_share(mut counts: Vec<usize>, most: usize) -> usize {
+    counts.sort_unstable();
+    let (mut room, mut left) = (most, counts.len());
+    for count in counts {
+        let share = room / left;
+        if count > share {
+            return share;
+        }
+        (room, left) = (room - count, left - 1);
+    }
+    usize::MAX
 }
 
 #[cfg(test)]
@@ -96,6 +120,22 @@ mod tests {
         };
         store.for_each_audit(None, &mut note).unwrap();
         times
+    }
+
+    #[test]
+    fn who_has_most_makes_room_and_nobody_else() {
+        assert_eq!(even_share(vec![3, 900, 5], 100), 92);
+        assert_eq!(even_share(vec![50, 60, 2], 100), 49);
+        assert_eq!(even_share(vec![3, 4], 100), usize::MAX);
+        assert_eq!(even_share(Vec::new(), 0), usize::MAX);
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), &StoreConfig::default()).unwrap();
+        for number in 0..20 {
+            let tenant = (number > 1).then(|| "noisy".to_owned());
+            store.put_audit(&AuditEntry { tenant, ..entry(number) }, number as u32).unwrap();
+        }
+        store.forget_audit(Timestamp::from_millis(0).unwrap(), 6).unwrap();
+        assert_eq!(times(&store), [19, 18, 17, 16, 1, 0]);
     }
 
     #[test]

@@ -85,12 +85,17 @@ impl Store {
     /// belongs to somebody: as long as copying them takes.
     pub fn purge(&self) -> Result<Purged> {
         let _purging = commit::lock(&self.purging);
-        let Some(pending) = self.pending_purge()? else {
+        // Writers note what they delete, and up to where, in one turn.
+        let (pending, erased) = {
+            let _turn = commit::lock(&self.writer);
+            (self.pending_purge()?, self.erased.load(Ordering::SeqCst))
+        };
+        let Some(pending) = pending else {
             return Ok(Purged { deletions: 0, files: 0, waits_for: None });
         };
         let waits = |why: &str| Ok(Purged { deletions: 0, files: 0, waits_for: Some(why.to_owned()) });
         let oldest = self.db.property_int_value("rocksdb.oldest-snapshot-sequence").map_err(storage("purge"))?;
-        if oldest.is_some_and(|oldest| oldest > 0 && oldest < self.erased.load(Ordering::SeqCst)) {
+        if oldest.is_some_and(|oldest| oldest > 0 && oldest < erased) {
             return waits("a training, an export or another long reader that began before the deletion");
         }
         let began = Timestamp::now();

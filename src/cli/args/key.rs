@@ -28,7 +28,7 @@ pub enum KeyCommand {
     },
 }
 
-/// `savor key create`.
+/// `savor key create`. With `--tenant` it is bound to that one; `default` binds it to the data directory itself.
 #[derive(Debug, clap::Args)]
 pub struct CreateKeyArgs {
     /// What it is for
@@ -49,9 +49,6 @@ pub struct CreateKeyArgs {
     /// Requests a second, by all who use it together
     #[arg(long, value_name = "NUMBER")]
     pub rate: Option<f64>,
-    /// The namespace that it is bound to
-    #[arg(long, value_name = "NAME")]
-    pub tenant: Option<String>,
 }
 
 /// `savor audit`.

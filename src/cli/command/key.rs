@@ -13,22 +13,24 @@ use crate::record::{ApiKey, AuditEntry, KeyDesign, KeyKind, NewKey, Scope, Times
 const HERE: &str = "command line";
 
 pub fn run(context: &Context, command: KeyCommand) -> Result<(), Failure> {
+    // Keys are the server's, whichever tenant they are bound to.
+    let home = context.of_home();
     match command {
         KeyCommand::Create(args) => {
-            let place = context.place_or_create()?;
-            let made = place.create_key(&design(args))?;
+            let place = home.place_or_create()?;
+            let made = place.create_key(&design(args, context.bound()))?;
             noted(&place, "createKey", &made.key.id, 201)?;
             show(context, &made)
         }
-        KeyCommand::List => context.output.show(&context.place()?.keys()?, |keys| list(keys)),
+        KeyCommand::List => context.output.show(&home.place()?.keys()?, |keys| list(keys)),
         KeyCommand::Rotate { id, overlap } => {
-            let place = context.place()?;
+            let place = home.place()?;
             let made = place.rotate_key(&id, overlap)?;
             noted(&place, "rotateKey", &id, 200)?;
             show(context, &made)
         }
         KeyCommand::Revoke { id } => {
-            let place = context.place()?;
+            let place = home.place()?;
             place.revoke_key(&id)?;
             noted(&place, "revokeKey", &id, 204)?;
             context.output.done(&json!({"key": id, "revoked": true}), format!("key {id} is revoked"))
@@ -36,12 +38,12 @@ pub fn run(context: &Context, command: KeyCommand) -> Result<(), Failure> {
     }
 }
 
-fn design(args: CreateKeyArgs) -> KeyDesign {
+fn design(args: CreateKeyArgs, tenant: Option<&str>) -> KeyDesign {
     KeyDesign {
         name: args.name,
         kind: if args.publishable { KeyKind::Publishable } else { KeyKind::Secret },
         scopes: args.scope.into_iter().collect(),
-        tenant: args.tenant,
+        tenant: tenant.map(str::to_owned),
         expires_in: args.expires,
         origins: args.origin,
         requests_per_second: args.rate,

@@ -251,6 +251,20 @@ impl Engine {
         Ok(stored.key)
     }
 
+    /// Revokes the keys that are bound to a tenant that is gone. They are bound to a name that no tenant can have from then on:
+    /// whoever is given that of the tenant does not see them. Removed, the last of them would leave a server without keys.
+    pub(in crate::engine) fn revoke_keys_of(&self, tenant: &str) -> Result<()> {
+        for key in self.keys().into_iter().filter(|key| key.tenant.as_deref() == Some(tenant)) {
+            self.change_key(&key.id, |stored| {
+                stored.key.revoked.get_or_insert_with(Timestamp::now);
+                stored.key.tenant = Some(format!(".deleted-{tenant}"));
+                Ok(())
+            })?;
+            tracing::info!(key = key.id, tenant, "key revoked with its tenant");
+        }
+        Ok(())
+    }
+
     /// Who sends a token, and whether that key may be used once more. The first time that a token is seen this takes the work of
     /// Argon2, some tens of milliseconds and 19 MiB; then a hash and a look-up.
     pub fn check_key(&self, token: &str) -> std::result::Result<ApiKey, KeyRefusal> {

@@ -230,9 +230,10 @@ impl Tenants {
         waiting.into_par_iter().for_each(|name| self.reopen(&name));
     }
 
-    /// Tries again to open those that are broken. Tells how many are open now.
+    /// Tries again to open those that are broken, unless somebody changes something meanwhile, a backup for instance. Tells how
+    /// many are open now.
     pub fn retry(&self) -> usize {
-        let _changing = self.changing();
+        let Ok(_changing) = self.set.changing.try_lock() else { return 0 };
         let is_broken = |(name, slot): (&TenantName, &Slot)| matches!(slot, Slot::Broken(_)).then(|| name.clone());
         let broken: Vec<TenantName> = self.set.slots.read().iter().filter_map(is_broken).collect();
         broken.iter().for_each(|name| self.reopen(name));
@@ -315,9 +316,9 @@ impl Tenants {
         let before = TenantSettings::read(&dir);
         let created = before.as_ref().map_or_else(|_| Timestamp::now(), |(_, created)| *created);
         let is_same = before.is_ok_and(|(before, _)| before.config == settings.config);
-        settings.write(&dir, created)?;
         match slot {
             Slot::Open(engine) if is_same => {
+                settings.write(&dir, created)?;
                 let quotas = settings.quotas.or(&self.set.home.config().tenants.quotas);
                 engine.inner.store.limit(name.as_str(), &quotas);
                 if let Some(allowance) = engine.inner.allowance.get() {
@@ -325,11 +326,17 @@ impl Tenants {
                 }
             }
             Slot::Open(engine) => {
+                // What is written is what it is opened by: nothing is, as long as it cannot be closed.
                 self.close(name, engine)?;
+                let written = settings.write(&dir, created);
+                self.reopen(name);
+                written?;
+            }
+            Slot::Broken(_) => {
+                settings.write(&dir, created)?;
                 self.reopen(name);
             }
-            Slot::Broken(_) => self.reopen(name),
-            Slot::Closed | Slot::Closing => {}
+            Slot::Closed | Slot::Closing => settings.write(&dir, created)?,
         }
         self.show(name)
     }
@@ -349,6 +356,8 @@ impl Tenants {
         }
         let gone = self.set.directory.delete(name).inspect_err(|_| self.reopen(name))?;
         self.set.slots.write().remove(name);
+        // Whoever is given the name next is somebody else.
+        self.set.home.revoke_keys_of(name.as_str())?;
         tracing::info!(tenant = %name, "tenant deleted");
         // It is gone already: what cannot be removed now is removed when the directory is opened next.
         if let Err(error) = gone.remove() {

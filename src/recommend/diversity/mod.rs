@@ -16,6 +16,8 @@ use calibration::Calibration;
 use determinant::Determinant;
 use marginal::Marginal;
 
+use rustc_hash::FxHashSet;
+
 use crate::features::ValueMix;
 use crate::linalg::dot;
 use crate::record::Diversity;
@@ -28,8 +30,11 @@ pub struct Traits<'a> {
     pub calibrated: Option<(Vec<Vec<u32>>, ValueMix)>,
 }
 
-/// Up to `limit` of the candidates, by their places, in the order that is wanted. `scores`, `[n]`, fall; each quota
-/// comes with the values of its attribute, `[n]`.
+/// So many places of a list are put in order by all that stands before; those after them by score. Work grows with its square.
+const ARRANGED: usize = 200;
+
+/// Up to `limit` of the candidates, by their places, in the order that is wanted, the first [`ARRANGED`] of them; then by score.
+/// `scores`, `[n]`, fall; each quota comes with the values of its attribute, `[n]`.
 pub fn arrange(
     wanted: &Diversity,
     scores: &[f32],
@@ -52,7 +57,18 @@ pub fn arrange(
         (_, _, Some((to, (values, mix)))) => Box::new(Calibration::new(&candidates, values, mix, to.weight)),
         _ => Box::new(ByScore),
     };
-    choose(objective.as_mut(), scores.len(), limit, quotas)
+    let mut chosen = choose(objective.as_mut(), scores.len(), limit.min(ARRANGED), quotas);
+    let taken: FxHashSet<usize> = chosen.iter().copied().collect();
+    for at in (0..scores.len()).filter(|at| !taken.contains(at)) {
+        if chosen.len() >= limit {
+            break;
+        }
+        if quotas.iter().all(|(quota, values)| quota.fits(&values[at])) {
+            quotas.iter_mut().for_each(|(quota, values)| quota.count(&values[at]));
+            chosen.push(at);
+        }
+    }
+    chosen
 }
 
 /// What is to be put in order.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::record::{Answer, ApiKey, KeyKind, Scope};
+use crate::record::{Answer, ApiKey, ExcludeSeen, KeyKind, Query, Scope};
 use crate::server::problem::Problem;
 
 /// Who asks, as far as it is known: the key, or anybody on a server without keys.
@@ -38,7 +38,17 @@ impl Caller {
         self.key.as_ref().is_some_and(|key| key.kind == KeyKind::Publishable)
     }
 
-    /// Refuses explanations to publishable keys: they name a person's past items, and whoever reads the key could ask about anybody.
+    /// Refuses publishable keys what would tell a person's past: whoever reads the key could ask about anybody. Explanations name
+    /// it, and so does an answer with what was seen beside one without.
+    pub fn may_ask(&self, query: &Query) -> Result<(), Problem> {
+        if self.is_publishable() && query.exclude_seen != ExcludeSeen::default() {
+            let reason = "is for secret keys: answers with and without what was seen tell what a person has done";
+            return Err(Problem::invalid("exclude_seen", reason));
+        }
+        self.may_explain(query.explain)
+    }
+
+    /// Refuses explanations to publishable keys.
     pub fn may_explain(&self, explain: bool) -> Result<(), Problem> {
         if explain && self.is_publishable() {
             let reason = "is for secret keys: it would tell what a person has done";

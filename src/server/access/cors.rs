@@ -53,9 +53,11 @@ impl Cors {
     }
 
     /// Whether a request without a key comes from a page of another site. Browsers send some such requests without asking first, and
-    /// to the addresses of their own machine, too; only where there are no keys would they do anything.
-    pub fn is_foreign(&self, origin: Option<&str>, headers: &HeaderMap) -> bool {
-        let Some(origin) = origin else { return false };
+    /// to the addresses of their own machine, too; only where there are no keys would they do anything. A server that is open to
+    /// this machine alone knows such a page without an origin by the name that it gave to this machine (DNS rebinding).
+    pub fn is_foreign(&self, origin: Option<&str>, headers: &HeaderMap, is_open: bool) -> bool {
+        let named = headers.get(HOST).map(|host| host.to_str().is_ok_and(is_loopback));
+        let Some(origin) = origin else { return !is_open && named == Some(false) };
         let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         // A name that somebody else gave to this machine's address is no sign of being at home.
         let own = origin.split_once("://").is_some_and(|(_, of)| of == host && is_loopback(host));
@@ -84,8 +86,12 @@ mod tests {
         let cors = Cors::new(&CorsConfig { origins: vec!["https://shop.example".into()], ..CorsConfig::default() });
         let foreign = |origin: Option<&str>, host: &str| {
             let headers = HeaderMap::from_iter([(HOST, host.parse().unwrap())]);
-            cors.is_foreign(origin, &headers)
+            cors.is_foreign(origin, &headers, false)
         };
+        assert!(foreign(None, "evil.example:8380"), "its name leads to this machine");
+        let rebound = HeaderMap::from_iter([(HOST, "shop.example".parse().unwrap())]);
+        assert!(!cors.is_foreign(None, &rebound, true), "open to everybody, by whatever name");
+        assert!(!cors.is_foreign(None, &HeaderMap::new(), false));
         assert!(!foreign(None, "127.0.0.1:8380"));
         assert!(!foreign(Some("http://127.0.0.1:8380"), "127.0.0.1:8380"));
         assert!(!foreign(Some("http://localhost:8380"), "localhost:8380"));

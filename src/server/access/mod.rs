@@ -47,6 +47,8 @@ pub struct Access {
     cors: Cors,
     proofs: Arc<Semaphore>,
     refusals: visit::Refusals,
+    /// Others than this machine may ask without keys.
+    is_open: bool,
 }
 
 impl Access {
@@ -57,6 +59,7 @@ impl Access {
             cors: Cors::new(&config.cors),
             proofs: Arc::new(Semaphore::new(PROOFS)),
             refusals: visit::Refusals::new(Limit::new(REFUSALS_PER_SECOND, REFUSALS_BURST)),
+            is_open: config.open_to_everybody || !config.listen.ip().is_loopback(),
         }
     }
 
@@ -89,7 +92,7 @@ impl Access {
         let Some(token) = bearer(headers)? else {
             return match self.context.engine.has_keys() {
                 true => Err(Refusal::NoKey),
-                false if self.cors.is_foreign(origin, headers) => Err(Refusal::CrossSite),
+                false if self.cors.is_foreign(origin, headers, self.is_open) => Err(Refusal::CrossSite),
                 false => Ok(Caller::anybody()),
             };
         };

@@ -108,8 +108,8 @@ impl Refusal {
             Self::Publishable(_) => "this is for secret keys: publishable ones can be read by everybody".into(),
             Self::Origin(_) => "this key is for the web pages of other origins".into(),
             Self::Ambiguous(header) => format!("{header}: is there twice"),
-            Self::CrossSite => "a page of another site asks, and this server has no keys: name the page's origin in server.cors.origins, \
-                or make keys"
+            Self::CrossSite => "a page of another site asks, or this machine by another name than localhost, and this server has no keys: name the page's \
+                origin in server.cors.origins, or make keys"
                 .into(),
             Self::Busy => "too many keys are being checked".into(),
         }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::config::Durability;
 use crate::engine::Refusal;
+use crate::error::Error;
 use crate::record::Event;
 use crate::server::call::Call;
 use crate::server::context::Context;
@@ -58,7 +59,10 @@ fn append(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let mut rejected = Vec::new();
     let mut rejected_count = 0;
     for (index, record) in call.each_record::<Event>()?.into_iter().enumerate() {
-        match record.and_then(|event| event.validate().map(|()| event).map_err(Fault::from)) {
+        let checked = record.and_then(|event| {
+            event.validate().and_then(|()| known(context, call, &event)).map(|()| event).map_err(Fault::from)
+        });
+        match checked {
             Ok(event) => {
                 events.push(event);
                 places.push(index);
@@ -90,6 +94,14 @@ fn append(context: &Context, call: &Call) -> Result<Reply, Problem> {
     rejected.sort_by_key(|rejected: &Rejected| rejected.index);
     rejected.truncate(MAX_DESCRIBED);
     Reply::json(&Accepted { accepted: appended.stored, duplicates: appended.known, rejected_count, rejected })
+}
+
+/// What everybody can send puts nothing into the catalogue.
+fn known(context: &Context, call: &Call, event: &Event) -> Result<(), Error> {
+    if call.caller().is_publishable() && !context.engine.has_item(&event.item)? {
+        return Err(Error::invalid("item", "is not in the catalogue; only a secret key sends events with new items"));
+    }
+    Ok(())
 }
 
 fn all_bad(rejected: Vec<Rejected>) -> Problem {

@@ -93,5 +93,6 @@ fn list(context: &Context, call: &Call) -> Result<Reply, Problem> {
 
 fn search(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let query: VectorQuery = call.body()?;
-    Reply::json(&context.note(context.engine.search_vectors(&query)?))
+    let answer = context.engine.search_vectors(&query)?;
+    Reply::json(&context.note(call.caller().shown(answer)))
 }

@@ -227,7 +227,7 @@ fn back_up(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let name = request.name.unwrap_or_else(|| "default".to_owned());
     check_name(&name)?;
     let (engine, path) = (&context.engine, folder(context).join(&name));
-    let is_one = engine.tenant().is_some();
+    let is_one = engine.tenant().is_some() || call.caller().tenant().is_some();
     let (generation, sequence) = if request.log {
         let log = if is_one { engine.backup_log(&path) } else { context.tenants.backup_log(&path) }?;
         (None, log.sequence)
@@ -264,6 +264,20 @@ fn folder(context: &Context) -> PathBuf {
         // No name begins with a point.
         (Some(folder), Some(tenant)) => folder.join(".tenants").join(tenant.as_str()),
         (None, tenant) => beside(home.path(), tenant),
+    }
+}
+
+/// Back-ups of a tenant that is gone are not those of whoever is given its name next: they are put aside, for the operator.
+pub fn put_backups_aside(context: &Context, tenant: &TenantName) -> std::io::Result<()> {
+    let home = context.tenants.home();
+    let folder = match &home.config().backup.directory {
+        Some(folder) => folder.join(".tenants").join(tenant.as_str()),
+        None => beside(home.path(), Some(tenant)),
+    };
+    let aside = folder.with_file_name(format!(".deleted-{tenant}-{}", Timestamp::now().millis()));
+    match std::fs::rename(&folder, aside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

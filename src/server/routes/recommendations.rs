@@ -101,14 +101,16 @@ fn for_user(context: &Context, call: &Call) -> Result<Reply, Problem> {
     query.category = call.text("category").map(str::to_owned);
     query.explain = call.value("explain").unwrap_or(query.explain);
     query.exclude_seen = call.value("exclude_seen").map_or(query.exclude_seen, ExcludeSeen::All);
-    call.caller().may_explain(query.explain)?;
-    Reply::json(&context.note(context.engine.recommend_at(&query, call.effort())?))
+    call.caller().may_ask(&query)?;
+    let answer = context.engine.recommend_at(&query, call.effort())?;
+    Reply::json(&context.note(call.caller().shown(answer)))
 }
 
 fn recommend(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let query: Query = call.body()?;
-    call.caller().may_explain(query.explain)?;
-    Reply::json(&context.note(context.engine.recommend_at(&query, call.effort())?))
+    call.caller().may_ask(&query)?;
+    let answer = context.engine.recommend_at(&query, call.effort())?;
+    Reply::json(&context.note(call.caller().shown(answer)))
 }
 
 fn batch(context: &Context, call: &Call) -> Result<Reply, Problem> {
@@ -150,5 +152,6 @@ fn next(context: &Context, call: &Call) -> Result<Reply, Problem> {
 fn rank(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let query: RankQuery = call.body()?;
     call.caller().may_explain(query.explain)?;
-    Reply::json(&context.note(context.engine.rank_at(&query, call.effort())?))
+    let answer = context.engine.rank_at(&query, call.effort())?;
+    Reply::json(&context.note(call.caller().shown(answer)))
 }
