@@ -171,7 +171,7 @@ fn drift_is_seen_and_answered_by_a_new_snapshot_that_stays() {
     // Nobody knows of clicks: it stays when the watch is over.
     let watch = engine.jobs().unwrap().into_iter().find(|job| job.kind == "watch").unwrap();
     let until = watch.watch.unwrap().until;
-    assert_eq!(kinds(&engine.tend(until).unwrap()), [DecisionKind::Keep]);
+    assert_eq!(kinds(&engine.tend(until).unwrap()), [DecisionKind::Swap, DecisionKind::Keep]);
     assert_eq!(engine.active_snapshot(), Some(new));
     assert_eq!(engine.snapshot(old).unwrap().state, SnapshotState::Retired);
 }

@@ -56,8 +56,8 @@ pub struct ServedFeatures {
     pub snapshot: SnapshotId,
     /// Items of the session that was sent along, with the type of each event; by id, or by number where it has been deleted.
     pub session: Vec<(String, String)>,
-    /// Some items, each with the values of its features.
-    pub rows: Vec<(String, Vec<f32>)>,
+    /// Some items, each with the values of its features; `null` where one is not known.
+    pub rows: Vec<(String, Vec<Option<f32>>)>,
 }
 
 /// A user's vector in a snapshot.
@@ -109,7 +109,12 @@ impl Engine {
         };
         for answer in store.served()?.into_iter().filter(|answer| answer.user == Some(user.get())) {
             let session = answer.visits.into_iter().map(|(item, kind)| Ok((item_name(item)?, kind)));
-            let rows = answer.rows.into_iter().map(|row| Ok((item_name(row.item)?, row.values)));
+            let rows = answer.rows.into_iter().map(|row| {
+                Ok((
+                    item_name(row.item)?,
+                    row.values.into_iter().map(|value| Some(value).filter(|value| value.is_finite())).collect(),
+                ))
+            });
             export.served.push(ServedFeatures {
                 time: Timestamp::from_millis(answer.at)?,
                 snapshot: SnapshotId(answer.snapshot),

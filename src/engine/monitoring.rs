@@ -9,7 +9,7 @@ use super::{Engine, lock};
 use crate::error::Result;
 use crate::features::Portrait;
 use crate::monitor::{
-    Alarms, Alert, Beside, Calibration, DriftReport, calibration_error, differences, silence, top_correlation,
+    Alarms, Alert, Beside, Calibration, Decision, DriftReport, calibration_error, differences, silence, top_correlation,
 };
 use crate::record::{ItemId, SnapshotId, Timestamp};
 
@@ -39,6 +39,8 @@ pub(super) struct Monitoring {
     pub drifted: Vec<String>,
     /// Which snapshot answered at the last look.
     pub answering: Option<SnapshotId>,
+    /// What was decided in the background since the last look, and is to be told.
+    pub untold: Vec<Decision>,
     /// When a watch was judged last.
     pub judged: Option<Timestamp>,
     /// What a snapshot's ranker foretells.

@@ -51,7 +51,9 @@ impl<'a> Ranking<'a> {
         progress: &dyn Progress,
     ) -> Result<Judged> {
         if !log.has_times() {
-            return Ok(Judged::refused("events have no times, so that nothing is before anything else"));
+            return Ok(Judged::refused(
+                "events have no times of their own, or too few, so that nothing is before anything else",
+            ));
         }
         let mut windows = log.timed_windows();
         if windows.first().is_some_and(|(_, latest)| latest.test.len() >= MANY_USERS) {

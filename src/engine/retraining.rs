@@ -37,7 +37,8 @@ impl Engine {
             tracing::error!(%error, "drift is not looked at");
             (None, Vec::new())
         });
-        let mut tended = Tended { report, alerts, decisions: Vec::new() };
+        let untold = std::mem::take(&mut lock(&self.inner.monitoring).untold);
+        let mut tended = Tended { report, alerts, decisions: untold };
         if self.inner.config.retrain.enabled
             && let Err(error) = self.tend_policy(now, tended.report.is_some(), &mut tended.decisions)
         {
@@ -157,6 +158,7 @@ impl Engine {
         let now = Timestamp::from_millis(now.millis().saturating_add(passed)).unwrap_or(now);
         let decision = self.admit(id, now, progress)?;
         job.message = (decision.kind == DecisionKind::Reject).then(|| decision.reason.clone());
+        lock(&self.inner.monitoring).untold.push(decision.clone());
         job.decisions.push(decision);
         Ok(())
     }

@@ -7,6 +7,8 @@ use super::values::MetricAt;
 
 /// With fewer users, an interval is narrow by chance: that of a single one is a point.
 const FEWEST_USERS: u64 = 10;
+/// With a larger corrected p-value nothing is told apart.
+const DOUBT: f64 = 0.05;
 
 /// Models measured on the same users.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,9 +64,10 @@ impl Report {
     }
 
     /// What the interval of a difference allows to say: better, worse, or not told apart; of what lists are like, more or
-    /// less. Without resamplings, or with fewer than 10 users, it allows nothing.
+    /// less. Without resamplings, with fewer than 10 users, or where the corrected p-value is above .05, it allows nothing.
     pub fn verdict(&self, difference: &Difference) -> &'static str {
-        let is_known = self.bootstrap > 0 && self.users >= FEWEST_USERS;
+        let is_sure = difference.p_holm.is_none_or(|p| p <= DOUBT);
+        let is_known = self.bootstrap > 0 && self.users >= FEWEST_USERS && is_sure;
         let is_metric = difference.is_metric();
         match difference {
             Difference { low, .. } if is_known && *low > 0.0 => {

@@ -13,7 +13,7 @@ use super::rejects::Rejects;
 use super::{Kind, Record, Rejected, Row, Rows, Source, read};
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Step};
-use crate::record::{Event, Item, User};
+use crate::record::{Event, Item, Timestamp, User};
 
 /// Takes records in, in order; the engine implements it over the store. A call may leave its records in memory until
 /// [`Sink::finish`].
@@ -67,6 +67,9 @@ pub struct Summary {
     pub known: u64,
     /// Rows that could not be stored.
     pub rejected: u64,
+    /// Events without a time, which count as of 1970-01-01.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub untimed: u64,
     /// The errors of the first ten of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_errors: Vec<String>,
@@ -78,6 +81,10 @@ pub struct Summary {
     pub ignored_columns: Vec<String>,
     /// How long it took.
     pub seconds: f64,
+}
+
+fn is_nothing(count: &u64) -> bool {
+    *count == 0
 }
 
 const FIRST_ERRORS: usize = 10;
@@ -161,6 +168,7 @@ fn run(
             bytes: batch.bytes,
             total_bytes: total,
         });
+        storing.summary.untimed += batch.untimed;
         storing.summary.ignored_columns = batch.ignored;
     }
     reading.join().map_err(|_| Error::corrupt(source.path.display().to_string(), "its reader failed on it"))
@@ -188,6 +196,7 @@ struct Batch {
     /// Bytes of the file that have been read.
     bytes: u64,
     ignored: Vec<String>,
+    untimed: u64,
 }
 
 enum Records {
@@ -203,7 +212,7 @@ impl Batch {
             Kind::Users => Records::Users(Vec::new()),
             Kind::Events => Records::Events(Vec::with_capacity(capacity)),
         };
-        Self { records, lines: Vec::new(), rejected: Vec::new(), bytes: 0, ignored: Vec::new() }
+        Self { records, lines: Vec::new(), rejected: Vec::new(), bytes: 0, ignored: Vec::new(), untimed: 0 }
     }
 
     fn push(&mut self, row: Row) {
@@ -214,7 +223,10 @@ impl Batch {
         match (&mut self.records, record) {
             (Records::Items(items), Record::Item(item)) => items.push(item),
             (Records::Users(users), Record::User(user)) => users.push(user),
-            (Records::Events(events), Record::Event(event)) => events.push(event),
+            (Records::Events(events), Record::Event(event)) => {
+                self.untimed += u64::from(event.time == Some(Timestamp::default()));
+                events.push(event);
+            }
             // A reader gives records of the kind that it was opened for.
             _ => return,
         }

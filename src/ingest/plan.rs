@@ -317,7 +317,7 @@ const USER: &[&str] = &["user", "userid", "uid", "customer", "customerid", "visi
 const ITEM: &[&str] = &["item", "itemid", "iid", "product", "productid", "movie", "movieid"];
 const EVENT_TYPE: &[&str] = &["type", "event", "eventtype", "feedbacktype", "action", "kind"];
 const VALUE: &[&str] = &["value", "rating", "score"];
-const EVENT_TIME: &[&str] = &["time", "timestamp", "ts", "datetime", "date", "eventtime", "createdat"];
+const EVENT_TIME: &[&str] = &["time", "timestamp", "ts", "datetime", "date", "when", "eventtime", "createdat"];
 const ITEM_TIME: &[&str] = &["time", "timestamp", "published", "publishedat", "createdat"];
 
 fn plan_events(mapping: &EventsMapping, columns: &Columns<'_>) -> Result<(Target, Vec<usize>)> {

@@ -16,6 +16,13 @@ pub fn table(summary: &Summary, file: &Path) -> String {
         ("seconds", format!("{:.1} ({} rows/s)", summary.seconds, count(rate as u64))),
         ("columns not used", summary.ignored_columns.join(", ")),
     ];
+    if summary.untimed > 0 {
+        let untimed = count(summary.untimed);
+        rows.push((
+            "without a time",
+            format!("{untimed}: they count as of 1970-01-01; --map time=COLUMN names their column"),
+        ));
+    }
     if let Some(rejects) = &summary.rejects {
         rows.push(("rejects", rejects.display().to_string()));
     }

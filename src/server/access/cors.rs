@@ -56,8 +56,8 @@ impl Cors {
     /// to the addresses of their own machine, too; only where there are no keys would they do anything. A server that is open to
     /// this machine alone knows such a page without an origin by the name that it gave to this machine (DNS rebinding).
     pub fn is_foreign(&self, origin: Option<&str>, headers: &HeaderMap, is_open: bool) -> bool {
-        let named = headers.get(HOST).map(|host| host.to_str().is_ok_and(is_loopback));
-        let Some(origin) = origin else { return !is_open && named == Some(false) };
+        let is_domain = || headers.get(HOST).is_some_and(|host| host.to_str().is_ok_and(is_domain));
+        let Some(origin) = origin else { return !is_open && is_domain() };
         let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         // A name that somebody else gave to this machine's address is no sign of being at home.
         let own = origin.split_once("://").is_some_and(|(_, of)| of == host && is_loopback(host));
@@ -69,11 +69,22 @@ impl Cors {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+/// Whether it is a name that somebody can have given to any address: neither an address nor a name of the own network.
+fn is_domain(host: &str) -> bool {
+    let name = name(host);
+    name.trim_end_matches('.').contains('.') && name.parse::<std::net::IpAddr>().is_err()
+}
+
+/// A host without its port.
+fn name(host: &str) -> &str {
+    match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
         None => host.split_once(':').map_or(host, |(name, _)| name),
-    };
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = name(host);
     name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
@@ -92,6 +103,7 @@ mod tests {
         let rebound = HeaderMap::from_iter([(HOST, "shop.example".parse().unwrap())]);
         assert!(!cors.is_foreign(None, &rebound, true), "open to everybody, by whatever name");
         assert!(!cors.is_foreign(None, &HeaderMap::new(), false));
+        assert!(!foreign(None, "localhost") && !foreign(None, "192.168.1.7:80") && !foreign(None, "savor:8380"));
         assert!(!foreign(None, "127.0.0.1:8380"));
         assert!(!foreign(Some("http://127.0.0.1:8380"), "127.0.0.1:8380"));
         assert!(!foreign(Some("http://localhost:8380"), "localhost:8380"));

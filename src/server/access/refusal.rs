@@ -108,7 +108,7 @@ impl Refusal {
             Self::Publishable(_) => "this is for secret keys: publishable ones can be read by everybody".into(),
             Self::Origin(_) => "this key is for the web pages of other origins".into(),
             Self::Ambiguous(header) => format!("{header}: is there twice"),
-            Self::CrossSite => "a page of another site asks, or this machine by another name than localhost, and this server has no keys: name the page's \
+            Self::CrossSite => "a page of another site asks, or this machine under the name of a domain, and this server has no keys: name the page's \
                 origin in server.cors.origins, or make keys"
                 .into(),
             Self::Busy => "too many keys are being checked".into(),
