@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod attacks;
 mod audit;
 mod client;
 mod experiments;
