@@ -1,4 +1,4 @@
-//! A log replayed in the order of time: before each like of the last part the engine is asked for ten items for its user, and hits if
+//! A log replayed in the order of time: before each like of the last part the engine is asked for twenty items for its user, and hits if
 //! what comes is among them. Held beside each other: a snapshot that nobody touches, one that is trained anew after each
 //! day and learns of a day's events when it is over, fold-in of each event at once, the same with items that follow
 //! their new events, and fold-in with daily training. See `benches/replay.sh`.
@@ -10,7 +10,7 @@ use savor::{Config, Engine, Event, Query, SnapshotId, Timestamp, TrainConfig, Tr
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Items asked for.
-const LIST: usize = 10;
+const LIST: usize = 20;
 /// The part of the events that the first training has.
 const TRAINED: f64 = 0.8;
 const DAY: i64 = 86_400_000;
@@ -48,7 +48,7 @@ fn main() -> Outcome<()> {
         let rate = hits as f64 / asked as f64;
         let error = (rate * (1.0 - rate) / asked as f64).sqrt();
         eprintln!("{:>20}  hit rate {rate:.4} ± {error:.4} of {asked} likes, {gone} days", way.name);
-        figures.push(format!("{}={rate:.4}", way.name));
+        figures.push(format!("hit@20_{}={rate:.4}", way.name));
     }
     println!("replay {}", figures.join(" "));
     Ok(())

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The hit rate of the next like while MovieLens-100K is replayed in the order of time: of the last 20 % of the ratings, each of at
+# The hit rate of the next like among twenty items while MovieLens-100K is replayed in the order of time: of the last 20 % of the ratings, each of at
 # least four stars is asked for before it is told. Held beside each other: a snapshot that nobody touches (static), one
 # that is trained anew after each day (daily), fold-in of every event at once without training (live), with items that
 # follow their new events (live_refresh), and both with daily training (live_daily, live_daily_refresh). All settings are the defaults.
@@ -7,7 +7,7 @@
 #   benches/replay.sh [--data DIR] [--only static,daily,…]
 #
 # --data DIR holds ml-100k.inter; without it it is fetched into the cache folder. The last line:
-#   replay static=… daily=… live=… live_refresh=… live_daily=… live_daily_refresh=…
+#   replay hit@20_static=… hit@20_daily=… hit@20_live=… hit@20_live_refresh=… hit@20_live_daily=… hit@20_live_daily_refresh=…
 set -euo pipefail
 
 usage() { printf 'usage: %s [--data DIR] [--only NAMES]\n' "$0" >&2 && exit 2; }

@@ -378,6 +378,23 @@ fn each_has_its_own_configuration_and_keeps_its_data_when_that_changes() {
 }
 
 #[test]
+fn one_that_was_deleted_is_back_with_a_backup_that_has_it_and_not_without_its_folder_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tenants, engine) = with(dir.path(), TenantSettings::default());
+    engine.append_events(&events()).unwrap();
+    tenants.backup(dir.path().join("all")).unwrap();
+    drop(engine);
+    tenants.delete(&name("a"), "a").unwrap();
+    tenants.backup(dir.path().join("all")).unwrap();
+    Tenants::restore(dir.path().join("all"), dir.path().join("with")).unwrap();
+    assert_eq!(Tenants::open(dir.path().join("with"), config()).unwrap().names(), [name("a")]);
+    std::fs::remove_dir_all(dir.path().join("all/tenants/a")).unwrap();
+    Tenants::verify_backup(dir.path().join("all")).unwrap();
+    Tenants::restore(dir.path().join("all"), dir.path().join("without")).unwrap();
+    assert!(Tenants::open(dir.path().join("without"), config()).unwrap().names().is_empty());
+}
+
+#[test]
 fn a_backup_brings_all_of_them_back_or_one_under_another_name() {
     let dir = tempfile::tempdir().unwrap();
     let settings = TenantSettings { title: Some("A".into()), ..configured("[train]\ndimension = 5\n") };

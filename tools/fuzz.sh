@@ -1,14 +1,23 @@
 #!/usr/bin/env bash
-# Fuzzes every decoder, under AddressSanitizer and with all assertions: each target until it has run so many times (700,000)
-# or for so many seconds (900), beginning with what is committed in fuzz/corpus. Prints the executions of each target and of
-# all. Needs a nightly toolchain; installs cargo-fuzz into the cache folder if need be. An input that fails is left in
-# fuzz/artifacts; mend it, and add it to the corpus: the tests replay that.
+# Fuzzes every decoder, under AddressSanitizer and with all assertions, until all targets together have run so many inputs
+# (10,000,000), beginning with what is committed in fuzz/corpus. Each target gets an equal share of what is left, and stops after
+# so many seconds (900); what the slow ones leave goes to the others, in as many passes as it takes, as long as one of them keeps its time.
+# Prints the executions of each target in each pass and, last, of all:
+#
+#   fuzz executions=… targets=… findings=… seconds=…
+#
+# A target that fails is left out from then on, the others go on, and the exit code is 1. The input is left in fuzz/artifacts;
+# mend it, and add it to the corpus: the tests replay that.
 #
 #   tools/fuzz.sh [EXECUTIONS [SECONDS [TARGET…]]]
+#
+# Built with the nightly toolchain where there is one; else with the stable compiler, which is told by RUSTC_BOOTSTRAP=1 that it may
+# do what a nightly does (rustup's toolchain for x86-64 Linux has the runtime of the sanitizer). Installs cargo-fuzz into the cache folder if
+# need be.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 find_cargo
-executions="${1:-700000}"
+wanted="${1:-10000000}"
 seconds="${2:-900}"
 targets=("${@:3}")
 cd "$REPO"
@@ -21,20 +30,47 @@ fi
 export CARGO_TARGET_DIR="$CARGO_TARGET_DIR/fuzz"
 PATH="$CACHE/tools/bin:$PATH"
 has cargo-fuzz || cargo install cargo-fuzz --locked --root "$CACHE/tools"
+nightly
+say "building ${#targets[@]} targets in $CARGO_TARGET_DIR"
+# One after the other; after the first, each is linked only.
+for target in "${targets[@]}"; do
+    cargo "${NIGHTLY[@]}" fuzz build "$target" >&2
+done
+programs="$CARGO_TARGET_DIR/$(rustc -vV | sed -n 's/^host: //p')/release"
 # Each input becomes a file for a moment.
 [ ! -d /dev/shm ] || export TMPDIR=/dev/shm
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
-total=0
-for target in "${targets[@]}"; do
-    say "$target: $executions executions, $seconds s at most"
-    found="$CARGO_TARGET_DIR/corpus/$target"
-    mkdir -p "$found"
-    cargo +nightly fuzz run "$target" "$found" "fuzz/corpus/$target" -- \
-        -runs="$executions" -max_total_time="$seconds" -max_len=32768 -timeout=20 -rss_limit_mb=2048 \
-        -print_final_stats=1 2>&1 | tee "$log" >&2
-    executed="$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
-    printf '%-16s %10d executions\n' "$target" "$executed"
-    total=$((total + executed))
+
+# Runs a target on so many inputs; how many it were is in `executed`, and whether it may go on is the exit code.
+fuzz() {
+    local found="$CARGO_TARGET_DIR/corpus/$1" artifacts="$REPO/fuzz/artifacts/$1" begun=$SECONDS failed=
+    mkdir -p "$found" "$artifacts"
+    ASAN_OPTIONS=detect_odr_violation=0 "$programs/$1" "$found" "fuzz/corpus/$1" -artifact_prefix="$artifacts/" \
+        -runs="$2" -max_total_time="$seconds" -max_len=32768 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+        > "$log" 2>&1 || failed=yes
+    executed="$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)"
+    executed="${executed:-0}"
+    printf '%-16s %10d executions %6d s%s\n' "$1" "$executed" $((SECONDS - begun)) "${failed:+  FAILED}"
+    [ -z "$failed" ] || { grep -a -m 1 -A 2 -e 'panicked at' -e 'ERROR: ' "$log"; tail -n 3 "$log"; return 1; } >&2
+    [ "$executed" -ge "$2" ]
+}
+
+begun=$SECONDS total=0 findings=0 left=("${targets[@]}")
+while [ "$total" -lt "$wanted" ] && [ ${#left[@]} -gt 0 ]; do
+    going=()
+    for place in "${!left[@]}"; do
+        share=$(((wanted - total + ${#left[@]} - place - 1) / (${#left[@]} - place)))
+        [ "$share" -gt 0 ] || break
+        if fuzz "${left[$place]}" "$share"; then
+            going+=("${left[$place]}")
+        elif grep -aq -e 'libFuzzer: ' -e 'ERROR: ' "$log"; then
+            findings=$((findings + 1))
+        fi
+        total=$((total + executed))
+    done
+    left=("${going[@]}")
 done
-printf '%-16s %10d executions, nothing found\n' "all" "$total"
+echo "fuzz executions=$total targets=${#targets[@]} findings=$findings seconds=$((SECONDS - begun))"
+[ "$findings" -eq 0 ] || exit 1
+[ "$total" -ge "$wanted" ] || die "the targets ran out of time; give them more than $seconds s"

@@ -46,6 +46,17 @@ find_cargo() {
     has cargo || die "Rust is missing; https://rustup.rs tells how to install it"
 }
 
+# Features that are not stable yet, such as sanitizers: NIGHTLY has the words after `cargo` for a nightly toolchain; without one
+# the stable compiler is told that it may.
+nightly() {
+    NIGHTLY=()
+    if cargo +nightly --version >/dev/null 2>&1; then
+        NIGHTLY=(+nightly)
+    else
+        export RUSTC_BOOTSTRAP=1
+    fi
+}
+
 # Builds the binary; its path is in SAVOR afterwards. The first time this compiles RocksDB: some minutes.
 build_savor() {
     say "building savor (release) in $CARGO_TARGET_DIR"

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # Kills a real Savor at random moments and at named fault points, and compares everything with what was acknowledged. The
-# schedule is that of the seed, which is printed. --help tells the rest.
+# schedules are those of the seed, which is printed. --help says what is counted as what. Ends with an error where anything was found.
 #
-#   tools/torture.sh [--minutes 10] [--kills 1000] [--seed N] [--all-points] [--verbose]
+#   tools/torture.sh [--seconds 600] [--kills N] [--seed N] [--worlds N] [--all-points] [--verbose]
+#
+# The last line:
+#   torture kills=… lost=… failed_opens=… mixed=… panics=… seed=… wrong_answers=… acknowledged=… seconds=…
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 say "building torture (release) in $CARGO_TARGET_DIR"

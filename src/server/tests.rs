@@ -13,13 +13,13 @@ use tokio::sync::oneshot;
 
 use super::listener::Server;
 use super::reply::Reply;
-use super::route::{OPEN, Route};
+use super::route::{OPEN, OPERATE, Route};
 use super::routes;
 use crate::config::{Config, ServerConfig};
 use crate::engine::Engine;
 use crate::error::Result;
 
-/// A server with the routes `/test/wait` and `/test/panic` beside its own.
+/// A server with the routes `/test/wait`, which is an operation as `POST`, and `/test/panic` beside its own.
 struct Running {
     address: SocketAddr,
     started: Receiver<()>,
@@ -40,11 +40,14 @@ impl Running {
         let (release, released) = channel::<()>();
         let released = Arc::new(Mutex::new(released));
         let mut routes = routes::all();
-        routes.push(Route::new(Method::GET, "/test/wait", "wait", OPEN, move |_, _| {
-            announce.send(()).unwrap();
-            released.lock().unwrap().recv().unwrap();
-            Ok(Reply::nothing())
-        }));
+        for (method, name, needs) in [(Method::GET, "wait", OPEN), (Method::POST, "operate", OPERATE)] {
+            let (announce, released) = (announce.clone(), Arc::clone(&released));
+            routes.push(Route::new(method, "/test/wait", name, needs, move |_, _| {
+                announce.send(()).unwrap();
+                released.lock().unwrap().recv().unwrap();
+                Ok(Reply::nothing())
+            }));
+        }
         routes.push(Route::new(Method::GET, "/test/panic", "panic", OPEN, |_, _| panic!("as asked")));
         let (stop, stopped) = oneshot::channel();
         let (bound, address) = channel();
@@ -224,6 +227,24 @@ fn work_whose_client_has_left_is_not_begun() {
     assert!(rest(waiting).starts_with("HTTP/1.1 204 "));
     assert!(rest(server.ask(QUESTION)).starts_with("HTTP/1.1 200 "));
     assert!(server.started.try_recv().is_err(), "the second was begun");
+}
+
+#[test]
+fn an_operation_whose_client_has_left_is_in_the_audit_log() {
+    let server = Running::start(|_| {});
+    let mut left = server.connect();
+    left.write_all(b"POST /test/wait HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").unwrap();
+    server.started.recv().unwrap();
+    assert!(!rest(server.ask("/v1/audit")).contains("\"operate\""), "it has not ended yet");
+    drop(left);
+    let told = loop {
+        let told = rest(server.ask("/v1/audit"));
+        if told.contains("\"operate\"") {
+            break told;
+        }
+    };
+    assert!(told.contains("\"outcome\":499") && told.contains("\"target\":\"/test/wait\""), "{told}");
+    server.release.send(()).unwrap();
 }
 
 #[test]

@@ -128,8 +128,12 @@ impl Store {
     fn sync_to_disk(&self) -> Result<u64> {
         // One that succeeds after one that failed proves nothing.
         self.health.admit()?;
-        let ticket = lock(&self.writer).ticket;
+        let (ticket, written) = {
+            let writer = lock(&self.writer);
+            (writer.ticket, self.db.latest_sequence_number())
+        };
         self.health.sync(self.db.flush_wal(true))?;
+        self.watermark.raise(written);
         Ok(ticket)
     }
 }

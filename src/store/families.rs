@@ -134,6 +134,8 @@ pub fn open(path: &Path, config: &StoreConfig, budget: &Budget) -> Result<DB> {
     // that came after it. A record that a crash cut off at the end of a log was never acknowledged, and goes.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_paranoid_checks(true);
+    // The manifest has the sizes of logs that are closed; of the last, `watermark` knows.
+    options.set_track_and_verify_wals_in_manifest(true);
     budget.apply(&mut options);
     // One thread writes at a time (see `commit`): sorted batches insert next to the last place.
     options.set_allow_concurrent_memtable_write(false);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rocksdb::{DB, IteratorMode, Options, WriteOptions};
 
 use super::families::{self, Family};
+use super::watermark::SYNCED;
 use super::{codec, storage};
 use crate::error::{Error, Result};
 
@@ -16,7 +17,7 @@ pub const FORMAT: u32 = 5;
 pub const FORMAT_KEY: &str = "format";
 const LOCK: &str = "LOCK";
 /// What a directory may hold before it holds a database.
-const OURS: [&str; 6] = [LOCK, "rocksdb", "index", "savor.toml", "tenant.toml", "tenants"];
+const OURS: [&str; 7] = [LOCK, SYNCED, "rocksdb", "index", "savor.toml", "tenant.toml", "tenants"];
 
 /// Who has a data directory open.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 //!
 //! - Without `CURRENT` it begins a new database, and removes the tables of the one that has lost it.
 //! - What a crash leaves at the end of a write-ahead log, a record that is cut off, was never acknowledged, and goes. But a
-//!   damaged length in the middle looks the same to it, and all records behind would go, too.
+//!   damaged length in the middle looks the same to it, and all records behind would go, too. (Whether all is there that
+//!   was acknowledged is asked in `watermark`.)
 //! - A manifest that is cut off is read as far as it goes, and tables that are named behind are removed.
 //!
 //! Here each is an error with the file and the place.
@@ -23,16 +24,29 @@ const BLOCK: usize = 32 * 1024;
 const HEAD: usize = 7;
 /// A whole record, or the first, a middle or the last part of one that spans blocks.
 const PARTS: std::ops::RangeInclusive<u8> = 1..=4;
+const WHOLE: u8 = 1;
+const FIRST: u8 = 2;
+const LAST: u8 = 4;
+
+/// What is there.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub is_database: bool,
+    /// The newest log.
+    pub log: Option<PathBuf>,
+    /// The last write in any log, by RocksDB's sequence number.
+    pub logged: Option<u64>,
+}
 
 /// Checks the files of a database, if there is one. Errors: [`Error::Corrupt`] names the file and the byte.
-pub fn check(database: &Path) -> Result<()> {
-    let Ok(entries) = fs::read_dir(database) else { return Ok(()) };
+pub fn check(database: &Path) -> Result<Found> {
+    let Ok(entries) = fs::read_dir(database) else { return Ok(Found::default()) };
     let mut files = Vec::new();
     for entry in entries {
         files.push(entry.map_err(Error::io(database))?.path());
     }
     match manifest(database, &files)? {
-        Some(manifest) => match read_to_end(&manifest)? {
+        Some(manifest) => match read_to_end(&manifest, &mut |_, _| {})? {
             (0, _) => return Err(Error::corrupt(manifest.display().to_string(), format!("it is empty; {RESTORE}"))),
             (_, None) => {}
             (_, Some(at)) => {
@@ -43,19 +57,44 @@ pub fn check(database: &Path) -> Result<()> {
             }
         },
         // An interrupted creation has nothing to lose.
-        None if !files.iter().any(|file| has_data(file)) => return Ok(()),
+        None if !files.iter().any(|file| has_data(file)) => return Ok(Found::default()),
         None => {
             let reason = format!("it is missing, though there are tables or logs; {RESTORE}");
             return Err(Error::corrupt(database.join("CURRENT").display().to_string(), reason));
         }
     }
-    for log in files.iter().filter(|file| has_ending(file, "log")) {
-        if let (bytes, Some(at)) = read_to_end(log)? {
+    let mut found = Found { is_database: true, ..Found::default() };
+    for log in files.into_iter().filter(|file| has_ending(file, "log")) {
+        let (mut logged, mut begun) = (None, None);
+        let end = read_to_end(&log, &mut |kind, payload| match kind {
+            WHOLE => logged = logged.max(last_write(payload)),
+            FIRST => begun = last_write(payload),
+            LAST => logged = logged.max(begun),
+            _ => {}
+        })?;
+        if let (bytes, Some(at)) = end {
             let (file, bytes) = (log.display(), bytes - at);
-            tracing::warn!(%file, at, bytes, "the log ends in the middle of a write that was never acknowledged");
+            tracing::warn!(%file, at, bytes, "the log ends in the middle of a write");
+        }
+        found.logged = found.logged.max(logged);
+        if number(&log) >= found.log.as_deref().and_then(number) {
+            found.log = Some(log);
         }
     }
-    Ok(())
+    Ok(found)
+}
+
+/// The number in a log's name.
+fn number(log: &Path) -> Option<u64> {
+    log.file_stem()?.to_str()?.parse().ok()
+}
+
+/// The last write of a batch, from its head: its first sequence number u64, its count of entries u32. A head that is cut by
+/// the end of a block tells none.
+fn last_write(batch: &[u8]) -> Option<u64> {
+    let (first, rest) = batch.split_first_chunk()?;
+    let count = u32::from_le_bytes(*rest.first_chunk()?);
+    u64::from_le_bytes(*first).checked_add(u64::from(count))?.checked_sub(1)
 }
 
 /// The manifest that `CURRENT` names; none without a `CURRENT`.
@@ -82,9 +121,8 @@ fn has_data(file: &Path) -> bool {
     (has_ending(file, "sst") || has_ending(file, "log")) && fs::metadata(file).is_ok_and(|metadata| metadata.len() > 0)
 }
 
-/// Reads a file of records: its length, and where its good records end if not there. Errors: [`Error::Corrupt`] where that
-/// is not what a write that was cut off leaves.
-fn read_to_end(path: &Path) -> Result<(usize, Option<usize>)> {
+/// Reads a file of records: its length, and where its good records end if not there; `each` gets the type and the payload of each. Errors: [`Error::Corrupt`] where that is not what a write that was cut off leaves.
+fn read_to_end(path: &Path, each: &mut dyn FnMut(u8, &[u8])) -> Result<(usize, Option<usize>)> {
     let mut file = File::open(path).map_err(Error::io(path))?;
     let mut block = Vec::with_capacity(BLOCK);
     let mut start = 0;
@@ -97,7 +135,7 @@ fn read_to_end(path: &Path) -> Result<(usize, Option<usize>)> {
         }
         match end {
             None => {
-                if let Some(found) = records_end(&block) {
+                if let Some(found) = records_end(&block, each) {
                     end = Some(start + found.at);
                     if found.is_damaged {
                         return Err(damaged(path, start + found.at));
@@ -124,10 +162,13 @@ struct End {
     is_damaged: bool,
 }
 
-fn records_end(block: &[u8]) -> Option<End> {
+fn records_end(block: &[u8], each: &mut dyn FnMut(u8, &[u8])) -> Option<End> {
     let mut at = 0;
     while let Some(rest) = block.get(at..).filter(|rest| !rest.is_empty()) {
         if let Some(length) = record(rest) {
+            if let Some((kind, payload)) = rest.get(HEAD - 1..length).and_then(<[u8]>::split_first) {
+                each(*kind, payload);
+            }
             at += length;
             continue;
         }

@@ -41,6 +41,7 @@ mod term;
 #[cfg(test)]
 mod tests;
 mod view;
+mod watermark;
 
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -77,6 +78,7 @@ use format::DirectoryLock;
 use health::Health;
 use limits::Limits;
 use stored::Counters;
+use watermark::Watermark;
 
 /// How many there are, exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +99,7 @@ pub struct Store {
     db: DB,
     writer: Mutex<Writer>,
     sync: GroupSync,
+    watermark: Watermark,
     health: Health,
     ids: RwLock<Dictionaries>,
     kept: RwLock<Kept>,
@@ -123,10 +126,11 @@ impl Store {
         format::check_directory(dir)?;
         let lock = DirectoryLock::take(dir)?;
         fault::reach(Point::Locked);
-        intact::check(&dir.join("rocksdb"))?;
+        watermark::check(dir, &intact::check(&dir.join("rocksdb"))?)?;
         format::check_families(dir)?;
         Self::remove_checkpoints(dir);
         let db = families::open(&dir.join("rocksdb"), config, &budget)?;
+        let watermark = Watermark::begin(dir, db.latest_sequence_number())?;
         migrate::migrate(&db, format::check_version(&db, dir)?)?;
         let counters = match db.get_cf(Family::Meta.of(&db)?, records::COUNTERS).map_err(storage("open"))? {
             Some(bytes) => codec::decode("the counters", &bytes)?,
@@ -138,6 +142,7 @@ impl Store {
             db,
             writer: Mutex::new(Writer::new(counters)),
             sync: GroupSync::default(),
+            watermark,
             health: Health::default(),
             ids: RwLock::new(ids),
             kept: RwLock::new(kept),

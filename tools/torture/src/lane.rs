@@ -10,6 +10,7 @@ use savor::{Event, ExperimentDesign, Item, Scenario, Timestamp, User};
 use serde_json::json;
 
 use crate::Result;
+use crate::finding::wrong_answer;
 use crate::model::{Op, State};
 use crate::target::{Line, Reply, Request, SPACE};
 
@@ -100,10 +101,12 @@ pub fn write_until(
         };
         match line.send(&Request::Write(op.clone())) {
             None => return Ok(()),
-            Some(Reply::Refused(reason)) => return Err(format!("lane {number}: {op:?} was refused: {reason}").into()),
+            Some(Reply::Refused(reason)) => {
+                return wrong_answer(format!("lane {number}: {op:?} was refused: {reason}"));
+            }
             Some(Reply::Done(counted)) => {
                 if let Some(stored) = stored.filter(|stored| *stored != counted) {
-                    return Err(format!("lane {number}: {counted} events stored, {stored} were new: {op:?}").into());
+                    return wrong_answer(format!("lane {number}: {counted} events stored, {stored} were new: {op:?}"));
                 }
                 let mut inner = lane.lock();
                 inner.state.apply(&op);
@@ -120,7 +123,7 @@ pub fn write_until(
             match line.send(&Request::Ask(user)) {
                 None => return Ok(()),
                 Some(Reply::Refused(reason)) => {
-                    return Err(format!("lane {number}: a question failed: {reason}").into());
+                    return wrong_answer(format!("lane {number}: a question failed: {reason}"));
                 }
                 Some(Reply::Done(_)) => {}
             }

@@ -2,46 +2,74 @@
 //! (`model`) stands beside the process: several lanes of writers (`lane`) write over HTTP, by the library and by commands,
 //! one more thread trains, switches, backs up; a schedule (`plan`) from the seed says who is killed when: at a random
 //! moment, or at a named fault point (`savor::fault`). Then the directory is opened and compared with the model, whole
-//! (`world`).
+//! (`compare`).
 //!
-//! The seed repeats the schedule and what each lane decides. It does not repeat how the threads of the victim come to run,
+//! The seed repeats the schedules and what each lane decides. It does not repeat how the threads of the victim come to run,
 //! so that a run is never the same twice.
 
+mod commands;
+mod compare;
+mod copies;
+mod figures;
+mod finding;
 mod lane;
 mod model;
+mod operator;
 mod plan;
+mod serving;
 mod target;
 mod world;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use savor::fault::Point;
 
+use figures::Figures;
 use plan::Schedule;
 use world::World;
 
-/// Errors of all kinds; nobody matches on them.
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+/// An error of any kind: a [`finding::Finding`], an error of the engine, or of the torture itself.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Result<T> = std::result::Result<T, Failure>;
 
 /// A new directory after so many rounds, so that the comparison stays quick.
 const ROUNDS_OF_A_WORLD: u64 = 40;
+/// Each leaves its directory behind.
+const MOST_FINDINGS: u64 = 20;
 
 /// Kills Savor at random moments and at named fault points, and compares what is left with what was acknowledged.
+///
+/// After a finding the directory is kept, a new one is begun, and the run goes on; after twenty it ends. The exit code is 0
+/// only where there was none. The last line:
+///
+///   torture kills=… lost=… failed_opens=… mixed=… panics=… seed=… wrong_answers=… acknowledged=… seconds=…
+///
+/// kills: processes that SIGKILL ended. lost: records that are not as they were acknowledged (gone, other ones, back after
+/// their deletion), also in a backup; the switch to a snapshot counts as one. failed_opens: directories that could not be opened or read
+/// afterwards, and commands on them that failed. mixed: states that are half there: a write that was in doubt and is neither
+/// whole nor absent, records that do not fit the counts or each other (`savor doctor --verify`), a snapshot, backup or restored directory
+/// that is visible without being whole, files that nobody owns, an answer with an item that is not there. panics: panics in what a victim wrote to standard
+/// error or in the engine that compares, and victims that ended by themselves. wrong_answers: what a running Savor refused
+/// though it is valid, or counted wrongly.
 #[derive(Parser)]
+#[command(verbatim_doc_comment)]
 struct Args {
-    /// Ends after so many minutes
-    #[arg(long, default_value_t = 10.0)]
-    minutes: f64,
+    /// Ends after so many seconds
+    #[arg(long, default_value_t = 600)]
+    seconds: u64,
     /// Ends after so many kills, if that comes first
     #[arg(long)]
     kills: Option<u64>,
-    /// Decides the schedule; by the clock if absent
+    /// Decides the schedules; by the clock if absent
     #[arg(long)]
     seed: Option<u64>,
+    /// Directories that are worked on at the same time, each by a schedule and processes of its own
+    #[arg(long, default_value_t = 2)]
+    worlds: u64,
     /// Fails unless the process was killed at every fault point
     #[arg(long)]
     all_points: bool,
@@ -57,23 +85,6 @@ struct Args {
     /// The victim with the library in it; started by the program itself
     #[arg(long, hide = true)]
     library: Option<PathBuf>,
-}
-
-/// What a run has seen.
-#[derive(Default)]
-struct Figures {
-    rounds: u64,
-    kills: u64,
-    kinds: BTreeMap<String, u64>,
-    acknowledged: u64,
-    /// Operations in doubt at a kill: not there afterwards, and there whole (an import: in part).
-    undone: u64,
-    done: u64,
-    backups: u64,
-    restored: u64,
-    compared_events: u64,
-    /// Runs that visited a point, and kills at it.
-    points: BTreeMap<String, (u64, u64)>,
 }
 
 fn main() -> ExitCode {
@@ -95,71 +106,89 @@ fn run(args: &Args) -> Result<()> {
     let clock =
         || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let seed = args.seed.unwrap_or_else(clock);
-    println!("seed {seed}: the schedule is that of --seed {seed}");
+    println!("seed {seed}: the schedules are those of --seed {seed} --worlds {}", args.worlds);
     let binary = match &args.savor {
         Some(path) => path.clone(),
         None => std::env::current_exe()?.with_file_name("savor-victim"),
     };
-    let (begun, most) = (Instant::now(), Duration::from_secs_f64(args.minutes * 60.0));
-    let mut schedule = Schedule::new(seed);
-    let mut figures = Figures::default();
-    let mut world = World::new(&binary, &args.golden)?;
-    let mut told = Instant::now();
-    while begun.elapsed() < most && args.kills.is_none_or(|kills| figures.kills < kills) {
-        if figures.rounds > 0 && figures.rounds % ROUNDS_OF_A_WORLD == 0 {
-            world = World::new(&binary, &args.golden)?;
-        }
-        let plan = schedule.next();
-        if args.verbose {
-            println!("round {}: {plan:?}", figures.rounds);
-        }
-        if let Err(error) = world.round(&plan, &mut figures) {
-            let kept = world.keep();
-            return Err(format!(
-                "seed {seed}, round {}: {plan:?}: {error}\nthe directory is kept in {}",
-                figures.rounds,
-                kept.display()
-            )
-            .into());
-        }
-        figures.rounds += 1;
-        if told.elapsed() > Duration::from_secs(30) {
-            println!(
-                "{:.0} s: {} kills, {} acknowledged, 0 lost",
-                begun.elapsed().as_secs_f64(),
-                figures.kills,
-                figures.acknowledged
-            );
-            told = Instant::now();
-        }
-    }
-    report(&figures, seed, begun.elapsed());
-    let missed: Vec<_> = Point::ALL
-        .iter()
-        .map(|point| point.name())
-        .filter(|name| figures.points.get(*name).is_none_or(|(_, kills)| *kills == 0))
-        .collect();
-    match args.all_points && !missed.is_empty() {
-        true => Err(format!("no kill at: {}; run longer", missed.join(", ")).into()),
-        false => Ok(()),
+    let run =
+        Run { args, binary, seed, begun: Instant::now(), figures: Mutex::default(), broke: AtomicBool::new(false) };
+    std::thread::scope(|scope| {
+        let worlds: Vec<_> = (0..args.worlds.max(1)).map(|world| (world, &run)).collect();
+        let worlds: Vec<_> = worlds.into_iter().map(|(world, run)| scope.spawn(move || run.torture(world))).collect();
+        // All of them come to their end before the first error is told.
+        let outcomes: Vec<_> = worlds.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        outcomes.into_iter().try_for_each(|outcome| outcome.unwrap_or_else(|_| Err("the torture panicked".into())))
+    })?;
+    let figures = run.figures();
+    figures.report(seed, run.begun.elapsed());
+    let missed = figures.missed();
+    match (figures.findings, args.all_points && !missed.is_empty()) {
+        (0, false) => Ok(()),
+        (0, true) => Err(format!("no kill at: {}; run longer", missed.join(", ")).into()),
+        (findings, _) => Err(format!("{findings} findings; they are told above").into()),
     }
 }
 
-fn report(figures: &Figures, seed: u64, elapsed: Duration) {
-    println!("\n{:<28} {:>12} {:>8}", "fault point", "runs visited", "kills");
-    for point in Point::ALL {
-        let (visits, kills) = figures.points.get(point.name()).copied().unwrap_or_default();
-        println!("{:<28} {visits:>12} {kills:>8}", point.name());
+/// What the worlds of a run share.
+struct Run<'a> {
+    args: &'a Args,
+    binary: PathBuf,
+    seed: u64,
+    begun: Instant,
+    figures: Mutex<Figures>,
+    /// One of the worlds cannot go on.
+    broke: AtomicBool,
+}
+
+impl Run<'_> {
+    /// One round after the other.
+    fn torture(&self, number: u64) -> Result<()> {
+        let outcome = self.rounds(number);
+        if outcome.is_err() {
+            self.broke.store(true, Ordering::Relaxed);
+        }
+        outcome
     }
-    let kinds: Vec<_> = figures.kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    println!("\nseed {seed}, {:.0} s, {} rounds: {}", elapsed.as_secs_f64(), figures.rounds, kinds.join(", "));
-    println!(
-        "{} operations acknowledged; in doubt at a kill: {} not there, {} there",
-        figures.acknowledged, figures.undone, figures.done
-    );
-    println!(
-        "{} backups restored and compared, {} restores killed; {} events compared",
-        figures.backups, figures.restored, figures.compared_events
-    );
-    println!("{} kills, 0 lost", figures.kills);
+
+    fn rounds(&self, number: u64) -> Result<()> {
+        let mut schedule = Schedule::new(self.seed, number);
+        let mut world = World::new(&self.binary, &self.args.golden)?;
+        for round in 0.. {
+            if self.is_over() {
+                break;
+            }
+            if round > 0 && round % ROUNDS_OF_A_WORLD == 0 {
+                world = World::new(&self.binary, &self.args.golden)?;
+            }
+            let plan = schedule.next();
+            if self.args.verbose {
+                println!("world {number}, round {round}: {plan:?}");
+            }
+            let mut figures = Figures::default();
+            let findings = world.round(&plan, &mut figures)?;
+            if !findings.is_empty() {
+                for finding in findings {
+                    eprintln!("seed {}, world {number}, round {round}, {plan:?}: {finding}", self.seed);
+                    figures.count(&finding);
+                }
+                eprintln!("the directory is kept in {}", world.keep().display());
+                world = World::new(&self.binary, &self.args.golden)?;
+            }
+            self.figures().add(figures, self.begun.elapsed());
+        }
+        Ok(())
+    }
+
+    fn figures(&self) -> MutexGuard<'_, Figures> {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self) -> bool {
+        let figures = self.figures();
+        self.begun.elapsed() >= Duration::from_secs(self.args.seconds)
+            || self.args.kills.is_some_and(|kills| figures.kills >= kills)
+            || figures.findings >= MOST_FINDINGS
+            || self.broke.load(Ordering::Relaxed)
+    }
 }

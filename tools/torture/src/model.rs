@@ -2,12 +2,13 @@
 //! its part of the engine changes by its own operations alone, one after the other; at most one of them is in doubt when
 //! the process is killed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use savor::{Engine, Event, ExperimentDesign, Item, ItemPatch, Scenario, User, UserPatch};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::finding::{Finding, Kind, mixed};
 
 /// A write of a lane. Each is whole or not there, but for an import, which may stop between two batches.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -175,6 +176,25 @@ fn differ<V: PartialEq + std::fmt::Debug>(
     more.map(|(id, value)| format!("{what} {id} should not be there: {value:?}"))
 }
 
+/// How many records are not what all of `states` say of them, which so was acknowledged.
+pub fn lost(states: &[State], seen: &State) -> u64 {
+    disputed(states, seen, |state| &state.items)
+        + disputed(states, seen, |state| &state.users)
+        + disputed(states, seen, |state| &state.events)
+        + disputed(states, seen, |state| &state.scenarios)
+        + disputed(states, seen, |state| &state.experiments)
+}
+
+fn disputed<V: PartialEq>(states: &[State], seen: &State, of: fn(&State) -> &BTreeMap<String, V>) -> u64 {
+    let names: BTreeSet<&String> = states.iter().chain([seen]).flat_map(|state| of(state).keys()).collect();
+    let is_disputed = |name: &&String| {
+        let mut said = states.iter().map(|state| of(state).get(*name));
+        let first = said.next().flatten();
+        said.all(|other| other == first) && of(seen).get(*name) != first
+    };
+    names.into_iter().filter(is_disputed).count() as u64
+}
+
 /// The lane that a name belongs to: `w2-u17` is of lane 2.
 fn lane_of(name: &str) -> Option<usize> {
     name.strip_prefix('w')?.split('-').next()?.parse().ok()
@@ -185,7 +205,7 @@ pub fn read_all(engine: &Engine, lanes: usize) -> Result<Vec<State>> {
     let mut states = vec![State::default(); lanes];
     let mut of = |name: &str, put: &mut dyn FnMut(&mut State)| -> Result<()> {
         let lane = lane_of(name).and_then(|lane| states.get_mut(lane));
-        put(lane.ok_or_else(|| format!("\"{name}\" was written by nobody"))?);
+        put(lane.ok_or_else(|| Finding::new(Kind::Mixed, format!("\"{name}\" was written by nobody")))?);
         Ok(())
     };
     let mut cursor = None;
@@ -241,7 +261,7 @@ pub fn read_versions(engine: &Engine, names: impl Iterator<Item = String>, state
         };
         for (place, version) in versions.iter().rev().enumerate() {
             if version.version != place as u64 + 1 {
-                return Err(format!("scenario {name} has version {} in place {place}", version.version).into());
+                return mixed(format!("scenario {name} has version {} in place {place}", version.version));
             }
         }
         let versions = versions.into_iter().rev().map(|version| version.scenario).collect();

@@ -51,15 +51,17 @@ pub struct Plan {
     pub seed: u64,
 }
 
-/// The rounds of a seed, without end. Every point comes up again and again, in an order of its own each time.
+/// The rounds of a world of a seed, without end. Every point comes up again and again, in an order of its own each time.
 pub struct Schedule {
     random: ChaCha8Rng,
     points: VecDeque<Point>,
 }
 
 impl Schedule {
-    pub fn new(seed: u64) -> Self {
-        Self { random: ChaCha8Rng::seed_from_u64(seed), points: VecDeque::new() }
+    pub fn new(seed: u64, world: u64) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        random.set_stream(world);
+        Self { random, points: VecDeque::new() }
     }
 
     pub fn next(&mut self) -> Plan {

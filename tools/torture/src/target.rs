@@ -208,11 +208,18 @@ impl Http<'_> {
     }
 
     fn call(&self, method: &str, path: &str, body: &Value, number: impl Fn(Value) -> u64) -> Option<Reply> {
-        let (status, body) = self.ask(method, path, body)?;
-        Some(match status {
-            200..300 => Reply::Done(number(body)),
-            _ => Reply::Refused(format!("{method} {path}: {status} {body}")),
-        })
+        loop {
+            let (status, answer) = self.ask(method, path, body)?;
+            return Some(match status {
+                200..300 => Reply::Done(number(answer)),
+                // A machine with much else to do: nothing of it was begun, and it is asked again.
+                503 if answer["code"] == "overloaded" => {
+                    std::thread::sleep(Duration::from_millis(10));
+                    continue;
+                }
+                _ => Reply::Refused(format!("{method} {path}: {status} {answer}")),
+            });
+        }
     }
 
     /// Status and body. An answer that was cut off is none.
