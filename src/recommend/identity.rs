@@ -10,8 +10,11 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::record::Timestamp;
 
+/// The length of a name.
+pub const NAME_BYTES: usize = 20;
+
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-const LETTERS: usize = 20;
+const LETTERS: usize = NAME_BYTES;
 const COUNTER_BITS: u32 = 24;
 const PROCESS_BITS: u32 = 28;
 

@@ -3,6 +3,7 @@
 //! last of them.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use super::families::Family;
 use super::{Store, codec, key, storage};
 use crate::config::Durability;
 use crate::error::{Error, Result};
-use crate::record::{Assignment, Exposure, Shown, SnapshotId, Source, Timestamp};
+use crate::record::{Answer, Assignment, Exposure, Query, Shown, SnapshotId, Source, Timestamp};
 
 /// So many are removed in one batch.
 const BATCH: usize = 4_096;
@@ -39,7 +40,6 @@ struct StoredShown<'a> {
 
 impl<'a> StoredExposure<'a> {
     fn new(exposure: &'a Exposure) -> Self {
-        let borrowed = |text: &'a Option<String>| text.as_deref().map(Cow::Borrowed);
         let items = exposure.items.iter().map(|shown| StoredShown {
             item: Cow::Borrowed(&shown.item),
             score: shown.score,
@@ -55,6 +55,50 @@ impl<'a> StoredExposure<'a> {
             items: items.collect(),
         }
     }
+}
+
+/// An answer that was shown, its record as it is stored. Who is given the same answer again shares the record.
+pub struct ShownAnswer {
+    /// The answer's name.
+    pub answer: String,
+    /// When it was given.
+    pub time: Timestamp,
+    /// Whom it was for.
+    pub user: Option<String>,
+    /// Everything but name and time.
+    pub record: Arc<[u8]>,
+}
+
+impl ShownAnswer {
+    /// The record of an answer; `teams` says whose item each is, in an interleaved one.
+    pub fn record(query: &Query, answer: &Answer, teams: &[String]) -> Result<Arc<[u8]>> {
+        let items = answer.items.iter().enumerate().map(|(place, item)| StoredShown {
+            item: Cow::Borrowed(&item.item),
+            score: item.rank.unwrap_or(item.score) as f32,
+            source: Cow::Borrowed(item.source.word()),
+            propensity: item.propensity.unwrap_or(1.0) as f32,
+            team: teams.get(place).map(|team| Cow::Borrowed(team.as_str())),
+        });
+        let stored = StoredExposure {
+            user: borrowed(&query.user),
+            scenario: borrowed(&query.scenario),
+            snapshot: answer.snapshot.map(|id| id.0),
+            experiment: answer.experiment.as_ref().map(|of| (Cow::Borrowed(&*of.id), borrowed(&of.variant))),
+            items: items.collect(),
+        };
+        codec::encode(&stored).map(Into::into)
+    }
+
+    /// The same, shown to another user.
+    pub fn to(self, user: &str) -> Result<Self> {
+        let mut stored: StoredExposure<'_> = codec::decode("an exposure", &self.record)?;
+        stored.user = Some(Cow::Borrowed(user));
+        Ok(Self { user: Some(user.to_owned()), record: codec::encode(&stored)?.into(), ..self })
+    }
+}
+
+fn borrowed(text: &Option<String>) -> Option<Cow<'_, str>> {
+    text.as_deref().map(Cow::Borrowed)
 }
 
 /// An entry in the order of time.
@@ -80,12 +124,36 @@ pub fn read(key: &[u8], value: &[u8]) -> Result<Exposure> {
 }
 
 impl Store {
-    /// Writes answers that were shown, all in one batch, without waiting for the disk.
-    pub fn put_exposures(&self, exposures: &[Exposure]) -> Result<()> {
+    /// Writes answers that were shown, all in one batch, without waiting for the disk. In the order of the keys: the next place
+    /// in the memtable is then found from the last.
+    pub fn put_shown(&self, shown: &[ShownAnswer]) -> Result<()> {
+        let mut users: Vec<_> = shown
+            .iter()
+            .filter_map(|shown| Some(key::exposure_of(shown.user.as_deref()?, shown.time, &shown.answer)))
+            .collect();
+        users.sort_unstable();
+        let mut shown: Vec<&ShownAnswer> = shown.iter().collect();
+        shown.sort_unstable_by_key(|shown| (shown.time, &shown.answer));
         self.commit(Durability::Async, |turn| {
             turn.charged = true;
-            exposures.iter().try_for_each(|exposure| turn.put_exposure(exposure))
+            for ShownAnswer { answer, time, record, .. } in &shown {
+                turn.put(Family::Exposures, key::exposure(*time, answer), record)?;
+            }
+            for ShownAnswer { answer, time, .. } in &shown {
+                turn.put(Family::Exposures, key::exposure_by_answer(answer), key::number(time.millis() as u64))?;
+            }
+            users.iter().try_for_each(|user| turn.put(Family::Exposures, user, []))
         })
+    }
+
+    #[cfg(test)]
+    pub fn put_exposures(&self, exposures: &[Exposure]) -> Result<()> {
+        let shown = exposures.iter().map(|exposure| {
+            let (answer, user) = (exposure.recommendation_id.clone(), exposure.user.clone());
+            let record = codec::encode(&StoredExposure::new(exposure))?.into();
+            Ok(ShownAnswer { answer, time: exposure.time, user, record })
+        });
+        self.put_shown(&shown.collect::<Result<Vec<_>>>()?)
     }
 
     /// An answer that was shown; `None` if it is unknown or older than what is kept.
