@@ -13,13 +13,12 @@ use super::Engine;
 use super::departed::{Moment, Since};
 use crate::config::ExposuresConfig;
 use crate::error::{Error, Result};
-use crate::record::{Answer, Assignment, Exposure, Query, Shown, Timestamp};
-use crate::store::Store;
+use crate::recommend::Kept;
+use crate::record::{Answer, Exposure, Query, Timestamp};
+use crate::store::{ShownAnswer, Store};
 
 /// So many answers are written at once at most.
 const BATCH: usize = 512;
-/// More items that a question excludes are not kept.
-const EXCLUDED: usize = 256;
 /// Items that may wait for each answer that may.
 const ITEMS: usize = 20;
 /// The first of a batch waits so long for others: a thread that woke for each answer would take the processor from those who
@@ -48,8 +47,12 @@ struct Waiting {
 }
 
 enum Message {
-    /// With the moment at which it was asked for.
-    Shown(Box<(Exposure, Arc<Moment>)>),
+    Shown {
+        shown: ShownAnswer,
+        items: usize,
+        /// The moment at which it was asked for.
+        asked: Arc<Moment>,
+    },
     /// Tell when everything before is written.
     Flush(Sender<()>),
 }
@@ -74,11 +77,14 @@ impl Exposures {
         self.writer.get().is_some()
     }
 
-    fn hand_over(&self, items: usize, asked: &Arc<Moment>, exposure: impl FnOnce() -> Exposure) {
+    /// `shown` is called if answers are kept and there is room for so many items; an answer that has no record is dropped.
+    fn hand_over(&self, items: usize, asked: &Arc<Moment>, shown: impl FnOnce() -> Option<ShownAnswer>) {
         let Some(writer) = self.writer.get() else { return };
         let waiting = &writer.items;
         let fits = waiting.items.fetch_add(items, Ordering::Relaxed) + items <= waiting.most;
-        if !fits || writer.queue.try_send(Message::Shown(Box::new((exposure(), Arc::clone(asked))))).is_err() {
+        let shown = if fits { shown() } else { None };
+        let message = shown.map(|shown| Message::Shown { shown, items, asked: Arc::clone(asked) });
+        if message.is_none_or(|message| writer.queue.try_send(message).is_err()) {
             waiting.items.fetch_sub(items, Ordering::Relaxed);
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -128,15 +134,21 @@ fn write(
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        if !is_behind && matches!(first, Message::Shown(_)) {
+        if !is_behind && matches!(first, Message::Shown { .. }) {
             std::thread::park_timeout(GATHER);
         }
         let mut waiting = Vec::new();
         for message in std::iter::once(first).chain(messages.try_iter()) {
             match message {
-                Message::Shown(shown) => {
-                    waiting_items.items.fetch_sub(shown.0.items.len(), Ordering::Relaxed);
-                    batch.extend(of_those_there(shown.0, &shown.1));
+                Message::Shown { shown, items, asked } => {
+                    waiting_items.items.fetch_sub(items, Ordering::Relaxed);
+                    match of_those_there(shown, &asked) {
+                        Ok(shown) => batch.extend(shown),
+                        Err(error) => {
+                            dropped.fetch_add(1, Ordering::Relaxed);
+                            tracing::warn!(%error, "what was shown is not kept");
+                        }
+                    }
                 }
                 Message::Flush(told) => waiting.push(told),
             }
@@ -145,7 +157,7 @@ fn write(
             }
         }
         is_behind = batch.len() >= BATCH;
-        if let Err(error) = store.put_exposures(&batch) {
+        if let Err(error) = store.put_shown(&batch) {
             dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
             match error {
                 // It stays so until somebody makes room, and is counted.
@@ -163,12 +175,14 @@ fn write(
 
 /// The exposure of whoever the user is by now; none of who was deleted since the question was asked. A departure flushes the
 /// queue after it is known, so that nothing that has passed here before is written later.
-fn of_those_there(exposure: Exposure, asked: &Moment) -> Option<Exposure> {
-    let user = exposure.user.as_deref().map_or(Since::There, |user| asked.since(user));
-    match user {
-        Since::There => Some(exposure),
-        Since::Is(into) => Some(Exposure { user: Some(into.to_owned()), ..exposure }),
-        Since::Gone => None,
+fn of_those_there(shown: ShownAnswer, asked: &Moment) -> Result<Option<ShownAnswer>> {
+    match shown.user.as_deref().map_or(Since::There, |user| asked.since(user)) {
+        Since::There => Ok(Some(shown)),
+        Since::Gone => Ok(None),
+        Since::Is(into) => {
+            let into = into.to_owned();
+            shown.to(&into).map(Some)
+        }
     }
 }
 
@@ -254,31 +268,18 @@ impl Engine {
         asked: &Arc<Moment>,
     ) {
         self.inner.exposures.hand_over(answer.items.len(), asked, || {
-            let items = answer.items.iter().enumerate().map(|(place, item)| Shown {
-                item: item.item.clone(),
-                score: item.score as f32,
-                rank: item.rank.map(|rank| rank as f32),
-                source: item.source,
-                propensity: item.propensity.unwrap_or(1.0) as f32,
-                team: teams.get(place).cloned().flatten(),
-            });
-            let question = query.rest().map(|mut rest| {
-                rest.exclude_items.truncate(EXCLUDED);
-                Box::new(rest)
-            });
-            let experiment =
-                answer.experiment.as_ref().map(|of| Assignment { id: of.id.clone(), variant: of.variant.clone() });
-            Exposure {
-                recommendation_id: answer.recommendation_id.clone(),
-                time: Timestamp::now(),
-                user: query.user.clone(),
-                scenario: query.scenario.clone(),
-                snapshot: answer.snapshot,
-                experiment,
-                question,
-                before: before as u32,
-                items: items.collect(),
-            }
+            let record = ShownAnswer::record(query, before, answer, teams).ok()?;
+            let (answer, user) = (answer.recommendation_id.clone(), query.user.clone());
+            Some(ShownAnswer { answer, time: Timestamp::now(), user, record })
+        });
+    }
+
+    /// The same of an answer that is given again, under this name.
+    pub(super) fn expose_again(&self, query: &Query, kept: &Kept, name: &str, asked: &Arc<Moment>) {
+        self.inner.exposures.hand_over(kept.answer().items.len(), asked, || {
+            let record = kept.record(|answer| ShownAnswer::record(query, 0, answer, &[]).ok())?;
+            let (answer, user) = (name.to_owned(), query.user.clone());
+            Some(ShownAnswer { answer, time: Timestamp::now(), user, record })
         });
     }
 }

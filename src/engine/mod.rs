@@ -2,6 +2,7 @@
 //! keeps what must be in memory (catalogue, popularity, the active snapshot) in step with the store. Synchronous; no
 //! runtime is needed.
 
+mod again;
 mod audit;
 mod backups;
 mod departed;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
+use crate::recommend::NAME_BYTES;
 use crate::record::{ItemId, Query, Timestamp};
 
 const MOST_BYTES: usize = 32 << 20;
@@ -16,15 +17,18 @@ const LIFETIME_MS: i64 = 30 * 60 * 1_000;
 /// What an entry costs beside what is counted, about.
 const OVERHEAD: usize = 512;
 
+/// A name of an answer. Others name none.
+type Name = [u8; NAME_BYTES];
+
 /// Answers that may have a next page.
 #[derive(Default)]
 pub(super) struct Pages(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    pages: FxHashMap<String, Page>,
+    pages: FxHashMap<Name, Page>,
     /// Names in the order in which they came, with the time.
-    order: VecDeque<(String, Timestamp)>,
+    order: VecDeque<(Name, Timestamp)>,
     bytes: usize,
 }
 
@@ -40,19 +44,20 @@ pub(super) struct Page {
 
 impl Page {
     /// After these items.
-    pub fn new(query: Arc<Query>, shown: Vec<ItemId>) -> Self {
-        let bytes = OVERHEAD + query_bytes(&query) + shown.len() * size_of::<ItemId>();
-        Self { query, shown: shown.into(), bytes }
+    pub fn new(query: Arc<Query>, shown: Arc<[ItemId]>) -> Self {
+        let bytes = OVERHEAD + query_bytes(&query) + size_of_val(&*shown);
+        Self { query, shown, bytes }
     }
 }
 
 impl Pages {
     /// Keeps where an answer ended.
     pub fn keep(&self, id: &str, page: Page, now: Timestamp) {
+        let Ok(name) = Name::try_from(id.as_bytes()) else { return };
         let mut state = self.0.lock();
         state.bytes += page.bytes;
-        state.order.push_back((id.to_owned(), now));
-        state.pages.insert(id.to_owned(), page);
+        state.order.push_back((name, now));
+        state.pages.insert(name, page);
         state.forget(now);
     }
 
@@ -60,7 +65,7 @@ impl Pages {
     pub fn get(&self, id: &str, now: Timestamp) -> Option<Page> {
         let mut state = self.0.lock();
         state.forget(now);
-        state.pages.get(id).cloned()
+        state.pages.get(id.as_bytes()).cloned()
     }
 
     /// Forgets the answers to a user.
@@ -109,7 +114,11 @@ mod tests {
     }
 
     fn page(user: &str, shown: usize) -> Page {
-        Page::new(Arc::new(Query::for_user(user)), vec![ItemId::new(1); shown])
+        Page::new(Arc::new(Query::for_user(user)), vec![ItemId::new(1); shown].into())
+    }
+
+    fn name(number: i64) -> String {
+        format!("{number:020}")
     }
 
     #[test]
@@ -117,25 +126,25 @@ mod tests {
         let pages = Pages::default();
         let each = page("u", 1_000_000).bytes;
         for number in 0..100 {
-            pages.keep(&format!("r{number}"), page("u", 1_000_000), at(number));
+            pages.keep(&name(number), page("u", 1_000_000), at(number));
             let state = pages.0.lock();
             assert!(state.bytes <= MOST_BYTES && state.bytes == state.pages.len() * each);
             assert_eq!(state.pages.len(), state.order.len());
         }
-        assert!(pages.get("r99", at(100)).is_some() && pages.get("r90", at(100)).is_none());
-        assert!(pages.get("r99", at(99 + LIFETIME_MS)).is_some());
-        assert!(pages.get("r99", at(100 + LIFETIME_MS)).is_none());
+        assert!(pages.get(&name(99), at(100)).is_some() && pages.get(&name(90), at(100)).is_none());
+        assert!(pages.get(&name(99), at(99 + LIFETIME_MS)).is_some());
+        assert!(pages.get(&name(99), at(100 + LIFETIME_MS)).is_none());
         assert_eq!(pages.0.lock().bytes, 0);
     }
 
     #[test]
     fn a_user_is_forgotten_alone() {
         let pages = Pages::default();
-        pages.keep("a", page("u", 3), at(0));
-        pages.keep("b", page("v", 3), at(0));
+        pages.keep(&name(0), page("u", 3), at(0));
+        pages.keep(&name(1), page("v", 3), at(0));
         pages.forget_user("u");
-        assert!(pages.get("a", at(1)).is_none() && pages.get("b", at(1)).is_some());
-        assert!(pages.get("b", at(1 + LIFETIME_MS)).is_none());
+        assert!(pages.get(&name(0), at(1)).is_none() && pages.get(&name(1), at(1)).is_some());
+        assert!(pages.get(&name(1), at(1 + LIFETIME_MS)).is_none());
         assert_eq!(pages.0.lock().bytes, 0);
     }
 }

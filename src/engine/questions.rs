@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::again::next_path;
 use super::departed::Moment;
 use super::pages::Page;
 use super::shown::Answered;
@@ -33,7 +34,13 @@ impl Engine {
     /// Errors: those of [`recommend`](Self::recommend).
     pub fn recommend_at(&self, query: &Query, effort: Effort) -> Result<Answer> {
         query.validate()?;
-        self.page(query, &[], effort, &self.inner.departed.now())
+        let asked = self.inner.departed.now();
+        if effort == Effort::Full
+            && let Some(again) = self.again(query, &asked)?
+        {
+            return Ok(again.into_answer());
+        }
+        self.page(query, &[], effort, &asked)
     }
 
     /// The answers to many questions, in their order, as [`recommend`](Self::recommend) gives each, on all processors. While no
@@ -90,7 +97,7 @@ impl Engine {
 
     /// What is shown after the items of the pages before, by experiments and scenarios; it is noted for the next page, for rules
     /// and for outcomes.
-    fn page(&self, query: &Query, before: &[ItemId], effort: Effort, asked: &Arc<Moment>) -> Result<Answer> {
+    pub(super) fn page(&self, query: &Query, before: &[ItemId], effort: Effort, asked: &Arc<Moment>) -> Result<Answer> {
         let Treated { mut answer, teams, is_noted, limit } = match effort {
             Effort::Full => {
                 let experiments = self.inner.experiments.active.load();
@@ -104,9 +111,9 @@ impl Engine {
             self.note_shown(query, &shown, now);
         }
         if answer.items.len() == limit {
-            let page = Page::new(Arc::new(query.clone()), [before, &shown].concat());
+            let page = Page::new(Arc::new(query.clone()), [before, &shown].concat().into());
             self.inner.pages.keep(&answer.recommendation_id, page, now);
-            answer.next = Some(format!("/v1/recommendations/{}/next", answer.recommendation_id));
+            answer.next = Some(next_path(&answer.recommendation_id));
         }
         self.settle(query.user.as_deref(), asked);
         self.expose(query, before.len(), &answer, &teams, asked);
@@ -195,7 +202,7 @@ impl Engine {
     }
 
     /// The dense ids of an answer's items; one that has been deleted a moment ago has none.
-    fn ids(&self, answer: &Answer) -> Result<Vec<ItemId>> {
+    pub(super) fn ids(&self, answer: &Answer) -> Result<Vec<ItemId>> {
         let ids = answer.items.iter().map(|item| self.inner.store.item_id(&item.item));
         ids.filter_map(Result::transpose).collect()
     }

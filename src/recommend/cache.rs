@@ -16,12 +16,13 @@ use quick_cache::sync::Cache;
 
 use super::Context;
 use super::identity::recommendation_id;
+use super::kept::Kept;
 use crate::record::{Answer, Query, RecommendedItem, Source, Timestamp};
 
 /// Users who share a tick: a write for one of them forgets the answers to all.
 const TICKS: usize = 1 << 14;
 /// Bytes of an answer that is expected, to size the table.
-const EXPECTED: u64 = 1024;
+const EXPECTED: u64 = 3 << 10;
 
 /// Kept answers, bounded in bytes; those asked for seldom make place (S3-FIFO, Yang et al., SOSP 2023).
 pub struct AnswerCache {
@@ -42,20 +43,10 @@ pub struct Asked {
     ticks: Ticks,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-struct Ticks {
+#[derive(Clone, Copy, Default, PartialEq)]
+pub(super) struct Ticks {
     shared: u64,
     user: u64,
-}
-
-struct Kept {
-    user: String,
-    ticks: Ticks,
-    at: Timestamp,
-    /// Whether it may be given as if it had been made anew.
-    lasts: bool,
-    /// Under the name that it was given first.
-    answer: Answer,
 }
 
 #[derive(Clone)]
@@ -63,8 +54,7 @@ struct Bytes;
 
 impl Weighter<Box<[u8]>, Arc<Kept>> for Bytes {
     fn weight(&self, key: &Box<[u8]>, kept: &Arc<Kept>) -> u64 {
-        let items = kept.answer.items.iter().map(|item| size_of::<RecommendedItem>() + item.item.len());
-        (key.len() + kept.user.len() + size_of::<Kept>() + items.sum::<usize>()) as u64
+        (key.len() + kept.bytes()) as u64
     }
 }
 
@@ -92,15 +82,20 @@ impl AnswerCache {
         Some(Asked { user: user.to_owned(), key: serde_json::to_vec(query).ok()?.into(), ticks })
     }
 
-    /// The answer given before, under a new name, if nothing has changed since.
+    /// The answer given before, if nothing has changed since.
+    pub fn again(&self, asked: &Asked) -> Option<Arc<Kept>> {
+        let kept = self.answers.as_ref()?.get(&asked.key).filter(|kept| kept.lasts && kept.ticks == asked.ticks)?;
+        self.hits.fetch_add(1, Ordering::Relaxed);
+        Some(kept)
+    }
+
+    /// The same under a new name, for who makes a new one else.
     pub fn answer(&self, asked: &Asked, now: Timestamp) -> Option<Answer> {
-        let Some(kept) = self.answers.as_ref()?.get(&asked.key).filter(|kept| kept.lasts && kept.ticks == asked.ticks)
-        else {
+        let Some(kept) = self.again(asked) else {
             self.misses.fetch_add(1, Ordering::Relaxed);
             return None;
         };
-        self.hits.fetch_add(1, Ordering::Relaxed);
-        Some(Answer { recommendation_id: recommendation_id(now), ..kept.answer.clone() })
+        Some(Answer { recommendation_id: recommendation_id(now), ..kept.answer().clone() })
     }
 
     /// The answer given before, and whether it is as good as new; for those who have no time for another. It is not older than
@@ -109,7 +104,7 @@ impl AnswerCache {
         let kept = self.answers.as_ref()?.get(&asked.key)?;
         let is_new = kept.lasts && kept.ticks == asked.ticks;
         let fits = kept.ticks.user == asked.ticks.user && kept.at >= oldest;
-        (is_new || fits).then(|| (kept.answer.clone(), is_new))
+        (is_new || fits).then(|| (kept.answer().clone(), is_new))
     }
 
     /// Keeps a full answer.
@@ -125,7 +120,7 @@ impl AnswerCache {
             && answer.items.iter().all(lasts)
         {
             let Asked { user, key, ticks } = asked;
-            let kept = Kept { user, ticks, at: context.now, lasts: !is_ranked, answer: answer.clone() };
+            let kept = Kept::new(user, ticks, context.now, !is_ranked, answer.clone());
             answers.insert(key, Arc::new(kept));
         }
     }

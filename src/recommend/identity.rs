@@ -1,44 +1,61 @@
-//! The name of an answer: 20 letters and digits, sorted by time as they stand. Milliseconds (48 bits), a counter (24 bits)
-//! and a number of the process (28 bits), in Crockford's base 32: unique within a process, and between processes and
-//! machines but for one chance in 270 million of those that begin at once.
+//! The name of an answer: 20 letters and digits, sorted by time as they stand. Milliseconds (48 bits), a counter within them (12
+//! bits) and 40 bits by chance, in Crockford's base 32: unique within a process, and nobody guesses the name of an answer that
+//! somebody else was given, or how many there were.
 
-use std::sync::LazyLock;
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::record::Timestamp;
 
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-const LETTERS: usize = 20;
-const COUNTER_BITS: u32 = 24;
-const PROCESS_BITS: u32 = 28;
+/// The length of a name.
+pub const NAME_BYTES: usize = 20;
 
-/// A name for an answer given at this time. Those of one process sort in the order in which they are given, as long as the
-/// clock does not go back and a millisecond has fewer than 16 million.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const COUNTER_BITS: u32 = 12;
+const RANDOM_BITS: u32 = 40;
+
+/// A name for an answer given at this time. Those of one process sort in the order in which they are given; where the clock goes
+/// back, or a millisecond has more than 4,096, the time in the name runs ahead.
 pub fn recommendation_id(now: Timestamp) -> String {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    static PROCESS: LazyLock<u64> = LazyLock::new(process);
-    id(now.millis().max(0) as u64, COUNTER.fetch_add(1, Ordering::Relaxed), *PROCESS)
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = (now.millis().max(0).cast_unsigned()) << COUNTER_BITS;
+    let next = |last: u64| Some(now.max(last + 1));
+    let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_default();
+    id(now.max(last + 1), by_chance())
 }
 
-fn id(millis: u64, count: u64, process: u64) -> String {
-    let low = |number: u64, bits: u32| u128::from(number & ((1 << bits) - 1));
-    let number = (u128::from(millis) << (COUNTER_BITS + PROCESS_BITS))
-        | (low(count, COUNTER_BITS) << PROCESS_BITS)
-        | low(process, PROCESS_BITS);
+/// `moment`: milliseconds and the counter.
+fn id(moment: u64, random: u64) -> String {
+    let number = (u128::from(moment) << RANDOM_BITS) | u128::from(random & ((1 << RANDOM_BITS) - 1));
     let letter = |place: usize| {
-        let digit = (number >> (5 * (LETTERS - 1 - place))) as usize % ALPHABET.len();
+        let digit = (number >> (5 * (NAME_BYTES - 1 - place))) as usize % ALPHABET.len();
         char::from(ALPHABET.get(digit).copied().unwrap_or(b'0'))
     };
-    (0..LETTERS).map(letter).collect()
+    (0..NAME_BYTES).map(letter).collect()
 }
 
-fn process() -> u64 {
-    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_nanos() as u64);
-    // Where the loader puts things differs between processes that begin at once.
-    xxh3_64_with_seed(&nanos.to_le_bytes(), u64::from(std::process::id()) ^ std::ptr::from_ref(ALPHABET).addr() as u64)
+/// A number that does not follow from those before.
+fn by_chance() -> u64 {
+    thread_local! {
+        static RANDOM: RefCell<ChaCha12Rng> = RefCell::new(ChaCha12Rng::from_seed(seed()));
+    }
+    RANDOM.with_borrow_mut(Rng::next_u64)
+}
+
+fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    if let Err(error) = getrandom::fill(&mut seed) {
+        tracing::error!(%error, "the system gives no random numbers: the names of answers can be guessed");
+        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_nanos() as u64);
+        let thread = format!("{:?} {} {nanos}", std::thread::current().id(), std::process::id());
+        seed[..8].copy_from_slice(&xxh3_64(thread.as_bytes()).to_le_bytes());
+    }
+    seed
 }
 
 #[cfg(test)]
@@ -49,19 +66,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ids_are_in_the_order_of_time_and_count(
-            a in (0u64..1 << 48, 0u64..1 << 24), b in (0u64..1 << 48, 0u64..1 << 24), process: u64,
-        ) {
-            prop_assert_eq!(id(a.0, a.1, process).cmp(&id(b.0, b.1, process)), a.cmp(&b));
+        fn ids_are_in_the_order_of_their_moments(a in 0u64..1 << 60, b in 0u64..1 << 60, c: u64, d: u64) {
+            prop_assume!(a != b);
+            prop_assert_eq!(id(a, c).cmp(&id(b, d)), a.cmp(&b));
         }
     }
 
     #[test]
-    fn ids_are_short_and_none_is_given_twice() {
+    fn ids_are_short_in_order_and_none_is_given_twice() {
         let now = Timestamp::now();
-        let mut ids: Vec<String> = (0..1000).map(|_| recommendation_id(now)).collect();
-        assert!(ids.is_sorted() && ids.iter().all(|id| id.len() == LETTERS));
+        let mut ids: Vec<String> = (0..10_000).map(|_| recommendation_id(now)).collect();
+        assert!(ids.is_sorted() && ids.iter().all(|id| id.len() == NAME_BYTES));
         ids.dedup();
-        assert_eq!(ids.len(), 1000);
+        assert_eq!(ids.len(), 10_000);
+        // Whoever knows one does not know the end of the next.
+        let ends: std::collections::BTreeSet<&str> = ids.iter().map(|id| &id[NAME_BYTES - 8..]).collect();
+        assert_eq!(ends.len(), 10_000);
     }
 }

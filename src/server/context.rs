@@ -10,7 +10,7 @@ use super::metrics::Metrics;
 use super::tenancy::Desk;
 use crate::config::ServerConfig;
 use crate::engine::{Engine, Tenants};
-use crate::record::Answer;
+use crate::record::{Answer, Degraded};
 
 /// What a request is answered with. Made for each: it must not keep a tenant open that is to be closed.
 pub struct Context {
@@ -63,10 +63,15 @@ impl Context {
 
     /// Counts an answer that fell back to something less than what was asked for.
     pub fn note(&self, answer: Answer) -> Answer {
-        if let Some(reason) = answer.degraded {
+        self.note_degraded(answer.degraded);
+        answer
+    }
+
+    /// The same where the answer is bytes already.
+    pub fn note_degraded(&self, degraded: Option<Degraded>) {
+        if let Some(reason) = degraded {
             self.metrics.degraded(reason);
         }
-        answer
     }
 }
 

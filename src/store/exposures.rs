@@ -3,6 +3,7 @@
 //! last of them.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
 use serde::{Deserialize, Serialize};
@@ -12,8 +13,10 @@ use super::families::Family;
 use super::{Store, codec, key, storage};
 use crate::config::Durability;
 use crate::error::{Error, Result};
-use crate::record::{Assignment, Exposure, Query, Shown, SnapshotId, Source, Timestamp};
+use crate::record::{Answer, Assignment, Exposure, Query, Shown, SnapshotId, Source, Timestamp};
 
+/// More items that a question excludes are not kept.
+const EXCLUDED: usize = 256;
 /// So many are removed in one batch.
 const BATCH: usize = 4_096;
 
@@ -49,7 +52,6 @@ struct StoredShown<'a> {
 
 impl<'a> StoredExposure<'a> {
     fn new(exposure: &'a Exposure) -> Self {
-        let borrowed = |text: &'a Option<String>| text.as_deref().map(Cow::Borrowed);
         let items = exposure.items.iter().map(|shown| StoredShown {
             item: Cow::Borrowed(&shown.item),
             score: shown.score,
@@ -68,16 +70,15 @@ impl<'a> StoredExposure<'a> {
 }
 
 impl StoredRest<'_> {
-    fn new(exposure: &Exposure) -> Result<Self> {
-        let mut ranks: Vec<Option<f32>> = exposure.items.iter().map(|shown| shown.rank).collect();
+    fn new(mut ranks: Vec<Option<f32>>, question: Option<&Query>, before: u32) -> Result<Self> {
         if ranks.iter().all(Option::is_none) {
             ranks.clear();
         }
         let json = |question: &Query| serde_json::to_string(question).map(Cow::Owned);
-        let question = exposure.question.as_deref().map(json).transpose();
+        let question = question.map(json).transpose();
         let question =
             question.map_err(|error| Error::Storage { operation: "encode a question", reason: error.to_string() })?;
-        Ok(Self { ranks, question, before: exposure.before })
+        Ok(Self { ranks, question, before })
     }
 
     /// Whether it says something, and of so many items.
@@ -85,6 +86,59 @@ impl StoredRest<'_> {
         let is_of_all = self.ranks.len() == items && self.ranks.iter().any(Option::is_some);
         *self != Self::default() && (self.ranks.is_empty() || is_of_all)
     }
+}
+
+/// An answer that was shown, its record as it is stored. Who is given the same answer again shares the record.
+pub struct ShownAnswer {
+    /// The answer's name.
+    pub answer: String,
+    /// When it was given.
+    pub time: Timestamp,
+    /// Whom it was for.
+    pub user: Option<String>,
+    /// Everything but name and time.
+    pub record: Arc<[u8]>,
+}
+
+impl ShownAnswer {
+    /// The record of an answer, after so many items of the pages before; `teams` says whose item each is, in an interleaved one.
+    pub fn record(query: &Query, before: usize, answer: &Answer, teams: &[Option<String>]) -> Result<Arc<[u8]>> {
+        let items = answer.items.iter().enumerate().map(|(place, item)| StoredShown {
+            item: Cow::Borrowed(&item.item),
+            score: item.score as f32,
+            source: Cow::Borrowed(item.source.word()),
+            propensity: item.propensity.unwrap_or(1.0) as f32,
+            team: teams.get(place).and_then(borrowed),
+        });
+        let stored = StoredExposure {
+            user: borrowed(&query.user),
+            scenario: borrowed(&query.scenario),
+            snapshot: answer.snapshot.map(|id| id.0),
+            experiment: answer.experiment.as_ref().map(|of| (Cow::Borrowed(&*of.id), borrowed(&of.variant))),
+            items: items.collect(),
+        };
+        let mut question = query.rest();
+        question.iter_mut().for_each(|question| question.exclude_items.truncate(EXCLUDED));
+        let ranks = answer.items.iter().map(|item| item.rank.map(|rank| rank as f32)).collect();
+        encoded(&stored, &StoredRest::new(ranks, question.as_ref(), before as u32)?).map(Into::into)
+    }
+
+    /// The same, shown to another user.
+    pub fn to(self, user: &str) -> Result<Self> {
+        let (mut stored, rest): (StoredExposure<'_>, Option<StoredRest<'_>>) =
+            codec::decode_with_rest("an exposure", &self.record)?;
+        stored.user = Some(Cow::Borrowed(user));
+        let record = encoded(&stored, &rest.unwrap_or_default())?.into();
+        Ok(Self { user: Some(user.to_owned()), record, ..self })
+    }
+}
+
+fn encoded(stored: &StoredExposure<'_>, rest: &StoredRest<'_>) -> Result<Vec<u8>> {
+    codec::encode_with_rest(stored, Some(rest).filter(|rest| **rest != StoredRest::default()))
+}
+
+fn borrowed(text: &Option<String>) -> Option<Cow<'_, str>> {
+    text.as_deref().map(Cow::Borrowed)
 }
 
 /// An entry in the order of time.
@@ -120,12 +174,36 @@ pub fn read(key: &[u8], value: &[u8]) -> Result<Exposure> {
 }
 
 impl Store {
-    /// Writes answers that were shown, all in one batch, without waiting for the disk.
-    pub fn put_exposures(&self, exposures: &[Exposure]) -> Result<()> {
+    /// Writes answers that were shown, all in one batch, without waiting for the disk. In the order of the keys: the next place
+    /// in the memtable is then found from the last.
+    pub fn put_shown(&self, shown: &[ShownAnswer]) -> Result<()> {
+        let mut users: Vec<_> = shown
+            .iter()
+            .filter_map(|shown| Some(key::exposure_of(shown.user.as_deref()?, shown.time, &shown.answer)))
+            .collect();
+        users.sort_unstable();
+        let mut shown: Vec<&ShownAnswer> = shown.iter().collect();
+        shown.sort_unstable_by_key(|shown| (shown.time, &shown.answer));
         self.commit(Durability::Async, |turn| {
             turn.charged = true;
-            exposures.iter().try_for_each(|exposure| turn.put_exposure(exposure))
+            for ShownAnswer { answer, time, record, .. } in &shown {
+                turn.put(Family::Exposures, key::exposure(*time, answer), record)?;
+            }
+            for ShownAnswer { answer, time, .. } in &shown {
+                turn.put(Family::Exposures, key::exposure_by_answer(answer), key::number(time.millis() as u64))?;
+            }
+            users.iter().try_for_each(|user| turn.put(Family::Exposures, user, []))
         })
+    }
+
+    #[cfg(test)]
+    pub fn put_exposures(&self, exposures: &[Exposure]) -> Result<()> {
+        let shown = exposures.iter().map(|exposure| {
+            let (answer, user) = (exposure.recommendation_id.clone(), exposure.user.clone());
+            let record = codec::encode(&StoredExposure::new(exposure))?.into();
+            Ok(ShownAnswer { answer, time: exposure.time, user, record })
+        });
+        self.put_shown(&shown.collect::<Result<Vec<_>>>()?)
     }
 
     /// An answer that was shown; `None` if it is unknown or older than what is kept.
@@ -226,9 +304,9 @@ fn for_each_of(
 impl Turn<'_> {
     fn put_exposure(&mut self, exposure: &Exposure) -> Result<()> {
         let (time, answer) = (exposure.time, exposure.recommendation_id.as_str());
-        let rest = StoredRest::new(exposure)?;
-        let rest = (rest != StoredRest::default()).then_some(&rest);
-        let stored = codec::encode_with_rest(&StoredExposure::new(exposure), rest)?;
+        let ranks = exposure.items.iter().map(|shown| shown.rank).collect();
+        let rest = StoredRest::new(ranks, exposure.question.as_deref(), exposure.before)?;
+        let stored = encoded(&StoredExposure::new(exposure), &rest)?;
         self.put(Family::Exposures, key::exposure(time, answer), stored)?;
         self.put(Family::Exposures, key::exposure_by_answer(answer), key::number(time.millis() as u64))?;
         match &exposure.user {

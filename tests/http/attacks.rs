@@ -53,10 +53,9 @@ fn a_publishable_key_learns_nothing_from_what_is_left_out_and_adds_nothing_to_th
     let server = Running::trained();
     let made = server.engine.create_key(&KeyDesign::new("web", [Scope::Read, Scope::Write]).publishable()).unwrap();
     let (token, mut client) = (made.token.reveal(), server.client());
-    for body in [
-        r#"{"user":"u1","exclude_seen":false}"#,
-        r#"{"user":"u1","exclude_seen":{"types":["view"],"window":"1h"}}"#,
-    ] {
+    for body in
+        [r#"{"user":"u1","exclude_seen":false}"#, r#"{"user":"u1","exclude_seen":{"types":["view"],"window":"1h"}}"#]
+    {
         let field = client.keyed(token, "POST", "/v1/recommendations", body).problem(400, "invalid");
         assert_eq!(field, "exclude_seen");
     }

@@ -1,5 +1,8 @@
 //! Questions: what is answered, and what is said when the best answer is not to be had.
 
+use std::collections::BTreeSet;
+
+use savor::TrainOptions;
 use serde_json::{Value, json};
 
 use crate::server::Running;
@@ -42,6 +45,30 @@ fn the_url_and_the_body_ask_the_same_question() {
     let batch = client.json("POST", "/v1/recommendations:batch", &format!("{{\"queries\":[{body},{{}}]}}")).expect(200);
     assert_eq!(batch["answers"][0]["items"], by_body["items"]);
     assert_eq!(batch["answers"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn an_answer_that_is_given_again_has_another_name_and_is_the_same_in_all_else() {
+    let server = Running::with_taste();
+    let model = TrainOptions { ranker: false, ..TrainOptions::default() };
+    server.engine.activate(server.engine.train(&model).unwrap()).unwrap();
+    let mut client = server.client();
+    let texts: Vec<String> =
+        (0..4).map(|_| client.get("/v1/users/u1/recommendations?limit=3").text().to_owned()).collect();
+    assert_eq!(server.engine.stats().unwrap().cache_hits, 3);
+    let answers: Vec<Value> = texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let names: Vec<&str> = answers.iter().map(|answer| answer["recommendation_id"].as_str().unwrap()).collect();
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 4);
+    for ((text, answer), name) in texts.iter().zip(&answers).zip(&names) {
+        assert_eq!(text.replace(name, names[0]), texts[0]);
+        // Each is logged under its name, and has a next page of its own.
+        let shown = server.engine.exposure(name).unwrap().unwrap();
+        assert_eq!(shown.user.as_deref(), Some("u1"));
+        assert_eq!(shown.items.iter().map(|shown| &*shown.item).collect::<Vec<_>>(), items(answer));
+        assert_eq!(answer["next"], format!("/v1/recommendations/{name}/next"));
+        let page = client.json("POST", answer["next"].as_str().unwrap(), "").expect(200);
+        assert!(items(&page).iter().all(|item| !items(answer).contains(item)), "{page}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! once. A question about an unknown user, or before anything is trained, is answered with the next best list and says so
 //! in `degraded`.
 
-use http::Method;
+use http::{Method, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -101,16 +101,24 @@ fn for_user(context: &Context, call: &Call) -> Result<Reply, Problem> {
     query.category = call.text("category").map(str::to_owned);
     query.explain = call.value("explain").unwrap_or(query.explain);
     query.exclude_seen = call.value("exclude_seen").map_or(query.exclude_seen, ExcludeSeen::All);
-    call.caller().may_ask(&query)?;
-    let answer = context.engine.recommend_at(&query, call.effort())?;
-    Reply::json(&context.note(call.caller().shown(answer)))
+    answer(context, call, &query)
 }
 
 fn recommend(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let query: Query = call.body()?;
-    call.caller().may_ask(&query)?;
-    let answer = context.engine.recommend_at(&query, call.effort())?;
-    Reply::json(&context.note(call.caller().shown(answer)))
+    answer(context, call, &query)
+}
+
+fn answer(context: &Context, call: &Call, query: &Query) -> Result<Reply, Problem> {
+    call.caller().may_ask(query)?;
+    if call.caller().is_publishable() {
+        // The variant of an experiment may have asked for more than may be seen.
+        let answer = context.engine.recommend_at(query, call.effort())?;
+        return Reply::json(&context.note(call.caller().shown(answer)));
+    }
+    let (json, degraded) = context.engine.recommend_json(query, call.effort())?;
+    context.note_degraded(degraded);
+    Ok(Reply::new(StatusCode::OK, "application/json", json))
 }
 
 fn batch(context: &Context, call: &Call) -> Result<Reply, Problem> {
