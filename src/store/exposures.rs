@@ -133,6 +133,12 @@ impl ShownAnswer {
     }
 }
 
+fn record_of(exposure: &Exposure) -> Result<Vec<u8>> {
+    let ranks = exposure.items.iter().map(|shown| shown.rank).collect();
+    let rest = StoredRest::new(ranks, exposure.question.as_deref(), exposure.before)?;
+    encoded(&StoredExposure::new(exposure), &rest)
+}
+
 fn encoded(stored: &StoredExposure<'_>, rest: &StoredRest<'_>) -> Result<Vec<u8>> {
     codec::encode_with_rest(stored, Some(rest).filter(|rest| **rest != StoredRest::default()))
 }
@@ -200,7 +206,7 @@ impl Store {
     pub fn put_exposures(&self, exposures: &[Exposure]) -> Result<()> {
         let shown = exposures.iter().map(|exposure| {
             let (answer, user) = (exposure.recommendation_id.clone(), exposure.user.clone());
-            let record = codec::encode(&StoredExposure::new(exposure))?.into();
+            let record = record_of(exposure)?.into();
             Ok(ShownAnswer { answer, time: exposure.time, user, record })
         });
         self.put_shown(&shown.collect::<Result<Vec<_>>>()?)
@@ -304,10 +310,7 @@ fn for_each_of(
 impl Turn<'_> {
     fn put_exposure(&mut self, exposure: &Exposure) -> Result<()> {
         let (time, answer) = (exposure.time, exposure.recommendation_id.as_str());
-        let ranks = exposure.items.iter().map(|shown| shown.rank).collect();
-        let rest = StoredRest::new(ranks, exposure.question.as_deref(), exposure.before)?;
-        let stored = encoded(&StoredExposure::new(exposure), &rest)?;
-        self.put(Family::Exposures, key::exposure(time, answer), stored)?;
+        self.put(Family::Exposures, key::exposure(time, answer), record_of(exposure)?)?;
         self.put(Family::Exposures, key::exposure_by_answer(answer), key::number(time.millis() as u64))?;
         match &exposure.user {
             Some(user) => self.put(Family::Exposures, key::exposure_of(user, time, answer), []),
