@@ -9,8 +9,6 @@ use savor::{Config, Engine, Event, Query, SnapshotId, Timestamp, TrainConfig, Tr
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Items asked for.
-const LIST: usize = 20;
 /// The part of the events that the first training has.
 const TRAINED: f64 = 0.8;
 const DAY: i64 = 86_400_000;
@@ -41,21 +39,22 @@ fn main() -> Outcome<()> {
     let value = |name: &str| arguments.iter().position(|a| a == name).and_then(|place| arguments.get(place + 1));
     let folder = value("--data").ok_or("--data DIR is missing")?;
     let only: Vec<&str> = value("--only").map_or_else(Vec::new, |names| names.split(',').collect());
+    let list: usize = value("--list").map_or(Ok(20), |text| text.parse())?;
     let events = read(Path::new(folder))?;
     let mut figures = Vec::new();
     for way in WAYS.into_iter().filter(|way| only.is_empty() || only.contains(&way.name)) {
-        let (hits, asked, gone) = replay(&events, way)?;
+        let (hits, asked, gone) = replay(&events, way, list)?;
         let rate = hits as f64 / asked as f64;
         let error = (rate * (1.0 - rate) / asked as f64).sqrt();
         eprintln!("{:>20}  hit rate {rate:.4} ± {error:.4} of {asked} likes, {gone} days", way.name);
-        figures.push(format!("hit@20_{}={rate:.4}", way.name));
+        figures.push(format!("hit@{list}_{}={rate:.4}", way.name));
     }
     println!("replay {}", figures.join(" "));
     Ok(())
 }
 
-/// Hits, likes and days.
-fn replay(events: &[Event], way: Way) -> Outcome<(usize, usize, usize)> {
+/// Hits among so many items, likes and days.
+fn replay(events: &[Event], way: Way, list: usize) -> Outcome<(usize, usize, usize)> {
     let dir = tempfile::tempdir()?;
     let mut config = Config::default();
     config.recommend.refresh_after = way.refresh_after;
@@ -71,7 +70,7 @@ fn replay(events: &[Event], way: Way) -> Outcome<(usize, usize, usize)> {
         days += 1;
         for event in day {
             if event.value >= Some(4.0) {
-                let answer = engine.recommend(&Query::for_user(&event.user).limit(LIST))?;
+                let answer = engine.recommend(&Query::for_user(&event.user).limit(list))?;
                 hits += usize::from(answer.items.iter().any(|item| item.item == event.item));
                 asked += 1;
             }

@@ -4,21 +4,21 @@
 # that is trained anew after each day (daily), fold-in of every event at once without training (live), with items that
 # follow their new events (live_refresh), and both with daily training (live_daily, live_daily_refresh). All settings are the defaults.
 #
-#   benches/replay.sh [--data DIR] [--only static,daily,…]
+#   benches/replay.sh [--data DIR] [--only static,daily,…] [--list N]
 #
-# --data DIR holds ml-100k.inter; without it it is fetched into the cache folder. The last line:
+# --data DIR holds ml-100k.inter; without it it is fetched into the cache folder. --list N asks for N items; the keys say so. The last line:
 #   replay hit@20_static=… hit@20_daily=… hit@20_live=… hit@20_live_refresh=… hit@20_live_daily=… hit@20_live_daily_refresh=…
 set -euo pipefail
 
-usage() { printf 'usage: %s [--data DIR] [--only NAMES]\n' "$0" >&2 && exit 2; }
-films= only=()
+usage() { printf 'usage: %s [--data DIR] [--only NAMES] [--list N]\n' "$0" >&2 && exit 2; }
+films= options=()
 while [ $# -gt 0 ]; do
     case "$1" in
     --data) [ $# -ge 2 ] || usage; films="$2"; shift 2 ;;
-    --only) [ $# -ge 2 ] || usage; only=(--only "$2"); shift 2 ;;
+    --only | --list) [ $# -ge 2 ] || usage; options+=("$1" "$2"); shift 2 ;;
     *) usage ;;
     esac
 done
 source "$(dirname "${BASH_SOURCE[0]}")/../tools/setup.sh"
 find_films "$films"
-cargo bench --quiet --locked --manifest-path "$REPO/Cargo.toml" --bench replay -- --data "$FILMS" "${only[@]}"
+cargo bench --quiet --locked --manifest-path "$REPO/Cargo.toml" --bench replay -- --data "$FILMS" "${options[@]}"

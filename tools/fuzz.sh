@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes every decoder, under AddressSanitizer and with all assertions, until all targets together have run so many inputs
-# (10,000,000), beginning with what is committed in fuzz/corpus. Each target gets an equal share of what is left, and stops after
-# so many seconds (900); what the slow ones leave goes to the others, in as many passes as it takes, as long as one of them keeps its time.
-# Prints the executions of each target in each pass and, last, of all:
+# (10,000,000), beginning with what is committed in fuzz/corpus. Each target has an equal share of them and so many seconds
+# (120); what the slow ones leave over is run by the faster half, however long it takes. Prints the executions of each target and, last, of all:
 #
 #   fuzz executions=… targets=… findings=… seconds=…
 #
@@ -18,7 +17,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 find_cargo
 wanted="${1:-10000000}"
-seconds="${2:-900}"
+seconds="${2:-120}"
 targets=("${@:3}")
 cd "$REPO"
 [ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(basename -s .rs -a fuzz/fuzz_targets/*.rs)
@@ -42,35 +41,35 @@ programs="$CARGO_TARGET_DIR/$(rustc -vV | sed -n 's/^host: //p')/release"
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
 
-# Runs a target on so many inputs; how many it were is in `executed`, and whether it may go on is the exit code.
+# fuzz TARGET EXECUTIONS [SECONDS]: runs a target on so many inputs; how many it were is in `executed`. Fails where it does.
 fuzz() {
     local found="$CARGO_TARGET_DIR/corpus/$1" artifacts="$REPO/fuzz/artifacts/$1" begun=$SECONDS failed=
     mkdir -p "$found" "$artifacts"
     ASAN_OPTIONS=detect_odr_violation=0 "$programs/$1" "$found" "fuzz/corpus/$1" -artifact_prefix="$artifacts/" \
-        -runs="$2" -max_total_time="$seconds" -max_len=32768 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+        -runs="$2" -max_total_time="${3:-0}" -max_len=32768 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
         > "$log" 2>&1 || failed=yes
     executed="$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)"
     executed="${executed:-0}"
     printf '%-16s %10d executions %6d s%s\n' "$1" "$executed" $((SECONDS - begun)) "${failed:+  FAILED}"
     [ -z "$failed" ] || { grep -a -m 1 -A 2 -e 'panicked at' -e 'ERROR: ' "$log"; tail -n 3 "$log"; return 1; } >&2
-    [ "$executed" -ge "$2" ]
 }
 
-begun=$SECONDS total=0 findings=0 left=("${targets[@]}")
-while [ "$total" -lt "$wanted" ] && [ ${#left[@]} -gt 0 ]; do
-    going=()
-    for place in "${!left[@]}"; do
-        share=$(((wanted - total + ${#left[@]} - place - 1) / (${#left[@]} - place)))
-        [ "$share" -gt 0 ] || break
-        if fuzz "${left[$place]}" "$share"; then
-            going+=("${left[$place]}")
-        elif grep -aq -e 'libFuzzer: ' -e 'ERROR: ' "$log"; then
-            findings=$((findings + 1))
-        fi
-        total=$((total + executed))
-    done
-    left=("${going[@]}")
+begun=$SECONDS total=0 findings=0 rates=()
+for target in "${targets[@]}"; do
+    started=$SECONDS
+    if fuzz "$target" $(((wanted + ${#targets[@]} - 1) / ${#targets[@]})) "$seconds"; then
+        rates+=("$((executed / (SECONDS - started + 1))) $target")
+    else
+        findings=$((findings + 1))
+    fi
+    total=$((total + executed))
+done
+mapfile -t fast < <(printf '%s\n' "${rates[@]}" | sort -rn | head -n $(((${#rates[@]} + 1) / 2)) | cut -d ' ' -f 2)
+for place in "${!fast[@]}"; do
+    left=$((wanted - total)) targets_left=$((${#fast[@]} - place))
+    [ "$left" -gt 0 ] || break
+    fuzz "${fast[$place]}" $(((left + targets_left - 1) / targets_left)) || findings=$((findings + 1))
+    total=$((total + executed))
 done
 echo "fuzz executions=$total targets=${#targets[@]} findings=$findings seconds=$((SECONDS - begun))"
-[ "$findings" -eq 0 ] || exit 1
-[ "$total" -ge "$wanted" ] || die "the targets ran out of time; give them more than $seconds s"
+[ "$findings" -eq 0 ] && [ "$total" -ge "$wanted" ]

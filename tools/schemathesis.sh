@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Asks a running server everything that its OpenAPI document allows, and what it does not, with schemathesis and all of its
-# checks: no fault of the server, no answer that is not in the document. The server holds a small world of users and items
-# that is made here, with a trained model. Installs schemathesis into the cache folder if need be.
+# checks: no fault of the server, no answer that is not in the document, none without a key. The server holds a small world of
+# users and items that is made here, with a trained model. Installs schemathesis into the cache folder if need be.
 #
 #   tools/schemathesis.sh [EXAMPLES [SEED]]
 set -euo pipefail
@@ -32,6 +32,8 @@ run() { "$SAVOR" --data "$dir/data" --config "$dir/savor.toml" "$@" >&2; }
 run import items "$dir/items.csv" --mapping "$dir/mapping.toml"
 run import events "$dir/events.csv"
 run train
+SAVOR_API_KEY="$("$SAVOR" --data "$dir/data" key create schemathesis --scope read,write,manage,operate)"
+export SAVOR_API_KEY
 
 say "schemathesis, $examples examples for each operation, seed $seed"
 "$SAVOR" --data "$dir/data" --config "$dir/savor.toml" serve --listen 127.0.0.1:0 2> "$dir/log" &

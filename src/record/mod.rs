@@ -13,6 +13,7 @@ mod filter;
 mod id;
 mod item;
 mod key;
+mod object;
 mod query;
 mod rule;
 mod scenario;
@@ -43,6 +44,7 @@ pub use filter::Filter;
 pub use id::{DenseId, ItemId, MAX_ID_BYTES, SnapshotId, UserId, validate_id};
 pub use item::{Item, ItemPatch};
 pub use key::{ApiKey, KeyDesign, KeyKind, KeyState, NewKey, Scope, Token, validate_origin};
+pub(crate) use object::from_object;
 pub use query::{
     ExcludeSeen, Likeness, ListQuery, Query, RankQuery, SeenPolicy, SessionItem, SimilarQuery, VectorQuery,
 };

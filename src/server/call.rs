@@ -124,7 +124,10 @@ pub fn parse_query(raw: &str, known: &'static [Parameter]) -> Result<Vec<(&'stat
         let Some(parameter) = known.iter().find(|parameter| parameter.name == name) else {
             let names: Vec<&str> = known.iter().map(|parameter| parameter.name).collect();
             let expected = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            return Err(Problem::invalid(name, format!("is not a parameter of this route, expected {expected}")));
+            return Err(match name.as_str() {
+                "" => Problem::invalid("query", format!("has a parameter without a name, expected {expected}")),
+                _ => Problem::invalid(name, format!("is not a parameter of this route, expected {expected}")),
+            });
         };
         if query.iter().any(|(seen, _)| *seen == parameter.name) {
             return Err(Problem::invalid(parameter.name, "is given twice"));

@@ -5,12 +5,12 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use http::StatusCode;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::problem::{Problem, Rejected};
 use crate::error::Error;
+use crate::record::from_object;
 
 /// The most records that one request may hold; bounds what a small hostile body can grow to in memory.
 pub const MAX_RECORDS: usize = 100_000;
@@ -63,9 +63,15 @@ impl Fault {
         if !error.inner().is_data() {
             return Self::of_text(error.inner());
         }
-        let path = error.path().to_string();
-        let field = if path == "." { String::new() } else { path };
-        Self { code: "invalid", field, reason: error.inner().to_string() }
+        let (path, reason) = (error.path().to_string(), error.inner().to_string());
+        // What is missing has no path of its own: that of the object it is missing in, and its name in serde's words.
+        let missing = reason.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+        let field = match (path.as_str(), missing) {
+            (".", missing) => missing.unwrap_or_default().to_owned(),
+            (_, None) => path,
+            (_, Some(missing)) => format!("{path}.{missing}"),
+        };
+        Self { code: "invalid", field, reason }
     }
 }
 
@@ -126,26 +132,12 @@ fn array<T: DeserializeOwned>(text: &[u8]) -> Result<Vec<Result<T, Fault>>, Prob
     }
 }
 
-/// A record written as a JSON object. Serde alone would take an array of the fields' values for it, too.
+/// A record written as a JSON object.
 struct Object<T>(T);
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor(PhantomData))
-    }
-}
-
-struct ObjectVisitor<T>(PhantomData<T>);
-
-impl<'de, T: DeserializeOwned> Visitor<'de> for ObjectVisitor<T> {
-    type Value = Object<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+        from_object(deserializer).map(Self)
     }
 }
 
@@ -183,7 +175,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for ElementsVisitor<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Event, Item};
+    use crate::record::{Event, ExperimentDesign, Item};
 
     #[test]
     fn an_object_an_array_and_lines_are_the_same_records() {
@@ -204,6 +196,9 @@ mod tests {
         let records = each::<Item>(text, Format::Json).unwrap();
         let fields: Vec<_> = records.iter().map(|r| r.as_ref().err().map(|fault| fault.field.as_str())).collect();
         assert_eq!(fields, [None, Some("hidden"), Some("price"), Some("vectors.x[1]")]);
+        assert_eq!(one::<Event>(br#"{"user":"u","type":"view"}"#).unwrap_err().field, "item");
+        let variant = one::<ExperimentDesign>(br#"{"variants":[{"name":"A"},{}]}"#).unwrap_err();
+        assert_eq!(variant.field, "variants[1].name");
     }
 
     #[test]

@@ -260,6 +260,7 @@ fn an_operator_makes_changes_and_deletes_tenants() {
     assert_eq!(shown["settings"].get("title"), None, "a PUT replaces the whole");
     for (body, field) in [
         (r#"{"quotas":{"item":3}}"#, "quotas.item"),
+        (r#"{"quotas":[null,3]}"#, "quotas"),
         (r#"{"quotas":{"concurrent_requests":0}}"#, "quotas.concurrent_requests"),
         (r#"{"config":{"server":{"listen":"0.0.0.0:80"}}}"#, "config.server"),
         (r#"{"config":{"train":{"dimension":99999}}}"#, "config.train.dimension"),

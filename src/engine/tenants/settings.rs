@@ -11,7 +11,7 @@ use toml::Table;
 
 use crate::config::Quotas;
 use crate::error::{Error, Result};
-use crate::record::Timestamp;
+use crate::record::{Timestamp, from_object};
 
 /// What the tenant is and may use.
 const SETTINGS: &str = "tenant.toml";
@@ -28,6 +28,7 @@ pub struct TenantSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// What it may use, where that differs from `tenants.quotas`.
+    #[serde(deserialize_with = "from_object")]
     pub quotas: Quotas,
     /// What its configuration says otherwise than the data directory's: any of `events`, `features`, `train`, `ranker`, `evaluate`,
     /// `index`, `snapshot`, `recommend`, `exposures`, `monitor` and `retrain`, as in `savor.toml`.
