@@ -77,6 +77,7 @@ use crate::features::EventWeights;
 use crate::features::table::FactTable;
 use crate::monitor::Outcomes;
 use crate::recommend::{AnswerCache, Catalog, Fresh, HotList, Popular, Ranker, ServedLog, Spaces};
+use crate::record::ItemId;
 use crate::snapshot::{self, Snapshot};
 use crate::store::{Budget, Holder, Store};
 use audit::Audit;
@@ -124,6 +125,8 @@ struct Inner {
     /// Held while items are read from the store to be put into memory, before any of those three: what is read later is
     /// put later.
     refreshing: Mutex<()>,
+    /// Items that are deleted and still in memory: whoever deletes next takes them out.
+    leaving: Mutex<Vec<ItemId>>,
     /// Held while a space is read.
     loading: Mutex<()>,
     freshness: Freshness,
@@ -213,6 +216,7 @@ impl Engine {
                 popular: RwLock::new(popular),
                 spaces: RwLock::new(Spaces::default()),
                 refreshing: Mutex::new(()),
+                leaving: Mutex::default(),
                 loading: Mutex::new(()),
                 freshness: Freshness::default(),
                 answers,

@@ -16,6 +16,8 @@ use crate::store;
 
 /// Logged answers that are worth a write of their own.
 const WORTH_A_WRITE: usize = 32;
+/// Items that writers put into memory or take out of it before questions have a turn.
+const AT_ONCE: usize = 16;
 /// The longest page of a listing.
 const MAX_PAGE: usize = 10_000;
 
@@ -140,13 +142,7 @@ impl Engine {
     pub fn delete_item(&self, id: &str) -> Result<bool> {
         let deleted = self.inner.store.delete_item(id)?;
         if let Some(id) = deleted {
-            let refreshing = lock(&self.inner.refreshing);
-            let mut catalog = write(&self.inner.catalog);
-            catalog.remove(id);
-            write(&self.inner.spaces).remove(id);
-            self.follow(id, None);
-            drop(catalog);
-            drop(refreshing);
+            self.leave(id);
             self.inner.answers.all_changed();
             self.tend_spaces();
         }
@@ -237,9 +233,26 @@ impl Engine {
         if unknown.is_empty() { Ok(()) } else { self.refresh_items(unknown) }
     }
 
+    /// Takes a deleted item out of memory. Those that are deleted at the same time leave together: each turn of a writer is a
+    /// wait for whoever asks.
+    fn leave(&self, id: ItemId) {
+        lock(&self.inner.leaving).push(id);
+        let _refreshing = lock(&self.inner.refreshing);
+        // Empty if whoever had the turn before has taken all along.
+        let together = std::mem::take(&mut *lock(&self.inner.leaving));
+        for ids in together.chunks(AT_ONCE) {
+            let mut catalog = write(&self.inner.catalog);
+            let mut spaces = write(&self.inner.spaces);
+            for id in ids {
+                catalog.remove(*id);
+                spaces.remove(*id);
+                self.follow(*id, None);
+            }
+        }
+    }
+
     /// Reads items from the store into memory, some at a time, so that questions wait for microseconds only.
     fn refresh_items(&self, ids: impl IntoIterator<Item = ItemId>) -> Result<()> {
-        const AT_ONCE: usize = 16;
         let ids = Vec::from_iter(ids);
         for ids in ids.chunks(AT_ONCE) {
             let _refreshing = lock(&self.inner.refreshing);

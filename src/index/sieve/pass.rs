@@ -148,11 +148,10 @@ impl<'a> Pass<'a> {
             if matches == 0 {
                 continue;
             }
-            let extra = *self.extra(at);
-            let least = self.least();
             let here = matches & u64::MAX >> (PANEL - (self.rows - first).min(PANEL));
             self.sifted += here.count_ones() as usize;
-            let head = self.head.panel(at, &extra).filter(|_| here.count_ones() > FEW);
+            let (extra, least) = (self.extra(at), self.least());
+            let head = self.head.panel(at, extra).filter(|_| here.count_ones() > FEW);
             let is_head = head.is_some();
             let passed = if here.count_ones() <= FEW {
                 // A few are sooner looked at one by one. Infinity and its opposite make no number: what was scored before
@@ -162,8 +161,12 @@ impl<'a> Pass<'a> {
             } else if let Some(panel) = head {
                 here & self.form.sift(panel, &self.probe.full, least, &mut found)
             } else {
-                here & self.form.sift(Panel { codes, bounds, extra: &extra }, self.probe.lead(), least, &mut found)
+                here & self.form.sift(Panel { codes, bounds, extra }, self.probe.lead(), least, &mut found)
             };
+            // Most panels end here: nothing more is laid out for them.
+            if passed == 0 {
+                continue;
+            }
             let mut near = Near::default();
             for item in bits(passed) {
                 let place = first + item;
