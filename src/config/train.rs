@@ -257,19 +257,8 @@ pub struct BlendConfig {
     pub linear: f64,
     /// Of the item's number of users.
     pub popularity: f64,
-    /// p: the factors' scores are multiplied by (the user's mass / the mean user's)^p, as the other parts grow with the mass
-    /// by themselves. This exponent and those below begin the search where the weights are left to the data.
+    /// p: the factors' scores are multiplied by (the user's mass)^p, as the other parts grow with the mass by themselves.
     pub mass_exponent: f64,
-    /// The same of the low-pass part.
-    pub low_pass_mass_exponent: f64,
-    /// e: the factors' scores, and popularity beside them, are multiplied by (users of the item / their mean)^e.
-    pub ials_item_exponent: f64,
-    /// The same of the graph filter's neighbours, beside the filter's own exponents.
-    pub filter_item_exponent: f64,
-    /// The same of the low-pass part.
-    pub low_pass_item_exponent: f64,
-    /// The same of the linear item model.
-    pub linear_item_exponent: f64,
 }
 
 /// Biased factorisation of explicit ratings: mean + user's bias + item's bias + inner product (Koren, Bell & Volinsky
@@ -356,26 +345,11 @@ impl BlendConfig {
         ]
     }
 
-    /// The exponents by their names.
-    pub fn exponents(&self) -> [(&'static str, f64); 6] {
-        [
-            ("mass_exponent", self.mass_exponent),
-            ("low_pass_mass_exponent", self.low_pass_mass_exponent),
-            ("ials_item_exponent", self.ials_item_exponent),
-            ("filter_item_exponent", self.filter_item_exponent),
-            ("low_pass_item_exponent", self.low_pass_item_exponent),
-            ("linear_item_exponent", self.linear_item_exponent),
-        ]
-    }
-
     fn validate(&self) -> Result<()> {
         for (name, weight) in self.weights() {
             check(name, weight, 0.0..=1e6)?;
         }
-        for (name, exponent) in self.exponents() {
-            check(name, exponent, -2.0..=2.0)?;
-        }
-        Ok(())
+        check("mass_exponent", self.mass_exponent, -2.0..=2.0)
     }
 }
 

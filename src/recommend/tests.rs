@@ -158,7 +158,6 @@ fn blend() -> Mix {
         has_popularity: true,
         ials: 1.5,
         mass_exponent: 0.5,
-        low_pass_mass_exponent: -0.25,
         low_pass: 0.3,
         popularity: 0.1,
         unit: 1.0,

@@ -14,7 +14,7 @@ use crate::linalg::{Matrix, Rows, axpy, dot, gramian};
 
 /// What the columns of item and user vectors are, and with what the parts are multiplied.
 ///
-/// An item's row is `[factors | low-pass components | popularity]`, already multiplied by the item's scales; a user's is
+/// An item's row is `[factors | low-pass components | popularity]`, already multiplied by the item's scale; a user's is
 /// laid out alike and carries the weights below.
 /// In a model of ratings an item's row is `[factors | 1 | bias]` and a user's `[factors | mean + bias | 1]`: their inner
 /// product is the rating.
@@ -31,11 +31,8 @@ pub struct Mix {
     pub ials: f32,
     /// p: the factors' scores grow with (the user's mass)^p.
     pub mass_exponent: f32,
-    /// Multiplies the low-pass score, together with mass^`low_pass_mass_exponent`.
+    /// Multiplies the low-pass score.
     pub low_pass: f32,
-    /// The low-pass score is multiplied by (the user's mass)^p, beside growing with the mass by itself.
-    #[serde(default)]
-    pub low_pass_mass_exponent: f32,
     /// Multiplies the popularity, together with the mass.
     pub popularity: f32,
     /// The mean confidence of a pair: the mass of a history is its sum of confidences over this.
@@ -61,10 +58,9 @@ impl Mix {
 /// What a blend knows of each item beside its vector, by row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ItemParts {
-    /// c: what the item's factors and popularity are multiplied with (the debiasing of scores), `[n_items]`. Components and
-    /// entries in the lists have scales of their own.
+    /// c: what the item's vector and its entries in the lists are multiplied with (the debiasing of scores), `[n_items]`.
     pub scales: Vec<f32>,
-    /// degree^−2b of the graph filter, times c over the scale of the components, `[n_items]`; empty without components.
+    /// degree^−2b of the graph filter, `[n_items]`; empty without components.
     pub degrees: Vec<f32>,
     /// What the confidence of an item is multiplied with in the equations of factors (the item-frequency weighting of
     /// the loss), `[n_items]`; empty stands for 1.
@@ -279,12 +275,11 @@ impl FoldIn {
                 part.1 += scale * f64::from(weight) * f64::from(dot(&view, past.rows.row(place)));
             }
         }
-        let low_pass = self.low_pass_scale(self.mass(history));
         for (&(id, weight), part) in history.iter().zip(&mut parts) {
             let weight = f64::from(weight / self.mix.unit);
             if self.mix.components > 0 {
                 let components = &items.row(id as usize)[self.mix.factors..][..self.mix.components];
-                let scale = f64::from(low_pass) * f64::from(self.component_scale(id));
+                let scale = f64::from(self.mix.low_pass) * f64::from(self.component_scale(id));
                 part.1 += weight * scale * f64::from(dot(components, target_components));
             }
             let popularity = popularity.first().copied().unwrap_or(0.0);
@@ -303,11 +298,6 @@ impl FoldIn {
         history.iter().map(|(_, weight)| weight).sum::<f32>() / self.mix.unit
     }
 
-    /// What the low-pass score of a user with this mass is multiplied with.
-    fn low_pass_scale(&self, mass: f32) -> f32 {
-        self.mix.low_pass * mass.powf(self.mix.low_pass_mass_exponent)
-    }
-
     /// degree^−2b over the item's scale: turns its scaled components into what the user sums up.
     fn component_scale(&self, item: u32) -> f32 {
         let of = |values: &[f32]| values.get(item as usize).copied().unwrap_or(1.0);
@@ -320,9 +310,8 @@ impl FoldIn {
         factors.iter_mut().for_each(|value| *value *= scale);
         let (components, popularity) = rest.split_at_mut(self.mix.components);
         if !components.is_empty() {
-            let low_pass = self.low_pass_scale(mass);
             for &(id, weight) in history {
-                let scale = low_pass * weight / self.mix.unit * self.component_scale(id);
+                let scale = self.mix.low_pass * weight / self.mix.unit * self.component_scale(id);
                 axpy(scale, &items.row(id as usize)[self.mix.factors..], components);
             }
         }

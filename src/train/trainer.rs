@@ -1,6 +1,6 @@
 //! Which method learns which model, and what is settled before.
 
-use super::blend::{Exponent, PRIOR, Part, Parts, Weighing, assemble, blend};
+use super::blend::{PRIOR, Part, Parts, Weighing, assemble, blend};
 use super::early_stop::EarlyStop;
 use super::ials::{Guide, Observer};
 use super::model::{Model, Trainer, TrainingData, check};
@@ -66,7 +66,7 @@ pub fn train_each(
         trained.push((parts, settled));
     }
     for (place, ((parts, mut settled), holdout)) in trained.into_iter().zip(holdouts).enumerate() {
-        let weights = weighing.weigh(&settled.blend, Some(place).filter(|_| holdouts.len() > 1));
+        let weights = weighing.weigh(Some(place).filter(|_| holdouts.len() > 1));
         use_model(holdout, &put_together(parts, &holdout.train.matrix, &mut settled, weights)?)?;
     }
     Ok(())
@@ -91,9 +91,9 @@ fn is_descended(config: &TrainConfig) -> bool {
     [ModelKind::Bpr, ModelKind::Softmax].contains(&config.model)
 }
 
-/// A blend of these parts under weights for scores on one scale.
+/// A blend of these parts under weights for scores on one scale; what else is configured of a blend stays.
 fn put_together(parts: Parts, matrix: &Csr, settled: &mut TrainConfig, weights: BlendConfig) -> Result<Model> {
-    settled.blend = weights;
+    settled.blend = BlendConfig { mass_exponent: settled.blend.mass_exponent, ..weights };
     let scaled = parts.on_one_scale(matrix, &settled.blend)?;
     assemble(parts, &scaled, matrix, settled)
 }
@@ -103,7 +103,7 @@ fn put_together(parts: Parts, matrix: &Csr, settled: &mut TrainConfig, weights: 
 fn settle_by_measuring(settled: &mut TrainConfig, data: &TrainingData<'_>, progress: &dyn Progress) -> Result<()> {
     let (is_open, stops_early) = (is_weighed(settled), stops_early(settled));
     if is_open {
-        settled.blend = Exponent::all_of(&settled.blend, PRIOR);
+        settled.blend = BlendConfig { mass_exponent: settled.blend.mass_exponent, ..PRIOR };
     }
     if !is_open && !stops_early {
         return Ok(());
@@ -130,7 +130,8 @@ fn settle_by_measuring(settled: &mut TrainConfig, data: &TrainingData<'_>, progr
         }
     }
     if is_open && !usable.is_empty() {
-        settled.blend = weighing.weigh(&settled.blend, None);
+        let weights = weighing.weigh(None);
+        settled.blend = BlendConfig { mass_exponent: settled.blend.mass_exponent, ..weights };
     }
     Ok(())
 }

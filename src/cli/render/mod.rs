@@ -47,9 +47,9 @@ pub fn pairs(rows: &[(String, String)]) -> String {
 pub fn weights(train: &TrainConfig) -> Option<String> {
     let is_blend = train.model == ModelKind::Blend && !train.blend.is_open();
     let parts = train.blend.weights().into_iter().filter(|(_, weight)| *weight > 0.0);
-    let exponents = train.blend.exponents().into_iter().filter(|(_, exponent)| *exponent != 0.0);
+    let mass = Some(("mass_exponent", train.blend.mass_exponent)).filter(|(_, exponent)| *exponent != 0.0);
     let written = |(name, value): (&str, f64)| format!("{name} {value:.2}");
-    is_blend.then(|| parts.chain(exponents).map(written).collect::<Vec<_>>().join("  "))
+    is_blend.then(|| parts.chain(mass).map(written).collect::<Vec<_>>().join("  "))
 }
 
 /// Attributes as names and values.
@@ -94,14 +94,8 @@ mod tests {
     fn a_blend_tells_its_weights_and_nobody_else() {
         let mut train = TrainConfig::default();
         assert_eq!(weights(&train), None, "left to the data");
-        train.blend = BlendConfig {
-            ials: 1.4,
-            filter: 0.8,
-            mass_exponent: -0.25,
-            filter_item_exponent: 0.5,
-            ..BlendConfig::default()
-        };
-        assert_eq!(weights(&train).unwrap(), "ials 1.40  filter 0.80  mass_exponent -0.25  filter_item_exponent 0.50");
+        train.blend = BlendConfig { ials: 1.4, filter: 0.8, mass_exponent: -0.25, ..BlendConfig::default() };
+        assert_eq!(weights(&train).unwrap(), "ials 1.40  filter 0.80  mass_exponent -0.25");
         train.model = ModelKind::Ials;
         assert_eq!(weights(&train), None);
     }

@@ -1,7 +1,6 @@
 //! From trained parts to one model.
 
-use super::exponent::Exponent;
-use super::parts::{Part, Parts};
+use super::parts::Parts;
 use crate::config::{BlendConfig, TrainConfig};
 use crate::error::Result;
 use crate::features::Csr;
@@ -15,47 +14,37 @@ use crate::train::model::Model;
 /// # Errors
 /// Those of [`FoldIn::new`].
 pub fn assemble(mut parts: Parts, blend: &BlendConfig, matrix: &Csr, config: &TrainConfig) -> Result<Model> {
-    let scales_of = |part: Part| item_scales(&parts.popularity, config.debias - Exponent::Item(part).value(blend));
-    let (scales, of_components) = (scales_of(Part::Ials), scales_of(Part::LowPass));
-    let of_lists = [scales_of(Part::Filter), scales_of(Part::Linear)];
-    let lists = merged([parts.filter.take(), parts.linear.take()], blend, &of_lists);
+    let scales = item_scales(&parts.popularity, config.debias);
+    let lists = merged(parts.filter.take(), parts.linear.take(), blend, &scales);
     let factors = parts.ials.as_ref().map_or(0, |model| model.items.dim());
     let components = parts.low_pass.as_ref().map_or(0, |low_pass| low_pass.items.dim());
-    let mass = f64::from(parts.mass);
     let mix = Mix {
         factors,
         components,
         has_popularity: factors + components == 0 || blend.popularity > 0.0,
-        ials: (blend.ials * mass.powf(-blend.mass_exponent)) as f32,
+        ials: blend.ials as f32,
         mass_exponent: blend.mass_exponent as f32,
-        low_pass: (blend.low_pass * mass.powf(-blend.low_pass_mass_exponent)) as f32,
-        low_pass_mass_exponent: blend.low_pass_mass_exponent as f32,
+        low_pass: blend.low_pass as f32,
         popularity: blend.popularity as f32,
         unit: parts.unit,
         ratings: None,
     };
     let mut items = Matrix::zeros(matrix.n_cols(), mix.dim());
-    for (item, (scale, of_components)) in scales.iter().zip(&of_components).enumerate() {
+    for (item, scale) in scales.iter().enumerate() {
         let (first, rest) = items.row_mut(item).split_at_mut(factors);
         let (second, third) = rest.split_at_mut(components);
-        let fill = |to: &mut [f32], from: &[f32], scale: f32| {
-            to.iter_mut().zip(from).for_each(|(to, from)| *to = scale * from);
-        };
+        let fill = |to: &mut [f32], from: &[f32]| to.iter_mut().zip(from).for_each(|(to, from)| *to = scale * from);
         if let Some(model) = &parts.ials {
-            fill(first, model.items.row(item), *scale);
+            fill(first, model.items.row(item));
         }
         if let Some(low_pass) = &parts.low_pass {
-            fill(second, low_pass.items.row(item), *of_components);
+            fill(second, low_pass.items.row(item));
         }
-        fill(third, parts.popularity.get(item..=item).unwrap_or_default(), *scale);
+        fill(third, parts.popularity.get(item..=item).unwrap_or_default());
     }
     let confidences = if factors > 0 { confidence_scales(matrix, config.item_frequency_exponent) } else { Vec::new() };
     let gramian = parts.ials.as_ref().map_or_else(Vec::new, |model| gramian(model.items.as_rows()));
-    // What a user sums are components without their scale; fold-in divides by that of the factors.
-    let degrees = parts.low_pass.take().map_or_else(Vec::new, |low_pass| {
-        let unscaled = low_pass.degrees.iter().zip(scales.iter().zip(&of_components));
-        unscaled.map(|(degree, (scale, of_components))| degree * (scale / of_components)).collect()
-    });
+    let degrees = parts.low_pass.take().map_or_else(Vec::new, |low_pass| low_pass.degrees);
     let fold_in = FoldIn::new(mix, gramian, ItemParts { scales, degrees, confidences, lists }, config)?;
     let mut users = Matrix::zeros(matrix.n_rows(), mix.dim());
     for user in 0..matrix.n_rows() {
@@ -80,30 +69,27 @@ pub fn item_scales(popularity: &[f32], debias: f64) -> Vec<f32> {
     popularity.iter().map(|count| f64::from(count.max(least)).powf(-debias) as f32).collect()
 }
 
-/// The lists of both item-item models, the graph filter's and the linear one's, as one, weighed and scaled.
-fn merged(lists: [Option<Csr>; 2], blend: &BlendConfig, scales: &[Vec<f32>; 2]) -> Csr {
-    let weighed: Vec<(Csr, f32, &[f32])> = lists
+/// The lists of both item-item models as one, weighed and scaled.
+fn merged(filter: Option<Csr>, linear: Option<Csr>, blend: &BlendConfig, scales: &[f32]) -> Csr {
+    let weighed: Vec<(Csr, f32)> = [(filter, blend.filter), (linear, blend.linear)]
         .into_iter()
-        .zip([blend.filter, blend.linear])
-        .zip(scales)
-        .filter_map(|((lists, weight), scales)| Some((lists?, weight as f32, scales.as_slice())))
-        .filter(|(_, weight, _)| *weight > 0.0)
+        .filter_map(|(lists, weight)| Some((lists?, weight as f32)))
+        .filter(|(_, weight)| *weight > 0.0)
         .collect();
-    let n_items = scales.iter().map(Vec::len).max().unwrap_or(0);
-    let n_rows = weighed.iter().map(|(lists, ..)| lists.n_rows()).max().unwrap_or(0);
+    let n_rows = weighed.iter().map(|(lists, _)| lists.n_rows()).max().unwrap_or(0);
     let rows = (0..n_rows).map(|row| {
         let mut entries: Vec<(u32, f32)> = Vec::new();
-        for (lists, weight, scales) in &weighed {
+        for (lists, weight) in &weighed {
             let (items, values) = lists.row(row);
-            let scale = |item: u32| scales.get(item as usize).copied().unwrap_or(1.0);
-            entries.extend(items.iter().zip(values).map(|(item, value)| (*item, scale(*item) * weight * value)));
+            entries.extend(items.iter().zip(values).map(|(item, value)| (*item, weight * value)));
         }
         entries.sort_by_key(|(item, _)| *item);
         let sum = |of_item: &[(u32, f32)]| {
             let item = of_item.first().map_or(0, |(item, _)| *item);
-            (item, of_item.iter().map(|(_, value)| value).sum::<f32>())
+            let scale = scales.get(item as usize).copied().unwrap_or(1.0);
+            (item, scale * of_item.iter().map(|(_, value)| value).sum::<f32>())
         };
         entries.chunk_by(|a, b| a.0 == b.0).map(sum).collect::<Vec<_>>()
     });
-    Csr::from_rows(n_items, rows.collect())
+    Csr::from_rows(scales.len(), rows.collect())
 }

@@ -3,7 +3,6 @@
 use rayon::prelude::*;
 
 use super::assemble::item_scales;
-use super::exponent::Exponent;
 use super::parts::{Part, Parts};
 use super::scores::evenly;
 use crate::config::BlendConfig;
@@ -12,9 +11,9 @@ use crate::eval::{Metric, Ndcg, unseen};
 use crate::features::Holdout;
 use crate::progress::Progress;
 
-/// So many validation users are ranked in all: the exponents' optimum is flat, and fewer find worse ones; more would take
-/// longer than training.
-const USERS: usize = 8_000;
+/// So many validation users are ranked in all: more would tell single models from the prior better still, and take longer
+/// than training.
+const USERS: usize = 4_000;
 /// Candidates that each part brings for a user.
 const CANDIDATES: usize = 100;
 /// The metric is NDCG at this length of the list.
@@ -25,16 +24,12 @@ struct User {
     items: Vec<u32>,
     /// `[items, parts]`, on one scale.
     scores: Vec<[f32; Part::ALL.len()]>,
-    /// Over that of the mean user.
-    mass: f32,
     held: Vec<u32>,
 }
 
 /// The candidates of a hold-out's test users, or of some of them.
 pub struct Candidates {
     users: Vec<User>,
-    /// Of every item, as a model knows it.
-    popularity: Vec<f32>,
     there: Vec<Part>,
 }
 
@@ -85,15 +80,10 @@ impl Candidates {
                         }
                     }
                 }
-                let mass = matrix.row(*row as usize).1.iter().sum::<f32>() / parts.unit / parts.mass;
-                User { items, scores: table, mass, held: held.clone() }
+                User { items, scores: table, held: held.clone() }
             }));
         }
-        Ok(Self {
-            users,
-            popularity: parts.popularity.clone(),
-            there: Part::ALL.into_iter().filter(|part| parts.has(*part)).collect(),
-        })
+        Ok(Self { users, there: Part::ALL.into_iter().filter(|part| parts.has(*part)).collect() })
     }
 
     /// Whether a part scored them.
@@ -103,26 +93,12 @@ impl Candidates {
 
     /// Each user's NDCG under these weights.
     pub fn ndcg(&self, blend: &BlendConfig) -> Vec<f64> {
-        let exponents = Part::ALL.map(|part| Exponent::Item(part).value(blend));
-        let of_items: Vec<[f32; Part::ALL.len()]> = {
-            let scales = exponents.map(|exponent| {
-                Some(exponent)
-                    .filter(|exponent| *exponent != 0.0)
-                    .map(|exponent| item_scales(&self.popularity, -exponent))
-            });
-            let of = |item: usize| {
-                scales.each_ref().map(|of| of.as_ref().and_then(|of| of.get(item)).copied().unwrap_or(1.0))
-            };
-            (0..self.popularity.len()).map(of).collect()
-        };
+        let weights = Part::ALL.map(|part| part.weight(blend) as f32);
         let of_user = |order: &mut Vec<u32>, user: &User| {
-            let weights = Part::ALL
-                .map(|part| part.weight(blend) as f32 * user.mass.powf(Exponent::Mass(part).value(blend) as f32));
-            let score = |(scores, item): (&[f32; Part::ALL.len()], &u32)| -> f32 {
-                let scales = of_items.get(*item as usize).copied().unwrap_or([1.0; Part::ALL.len()]);
-                scores.iter().zip(&weights).zip(scales).map(|((score, weight), scale)| score * weight * scale).sum()
+            let score = |scores: &[f32; Part::ALL.len()]| -> f32 {
+                scores.iter().zip(&weights).map(|(score, weight)| score * weight).sum()
             };
-            let scores: Vec<f32> = user.scores.iter().zip(&user.items).map(score).collect();
+            let scores: Vec<f32> = user.scores.iter().map(score).collect();
             // Candidates ascend by item, so their places break ties as items do.
             let places = unseen(&scores, &[], CUTOFF, order);
             let ranked: Vec<u32> = places.iter().filter_map(|place| user.items.get(*place as usize)).copied().collect();

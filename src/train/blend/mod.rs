@@ -3,7 +3,6 @@
 
 mod assemble;
 mod candidates;
-mod exponent;
 mod parts;
 mod scores;
 #[cfg(test)]
@@ -11,7 +10,6 @@ mod tests;
 mod weigh;
 
 pub use assemble::assemble;
-pub use exponent::Exponent;
 pub use parts::{Part, Parts};
 pub use weigh::Weighing;
 
@@ -21,20 +19,8 @@ use crate::error::Result;
 use crate::progress::Progress;
 
 /// Where weighing begins, the parts being on one scale: found on validation pairs inside Gowalla's training part.
-pub const PRIOR: BlendConfig = BlendConfig { ials: 1.4, filter: 0.8, low_pass: 0.4, linear: 1.0, ..NOTHING };
-const NOTHING: BlendConfig = BlendConfig {
-    ials: 0.0,
-    filter: 0.0,
-    low_pass: 0.0,
-    linear: 0.0,
-    popularity: 0.0,
-    mass_exponent: 0.0,
-    low_pass_mass_exponent: 0.0,
-    ials_item_exponent: 0.0,
-    filter_item_exponent: 0.0,
-    low_pass_item_exponent: 0.0,
-    linear_item_exponent: 0.0,
-};
+pub const PRIOR: BlendConfig =
+    BlendConfig { ials: 1.4, filter: 0.8, low_pass: 0.4, linear: 1.0, popularity: 0.0, mass_exponent: 0.0 };
 
 /// Learns the parts that have a weight under a settled configuration and puts them together.
 ///

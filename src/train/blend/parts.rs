@@ -77,8 +77,6 @@ pub struct Parts {
     pub popularity: Vec<f32>,
     /// The mean confidence of a pair.
     pub unit: f32,
-    /// The mean mass of the users with a history: their sum of confidences over `unit`.
-    pub mass: f32,
 }
 
 impl Parts {
@@ -122,9 +120,7 @@ impl Parts {
         let by_item = matrix.transpose();
         let mean = matrix.nnz().max(1) as f32 / matrix.n_cols().max(1) as f32;
         let popularity = (0..matrix.n_cols()).map(|item| by_item.row(item).0.len() as f32 / mean).collect();
-        let users = (0..matrix.n_rows()).filter(|row| !matrix.row(*row).0.is_empty()).count();
-        let mass = matrix.nnz().max(1) as f32 / users.max(1) as f32;
-        Self { ials: None, filter: None, low_pass: None, linear: None, popularity, unit: mean_confidence(matrix), mass }
+        Self { ials: None, filter: None, low_pass: None, linear: None, popularity, unit: mean_confidence(matrix) }
     }
 
     /// Whether a part is there.

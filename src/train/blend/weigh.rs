@@ -1,18 +1,19 @@
-//! The weights and exponents of a blend, found on validation parts: a search along one of them at a time over candidates that were scored
+//! The weights of a blend, found on validation parts: a search along one part at a time over candidates that were scored
 //! once. The prior gives way to a single model that is better by more than one standard error, and what is chosen then to what
 //! the search finds if that is better by more than two: a search over noise always finds something better.
 
 use rayon::prelude::*;
 
+use super::PRIOR;
 use super::candidates::Candidates;
-use super::exponent::Exponent;
 use super::parts::{Part, Parts};
-use super::{NOTHING, PRIOR};
 use crate::config::BlendConfig;
 use crate::error::Result;
 use crate::features::Holdout;
 use crate::progress::Progress;
 
+const NOTHING: BlendConfig =
+    BlendConfig { ials: 0.0, filter: 0.0, low_pass: 0.0, linear: 0.0, popularity: 0.0, mass_exponent: 0.0 };
 /// The single models, any of which may do better than the prior by itself. A low-pass part is none.
 const ALONE: [BlendConfig; 4] = [
     BlendConfig { popularity: 1.0, ..NOTHING },
@@ -24,11 +25,7 @@ const ALONE: [BlendConfig; 4] = [
 const STEPS: [f64; 6] = [0.0, 0.5, 0.7, 1.4, 2.0, 4.0];
 /// What a weight of zero is tried with.
 const FROM_ZERO: f64 = 0.25;
-/// What is added to an exponent at each visit.
-const SHIFTS: [f64; 8] = [-0.4, -0.2, -0.1, -0.05, 0.05, 0.1, 0.2, 0.4];
-/// An exponent is found within this much of zero.
-const MOST: f64 = 1.0;
-/// Visits of all exponents and parts.
+/// Visits of all parts.
 const ROUNDS: usize = 4;
 
 /// What weights are found by: for each hold-out the candidates of its users, as the parts trained on it score them.
@@ -55,17 +52,15 @@ impl Weighing {
         Ok(())
     }
 
-    /// The weights and exponents under which test users are ranked best: those of all hold-outs, or of all but one. The
-    /// search begins at the exponents of `configured`.
-    pub fn weigh(&self, configured: &BlendConfig, without: Option<usize>) -> BlendConfig {
+    /// The weights under which test users are ranked best: those of all hold-outs, or of all but one.
+    pub fn weigh(&self, without: Option<usize>) -> BlendConfig {
         let used = self.holdouts.iter().enumerate().filter(|(place, _)| Some(*place) != without);
         let used: Vec<&Candidates> = used.map(|(_, candidates)| candidates).collect();
         let there: Vec<Part> =
             Part::ALL.into_iter().filter(|part| used.iter().all(|candidates| candidates.has(*part))).collect();
-        let begin = |weights| only(&there, Exponent::all_of(configured, weights));
-        let mut chosen = Found::new(&used, begin(PRIOR));
+        let mut chosen = Found::new(&used, only(&there, PRIOR));
         for alone in ALONE {
-            let alone = Found::new(&used, begin(alone));
+            let alone = Found::new(&used, only(&there, alone));
             if alone.is_better_than(&chosen, 1.0) {
                 chosen = alone;
             }
@@ -79,31 +74,24 @@ impl Weighing {
     }
 }
 
-/// Goes up from `best`, one exponent or part at a time, as long as it goes up.
+/// Goes up from `best`, one part at a time, as long as it goes up.
 fn climb(used: &[&Candidates], there: &[Part], mut best: Found) -> Found {
     for _ in 0..ROUNDS {
         let before = best.mean;
-        let go_to_best = |tried: Vec<BlendConfig>, best: &mut Found| {
-            let tried: Vec<_> = tried.into_par_iter().map(|blend| Found::new(used, blend)).collect();
-            for found in tried {
-                if found.mean > best.mean {
-                    *best = found;
-                }
-            }
-        };
-        for exponent in Exponent::ALL {
-            if exponent.part().weight(&best.blend) > 0.0 {
-                let value = exponent.value(&best.blend);
-                let tried = SHIFTS.iter().map(|shift| value + shift).filter(|value| value.abs() <= MOST);
-                let tried = tried.map(|value| exponent.with_value(best.blend.clone(), value)).collect();
-                go_to_best(tried, &mut best);
-            }
-        }
         for part in there {
             let weight = part.weight(&best.blend);
             let tried = if weight > 0.0 { STEPS.iter().map(|step| weight * step).collect() } else { vec![FROM_ZERO] };
-            let tried = tried.into_iter().map(|weight| part.with_weight(best.blend.clone(), weight));
-            go_to_best(tried.filter(|blend| !blend.is_open()).collect(), &mut best);
+            let tried: Vec<_> = tried
+                .into_par_iter()
+                .map(|weight| part.with_weight(best.blend.clone(), weight))
+                .filter(|blend| !blend.is_open())
+                .map(|blend| Found::new(used, blend))
+                .collect();
+            for found in tried {
+                if found.mean > best.mean {
+                    best = found;
+                }
+            }
         }
         if best.mean <= before {
             break;
