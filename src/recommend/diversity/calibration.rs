@@ -104,8 +104,8 @@ mod tests {
             let mut calibration = Calibration::new(&candidates, &values, &wanted, weight);
             let mut taken: Vec<Vec<u32>> = Vec::new();
             for at in 0..values.len() {
-                for other in at..values.len() {
-                    let with: Vec<Vec<u32>> = taken.iter().chain([&values[other]]).cloned().collect();
+                for (other, candidate) in values.iter().enumerate().skip(at) {
+                    let with: Vec<Vec<u32>> = taken.iter().chain([candidate]).cloned().collect();
                     let expected = (1.0 - weight) * calibration.relevance[other] - weight * wanted.divergence(&mix(&with));
                     prop_assert!((calibration.gain(other) - expected).abs() < 1e-9);
                 }
