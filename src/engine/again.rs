@@ -45,7 +45,7 @@ fn json(answer: &Answer) -> Result<Vec<u8>> {
 impl Engine {
     /// [`recommend_at`](Self::recommend_at) as JSON, and whether it is less than what was asked for: what a server sends.
     /// Errors: those of [`recommend`](Self::recommend).
-    pub(crate) fn recommend_json(&self, query: &Query, effort: Effort) -> Result<(Vec<u8>, Option<Degraded>)> {
+    pub fn recommend_json(&self, query: &Query, effort: Effort) -> Result<(Vec<u8>, Option<Degraded>)> {
         query.validate()?;
         let asked = self.inner.departed.now();
         if effort == Effort::Full
