@@ -256,15 +256,20 @@ fn a_promoted_variant_is_shown_to_all_until_it_is_stopped() {
     assert_eq!(ask(&engine, "w1").items.len(), 5);
 }
 
-#[test]
-fn interleaved_answers_hold_items_of_both_and_credit_whose_was_clicked() {
+/// An engine that interleaves; B leaves the first of A's items out.
+fn mixed() -> (tempfile::TempDir, Engine) {
     let dir = tempfile::tempdir().unwrap();
     let engine = world(dir.path());
     engine.keep_exposures().unwrap();
-    // B leaves the first of A's items out.
     let plan = r#"{"interleave":true,"variants":[{"name":"A"},{"name":"B","query":{"category":"group2"}}]}"#;
     engine.put_experiment("mixed", &design(plan)).unwrap();
     engine.start_experiment("mixed").unwrap();
+    (dir, engine)
+}
+
+#[test]
+fn interleaved_answers_hold_items_of_both_and_credit_whose_was_clicked() {
+    let (_dir, engine) = mixed();
     for user in 0..60 {
         let name = format!("v{user}");
         let answer = ask(&engine, &name);
@@ -284,12 +289,7 @@ fn interleaved_answers_hold_items_of_both_and_credit_whose_was_clicked() {
 
 #[test]
 fn what_both_sides_pin_stays_where_it_is_and_is_nobodys() {
-    let dir = tempfile::tempdir().unwrap();
-    let engine = world(dir.path());
-    engine.keep_exposures().unwrap();
-    let plan = r#"{"interleave":true,"variants":[{"name":"A"},{"name":"B","query":{"category":"group2"}}]}"#;
-    engine.put_experiment("mixed", &design(plan)).unwrap();
-    engine.start_experiment("mixed").unwrap();
+    let (_dir, engine) = mixed();
     let pins = serde_json::from_str(r#"[{"item":"g2-3","position":0},{"item":"g2-7","position":2}]"#).unwrap();
     let query = Query { pin: pins, ..Query::for_user("v1").limit(5) };
     for _ in 0..8 {

@@ -10,6 +10,14 @@ use crate::error::{Error, Result};
 use crate::recommend::{Kept, recommendation_id};
 use crate::record::{Answer, Degraded, Effort, Query, Timestamp};
 
+/// The answer to a question.
+pub(super) enum Given {
+    /// Made for it.
+    New(Answer),
+    /// Given before.
+    Again(Again),
+}
+
 /// An answer that is given again.
 pub(super) struct Again {
     kept: Arc<Kept>,
@@ -17,19 +25,30 @@ pub(super) struct Again {
     has_next: bool,
 }
 
-impl Again {
+impl Given {
     /// The answer itself.
     pub fn into_answer(self) -> Answer {
-        let next = self.has_next.then(|| next_path(&self.name));
-        Answer { recommendation_id: self.name, next, ..self.kept.answer().clone() }
+        match self {
+            Self::New(answer) => answer,
+            Self::Again(Again { kept, name, has_next }) => {
+                let next = has_next.then(|| next_path(&name));
+                Answer { recommendation_id: name, next, ..kept.answer().clone() }
+            }
+        }
     }
 
-    fn into_json(self) -> Result<Vec<u8>> {
-        let next = self.has_next.then_some(&next_path as &dyn Fn(&str) -> String);
-        match self.kept.text(&self.name, next) {
-            Some(json) => Ok(json),
-            None => json(&self.into_answer()),
+    /// Its text, and whether it is less than what was asked for.
+    fn into_json(self) -> Result<(Vec<u8>, Option<Degraded>)> {
+        if let Self::Again(Again { kept, name, has_next }) = &self
+            && let Some(json) = kept.text(name, has_next.then_some(&next_path as &dyn Fn(&str) -> String))
+        {
+            // Only full answers are kept.
+            return Ok((json, None));
         }
+        let answer = self.into_answer();
+        let json = serde_json::to_vec(&answer);
+        let json = json.map_err(|error| Error::Storage { operation: "encode", reason: error.to_string() })?;
+        Ok((json, answer.degraded))
     }
 }
 
@@ -38,28 +57,26 @@ pub(super) fn next_path(name: &str) -> String {
     format!("/v1/recommendations/{name}/next")
 }
 
-fn json(answer: &Answer) -> Result<Vec<u8>> {
-    serde_json::to_vec(answer).map_err(|error| Error::Storage { operation: "encode", reason: error.to_string() })
-}
-
 impl Engine {
     /// [`recommend_at`](Self::recommend_at) as JSON, and whether it is less than what was asked for: what a server sends.
     /// Errors: those of [`recommend`](Self::recommend).
     pub fn recommend_json(&self, query: &Query, effort: Effort) -> Result<(Vec<u8>, Option<Degraded>)> {
+        self.give(query, effort)?.into_json()
+    }
+
+    /// The answer, in whichever way is the quickest.
+    pub(super) fn give(&self, query: &Query, effort: Effort) -> Result<Given> {
         query.validate()?;
         let asked = self.inner.departed.now();
-        if effort == Effort::Full
-            && let Some(again) = self.again(query, &asked)?
-        {
-            // Only full answers are kept.
-            return Ok((again.into_json()?, None));
+        let again = if effort == Effort::Full { self.again(query, &asked)? } else { None };
+        match again {
+            Some(again) => Ok(Given::Again(again)),
+            None => self.page(query, &[], effort, &asked).map(Given::New),
         }
-        let answer = self.page(query, &[], effort, &asked)?;
-        Ok((json(&answer)?, answer.degraded))
     }
 
     /// The answer that was given to the same question before, if it still is the answer.
-    pub(super) fn again(&self, query: &Query, asked: &Arc<Moment>) -> Result<Option<Again>> {
+    fn again(&self, query: &Query, asked: &Arc<Moment>) -> Result<Option<Again>> {
         let inner = &*self.inner;
         if inner.canary.load().is_some() || !inner.experiments.active.load().is_empty() {
             return Ok(None);

@@ -109,12 +109,9 @@ impl Engine {
         };
         for answer in store.served()?.into_iter().filter(|answer| answer.user == Some(user.get())) {
             let session = answer.visits.into_iter().map(|(item, kind)| Ok((item_name(item)?, kind)));
-            let rows = answer.rows.into_iter().map(|row| {
-                Ok((
-                    item_name(row.item)?,
-                    row.values.into_iter().map(|value| Some(value).filter(|value| value.is_finite())).collect(),
-                ))
-            });
+            let known = |value: f32| value.is_finite().then_some(value);
+            let rows = answer.rows.into_iter();
+            let rows = rows.map(|row| Ok((item_name(row.item)?, row.values.into_iter().map(known).collect())));
             export.served.push(ServedFeatures {
                 time: Timestamp::from_millis(answer.at)?,
                 snapshot: SnapshotId(answer.snapshot),

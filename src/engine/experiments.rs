@@ -87,9 +87,11 @@ impl Engine {
     pub fn start_experiment(&self, id: &str) -> Result<Experiment> {
         let _changing = lock(&self.inner.experiments.changing);
         let started = self.begin_experiment(id);
-        if started.is_err() {
-            // What was loaded for it goes.
-            self.load_experiments()?;
+        // What was loaded for it goes.
+        if started.is_err()
+            && let Err(error) = self.load_experiments()
+        {
+            tracing::warn!(%error, "snapshots of an experiment that did not start stay loaded");
         }
         started
     }

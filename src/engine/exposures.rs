@@ -15,7 +15,7 @@ use crate::config::ExposuresConfig;
 use crate::error::{Error, Result};
 use crate::recommend::Kept;
 use crate::record::{Answer, Exposure, Query, Timestamp};
-use crate::store::{ShownAnswer, Store};
+use crate::store::{Forgotten, ShownAnswer, Store};
 
 /// So many answers are written at once at most.
 const BATCH: usize = 512;
@@ -124,12 +124,14 @@ fn write(
     let mut batch = Vec::new();
     let mut is_behind = false;
     let mut tidied: Option<Instant> = None;
+    let mut rest = None;
     loop {
-        if tidied.is_none_or(|last| last.elapsed() >= TIDY) {
-            tidy(store, config);
+        // A turn between two batches: answers do not wait for all that is too old to be gone.
+        if rest.is_some() || tidied.is_none_or(|last| last.elapsed() >= TIDY) {
+            rest = tidy(store, config, rest);
             tidied = Some(Instant::now());
         }
-        let first = match messages.recv_timeout(TIDY) {
+        let first = match messages.recv_timeout(if rest.is_some() { Duration::ZERO } else { TIDY }) {
             Ok(message) => message,
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
@@ -186,11 +188,19 @@ fn of_those_there(shown: ShownAnswer, asked: &Moment) -> Result<Option<ShownAnsw
     }
 }
 
-fn tidy(store: &Store, config: &ExposuresConfig) {
-    match store.forget_exposures(Timestamp::now().before(config.retention)) {
-        Ok(0) => {}
-        Ok(answers) => tracing::info!(answers, "exposures older than the retention are removed"),
-        Err(error) => tracing::warn!(%error, "old exposures are not removed"),
+/// A turn's worth; gives where the next begins, if more is too old.
+fn tidy(store: &Store, config: &ExposuresConfig, from: Option<Vec<u8>>) -> Option<Vec<u8>> {
+    match store.forget_exposures(Timestamp::now().before(config.retention), from) {
+        Ok(Forgotten { answers, next }) => {
+            if answers > 0 {
+                tracing::debug!(answers, "exposures older than the retention are removed");
+            }
+            next
+        }
+        Err(error) => {
+            tracing::warn!(%error, "old exposures are not removed");
+            None
+        }
     }
 }
 

@@ -21,8 +21,8 @@ impl Engine {
     /// enough of those. Answers of the last moments, `monitor.every`, are left out: they may be taken yet. Reads about twice as
     /// many answers as it needs.
     pub(super) fn foretold(&self, snapshot: SnapshotId, from: Timestamp, until: Timestamp) -> Result<Vec<(f64, bool)>> {
-        let learned = self.inner.live.load().as_ref().is_some_and(|live| live.snapshot.ranker().is_some());
-        if !learned && read(&self.inner.ranker).is_none() {
+        let has_learned = self.inner.live.load().as_ref().is_some_and(|live| live.snapshot.ranker().is_some());
+        if !has_learned && read(&self.inner.ranker).is_none() {
             return Ok(Vec::new());
         }
         let until = until.before(self.inner.config.monitor.every);

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::again::next_path;
+use super::again::{Given, next_path};
 use super::departed::Moment;
 use super::pages::Page;
 use super::shown::Answered;
@@ -33,14 +33,7 @@ impl Engine {
     /// `degraded` when it is less than it would have been; it belongs to no experiment then, and is not kept for others.
     /// Errors: those of [`recommend`](Self::recommend).
     pub fn recommend_at(&self, query: &Query, effort: Effort) -> Result<Answer> {
-        query.validate()?;
-        let asked = self.inner.departed.now();
-        if effort == Effort::Full
-            && let Some(again) = self.again(query, &asked)?
-        {
-            return Ok(again.into_answer());
-        }
-        self.page(query, &[], effort, &asked)
+        self.give(query, effort).map(Given::into_answer)
     }
 
     /// The answers to many questions, in their order, as [`recommend`](Self::recommend) gives each, on all processors. While no

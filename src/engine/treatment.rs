@@ -1,7 +1,6 @@
 //! Which variant answers a question: a hash or two for each running experiment, and nothing where none runs.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -138,33 +137,26 @@ impl Engine {
         let of = |variant: &Variant| self.answer_as(query, before, variant, variant.snapshot, Effort::Full);
         let (Some(one), Some(two)) = (of(first)?, of(second)?) else { return self.usual(query, before, Effort::Full) };
         let (mut answer, other) = (one.answer, two.answer);
-        let pins: BTreeMap<usize, RecommendedItem> = (0..)
-            .zip(answer.items.iter().zip(&other.items))
-            .filter(|(_, (a, b))| a.item == b.item && a.source == Source::Pin && b.source == Source::Pin)
-            .map(|(place, (pinned, _))| (place, pinned.clone()))
-            .collect();
-        let is_pinned = |item: &&RecommendedItem| pins.values().any(|pinned| pinned.item == item.item);
-        let free = |answer: &Answer| answer.items.iter().filter(|item| !is_pinned(item)).cloned().collect::<Vec<_>>();
-        let (one_free, two_free) = (free(&answer), free(&other));
-        let names = |items: &[RecommendedItem]| items.iter().map(|item| item.item.clone()).collect::<Vec<_>>();
+        let is_pinned = |(a, b): (&RecommendedItem, &RecommendedItem)| {
+            a.item == b.item && a.source == Source::Pin && b.source == Source::Pin
+        };
+        let both = answer.items.iter().zip(&other.items).enumerate();
+        let pinned: Vec<usize> = both.filter(|(_, items)| is_pinned(*items)).map(|(place, _)| place).collect();
+        let names = |answer: &Answer| answer.items.iter().map(|item| item.item.clone()).collect::<Vec<_>>();
         let coin = xxh3_64(answer.recommendation_id.as_bytes());
-        let places = query.limit.saturating_sub(pins.len());
-        let mut drafted = team_draft(&names(&one_free), &names(&two_free), places, coin).into_iter();
-        let mut teams = Vec::with_capacity(query.limit);
-        let mut items = Vec::with_capacity(query.limit);
-        while items.len() < query.limit {
-            if let Some(pinned) = pins.get(&items.len()) {
-                items.push(pinned.clone());
-                teams.push(None);
-                continue;
-            }
-            let Some((team, place)) = drafted.next() else { break };
+        let drafted = team_draft(&names(&answer), &names(&other), &pinned, query.limit, coin);
+        let mut teams = Vec::with_capacity(drafted.len());
+        let mut items = Vec::with_capacity(drafted.len());
+        for (team, place) in drafted {
             let (list, variant) = match team {
-                Team::First => (&one_free, first),
-                Team::Second => (&two_free, second),
+                None => (&answer, None),
+                Some(Team::First) => (&answer, Some(first)),
+                Some(Team::Second) => (&other, Some(second)),
             };
-            items.extend(list.get(place).cloned());
-            teams.push(Some(variant.name.clone()));
+            if let Some(item) = list.items.get(place) {
+                items.push(item.clone());
+                teams.push(variant.map(|variant| variant.name.clone()));
+            }
         }
         answer.items = items;
         answer.experiment = Some(Assignment { id: experiment.id.clone(), variant: None });

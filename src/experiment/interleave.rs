@@ -16,10 +16,23 @@ pub enum Team {
     Second,
 }
 
-/// Drafts up to `limit` items from two ranked lists: places in the lists, and whose item it is. `seed` stands for the coin.
-pub fn team_draft<T: std::hash::Hash + Eq>(first: &[T], second: &[T], limit: usize, seed: u64) -> Vec<(Team, usize)> {
+/// Drafts up to `limit` items from two ranked lists: places in the lists, and whose item it is. At the places of `settled` both
+/// have the same item, which stays there and is nobody's: it belongs to no choice. `seed` stands for the coin.
+pub fn team_draft<T: std::hash::Hash + Eq>(
+    first: &[T],
+    second: &[T],
+    settled: &[usize],
+    limit: usize,
+    seed: u64,
+) -> Vec<(Option<Team>, usize)> {
     let mut drafted = Vec::with_capacity(limit);
-    let mut taken = FxHashSet::default();
+    let mut taken: FxHashSet<&T> = settled.iter().filter_map(|place| first.get(*place)).collect();
+    let settle = |drafted: &mut Vec<(Option<Team>, usize)>| {
+        while drafted.len() < limit && settled.contains(&drafted.len()) {
+            drafted.push((None, drafted.len()));
+        }
+    };
+    settle(&mut drafted);
     let (mut next_first, mut next_second) = (0, 0);
     for round in 0u64.. {
         let before = drafted.len();
@@ -38,7 +51,8 @@ pub fn team_draft<T: std::hash::Hash + Eq>(first: &[T], second: &[T], limit: usi
                 && let Some(item) = list.get(place)
             {
                 taken.insert(item);
-                drafted.push((team, place));
+                drafted.push((Some(team), place));
+                settle(&mut drafted);
             }
         }
         if drafted.len() == before || drafted.len() >= limit {
@@ -97,17 +111,32 @@ mod tests {
         #[test]
         fn a_draft_is_without_repeats_fair_and_in_each_sides_order(
             first in proptest::collection::hash_set(0..40u32, 0..20), second in proptest::collection::hash_set(0..40u32, 0..20),
-            limit in 1..25usize, seed: u64,
+            pins in proptest::collection::btree_set(0..12usize, 0..4), limit in 1..25usize, seed: u64,
         ) {
-            let (first, second) = (Vec::from_iter(first), Vec::from_iter(second));
-            let drafted = team_draft(&first, &second, limit, seed);
-            let item = |(team, place): &(Team, usize)| if *team == Team::First { first[*place] } else { second[*place] };
+            let (mut first, mut second) = (Vec::from_iter(first), Vec::from_iter(second));
+            let mut settled = Vec::new();
+            for place in pins {
+                if place <= first.len().min(second.len()) {
+                    first.insert(place, 100 + place as u32);
+                    second.insert(place, 100 + place as u32);
+                    settled.push(place);
+                }
+            }
+            let drafted = team_draft(&first, &second, &settled, limit, seed);
+            let item = |(team, place): &(Option<Team>, usize)| match team {
+                Some(Team::Second) => second[*place],
+                _ => first[*place],
+            };
+            for (place, of) in drafted.iter().enumerate() {
+                prop_assert_eq!(of.0.is_none(), settled.contains(&place));
+                prop_assert!(of.0.is_some() || item(of) == 100 + place as u32);
+            }
             let items: FxHashSet<u32> = drafted.iter().map(item).collect();
             prop_assert_eq!(items.len(), drafted.len());
             let all: FxHashSet<u32> = first.iter().chain(&second).copied().collect();
             prop_assert_eq!(drafted.len(), limit.min(all.len()));
             for team in [Team::First, Team::Second] {
-                let places: Vec<usize> = drafted.iter().filter(|(of, _)| *of == team).map(|(_, place)| *place).collect();
+                let places: Vec<usize> = drafted.iter().filter(|(of, _)| *of == Some(team)).map(|(_, place)| *place).collect();
                 prop_assert!(places.is_sorted());
             }
         }
@@ -115,8 +144,8 @@ mod tests {
         #[test]
         fn while_both_have_items_the_sides_are_one_apart_at_most(seed: u64, limit in 1..10usize) {
             let (first, second): (Vec<u32>, Vec<u32>) = ((0..10).collect(), (20..30).collect());
-            let drafted = team_draft(&first, &second, limit, seed);
-            let lead = drafted.iter().filter(|(team, _)| *team == Team::First).count() as i64 * 2 - limit as i64;
+            let drafted = team_draft(&first, &second, &[], limit, seed);
+            let lead = drafted.iter().filter(|(team, _)| *team == Some(Team::First)).count() as i64 * 2 - limit as i64;
             prop_assert!(lead.abs() <= 1);
         }
     }
@@ -128,9 +157,9 @@ mod tests {
         for _ in 0..users {
             let (mut first, mut second) = (0, 0);
             let list = |offset: u32| (0..10).map(|n| offset + n).collect::<Vec<u32>>();
-            for (team, _) in team_draft(&list(0), &list(5), 10, random.random()) {
-                let clicked = random.random::<f64>() < 0.2 * if team == Team::Second { better } else { 1.0 };
-                *(if team == Team::First { &mut first } else { &mut second }) += u64::from(clicked);
+            for (team, _) in team_draft(&list(0), &list(5), &[], 10, random.random()) {
+                let clicked = random.random::<f64>() < 0.2 * if team == Some(Team::Second) { better } else { 1.0 };
+                *(if team == Some(Team::First) { &mut first } else { &mut second }) += u64::from(clicked);
             }
             preferences.add(first, second);
         }

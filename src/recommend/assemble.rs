@@ -35,11 +35,6 @@ impl Chosen {
     fn new(item: ItemId, score: f64, source: Source) -> Self {
         Self { item, score, rank: None, source, propensity: None }
     }
-
-    /// However the draw had gone.
-    fn is_there(&mut self) {
-        self.propensity = Some(1.0);
-    }
 }
 
 /// In what share of all draws an item is shown: because it is drawn, or because it has one of so many places among the personal
@@ -53,12 +48,6 @@ fn inclusion(rounds: &[Vec<ItemId>], best: &[Ordered], places: usize) -> FxHashM
         }
     }
     included
-}
-
-/// Whether an item that was drawn would have had one of so many places without that: by its own rank among the personal
-/// candidates, the best first.
-fn is_sure(drawn: &Chosen, best: &[Ordered], places: usize) -> bool {
-    best.iter().take(places).any(|best| best.item == drawn.item)
 }
 
 /// An answer in the making.
@@ -129,6 +118,7 @@ impl<'a> Assembly<'a> {
         let turns = turns(&shares, open);
         let mut used: FxHashSet<ItemId> = FxHashSet::default();
         let mut best = Some(best);
+        let (mut rounds, mut included) = (Vec::new(), FxHashMap::default());
         let mut queues: Vec<VecDeque<Chosen>> = Vec::with_capacity(sources.len());
         let mut left: Vec<VecDeque<Chosen>> = Vec::with_capacity(sources.len());
         for (at, SourceShare { source, .. }) in sources.iter().enumerate() {
@@ -136,8 +126,7 @@ impl<'a> Assembly<'a> {
             let (first, more) = match (source, self.taste) {
                 (SourceKind::Personal, Some(taste)) => {
                     let (mut best, mut buried) = self.personal(taste, best.take().unwrap_or_default())?;
-                    let drawn = queues.iter_mut().flatten().filter(|of: &&mut Chosen| of.source == Source::Explore);
-                    drawn.filter(|drawn| is_sure(drawn, &best, places)).for_each(Chosen::is_there);
+                    included = inclusion(&rounds, &best, places);
                     for list in [&mut best, &mut buried] {
                         list.retain(|best| !used.contains(&best.item));
                     }
@@ -147,7 +136,10 @@ impl<'a> Assembly<'a> {
                 }
                 (SourceKind::Personal, None) => (Vec::new(), VecDeque::new()),
                 (SourceKind::Explore, taste) => {
-                    let mut drawn = taste.map_or(Vec::new(), |taste| self.drawn(taste, places).0);
+                    let mut drawn = Vec::new();
+                    if let Some(taste) = taste {
+                        (drawn, rounds) = self.drawn(taste, places);
+                    }
                     drawn.retain(|of| !used.contains(&of.item) && self.bounded.take(of.item));
                     (drawn, VecDeque::new())
                 }
@@ -169,8 +161,9 @@ impl<'a> Assembly<'a> {
         }
         self.chosen = interleave(&shares, queues);
         if sources.iter().any(|source| source.source == SourceKind::Explore) {
-            // Where some are drawn, the others are sure.
-            self.chosen.iter_mut().for_each(|of| of.propensity = of.propensity.or(Some(1.0)));
+            // Where some are drawn, others move up; what a draw does not touch is sure.
+            let propensity = |of: &Chosen| included.get(&of.item).copied().or(of.propensity).or(Some(1.0));
+            self.chosen.iter_mut().for_each(|of| of.propensity = propensity(of));
         }
         Ok(())
     }

@@ -103,13 +103,17 @@ fn post_all(url: &str, pause: Duration, messages: &Receiver<Vec<u8>>, stopped: &
                 tracing::warn!("the server stops: a message of the webhook is lost");
                 break;
             }
-            let sent = agent.post(url).header("content-type", "application/json").send(&body[..]);
-            let Err(error) = sent else { break };
+            // A redirect is not followed: whoever answers with one must not choose where messages go.
+            let error = match agent.post(url).header("content-type", "application/json").send(&body[..]) {
+                Ok(answer) if answer.status().is_success() => break,
+                Ok(answer) => format!("it answers {}", answer.status()),
+                Err(error) => error.to_string(),
+            };
             let is_over = attempt >= ATTEMPTS
                 || stopped.recv_timeout(wait(pause, attempt)) == Err(RecvTimeoutError::Disconnected);
             if is_over {
                 lost.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(%error, attempt, "the webhook does not answer: a message is lost");
+                tracing::warn!(error, attempt, "the webhook does not take it: a message is lost");
                 break;
             }
             attempt += 1;
@@ -163,11 +167,11 @@ mod tests {
         webhook.tell(None, &Tended::default());
         webhook.tell(Some("acme"), &tended("first"));
         webhook.tell(None, &tended("second"));
-        let names: Vec<_> = ["503 Busy", "500 No", "200 OK", "204 Fine"]
+        let names: Vec<_> = ["503 Busy", "302 Found", "500 No", "200 OK", "204 Fine"]
             .into_iter()
             .map(|status| answer(&listener, status)["alerts"][0]["name"].as_str().unwrap().to_owned())
             .collect();
-        assert_eq!(names, ["first", "first", "first", "second"]);
+        assert_eq!(names, ["first", "first", "first", "first", "second"]);
         assert_eq!(webhook.lost(), 0);
     }
 

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::ReadOptions;
 use serde::{Deserialize, Serialize};
 
 use super::commit::Turn;
@@ -17,8 +17,17 @@ use crate::record::{Answer, Assignment, Exposure, Query, Shown, SnapshotId, Sour
 
 /// More items that a question excludes are not kept.
 const EXCLUDED: usize = 256;
-/// So many are removed in one batch.
-const BATCH: usize = 4_096;
+/// So many answers are removed in one turn, so that writers wait for milliseconds.
+const FORGOTTEN: u64 = 1_024;
+
+/// What a turn of the retention did.
+#[derive(Debug, Default)]
+pub struct Forgotten {
+    /// Answers that are gone.
+    pub answers: u64,
+    /// Where the next turn begins; nothing is left that is too old without one.
+    pub next: Option<Vec<u8>>,
+}
 
 /// An exposure without what its key says.
 #[derive(Serialize, Deserialize)]
@@ -250,36 +259,9 @@ impl Store {
         self.commit(Durability::Sync, |turn| turn.move_exposures(from, into))
     }
 
-    /// Removes the answers that are older than a time; tells how many. In batches beside the turns of writers: nobody else
-    /// writes to what is so old.
-    pub fn forget_exposures(&self, before: Timestamp) -> Result<u64> {
-        let family = Family::Exposures.of(&self.db)?;
-        let mut forgotten = 0;
-        loop {
-            let mut options = ReadOptions::default();
-            options.fill_cache(false);
-            options.set_iterate_upper_bound(key::exposures_from(before));
-            let mut entries = self.db.raw_iterator_cf_opt(family, options);
-            entries.seek([0]);
-            let mut batch = WriteBatch::default();
-            let mut count = 0;
-            while let Some((raw, value)) = entries.item().filter(|_| count < BATCH) {
-                let exposure = read(raw, value)?;
-                batch.delete_cf(family, raw);
-                batch.delete_cf(family, key::exposure_by_answer(&exposure.recommendation_id));
-                if let Some(user) = &exposure.user {
-                    batch.delete_cf(family, key::exposure_of(user, exposure.time, &exposure.recommendation_id));
-                }
-                count += 1;
-                entries.next();
-            }
-            entries.status().map_err(storage("read the exposures"))?;
-            if count == 0 {
-                return Ok(forgotten);
-            }
-            self.db.write_opt(batch, &WriteOptions::default()).map_err(storage("forget exposures"))?;
-            forgotten += count as u64;
-        }
+    /// Removes answers that are older than a time, from a key on, one turn's worth of them.
+    pub fn forget_exposures(&self, before: Timestamp, from: Option<Vec<u8>>) -> Result<Forgotten> {
+        self.commit(Durability::Async, |turn| turn.forget_exposures(before, from.as_deref().unwrap_or(&[0])))
     }
 }
 
@@ -308,6 +290,31 @@ fn for_each_of(
 }
 
 impl Turn<'_> {
+    fn forget_exposures(&mut self, before: Timestamp, from: &[u8]) -> Result<Forgotten> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        options.set_iterate_upper_bound(key::exposures_from(before));
+        let mut entries = self.db.raw_iterator_cf_opt(Family::Exposures.of(self.db)?, options);
+        entries.seek(from);
+        let mut forgotten = Forgotten::default();
+        while let Some((raw, value)) = entries.item() {
+            if forgotten.answers >= FORGOTTEN {
+                forgotten.next = Some(raw.to_vec());
+                break;
+            }
+            let exposure = read(raw, value)?;
+            self.delete(Family::Exposures, raw)?;
+            self.delete(Family::Exposures, key::exposure_by_answer(&exposure.recommendation_id))?;
+            if let Some(user) = &exposure.user {
+                self.delete(Family::Exposures, key::exposure_of(user, exposure.time, &exposure.recommendation_id))?;
+            }
+            forgotten.answers += 1;
+            entries.next();
+        }
+        entries.status().map_err(storage("read the exposures"))?;
+        Ok(forgotten)
+    }
+
     fn put_exposure(&mut self, exposure: &Exposure) -> Result<()> {
         let (time, answer) = (exposure.time, exposure.recommendation_id.as_str());
         self.put(Family::Exposures, key::exposure(time, answer), record_of(exposure)?)?;
@@ -417,11 +424,31 @@ mod tests {
         let store = store(&dir);
         let all = [exposure("a", Some("u"), 1_000), exposure("b", None, 1_500), exposure("c", Some("u2"), 2_000)];
         store.put_exposures(&all).unwrap();
-        assert_eq!(store.forget_exposures(Timestamp::from_millis(2_000).unwrap()).unwrap(), 2);
+        assert_eq!(store.forget_exposures(Timestamp::from_millis(2_000).unwrap(), None).unwrap().answers, 2);
         assert_eq!(entries(&store), 3);
         // Who has never had an event is known from what was shown alone.
         assert!(store.delete_user("u2").unwrap());
         assert_eq!(entries(&store), 0);
+    }
+
+    #[test]
+    fn many_that_are_too_old_go_turn_by_turn() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir);
+        let all: Vec<Exposure> = (0..2_500).map(|n| exposure(&format!("a{n:04}"), Some("u"), 1_000 + n)).collect();
+        store.put_exposures(&all).unwrap();
+        let (mut turns, mut next) = (Vec::new(), None);
+        loop {
+            let turn = store.forget_exposures(Timestamp::from_millis(3_200).unwrap(), next).unwrap();
+            turns.push(turn.answers);
+            next = turn.next;
+            if next.is_none() {
+                break;
+            }
+        }
+        assert_eq!(turns, [1_024, 1_024, 152]);
+        assert_eq!(store.user_exposures("u", 9_999).unwrap().len(), 300);
+        assert_eq!(entries(&store), 900);
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub use backup::{
 pub use budget::Budget;
 pub use cross::Fault;
 pub use events::Appended;
-pub use exposures::ShownAnswer;
+pub use exposures::{Forgotten, ShownAnswer};
 pub use factors::Side;
 pub use format::{FORMAT as DATA_FORMAT, Holder, holder};
 pub use health::Trouble;

@@ -354,10 +354,10 @@ impl Tenants {
         if let Slot::Open(engine) = slot {
             self.close(name, engine)?;
         }
+        // First, so that no crash leaves keys to whoever is given the name next.
+        self.set.home.revoke_keys_of(name.as_str()).inspect_err(|_| self.reopen(name))?;
         let gone = self.set.directory.delete(name).inspect_err(|_| self.reopen(name))?;
         self.set.slots.write().remove(name);
-        // Whoever is given the name next is somebody else.
-        self.set.home.revoke_keys_of(name.as_str())?;
         tracing::info!(tenant = %name, "tenant deleted");
         // It is gone already: what cannot be removed now is removed when the directory is opened next.
         if let Err(error) = gone.remove() {

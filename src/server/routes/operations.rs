@@ -258,7 +258,11 @@ fn backups(context: &Context, _: &Call) -> Result<Reply, Problem> {
 
 /// Where the back-ups of a server lie: its operator says so. Clients choose a name in there, never a path.
 fn folder(context: &Context) -> PathBuf {
-    let (home, tenant) = (context.tenants.home(), context.engine.tenant());
+    folder_of(context, context.engine.tenant())
+}
+
+fn folder_of(context: &Context, tenant: Option<&TenantName>) -> PathBuf {
+    let home = context.tenants.home();
     match (&home.config().backup.directory, tenant) {
         (Some(folder), None) => folder.clone(),
         // No name begins with a point.
@@ -269,11 +273,7 @@ fn folder(context: &Context) -> PathBuf {
 
 /// Back-ups of a tenant that is gone are not those of whoever is given its name next: they are put aside, for the operator.
 pub fn put_backups_aside(context: &Context, tenant: &TenantName) -> std::io::Result<()> {
-    let home = context.tenants.home();
-    let folder = match &home.config().backup.directory {
-        Some(folder) => folder.join(".tenants").join(tenant.as_str()),
-        None => beside(home.path(), Some(tenant)),
-    };
+    let folder = folder_of(context, Some(tenant));
     let aside = folder.with_file_name(format!(".deleted-{tenant}-{}", Timestamp::now().millis()));
     match std::fs::rename(&folder, aside) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
