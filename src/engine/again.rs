@@ -13,7 +13,7 @@ use crate::record::{Answer, Degraded, Effort, Query, Timestamp};
 /// The answer to a question.
 pub(super) enum Given {
     /// Made for it.
-    New(Answer),
+    New(Box<Answer>),
     /// Given before.
     Again(Again),
 }
@@ -29,7 +29,7 @@ impl Given {
     /// The answer itself.
     pub fn into_answer(self) -> Answer {
         match self {
-            Self::New(answer) => answer,
+            Self::New(answer) => *answer,
             Self::Again(Again { kept, name, has_next }) => {
                 let next = has_next.then(|| next_path(&name));
                 Answer { recommendation_id: name, next, ..kept.answer().clone() }
@@ -71,7 +71,7 @@ impl Engine {
         let again = if effort == Effort::Full { self.again(query, &asked)? } else { None };
         match again {
             Some(again) => Ok(Given::Again(again)),
-            None => self.page(query, &[], effort, &asked).map(Given::New),
+            None => self.page(query, &[], effort, &asked).map(|answer| Given::New(Box::new(answer))),
         }
     }
 
