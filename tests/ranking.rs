@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use savor::{
-    Config, Engine, Event, Item, Query, RankQuery, Ranker, RankerQuestion, RankerReport, Timestamp, TrainOptions,
+    Config, Engine, Event, Item, Query, RankQuery, Ranker, RankerQuestion, RankerReport, Timestamp, TrainOptions, User,
 };
 
 const ITEMS: u64 = 200;
@@ -116,6 +116,33 @@ fn what_helps_on_held_out_time_orders_answers_here_after_a_reopening_and_where_a
     other.activate(id).unwrap();
     assert_eq!(names(&other, "u7"), expected);
     assert!(other.snapshot(id).unwrap().ranker.unwrap().is_used);
+}
+
+#[test]
+fn a_value_that_few_users_have_makes_no_column_in_any_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(dir.path(), config(), 80);
+    let users: Vec<User> = (0..USERS)
+        .map(|number| {
+            let mut user = User::new(format!("u{number}"));
+            let city = if number == 7 { "lonely-town" } else { ["busy-town", "quiet-town"][number as usize % 2] };
+            user.attributes.insert("city".into(), city.into());
+            user
+        })
+        .collect();
+    engine.put_users(&users).unwrap();
+    trained(&engine);
+    let columns = engine.feature_columns().unwrap();
+    let has = |value: &str| columns.iter().any(|column| column.name == format!("user.city={value}"));
+    assert_eq!((has("busy-town"), has("quiet-town"), has("lonely-town")), (true, true, false));
+    let of_snapshot = texts(&dir.path().join("index"));
+    assert!(of_snapshot.contains("quiet-town") && !of_snapshot.contains("lonely-town"));
+}
+
+/// The bytes of all files in a folder, as text.
+fn texts(folder: &Path) -> String {
+    let read = |entry: std::io::Result<std::fs::DirEntry>| std::fs::read(entry.unwrap().path()).unwrap_or_default();
+    std::fs::read_dir(folder).unwrap().map(|entry| String::from_utf8_lossy(&read(entry)).into_owned()).collect()
 }
 
 #[test]

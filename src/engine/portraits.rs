@@ -1,6 +1,6 @@
 //! Portraits of the log: of the newest events when a snapshot is trained, and of what came since when drift is looked for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
@@ -21,8 +21,6 @@ const PROBES: usize = 128;
 const PROBED: usize = 20_000_000;
 /// Events that features are taken from, about.
 const MOMENTS: u64 = 5_000;
-/// A column that tells something of fewer users is left out.
-const FEWEST_USERS: usize = 5;
 
 /// A portrait, and whose events it is of.
 pub(super) struct Painted {
@@ -165,8 +163,6 @@ impl Engine {
         let fitted = table.clone().fit().finish();
         let stride = view.event_count()?.div_ceil(MOMENTS).max(1);
         let mut spreads: BTreeMap<String, Spread> = BTreeMap::new();
-        // Of whom a column tells something, as far as it matters.
-        let mut told_of: BTreeMap<String, BTreeSet<UserId>> = BTreeMap::new();
         let (mut seen, mut out) = (0u64, Matrix::zeros(0, 1));
         replay(view, &table, &items, &users, &mut |moment| {
             if moment.request.at < from {
@@ -179,20 +175,11 @@ impl Engine {
                     if column.scope == Scope::Request || is_counted(&column.name) {
                         continue;
                     }
-                    let name = format!("feature.{}", column.name);
-                    if column.scope == Scope::User && *value != 0.0 {
-                        let users = told_of.entry(name.clone()).or_default();
-                        if users.len() < FEWEST_USERS {
-                            users.insert(moment.user);
-                        }
-                    }
-                    spreads.entry(name).or_default().add(Some(*value));
+                    spreads.entry(format!("feature.{}", column.name)).or_default().add(Some(*value));
                 }
             }
             Ok(())
         })?;
-        // What is known of few would be known of them: a value in the name of a column outlives its users.
-        spreads.retain(|name, _| told_of.get(name).is_none_or(|users| users.len() >= FEWEST_USERS));
         Ok(spreads)
     }
 }

@@ -12,6 +12,8 @@ use crate::record::{Attributes, CATEGORIES, Item, Value};
 
 /// Distinct values of an attribute that are told apart at most.
 const MOST_VALUES: usize = 20_000;
+/// A value that fewer users have makes no column: its name would tell of them, in every snapshot, and outlive them.
+const FEWEST_USERS: usize = 5;
 
 /// What was seen.
 #[derive(Default)]
@@ -108,7 +110,7 @@ impl Survey {
         self.texts.get(attribute).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The most frequent values with their hashes, ties in alphabetical order.
+    /// The most frequent values with their hashes, ties in alphabetical order; of users' attributes none that few have.
     pub(super) fn frequent_values(&self, of: Option<FeatureOf>, attribute: &str, most: usize) -> Vec<(String, u32)> {
         let side = match of {
             Some(FeatureOf::User) => &self.users,
@@ -116,7 +118,8 @@ impl Survey {
             _ => &self.items,
         };
         let Some(seen) = side.attributes.get(attribute) else { return Vec::new() };
-        let mut values: Vec<_> = seen.values.iter().collect();
+        let fewest = if of == Some(FeatureOf::User) { FEWEST_USERS } else { 1 };
+        let mut values: Vec<_> = seen.values.iter().filter(|(_, count)| **count >= fewest).collect();
         values.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
         values.into_iter().take(most).map(|(value, _)| (value.clone(), hash(value))).collect()
     }
