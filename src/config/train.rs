@@ -174,8 +174,8 @@ pub enum Solver {
 }
 
 /// The graph filter, GF-CF (Shen et al., CIKM 2021) with exponents of its own for each side: a user's scores are the
-/// user's row times D_I^−b Rᵀ D_U^−2a R D_I^−b', pruned, plus the low-pass part D_I^−e V Vᵀ D_I^e of the top right singular
-/// vectors V of D_U^−e R D_I^−e. The degrees D are the sums of confidences.
+/// user's row times D_I^−b Rᵀ D_U^−2a R D_I^−b', pruned, plus the low-pass part D_I^−e V Σ^p Vᵀ D_I^e of the top right
+/// singular vectors V of D_U^−e R D_I^−e. The degrees D are the sums of confidences.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FilterConfig {
@@ -191,7 +191,10 @@ pub struct FilterConfig {
     pub components: usize,
     /// The exponent of users' and items' degrees in the matrix whose singular vectors make the low-pass part.
     pub low_pass_exponent: f64,
-    /// Weight of the low-pass part beside R̃ᵀR̃ when the filter is the whole model.
+    /// p, the exponent of the singular values in the low-pass part: 0 is GF-CF's ideal filter, which lets all through
+    /// alike; the larger, the more the strong tastes that many share count, which last longer than the weak ones.
+    pub spectral_exponent: f64,
+    /// Weight of the low-pass part beside the neighbours when the filter is the whole model, both on one scale as in a blend.
     pub low_pass: f64,
 }
 
@@ -204,7 +207,8 @@ impl Default for FilterConfig {
             neighbours: 200,
             components: 0,
             low_pass_exponent: 0.3,
-            low_pass: 0.3,
+            spectral_exponent: 1.0,
+            low_pass: 0.4,
         }
     }
 }
@@ -314,6 +318,7 @@ impl FilterConfig {
         check("history_exponent", self.history_exponent, 0.0..=2.0)?;
         check("item_exponent", self.item_exponent, 0.0..=2.0)?;
         check("low_pass_exponent", self.low_pass_exponent, 0.0..=2.0)?;
+        check("spectral_exponent", self.spectral_exponent, 0.0..=4.0)?;
         check("neighbours", self.neighbours as f64, 0.0..=10_000.0)?;
         check("components", self.components as f64, 0.0..=4096.0)?;
         check("low_pass", self.low_pass, 0.0..=1e6)

@@ -93,7 +93,7 @@ impl Engine {
         }
         // An event dated in the future must not age all others.
         let interactions = log.interactions(log.newest().min(Timestamp::now()));
-        let validation = if train::is_measured(&config) { log.validation() } else { Vec::new() };
+        let validation = if train::is_measured(&config) { log.validation()? } else { Vec::new() };
         let ratings = log.ratings().matrix(&interactions);
         let next = log.transitions(&interactions.items, &config.transitions);
         let ranks = options.ranker && inner.config.ranker.enabled && config.model != ModelKind::Ratings;

@@ -2,6 +2,7 @@
 //! into training and test part, and popularity. How an event weighs is decided here and nowhere else, for training and
 //! for the history of a user who asks now alike. What is done with the matrix is for `train` and `eval`.
 
+mod block_fold;
 mod csr;
 mod holdout;
 mod interactions;

@@ -1,9 +1,10 @@
 //! Hold-outs inside the data that is learned from, for what is chosen by measuring: by time where there are times, else by
-//! pairs drawn at random. Random pairs do not stand in for time: they prefer models that know what goes together to those
-//! that know what comes next.
+//! pairs, half of them in blocks.
 
-use super::holdout::{Draw, Holdout, PairFold, TimeSplit};
+use super::block_fold::BlockFolds;
+use super::holdout::{Draw, Holdout, TimeSplit};
 use super::log::Log;
+use crate::error::Result;
 use crate::record::Timestamp;
 
 /// A single hold-out with fewer users than this says too little: weights found on 250 users of Gowalla ranked others worse
@@ -25,10 +26,13 @@ const MOST_FOLDS: u64 = 5;
 impl Log<'_> {
     /// Hold-outs of this log, each measured by what is before it or beside it: one where that has enough users, else
     /// several, the latest first. None where there is too little to measure anything by.
-    pub fn validation(&self) -> Vec<Holdout> {
-        let holdouts = if self.has_times() { self.by_time() } else { self.by_pairs() };
+    ///
+    /// # Errors
+    /// Those of [`Log::block_folds`].
+    pub fn validation(&self) -> Result<Vec<Holdout>> {
+        let holdouts = if self.has_times() { self.by_time() } else { self.by_pairs()? };
         let users: usize = holdouts.iter().map(|holdout| holdout.test.len()).sum();
-        if users >= FEWEST_USERS { holdouts } else { Vec::new() }
+        Ok(if users >= FEWEST_USERS { holdouts } else { Vec::new() })
     }
 
     fn by_time(&self) -> Vec<Holdout> {
@@ -53,13 +57,22 @@ impl Log<'_> {
         (0..WINDOWS).rev().filter_map(window).collect()
     }
 
-    fn by_pairs(&self) -> Vec<Holdout> {
-        let fold = |fold| self.holdout(&PairFold { draw: Draw::Validation, folds: FOLDS, fold }).ok();
+    /// The folds of this log where it has no times.
+    ///
+    /// # Errors
+    /// Those of [`BlockFolds::new`].
+    pub fn block_folds(&self, draw: Draw, folds: u64) -> Result<BlockFolds> {
+        BlockFolds::new(&self.interactions(self.newest()), draw, folds)
+    }
+
+    fn by_pairs(&self) -> Result<Vec<Holdout>> {
+        let folds = self.block_folds(Draw::Validation, FOLDS)?;
+        let fold = |fold| self.holdout(&folds.fold(fold)).ok();
         let first = fold(0);
         if first.as_ref().is_some_and(has_enough) {
-            return first.into_iter().collect();
+            return Ok(first.into_iter().collect());
         }
-        first.into_iter().chain((1..MOST_FOLDS).filter_map(fold)).collect()
+        Ok(first.into_iter().chain((1..MOST_FOLDS).filter_map(fold)).collect())
     }
 }
 

@@ -190,7 +190,8 @@ impl Trainer for Filter {
     fn train(&self, data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<Model> {
         let both = BlendConfig { filter: 1.0, low_pass: config.filter.low_pass, ..BlendConfig::default() };
         let parts = Parts::train(data.matrix, &both, config, data.guide(), progress)?;
-        assemble(parts, &both, data.matrix, config)
+        let scaled = parts.on_one_scale(data.matrix, &both)?;
+        assemble(parts, &scaled, data.matrix, config)
     }
 }
 

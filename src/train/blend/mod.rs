@@ -20,7 +20,7 @@ use crate::progress::Progress;
 
 /// Where weighing begins, the parts being on one scale: found on validation pairs inside Gowalla's training part.
 pub const PRIOR: BlendConfig =
-    BlendConfig { ials: 1.4, filter: 0.8, low_pass: 0.4, linear: 1.0, popularity: 0.0, mass_exponent: 0.0 };
+    BlendConfig { ials: 1.0, filter: 0.8, low_pass: 0.3, linear: 0.5, popularity: 0.0, mass_exponent: 0.0 };
 
 /// Learns the parts that have a weight under a settled configuration and puts them together.
 ///

@@ -18,7 +18,7 @@ const NOTHING: BlendConfig =
 const ALONE: [BlendConfig; 4] = [
     BlendConfig { popularity: 1.0, ..NOTHING },
     BlendConfig { ials: 1.0, ..NOTHING },
-    BlendConfig { filter: 1.0, low_pass: 0.5, ..NOTHING },
+    BlendConfig { filter: 1.0, low_pass: 0.4, ..NOTHING },
     BlendConfig { linear: 1.0, ..NOTHING },
 ];
 /// What a weight is multiplied with at each visit of a part.
@@ -66,6 +66,7 @@ impl Weighing {
             }
         }
         let best = climb(&used, &there, chosen.clone());
+        tracing::debug!(ndcg = best.mean, weights = ?best.blend, over = chosen.mean, "best of the search");
         if best.is_better_than(&chosen, 2.0) {
             chosen = best;
         }

@@ -14,9 +14,9 @@ use crate::features::{Csr, Svd, truncated_svd};
 use crate::linalg::Matrix;
 use crate::progress::Progress;
 
-/// The low-pass part: an item is V_i d_i^e, a user Σ w_j d_j^−e V_j.
+/// The low-pass part: an item is d_i^e V_i S, a user Σ w_j d_j^−e V_j S, S the square root of what passes.
 pub struct LowPass {
-    /// d_i^e V_i, `[n_items, components]`.
+    /// d_i^e V_i S, `[n_items, components]`.
     pub items: Matrix,
     /// d_i^−2e, `[n_items]`: times `items` it is what a user sums.
     pub degrees: Vec<f32>,
@@ -37,8 +37,11 @@ pub fn low_pass(matrix: &Csr, unit: f32, config: &TrainConfig, progress: &dyn Pr
     let normalised = matrix.scaled(&powers(&users, -exponent), &powers(&items, -exponent));
     let Svd { values, mut right } = truncated_svd(&normalised, config.filter.components, config.seed, progress)?;
     tracing::debug!(components = values.len(), largest = values.first(), least = values.last(), "singular values");
+    let largest = values.first().copied().unwrap_or(1.0).max(f64::MIN_POSITIVE);
+    let passing = |value: &f64| (value / largest).powf(config.filter.spectral_exponent / 2.0) as f32;
+    let passing: Vec<f32> = values.iter().map(passing).collect();
     for (item, power) in powers(&items, exponent).into_iter().enumerate() {
-        right.row_mut(item).iter_mut().for_each(|value| *value *= power);
+        right.row_mut(item).iter_mut().zip(&passing).for_each(|(value, passing)| *value *= power * passing);
     }
     let degrees = items.iter().map(|mass| f64::from(mass.max(f32::MIN_POSITIVE)).powf(-2.0 * exponent) as f32);
     // An item without users has no components; any finite number does.

@@ -159,17 +159,28 @@ fn filter_and_low_pass_are_the_same_bit_for_bit_whatever_the_number_of_threads()
 #[test]
 fn the_low_pass_score_is_the_formula() {
     let matrix = structured();
-    let config = TrainConfig {
-        filter: FilterConfig { components: 150, low_pass_exponent: 0.5, ..FilterConfig::default() },
-        ..TrainConfig::default()
+    let score = |spectral_exponent: f64| {
+        let filter =
+            FilterConfig { components: 150, low_pass_exponent: 0.5, spectral_exponent, ..FilterConfig::default() };
+        let config = TrainConfig { filter, ..TrainConfig::default() };
+        let LowPass { items, degrees } = low_pass(&matrix, 1.0, &config, &Silent).unwrap();
+        move |past: usize, target: usize| degrees[past] * dot(items.row(past), items.row(target))
     };
-    let LowPass { items, degrees } = low_pass(&matrix, 1.0, &config, &Silent).unwrap();
-    // With all components V Vᵀ is the identity on the items' space: a past item speaks for itself alone.
-    let score = |past: usize, target: usize| degrees[past] * dot(items.row(past), items.row(target));
+    let (r, users) = (dense(&matrix), masses(&matrix, 1.0));
+    let item = |item: usize| r.iter().map(|row| row[item]).sum::<f64>();
+    // V Σ² Vᵀ is R̃ᵀR̃, whose largest eigenvalue is 1; weighed between the degrees of both items.
+    let gram = |past: usize, target: usize| {
+        let common = r.iter().zip(&users).map(|(row, user)| row[past] * row[target] / f64::from(*user)).sum::<f64>();
+        (common / item(past)) as f32
+    };
+    let (ideal, squared) = (score(0.0), score(2.0));
     for past in (0..150).step_by(10) {
         for target in (0..150).step_by(7) {
+            // With all components V Vᵀ is the identity on the items' space: a past item speaks for itself alone.
             let expected = f32::from(u8::from(past == target));
-            assert!((score(past, target) - expected).abs() < 1e-3, "{} at {past}, {target}", score(past, target));
+            assert!((ideal(past, target) - expected).abs() < 1e-3, "{} at {past}, {target}", ideal(past, target));
+            let expected = gram(past, target);
+            assert!((squared(past, target) - expected).abs() < 1e-4, "{} at {past}, {target}", squared(past, target));
         }
     }
 }

@@ -3,14 +3,14 @@
 //!
 //! With times: the last 15 % of the events when enough users are on both sides; else five windows of 8 % each, one after
 //! another from 60 % on, each measured by what was before it (rolling origin), since a choice by a hundred users would be
-//! noise. Without times: each user's pairs are drawn into five parts, one of which is measured in turn by the
-//! other four; of these folds all five where there are few users, one where there are many.
+//! noise. Without times: a fifth of each user's pairs is measured by the others, at random or in a block; five such folds where
+//! there are few users, one where there are many.
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::halving::KEPT;
 use crate::error::Result;
-use crate::features::{Draw, Holdout, Interactions, Log, PairFold, TimeSplit};
+use crate::features::{Draw, Holdout, Interactions, Log, TimeSplit};
 use crate::record::UserId;
 
 /// With so many measured users one hold-out tells candidates apart.
@@ -63,7 +63,8 @@ impl Course {
     }
 
     fn by_pairs(log: &Log<'_>) -> Result<Self> {
-        let fold = |fold: usize| log.holdout(&PairFold { draw: Draw::Search, folds: FOLDS as u64, fold: fold as u64 });
+        let folds = log.block_folds(Draw::Search, FOLDS as u64)?;
+        let fold = |fold: usize| log.holdout(&folds.fold(fold as u64));
         let first = fold(0)?;
         if first.test.len() >= ENOUGH_USERS {
             return Ok(Self::sampled(first));

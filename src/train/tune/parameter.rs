@@ -207,6 +207,13 @@ pub const ALL: &[Parameter] = &[
         set: |config, value| config.filter.low_pass_exponent = value,
     },
     Parameter {
+        name: "filter.spectral_exponent",
+        models: FILTER,
+        scale: Scale::Even { low: 0.0, high: 2.0 },
+        get: |config| config.filter.spectral_exponent,
+        set: |config, value| config.filter.spectral_exponent = value,
+    },
+    Parameter {
         name: "filter.low_pass",
         models: FILTER_ALONE,
         scale: Scale::Even { low: 0.0, high: 1.5 },
