@@ -70,11 +70,11 @@ pub use config::{
     TrainConfig, TransitionsConfig,
 };
 pub use engine::{
-    Activate, Appended, AuditQuery, Bundled, Contender, Engine, EvaluateOptions, Evaluation, Expired, FeatureColumn,
-    FeatureReport, FeatureValue, FeatureValues, Finding, Gate, IndexReport, Job, JobState, KeyRefusal, Merged, Page,
-    Put, Refusal, ReplayOptions, ServedFeatures, SnapshotComparison, SpaceStats, Stats, TenantSettings, TenantState,
-    TenantStatus, TenantUsage, Tenants, Tended, TrainOptions, Trained, TuneOptions, Tuned, TunedTrial, UserCounter,
-    UserExport, UserVector, VectorFile, build_bundle,
+    Activate, Appended, AuditQuery, Bundled, Contender, Engine, EvaluateOptions, Evaluation, Expired, Fading,
+    FeatureColumn, FeatureReport, FeatureValue, FeatureValues, Finding, Gate, IndexReport, Job, JobState, KeyRefusal,
+    Merged, Page, Put, Refusal, ReplayOptions, ServedFeatures, SnapshotComparison, SpaceStats, Stats, TenantSettings,
+    TenantState, TenantStatus, TenantUsage, Tenants, Tended, TrainOptions, Trained, TriedHalfLife, TuneOptions, Tuned,
+    TunedTrial, UserCounter, UserExport, UserVector, VectorFile, build_bundle,
 };
 pub use engine::{BackupGeneration, BackupLog, Fault, PendingPurge, Purged, Until};
 pub use error::{Error, Result};

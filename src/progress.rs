@@ -4,6 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::record::Span;
+
 /// Where a long operation stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "step")]
@@ -60,6 +62,11 @@ pub enum Step {
         /// Of so many.
         total: usize,
     },
+    /// A half-life is about to be tried.
+    Fading {
+        /// After so long an event weighs half; absent: none fades.
+        half_life: Option<Span>,
+    },
     /// A trial of a search has been measured.
     Tuning {
         /// Trials with a result until now.
@@ -83,6 +90,17 @@ pub trait Progress: Send + Sync {
     /// Asked often; once it is true the operation stops with [`crate::Error::Cancelled`] and leaves nothing behind.
     fn cancelled(&self) -> bool {
         false
+    }
+}
+
+/// Passes on that the work is to stop, and no steps: those of work side by side would be a jumble.
+pub struct Quiet<'a>(pub &'a dyn Progress);
+
+impl Progress for Quiet<'_> {
+    fn report(&self, _: &Step) {}
+
+    fn cancelled(&self) -> bool {
+        self.0.cancelled()
     }
 }
 

@@ -62,6 +62,7 @@ fn a_search_that_is_killed_goes_on_and_ends_as_if_it_had_not_been() {
     // A measurement is said twice at most: by itself, and as the end of its batch.
     assert!(2 * after.resumed >= said && said >= 8, "{} kept, {said} said", after.resumed);
     assert_eq!(found(&after), found(&whole));
+    assert_eq!(whole.fading.as_ref().unwrap().half_life, None, "tastes stay as they are");
     let again = engine.tune(&options(), &Silent).unwrap();
     assert_eq!(again.resumed, measured, "nothing was measured twice");
     assert_eq!(engine.tune(&TuneOptions { fresh: true, ..options() }, &Silent).unwrap().resumed, 0);
@@ -213,6 +214,36 @@ fn what_a_search_writes_is_what_training_uses() {
     let table = String::from_utf8(table.stdout).unwrap();
     assert!(table.contains("chosen: trial") && table.contains("other.toml"), "{table}");
     assert_eq!(json(dir, &["config", "show", "--config", "other.toml"])["train"], tuned["train"]);
+}
+
+#[test]
+fn where_tastes_turn_events_fade_and_training_is_told() {
+    let place = tempfile::tempdir().unwrap();
+    let (dir, data) = (place.path(), place.path().join("data"));
+    let engine = Engine::open(&data, config()).unwrap();
+    engine.put_items(&support::items()).unwrap();
+    // 40 rounds, and from the 24th on everybody likes another group.
+    let round = |round: usize| {
+        let group = move |user: usize| (user + usize::from(round >= 24)) % support::GROUPS;
+        let name = move |user: usize| support::item(group(user), (user * 7 + round * 3) % support::GROUP);
+        let at = move |user: usize| support::time((round * support::USERS + user) as i64);
+        (0..support::USERS).map(move |user| savor::Event::new(format!("u{user}"), name(user), "click").at(at(user)))
+    };
+    engine.append_events(&(0..40).flat_map(round).collect::<Vec<_>>()).unwrap();
+    drop(engine);
+    let search = ["tune", "--models", "linear", "--trials", "1"];
+    let tuned = json(dir, &search);
+    let tried = tuned["fading"]["tried"].as_array().unwrap();
+    let score =
+        |half_life: &Value| tried.iter().find(|tried| tried["half_life"] == *half_life).unwrap()["score"].as_f64();
+    let chosen = &tuned["fading"]["half_life"];
+    assert!(score(chosen) > score(&Value::Null), "{tried:?}");
+    let told = format!("[events]\nhalf_life = {chosen}\n");
+    let written = std::fs::read_to_string(data.join("savor.toml")).unwrap();
+    assert!(written.contains(&told), "{written}");
+    assert_eq!(&json(dir, &["config", "show"])["events"]["half_life"], chosen);
+    let again = json(dir, &search);
+    assert_eq!(&again["fading"]["tried"][0]["half_life"], chosen, "what is configured is what others must beat");
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl Engine {
             if impressions.len() >= JUDGED || from == earliest {
                 return Ok(impressions.iter().map(|of| (calibration.probability(of), of.taken)).collect());
             }
-            span = span.doubled();
+            span = span.times(2);
         }
     }
 
@@ -61,7 +61,7 @@ impl Engine {
         }
         let age = Span::between(created, until);
         lock(&self.inner.monitoring).calibration =
-            Some(Calibrated { of: snapshot, known, next: created.after(age.doubled()) });
+            Some(Calibrated { of: snapshot, known, next: created.after(age.times(2)) });
         Ok(known)
     }
 

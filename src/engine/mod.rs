@@ -10,6 +10,7 @@ mod dossier;
 mod evaluation;
 mod experiments;
 mod exposures;
+mod fading;
 mod features;
 mod foretelling;
 mod fresh;
@@ -55,6 +56,7 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use crate::store::{BackupGeneration, BackupLog, Fault, PendingPurge, Purged, Until};
 pub use audit::AuditQuery;
 pub use dossier::{ServedFeatures, UserCounter, UserExport, UserVector};
+pub use fading::{Fading, TriedHalfLife};
 pub use features::{FeatureColumn, FeatureReport, FeatureValue, FeatureValues};
 pub use keys::KeyRefusal;
 #[cfg(feature = "server")]

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::fading::Fading;
 use crate::config::{ModelKind, Split, TrainConfig};
 use crate::error::{Error, Result};
 use crate::train::tune::MODELS;
@@ -87,6 +88,8 @@ pub(super) fn ranks_nothing(what: &str) -> Error {
 pub struct Tuned {
     /// The settings to train with.
     pub train: TrainConfig,
+    /// How fast events are to fade; absent where they have no times.
+    pub fading: Option<Fading>,
     /// The number of their trial.
     pub chosen: u64,
     /// Why they were taken.

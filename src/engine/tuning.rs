@@ -21,8 +21,9 @@ use crate::record::Timestamp;
 use crate::store::Records;
 use crate::train::tune::{self, Course, MODELS, Plan, Record, Space, Trial};
 
-/// Records of so many searches are kept: one may be cut off while another is asked for.
-const STUDIES: usize = 5;
+/// Records of so many studies are kept: a search has one, and one for each half-life, and may be cut off while another
+/// is asked for.
+const STUDIES: usize = 30;
 
 impl Engine {
     /// Searches models and settings. Nothing is changed but the records of the search; the caller trains with
@@ -50,17 +51,19 @@ impl Engine {
         let mut log = Log::read(&view, &inner.weights, progress)?;
         log.order_ties(&view)?;
         drop(view);
-        let log = match options.inside {
+        let mut log = match options.inside {
             Some(split) => log.split(&*splitter(&log, split, 0)).0,
             None => log,
         };
+        let plan_for = |course: &Course| plan(options, base, metric, course);
+        let fading = self.fading(&mut log, base, options, &plan_for, progress)?;
         let course = Course::new(&log)?;
         // What the chosen settings are written for: all that may be seen.
         let whole = log.interactions(log.newest().min(Timestamp::now())).matrix;
         drop(log);
 
         let space = Space::new(base, &whole);
-        let plan = plan(options, base, metric, &course)?;
+        let plan = Plan { seconds: seconds_left(options, began), ..plan_for(&course)? };
         let (records, last) = self.records_of(plan.study, options.fresh)?;
         let resumed = records.len() as u64;
         let next = AtomicU64::new(last + 1);
@@ -74,6 +77,7 @@ impl Engine {
         let chosen = trials.get(decision.chosen).map(|trial| space.config(&trial.candidate, &whole));
         Ok(Tuned {
             train: chosen.unwrap_or_else(|| base.clone()),
+            fading,
             chosen: decision.chosen as u64 + 1,
             reason: decision.reason,
             metric: metric.clone(),
@@ -88,7 +92,7 @@ impl Engine {
 
     /// The records of a search, and the number of the last of any. Those of long past searches are removed, and with
     /// `fresh` its own.
-    fn records_of(&self, study: u64, fresh: bool) -> Result<(Vec<Record>, u64)> {
+    pub(super) fn records_of(&self, study: u64, fresh: bool) -> Result<(Vec<Record>, u64)> {
         let store = &self.inner.store;
         let all = store.records::<Record>(Records::Trials)?;
         let last = all.last().map_or(0, |(number, _)| *number);
@@ -109,6 +113,11 @@ impl Engine {
         }
         Ok((own, last))
     }
+}
+
+/// What is left of the time for the search itself.
+fn seconds_left(options: &TuneOptions, began: Instant) -> Option<f64> {
+    options.minutes.map(|minutes| (minutes * 60.0 - began.elapsed().as_secs_f64()).max(0.0))
 }
 
 fn plan(options: &TuneOptions, base: &TrainConfig, metric: &str, course: &Course) -> Result<Plan> {

@@ -2,6 +2,7 @@
 //! learned from or measured on is cut out of one log, so that a hold-out and the hold-out inside its training part agree
 //! on what came before what.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use super::csr::Csr;
@@ -13,7 +14,7 @@ use super::weights::{EventWeights, Signal};
 use crate::config::TransitionsConfig;
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Step};
-use crate::record::{ItemId, Timestamp, UserId};
+use crate::record::{ItemId, Span, Timestamp, UserId};
 use crate::store::{LoggedEvent, View};
 
 /// Where more than one of so many events bear the same time, they were imported without times.
@@ -41,7 +42,7 @@ pub struct Log<'a> {
     ratings: Vec<f32>,
     /// Whether a rating below the threshold makes its user and item known.
     knows_raters: bool,
-    weights: &'a EventWeights,
+    weights: Cow<'a, EventWeights>,
 }
 
 impl<'a> Log<'a> {
@@ -82,13 +83,18 @@ impl<'a> Log<'a> {
         if !ratings.is_empty() {
             ratings.resize(events.len(), f32::NAN);
         }
-        Ok(Self { events, ratings, knows_raters: false, weights })
+        Ok(Self { events, ratings, knows_raters: false, weights: Cow::Borrowed(weights) })
     }
 
     /// For models of ratings: from now on the matrices have a row and a column for everybody and everything with a
     /// rating, also where no preference is.
     pub fn know_raters(&mut self) {
         self.knows_raters = true;
+    }
+
+    /// From now on an event weighs half after this span, whatever is configured.
+    pub fn fade(&mut self, half_life: Option<Span>) {
+        self.weights.to_mut().fade(half_life);
     }
 
     /// The log orders events of one millisecond by dense id, which depends on what was imported first. A split must not:
@@ -130,7 +136,7 @@ impl<'a> Log<'a> {
     pub fn interactions(&self, now: Timestamp) -> Interactions {
         let decayed =
             |event: &TimedSignal| (event.user, event.item, self.weights.decayed(event.signal, event.time, now));
-        let known = Interactions::from_signals(self.events.iter().map(decayed).collect(), self.weights);
+        let known = Interactions::from_signals(self.events.iter().map(decayed).collect(), &self.weights);
         if self.knows_raters { known.widened(&self.ratings()) } else { known }
     }
 
@@ -184,7 +190,7 @@ impl<'a> Log<'a> {
                 events: events.map(|(event, _)| *event).collect(),
                 ratings: ratings.map(|(rating, _)| *rating).collect(),
                 knows_raters: self.knows_raters,
-                weights: self.weights,
+                weights: self.weights.clone(),
             }
         };
         (part(false), part(true))
@@ -194,7 +200,7 @@ impl<'a> Log<'a> {
     pub fn holdout(&self, splitter: &dyn Splitter) -> Result<Holdout> {
         let (train, test) = self.split(splitter);
         let signals = test.events.iter().map(|event| (event.user, event.item, event.signal)).collect();
-        let test = Interactions::from_signals(signals, self.weights);
+        let test = Interactions::from_signals(signals, &self.weights);
         Holdout::new(train.interactions(train.newest()), &test, splitter.describe())
     }
 }

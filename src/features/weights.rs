@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::config::{EventsConfig, Repeats};
-use crate::record::{ItemId, Timestamp};
+use crate::record::{ItemId, Span, Timestamp};
 
 /// What is left of a weight however old its event is.
 const LEAST_LEFT: f64 = 1e-6;
@@ -20,6 +20,7 @@ pub enum Signal {
 }
 
 /// The configured meaning of event types, ready for use.
+#[derive(Clone)]
 pub struct EventWeights {
     kinds: FxHashMap<String, Kind>,
     default: Signal,
@@ -54,6 +55,11 @@ impl EventWeights {
             repeats: config.repeats,
             half_life: config.half_life.map(|span| span.millis() as f64),
         }
+    }
+
+    /// From now on an event weighs half after this span.
+    pub fn fade(&mut self, half_life: Option<Span>) {
+        self.half_life = half_life.map(|span| span.millis() as f64);
     }
 
     /// What an event of this type with this value says. A rating without a value says nothing.

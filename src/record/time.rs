@@ -157,9 +157,9 @@ impl Span {
         Self(until.0.saturating_sub(from.0).max(0))
     }
 
-    /// Twice as long.
-    pub const fn doubled(self) -> Self {
-        Self(self.0.saturating_mul(2))
+    /// So many times as long.
+    pub const fn times(self, count: i64) -> Self {
+        Self(self.0.saturating_mul(count))
     }
 
     /// Its length in milliseconds.

@@ -1,5 +1,6 @@
 //! `savor tune`: searches models and settings, and writes what it chose into the configuration that `savor train` reads.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,7 @@ use crate::cli::signals::Stop;
 use crate::config::{Config, TrainConfig};
 use crate::engine::{TuneOptions, Tuned, changes};
 use crate::error::Error;
+use crate::record::Span;
 
 pub fn run(context: &Context, args: TuneArgs) -> Result<(), Failure> {
     let engine = context.open()?;
@@ -41,7 +43,7 @@ pub fn run(context: &Context, args: TuneArgs) -> Result<(), Failure> {
     }
     let tuned = tuned?;
     // The most important first: the settings, then what people see, then the page.
-    let written = target.map(|target| target.write(&tuned.train)).transpose()?;
+    let written = target.map(|target| target.write(&tuned)).transpose()?;
     let command = written.as_deref().map(|file| taken_by(context, file)).unwrap_or_default();
     let page = args.plot.map(|file| (file, search::page(&tuned).html()));
     let done = Done { tuned, written };
@@ -91,19 +93,23 @@ impl Target {
         };
         let target = Self { file, text, config };
         let other = TrainConfig { seed: !target.config.train.seed >> 1, ..target.config.train.clone() };
-        target.patched(&other)?;
+        target.patched(&other, Some(Span::days(1)))?;
         try_replacing(&target.file)?;
         Ok(target)
     }
 
-    fn patched(&self, train: &TrainConfig) -> Result<String, Error> {
+    fn patched(&self, train: &TrainConfig, half_life: Option<Span>) -> Result<String, Error> {
+        let half_life = half_life.filter(|span| self.config.events.half_life != Some(*span));
+        let faded = half_life.map(|span| ("half_life".to_owned(), span.to_string().into()));
         patched(&self.text, "train", &changes(&self.config.train, train))
+            .and_then(|text| patched(&text, "events", &BTreeMap::from_iter(faded)))
             .map_err(|error| error.within(&self.file.display().to_string()))
     }
 
     /// Writes the settings, whole or not at all.
-    fn write(self, train: &TrainConfig) -> Result<PathBuf, Failure> {
-        let text = self.patched(train)?;
+    fn write(self, tuned: &Tuned) -> Result<PathBuf, Failure> {
+        let half_life = tuned.fading.as_ref().and_then(|fading| fading.half_life);
+        let text = self.patched(&tuned.train, half_life)?;
         if text != self.text || !self.file.is_file() {
             replace(&self.file, &text)?;
         }

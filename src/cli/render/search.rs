@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::count;
-use super::tune::{ahead, told};
+use super::tune::{ahead, faded, told};
 use crate::config::ModelKind;
 use crate::engine::{Tuned, TunedTrial};
 use crate::report::{Axis, Page, Plot, Point, Series, Table};
@@ -22,6 +22,9 @@ pub fn page(tuned: &Tuned) -> Page {
         tuned.trials.len(),
         tuned.seconds
     ));
+    if let Some(fading) = &tuned.fading {
+        page.text(&format!("{}.", faded(fading)));
+    }
     page.text(&format!("Chosen: trial {}, {}.", tuned.chosen, tuned.reason));
     page.heading("Trials").figures(&rungs(tuned)).note(
         "A trial climbs from one rung to the next when it is among the best third of its model. Rest the pointer on a point \
@@ -139,6 +142,7 @@ mod tests {
     #[test]
     fn a_page_shows_every_trial_and_what_a_parameter_does() {
         let tuned = Tuned {
+            fading: None,
             train: TrainConfig::default(),
             chosen: 2,
             reason: "it is the best".into(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{count, table as empty};
-use crate::engine::{Tuned, TunedTrial};
+use crate::engine::{Fading, Tuned, TunedTrial};
 
 /// Conditions, trials, what was chosen, and where it was written to with the command that takes it from there.
 pub fn table(tuned: &Tuned, written: Option<(&Path, &str)>) -> String {
@@ -19,6 +19,9 @@ pub fn table(tuned: &Tuned, written: Option<(&Path, &str)>) -> String {
         tuned.seconds,
         if tuned.resumed > 0 { format!(", {} measurements of an earlier run", tuned.resumed) } else { String::new() },
     );
+    if let Some(fading) = &tuned.fading {
+        text += &format!("{}\n\n{}\n\n", half_lives(fading), faded(fading));
+    }
     text += &trials(tuned);
     text += &format!("\n\nchosen: trial {}, {}", tuned.chosen, tuned.reason);
     text += &match written {
@@ -26,6 +29,23 @@ pub fn table(tuned: &Tuned, written: Option<(&Path, &str)>) -> String {
         None => "\nnothing is written".into(),
     };
     text
+}
+
+fn half_lives(fading: &Fading) -> String {
+    let mut table = empty(&["half-life", "score", "ahead"], &[1]);
+    for tried in &fading.tried {
+        let mark = if tried.half_life == fading.half_life { "> " } else { "" };
+        let name = tried.half_life.map_or_else(|| "none".into(), |span| span.to_string());
+        table.add_row([format!("{mark}{name}"), format!("{:.4}", tried.score), difference(tried.ahead, tried.error)]);
+    }
+    table.trim_fmt()
+}
+
+/// The half-life under which everything else was measured, and why.
+pub fn faded(fading: &Fading) -> String {
+    let name =
+        fading.half_life.map_or_else(|| "events do not fade".into(), |span| format!("events halve every {span}"));
+    format!("{name}: {}", fading.reason)
 }
 
 fn trials(tuned: &Tuned) -> String {
@@ -46,8 +66,12 @@ fn trials(tuned: &Tuned) -> String {
 
 /// How far ahead of the configured model's default, with the standard error.
 pub fn ahead(trial: &TunedTrial) -> String {
-    let error = trial.error.map_or(String::new(), |error| format!(" ± {error:.4}"));
-    trial.ahead.map_or(String::new(), |ahead| format!("{ahead:+.4}{error}"))
+    difference(trial.ahead, trial.error)
+}
+
+fn difference(ahead: Option<f64>, error: Option<f64>) -> String {
+    let error = error.map_or(String::new(), |error| format!(" ± {error:.4}"));
+    ahead.map_or(String::new(), |ahead| format!("{ahead:+.4}{error}"))
 }
 
 /// What is special about a trial.

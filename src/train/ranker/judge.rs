@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::eval::{Column, Interval, Resampled};
 use crate::features::table::FittedTable;
 use crate::linalg::Matrix;
-use crate::progress::{Progress, Step};
+use crate::progress::{Progress, Quiet, Step};
 use crate::record::UserId;
 
 /// The list length of the gate's metric.
@@ -138,17 +138,6 @@ fn usual_pairs(posed: &[Vec<Posed>]) -> usize {
     let mut pairs: Vec<usize> = taken.map(|posed| posed.pairs).collect();
     pairs.sort_unstable();
     pairs.get(pairs.len() / 20).copied().unwrap_or(0)
-}
-
-/// Says nothing, and can be cancelled.
-struct Quiet<'a>(&'a dyn Progress);
-
-impl Progress for Quiet<'_> {
-    fn report(&self, _: &Step) {}
-
-    fn cancelled(&self) -> bool {
-        self.0.cancelled()
-    }
 }
 
 fn users<'a>(window: &Window<'a>) -> impl Iterator<Item = UserId> + 'a {

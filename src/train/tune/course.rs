@@ -105,6 +105,16 @@ impl Course {
         Self { rungs: rungs.collect(), holdouts, split }
     }
 
+    /// The shortest course that tells candidates apart: the cheapest sample of many users, all folds of few.
+    pub fn brief(mut self) -> Self {
+        let rung = if self.shared(self.top()) > 0 { self.rungs.pop() } else { self.rungs.drain(..).next() };
+        if let Some(Rung { label, from, to }) = rung {
+            self.holdouts = self.holdouts.drain(from..to).collect();
+            self.rungs = vec![Rung { label, from: 0, to: to - from }];
+        }
+        self
+    }
+
     /// What each rung measures on, for reports.
     pub fn labels(&self) -> Vec<String> {
         self.rungs.iter().map(|rung| rung.label.clone()).collect()
@@ -213,6 +223,7 @@ mod tests {
         assert!((7_300..8_700).contains(&some.len()) && (19_500..=20_500).contains(&all.len()), "{}", all.len());
         assert!(some.iter().all(|user| all.contains(user)));
         assert_eq!(course.users(), all);
+        assert_eq!(Course::sampled(holdout(24_000)).brief().users(), some, "one rung is left");
         assert_eq!(course.holdouts(1)[0].train.users.len(), 24_000, "all are trained on");
     }
 
@@ -222,6 +233,8 @@ mod tests {
         assert_eq!((course.holdouts(0).len(), course.holdouts(course.top()).len()), (2, 5));
         assert_eq!(course.users().len(), 200);
         assert_eq!((course.shared(0), course.shared(1)), (0, 2), "the first two are not measured again");
+        let brief = course.brief();
+        assert_eq!((brief.users().len(), brief.labels().len()), (200, 1));
     }
 
     #[test]

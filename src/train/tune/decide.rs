@@ -73,7 +73,7 @@ pub fn decide(trials: &[Trial], models: &[ModelKind], configured: ModelKind, use
 
 /// How far the largest of `n` standard normal numbers is expected to be from their mean, by the limit that it has for large
 /// `n` (Fisher & Tippett 1928): less than a fifth of an error too much from 2 on.
-fn largest_of(n: usize) -> f64 {
+pub fn largest_of(n: usize) -> f64 {
     let log = (n.max(2) as f64).ln();
     let bound = (2.0 * log).sqrt();
     bound - (log.ln() + (4.0 * std::f64::consts::PI).ln()) / (2.0 * bound) + EULER / bound

@@ -12,7 +12,7 @@ use super::trial::{Candidate, Measured};
 use crate::error::{Error, Result};
 use crate::eval::{MetricAt, user_values};
 use crate::features::Csr;
-use crate::progress::{Progress, Step};
+use crate::progress::{Progress, Quiet};
 use crate::train::model::ModelScorer;
 use crate::train::trainer::{is_weighed, train_each};
 
@@ -56,15 +56,4 @@ pub fn measure(
         Err(error) => return Err(error),
     };
     Ok(Measured { values, failure, seconds: began.elapsed().as_secs_f64() })
-}
-
-/// Passes on that the work is to stop, and no steps: those of trials side by side would be a jumble.
-struct Quiet<'a>(&'a dyn Progress);
-
-impl Progress for Quiet<'_> {
-    fn report(&self, _: &Step) {}
-
-    fn cancelled(&self) -> bool {
-        self.0.cancelled()
-    }
 }

@@ -19,7 +19,7 @@ mod tests;
 mod trial;
 
 pub use course::Course;
-pub use decide::{decide, difference};
+pub use decide::{Difference, decide, difference, largest_of};
 pub use memory::available;
 pub use search::{Plan, search};
 pub use space::{MODELS, Space};
