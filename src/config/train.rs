@@ -202,7 +202,7 @@ impl Default for FilterConfig {
     fn default() -> Self {
         Self {
             user_exponent: 0.4,
-            history_exponent: 0.6,
+            history_exponent: 0.7,
             item_exponent: 0.35,
             neighbours: 200,
             components: 0,

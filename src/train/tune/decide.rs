@@ -1,13 +1,17 @@
 //! Which trial is taken in the end. The best mean of many is the best partly by luck, so the simplest of those that are
 //! not told apart from it is taken: the model as configured, else the best of the other models' defaults, else the best. This is the
 //! one-standard-error rule (Breiman et al. 1984) with differences paired by user, and with the error times what the largest of
-//! m equal candidates is expected to exceed the others by, through luck alone.
+//! m equal candidates is expected to exceed the others by, through luck alone. A lead that is no luck may still be of these
+//! hold-outs alone, from which what comes will differ: a small one is not worth other settings.
 
 use rustc_hash::FxHashMap;
 
 use super::trial::Trial;
 use crate::config::ModelKind;
 use crate::record::UserId;
+
+/// A lead over a default counts from this share of what the default reaches.
+const WORTHWHILE: f64 = 0.01;
 
 /// What is taken and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +49,7 @@ pub fn decide(trials: &[Trial], models: &[ModelKind], configured: ModelKind, use
     let simple =
         [(defaults().find(is_configured), "the model as configured"), (defaults().next(), "this model's default")];
     for (place, what) in simple {
-        let Some((place, _)) = place else { continue };
+        let Some((place, reached)) = place else { continue };
         if *place == best {
             return Some(Decision { chosen: best, reason: format!("{what} is the best") });
         }
@@ -53,6 +57,13 @@ pub fn decide(trials: &[Trial], models: &[ModelKind], configured: ModelKind, use
         if difference.mean <= luck * difference.error {
             let reason = format!(
                 "{what} is not told apart from the best, which is ahead by {:.4} with a standard error of {:.4}",
+                difference.mean, difference.error
+            );
+            return Some(Decision { chosen: *place, reason });
+        }
+        if difference.mean < WORTHWHILE * reached {
+            let reason = format!(
+                "{what} is behind the best by {:.4}, with a standard error of {:.4}: too little for other settings",
                 difference.mean, difference.error
             );
             return Some(Decision { chosen: *place, reason });
@@ -169,6 +180,16 @@ mod tests {
             let decision = decide(&trials, &[ModelKind::Blend, ModelKind::Linear], ModelKind::Blend, &users()).unwrap();
             assert_eq!(decision.chosen, 8, "{}", decision.reason);
         }
+    }
+
+    #[test]
+    fn a_lead_that_is_certain_and_small_is_not_worth_other_settings() {
+        let level = |level: f32| (0..USERS).map(|user| level + (user % 7) as f32 / 10.0).collect::<Vec<f32>>();
+        let chosen = |lead: f32| {
+            let trials = [trial(ModelKind::Blend, true, level(0.3)), trial(ModelKind::Blend, false, level(0.3 + lead))];
+            decide(&trials, &[ModelKind::Blend], ModelKind::Blend, &users()).unwrap().chosen
+        };
+        assert_eq!((chosen(0.004), chosen(0.01)), (0, 1), "of .6");
     }
 
     #[test]
