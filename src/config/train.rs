@@ -174,8 +174,8 @@ pub enum Solver {
 }
 
 /// The graph filter, GF-CF (Shen et al., CIKM 2021) with exponents of its own for each side: a user's scores are the
-/// user's row times D_I^−b Rᵀ D_U^−2a R D_I^−b', pruned, plus the low-pass part D_I^−e V Σ^p Vᵀ D_I^e of the top right
-/// singular vectors V of D_U^−e R D_I^−e. The degrees D are the sums of confidences.
+/// user's row times D_I^−b Rᵀ D_U^−2a R D_I^−b', pruned, plus the low-pass part D_I^−e V (Σ/σ₁)^p Vᵀ D_I^e of the top
+/// right singular vectors V of D_U^−e R D_I^−e. The degrees D are the sums of confidences.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FilterConfig {

@@ -49,7 +49,7 @@ impl Engine {
         log.order_ties(&view)?;
         let Some(file) = &options.test else {
             let ranking = inner.config.ranker.enabled.then(|| Ranking::new(self, &view));
-            let parts = parts(&log, split, &contenders)?;
+            let parts = parts(&log, split, &contenders, progress)?;
             return measure(parts, &contenders, &inner.config.evaluate, ranking.as_ref(), Some(&lists), progress);
         };
         let mut pairs = Vec::new();
@@ -61,7 +61,7 @@ impl Engine {
         // Pairs say nothing about ratings: all of these are for training.
         let rated = log.ratings().matrix(&train).map(|train| RatedSplit { train, test: Vec::new() });
         let holdout = Holdout::from_pairs(train, pairs, split);
-        let validation = if is_measured(&contenders) { log.validation()? } else { Vec::new() };
+        let validation = if is_measured(&contenders) { log.validation(progress)? } else { Vec::new() };
         let part = holdout.map(|holdout| Part { holdout, before: None, validation, rated });
         drop(log);
         measure(std::iter::once(part), &contenders, &inner.config.evaluate, None, Some(&lists), progress)
@@ -166,6 +166,7 @@ pub(super) fn parts<'a>(
     log: &'a Log<'a>,
     split: Split,
     contenders: &[Contender],
+    progress: &'a dyn Progress,
 ) -> Result<impl Iterator<Item = Result<Part<'a>>> + 'a> {
     let (folds, note) = match split {
         Split::LeaveLastOut if !log.has_times() => {
@@ -189,7 +190,7 @@ pub(super) fn parts<'a>(
             holdout.split.insert_str(0, "events have no times to split by: ");
         }
         let rated = log.rated_split(&*splitter, &holdout.train);
-        let validation = if is_measured { log.split(&*splitter).0.validation()? } else { Vec::new() };
+        let validation = if is_measured { log.split(&*splitter).0.validation(progress)? } else { Vec::new() };
         let is_timed = matches!(split, Split::Time { .. }) && log.has_times();
         let before = is_timed.then(|| log.split(&*splitter)).map(|(before, after)| (before, after.oldest()));
         Ok(Part { holdout, before, validation, rated })

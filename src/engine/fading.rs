@@ -16,10 +16,10 @@ use crate::record::{Span, UserId};
 use crate::store::Records;
 use crate::train::tune::{self, Course, Difference, Plan, Record, Space, Trial};
 
-/// The longest half-life that is tried is half of the time that the events cover, the others are each half of the one
-/// before, so many in all.
+/// The longest half-life that is tried is the time that the events cover, under which hardly anything fades; it is halved so
+/// many times.
 const HALVINGS: u32 = 6;
-/// So many in a row that are no better than the best before them end it.
+/// So many in a row that are no better than the best before them end it, once they are shorter than the configured one.
 const WORSE_IN_A_ROW: usize = 2;
 /// The share of a search's time that this may take.
 const SHARE_OF_TIME: f64 = 0.25;
@@ -49,7 +49,8 @@ pub struct TriedHalfLife {
 }
 
 impl Engine {
-    /// Finds the half-life and leaves the log with it. `None` in a log without times, and where no model can be measured.
+    /// Finds the half-life and leaves the log with it, and tells how many seconds went into it, those of an interrupted run
+    /// included. `None` in a log without times, or with too few users to measure by time, and where the time is up.
     pub(super) fn fading(
         &self,
         log: &mut Log<'_>,
@@ -57,11 +58,15 @@ impl Engine {
         options: &TuneOptions,
         plan_for: &dyn Fn(&Course) -> Result<Plan>,
         progress: &dyn Progress,
-    ) -> Result<Option<Fading>> {
+    ) -> Result<(Option<Fading>, f64)> {
         let began = Instant::now();
-        let is_late = || options.minutes.is_some_and(|all| began.elapsed().as_secs_f64() >= SHARE_OF_TIME * all * 60.0);
-        if !log.has_times() || is_late() {
-            return Ok(None);
+        let spent = |tried: &[Tried]| {
+            let measured = tried.iter().map(|tried| tried.trial.seconds()).sum::<f64>();
+            measured.max(began.elapsed().as_secs_f64())
+        };
+        let is_late = |tried: &[Tried]| options.minutes.is_some_and(|all| spent(tried) >= SHARE_OF_TIME * all * 60.0);
+        if is_late(&[]) {
+            return Ok((None, 0.0));
         }
         let configured = self.inner.config.events.half_life;
         let measure = |log: &mut Log<'_>, half_life: Option<Span>| {
@@ -69,12 +74,12 @@ impl Engine {
             log.fade(half_life);
             self.under(log, base, options.fresh, plan_for, progress)
         };
-        let Some((first, users)) = measure(log, configured)? else { return Ok(None) };
+        let Some((first, users)) = measure(log, configured)? else { return Ok((None, spent(&[]))) };
         let mut tried = vec![Tried { half_life: configured, trial: first, ahead: None }];
         let (mut best, mut worse) = (0, 0);
-        for halving in 1..=HALVINGS {
-            let half_life = rounded(Span::between(log.oldest(), log.newest()), halving);
-            if is_late() || worse >= WORSE_IN_A_ROW {
+        for halving in 0..=HALVINGS {
+            let half_life = rounded(log.covered(), halving);
+            if is_late(&tried) || worse >= WORSE_IN_A_ROW {
                 break;
             }
             let is_known = |tried: &Tried| tried.half_life == Some(half_life);
@@ -85,7 +90,8 @@ impl Engine {
             let ahead = tried.first().map(|first| tune::difference(&trial, &first.trial, 0, &users));
             let is_better = trial.score(0) > tried.get(best).and_then(|best| best.trial.score(0));
             tried.push(Tried { half_life: Some(half_life), trial, ahead });
-            (best, worse) = if is_better { (tried.len() - 1, 0) } else { (best, worse + 1) };
+            let is_shorter = configured.is_none_or(|configured| half_life < configured);
+            (best, worse) = if is_better { (tried.len() - 1, 0) } else { (best, worse + usize::from(is_shorter)) };
         }
         let luck = tune::largest_of(tried.len());
         let (chosen, reason) = match tried.get(best).and_then(|best| Some((best, best.ahead?))) {
@@ -102,7 +108,8 @@ impl Engine {
             }
         };
         log.fade(chosen);
-        Ok(Some(Fading { half_life: chosen, reason, tried: tried.iter().map(Tried::told).collect() }))
+        let fading = Fading { half_life: chosen, reason, tried: tried.iter().map(Tried::told).collect() };
+        Ok((Some(fading), spent(&tried)))
     }
 
     /// The configured model as it is under the log's half-life, measured on the shortest course that tells candidates apart,
@@ -115,8 +122,9 @@ impl Engine {
         plan_for: &dyn Fn(&Course) -> Result<Plan>,
         progress: &dyn Progress,
     ) -> Result<Option<(Trial, Vec<UserId>)>> {
-        let course = Course::new(log)?.brief();
-        let Some(matrix) = course.largest().map(|largest| &largest.matrix) else { return Ok(None) };
+        let course = Course::new(log, progress)?.brief();
+        let largest = course.largest().filter(|_| course.is_by_time);
+        let Some(matrix) = largest.map(|largest| &largest.matrix) else { return Ok(None) };
         let model = match base.model {
             ModelKind::Popularity | ModelKind::Ratings => ModelKind::Blend,
             model => model,

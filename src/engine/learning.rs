@@ -93,7 +93,9 @@ impl Engine {
         }
         // An event dated in the future must not age all others.
         let interactions = log.interactions(log.newest().min(Timestamp::now()));
-        let validation = if train::is_measured(&config) { log.validation()? } else { Vec::new() };
+        let is_measured = train::is_measured(&config);
+        let hold_out = || if is_measured { log.validation(progress) } else { Ok(Vec::new()) };
+        let validation = train::in_pool(config.threads, hold_out)??;
         let ratings = log.ratings().matrix(&interactions);
         let next = log.transitions(&interactions.items, &config.transitions);
         let ranks = options.ranker && inner.config.ranker.enabled && config.model != ModelKind::Ratings;
@@ -187,7 +189,7 @@ impl Engine {
         let evaluate = EvaluateConfig { permutations: 0, ..self.inner.config.evaluate.clone() };
         let own = [Contender { name: train::trainer(config.model)?.name().into(), train: config.clone() }];
         let evaluation = {
-            let parts = evaluation::parts(log, evaluate.split, &own)?;
+            let parts = evaluation::parts(log, evaluate.split, &own, progress)?;
             evaluation::measure(parts, &own, &evaluate, None, None, progress)?
         };
         Ok((offline_metrics(&evaluation.report), evaluation.trained.train))

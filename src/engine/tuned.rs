@@ -88,7 +88,8 @@ pub(super) fn ranks_nothing(what: &str) -> Error {
 pub struct Tuned {
     /// The settings to train with.
     pub train: TrainConfig,
-    /// How fast events are to fade; absent where they have no times.
+    /// How fast events are to fade; absent where they have no times, or too few users to measure by them, and in a search that
+    /// has no time for it.
     pub fading: Option<Fading>,
     /// The number of their trial.
     pub chosen: u64,

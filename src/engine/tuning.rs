@@ -23,11 +23,11 @@ use crate::train::tune::{self, Course, MODELS, Plan, Record, Space, Trial};
 
 /// Records of so many studies are kept: a search has one, and one for each half-life, and may be cut off while another
 /// is asked for.
-const STUDIES: usize = 30;
+const STUDIES: usize = 16;
 
 impl Engine {
-    /// Searches models and settings. Nothing is changed but the records of the search; the caller trains with
-    /// what is found. The same data, options and configuration find the same, whatever the threads and whether the search
+    /// Searches how fast events are to fade, then models and settings. Nothing is changed but the records of the search; the
+    /// caller opens the engine with the half-life that is found ([`crate::EventsConfig::half_life`]) and trains with the settings. The same data, options and configuration find the same, whatever the threads and whether the search
     /// was interrupted, unless `minutes` end it.
     ///
     /// Errors: [`Error::NoData`] when there is too little to measure, [`Error::Conflict`] while another search runs,
@@ -56,14 +56,15 @@ impl Engine {
             None => log,
         };
         let plan_for = |course: &Course| plan(options, base, metric, course);
-        let fading = self.fading(&mut log, base, options, &plan_for, progress)?;
-        let course = Course::new(&log)?;
+        let (fading, spent) = self.fading(&mut log, base, options, &plan_for, progress)?;
+        let course = Course::new(&log, progress)?;
         // What the chosen settings are written for: all that may be seen.
         let whole = log.interactions(log.newest().min(Timestamp::now())).matrix;
         drop(log);
 
         let space = Space::new(base, &whole);
-        let plan = Plan { seconds: seconds_left(options, began), ..plan_for(&course)? };
+        let plan =
+            Plan { seconds: options.minutes.map(|minutes| (minutes * 60.0 - spent).max(0.0)), ..plan_for(&course)? };
         let (records, last) = self.records_of(plan.study, options.fresh)?;
         let resumed = records.len() as u64;
         let next = AtomicU64::new(last + 1);
@@ -73,7 +74,7 @@ impl Engine {
         let trials = tune::search(&space, &course, &plan, records, &keep, progress)?;
         let users = course.users();
         let decision = tune::decide(&trials, &plan.models, plan.configured, &users)
-            .ok_or_else(|| nothing_to_choose(&trials, &plan))?;
+            .ok_or_else(|| nothing_to_choose(&trials, &plan, options.minutes))?;
         let chosen = trials.get(decision.chosen).map(|trial| space.config(&trial.candidate, &whole));
         Ok(Tuned {
             train: chosen.unwrap_or_else(|| base.clone()),
@@ -113,11 +114,6 @@ impl Engine {
         }
         Ok((own, last))
     }
-}
-
-/// What is left of the time for the search itself.
-fn seconds_left(options: &TuneOptions, began: Instant) -> Option<f64> {
-    options.minutes.map(|minutes| (minutes * 60.0 - began.elapsed().as_secs_f64()).max(0.0))
 }
 
 fn plan(options: &TuneOptions, base: &TrainConfig, metric: &str, course: &Course) -> Result<Plan> {
@@ -204,13 +200,13 @@ fn leaves(config: &TrainConfig) -> BTreeMap<String, Value> {
     out
 }
 
-fn nothing_to_choose(trials: &[Trial], plan: &Plan) -> Error {
+fn nothing_to_choose(trials: &[Trial], plan: &Plan, minutes: Option<f64>) -> Error {
     let to_choose = || trials.iter().filter(|trial| plan.models.contains(&trial.candidate.model));
     let failure = to_choose().flat_map(|trial| trial.rungs.iter().flatten()).find_map(|rung| rung.failure.as_ref());
     let is_unmeasured = to_choose().any(|trial| !trial.has_failed());
-    match (plan.seconds, failure) {
-        (Some(seconds), _) if is_unmeasured => Error::no_data(
-            format!("no model was measured on the whole in {} minutes", seconds / 60.0),
+    match (minutes, failure) {
+        (Some(minutes), _) if is_unmeasured => Error::no_data(
+            format!("no model was measured on the whole in {minutes} minutes"),
             "give more of them: the same command goes on from what was measured",
         ),
         (_, failure) => Error::no_data(

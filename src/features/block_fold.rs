@@ -12,7 +12,7 @@ use super::log::TimedSignal;
 use super::svd::truncated_svd;
 use crate::error::Result;
 use crate::linalg::{Matrix, dot};
-use crate::progress::Silent;
+use crate::progress::Progress;
 use crate::record::{ItemId, UserId};
 
 /// Coarse enough that items without common users can be near, too.
@@ -20,9 +20,9 @@ const COMPONENTS: usize = 64;
 const SEED: u64 = 42;
 /// Apart from the seeds of [`PairFold`].
 const BLOCKS: u64 = 1 << 32;
-/// What is drawn for a user beside its items, whose draws are above 32 bits and below.
+/// What is drawn for a user beside its items, whose numbers are less.
 const SIDE: u64 = u32::MAX as u64 - 1;
-const ROUNDING: u64 = u32::MAX as u64;
+const ROUNDING: u64 = (u32::MAX as u64) << 32;
 
 /// The folds of some data.
 pub struct BlockFolds {
@@ -38,13 +38,13 @@ impl BlockFolds {
     ///
     /// # Errors
     /// Those of [`truncated_svd`].
-    pub fn new(data: &Interactions, draw: Draw, folds: u64) -> Result<Self> {
+    pub fn new(data: &Interactions, draw: Draw, folds: u64, progress: &dyn Progress) -> Result<Self> {
         let roots = |matrix: &Csr| -> Vec<f32> {
             let mass = |row: usize| matrix.row(row).1.iter().sum::<f32>().max(f32::MIN_POSITIVE);
             (0..matrix.n_rows()).map(|row| mass(row).sqrt().recip()).collect()
         };
         let normalised = data.matrix.scaled(&roots(&data.matrix), &roots(&data.matrix.transpose()));
-        let svd = truncated_svd(&normalised, COMPONENTS, SEED, &Silent)?;
+        let svd = truncated_svd(&normalised, COMPONENTS, SEED, progress)?;
         let mut places = svd.right;
         for item in 0..data.items.len() {
             let row = places.row_mut(item);
@@ -75,9 +75,11 @@ impl BlockFolds {
     /// The items of a user that are held out together: one that is drawn and the nearest to it.
     fn block(&self, user: UserId, items: &[ItemId], fold: u64) -> Vec<ItemId> {
         let wanted = items.len() as f64 / self.folds as f64;
-        let up = (self.drawn(user, ROUNDING) as f64) < wanted.fract() * u64::MAX as f64;
+        let up = (self.drawn(user, ROUNDING | fold) as f64) < wanted.fract() * u64::MAX as f64;
         let drawn = |item: &&ItemId| self.drawn(user, u64::from(item.get()) << 32 | fold);
-        let Some(seed) = items.iter().min_by_key(drawn) else { return Vec::new() };
+        // What nobody likes is like nothing.
+        let is_known = |item: &&ItemId| self.items.binary_search(item).is_ok();
+        let Some(seed) = items.iter().filter(is_known).min_by_key(drawn) else { return Vec::new() };
         let mut near: Vec<(f32, ItemId)> = items.iter().map(|item| (self.likeness(*seed, *item), *item)).collect();
         near.sort_by(|a, b| (b.1 == *seed).cmp(&(a.1 == *seed)).then(b.0.total_cmp(&a.0)).then(a.1.cmp(&b.1)));
         near.into_iter().take(wanted as usize + usize::from(up)).map(|(_, item)| item).collect()
@@ -127,6 +129,7 @@ mod tests {
     use super::*;
     use crate::config::EventsConfig;
     use crate::features::{EventWeights, Signal};
+    use crate::progress::Silent;
     use crate::record::Timestamp;
 
     /// 200 users with six of each of two of five genres of 30 items.
@@ -148,7 +151,7 @@ mod tests {
     fn folds(events: &[TimedSignal]) -> BlockFolds {
         let signals = events.iter().map(|event| (event.user, event.item, event.signal)).collect();
         let weights = EventWeights::new(&EventsConfig::default());
-        BlockFolds::new(&Interactions::from_signals(signals, &weights), Draw::Validation, 4).unwrap()
+        BlockFolds::new(&Interactions::from_signals(signals, &weights), Draw::Validation, 4, &Silent).unwrap()
     }
 
     #[test]

@@ -170,6 +170,14 @@ impl<'a> Log<'a> {
         Some((later.len(), later.get(place)?.time))
     }
 
+    /// The time that nearly all events cover: between the hundredth part that is oldest and the one that is newest, so that
+    /// a few wrong clocks say nothing.
+    pub fn covered(&self) -> Span {
+        let (edge, last) = (self.events.len() / 100, self.events.len().saturating_sub(1));
+        let at = |place: usize| self.events.get(place).map_or(Timestamp::MIN, |event| event.time);
+        Span::between(at(edge), at(last.saturating_sub(edge)))
+    }
+
     /// The time of the newest event.
     pub fn newest(&self) -> Timestamp {
         self.events.last().map_or(Timestamp::MIN, |event| event.time)

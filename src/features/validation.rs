@@ -1,10 +1,11 @@
 //! Hold-outs inside the data that is learned from, for what is chosen by measuring: by time where there are times, else by
-//! pairs, half of them in blocks.
+//! pairs, those of half of the users in blocks.
 
 use super::block_fold::BlockFolds;
 use super::holdout::{Draw, Holdout, TimeSplit};
 use super::log::Log;
 use crate::error::Result;
+use crate::progress::Progress;
 use crate::record::Timestamp;
 
 /// A single hold-out with fewer users than this says too little: weights found on 250 users of Gowalla ranked others worse
@@ -29,8 +30,8 @@ impl Log<'_> {
     ///
     /// # Errors
     /// Those of [`Log::block_folds`].
-    pub fn validation(&self) -> Result<Vec<Holdout>> {
-        let holdouts = if self.has_times() { self.by_time() } else { self.by_pairs()? };
+    pub fn validation(&self, progress: &dyn Progress) -> Result<Vec<Holdout>> {
+        let holdouts = if self.has_times() { self.by_time() } else { self.by_pairs(progress)? };
         let users: usize = holdouts.iter().map(|holdout| holdout.test.len()).sum();
         Ok(if users >= FEWEST_USERS { holdouts } else { Vec::new() })
     }
@@ -61,12 +62,12 @@ impl Log<'_> {
     ///
     /// # Errors
     /// Those of [`BlockFolds::new`].
-    pub fn block_folds(&self, draw: Draw, folds: u64) -> Result<BlockFolds> {
-        BlockFolds::new(&self.interactions(self.newest()), draw, folds)
+    pub fn block_folds(&self, draw: Draw, folds: u64, progress: &dyn Progress) -> Result<BlockFolds> {
+        BlockFolds::new(&self.interactions(self.newest()), draw, folds, progress)
     }
 
-    fn by_pairs(&self) -> Result<Vec<Holdout>> {
-        let folds = self.block_folds(Draw::Validation, FOLDS)?;
+    fn by_pairs(&self, progress: &dyn Progress) -> Result<Vec<Holdout>> {
+        let folds = self.block_folds(Draw::Validation, FOLDS, progress)?;
         let fold = |fold| self.holdout(&folds.fold(fold)).ok();
         let first = fold(0);
         if first.as_ref().is_some_and(has_enough) {

@@ -27,6 +27,7 @@ pub use cold::{ColdStart, Fit, MapQuality, Moments, ProfileMap, Profiles};
 pub use fold_in::{FoldIn, ItemParts, Mix};
 pub use ials::Warm;
 pub use model::{Model, ModelScorer, TrainingData};
+pub use pool::in_pool;
 pub use ratings::ModelPredictor;
 pub use refresh::{Base, ItemRefresh, NewEvent};
 pub use trainer::{is_measured, train, trainer};

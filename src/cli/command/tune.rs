@@ -22,7 +22,8 @@ use crate::record::Span;
 
 pub fn run(context: &Context, args: TuneArgs) -> Result<(), Failure> {
     let engine = context.open()?;
-    let target = (!args.dry_run).then(|| Target::of(context, args.write)).transpose()?;
+    let in_force = engine.config().events.half_life;
+    let target = (!args.dry_run).then(|| Target::of(context, args.write, in_force)).transpose()?;
     args.plot.as_deref().map(try_page).transpose()?;
     let options = TuneOptions {
         train: None,
@@ -75,11 +76,13 @@ struct Target {
     file: PathBuf,
     text: String,
     config: Config,
+    /// The half-life of the engine that searches.
+    in_force: Option<Span>,
 }
 
 impl Target {
     /// Reads the file, and tries whether it can be patched and replaced: not after an hour of searching.
-    fn of(context: &Context, write: Option<PathBuf>) -> Result<Self, Failure> {
+    fn of(context: &Context, write: Option<PathBuf>, in_force: Option<Span>) -> Result<Self, Failure> {
         let in_use = context.config_file();
         let file = write.or_else(|| in_use.clone()).unwrap_or_else(|| context.data.join("savor.toml"));
         // A new file holds everything that counts until now.
@@ -91,9 +94,14 @@ impl Target {
             Some(config) => config,
             None => Config::from_toml(&text).map_err(|error| error.within(&file.display().to_string()))?,
         };
-        let target = Self { file, text, config };
+        if let (None, Some(half_life)) = (in_force, config.events.half_life) {
+            let reason =
+                format!("is {half_life}, and the search is without one; take it out or give another file by --write");
+            return Err(Error::invalid("events.half_life", reason).within(&file.display().to_string()).into());
+        }
+        let target = Self { file, text, config, in_force };
         let other = TrainConfig { seed: !target.config.train.seed >> 1, ..target.config.train.clone() };
-        target.patched(&other, Some(Span::days(1)))?;
+        target.patched(&other, Some(target.config.events.half_life.map_or(Span::days(1), |span| span.times(2))))?;
         try_replacing(&target.file)?;
         Ok(target)
     }
@@ -108,7 +116,7 @@ impl Target {
 
     /// Writes the settings, whole or not at all.
     fn write(self, tuned: &Tuned) -> Result<PathBuf, Failure> {
-        let half_life = tuned.fading.as_ref().and_then(|fading| fading.half_life);
+        let half_life = tuned.fading.as_ref().map_or(self.in_force, |fading| fading.half_life);
         let text = self.patched(&tuned.train, half_life)?;
         if text != self.text || !self.file.is_file() {
             replace(&self.file, &text)?;

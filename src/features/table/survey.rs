@@ -150,12 +150,15 @@ impl Side {
             seen.sum += f64::from(as_number);
             seen.squares += f64::from(as_number).powi(2);
         }
-        for value in value.each() {
-            let text = value.display();
-            seen.letters += text.len();
-            seen.words += text.split_whitespace().count();
+        let mut own: Vec<String> = value.each().iter().map(|value| value.display().into_owned()).collect();
+        seen.letters += own.iter().map(String::len).sum::<usize>();
+        seen.words += own.iter().map(|text| text.split_whitespace().count()).sum::<usize>();
+        // An owner counts once for a value.
+        own.sort_unstable();
+        own.dedup();
+        for text in own {
             if seen.values.len() < MOST_VALUES {
-                *seen.values.entry(text.into_owned()).or_default() += 1;
+                *seen.values.entry(text).or_default() += 1;
             }
         }
     }

@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use super::halving::KEPT;
 use crate::error::Result;
 use crate::features::{Draw, Holdout, Interactions, Log, TimeSplit};
+use crate::progress::Progress;
 use crate::record::UserId;
 
 /// With so many measured users one hold-out tells candidates apart.
@@ -21,7 +22,7 @@ const MOST_USERS: usize = 20_000;
 const FEWEST_USERS: usize = 50;
 /// The training part of a single hold-out by time.
 const LATEST: f64 = 0.85;
-/// Parts that pairs are drawn into where there are no times.
+/// One pair in so many is measured where there are no times, and at most so many such hold-outs.
 const FOLDS: usize = 5;
 /// A sample for a cheap rung has at least so many users: with fewer, items lose so many of theirs that other settings win.
 const SMALLEST_SAMPLE: usize = 5_000;
@@ -33,6 +34,8 @@ pub struct Course {
     /// Each rung's hold-outs are a range of these.
     holdouts: Vec<Holdout>,
     rungs: Vec<Rung>,
+    /// Whether what is measured came after what is trained on.
+    pub is_by_time: bool,
     /// How the data is split, for reports.
     pub split: String,
 }
@@ -45,10 +48,13 @@ struct Rung {
 }
 
 impl Course {
-    /// The course through a log. Errors: [`crate::Error::NoData`] when there is too little to measure anything.
-    pub fn new(log: &Log<'_>) -> Result<Self> {
-        let by_time = log.has_times().then(|| Self::by_time(log)).flatten();
-        by_time.map_or_else(|| Self::by_pairs(log), Ok)
+    /// The course through a log. Errors: [`crate::Error::NoData`] when there is too little to measure anything,
+    /// [`crate::Error::Cancelled`].
+    pub fn new(log: &Log<'_>, progress: &dyn Progress) -> Result<Self> {
+        match log.has_times().then(|| Self::by_time(log)).flatten() {
+            Some(course) => Ok(Self { is_by_time: true, ..course }),
+            None => Self::by_pairs(log, progress),
+        }
     }
 
     fn by_time(log: &Log<'_>) -> Option<Self> {
@@ -62,8 +68,8 @@ impl Course {
         (users >= FEWEST_USERS).then(|| Self::folded(windows, split))
     }
 
-    fn by_pairs(log: &Log<'_>) -> Result<Self> {
-        let folds = log.block_folds(Draw::Search, FOLDS as u64)?;
+    fn by_pairs(log: &Log<'_>, progress: &dyn Progress) -> Result<Self> {
+        let folds = log.block_folds(Draw::Search, FOLDS as u64, progress)?;
         let fold = |fold: usize| log.holdout(&folds.fold(fold as u64));
         let first = fold(0)?;
         if first.test.len() >= ENOUGH_USERS {
@@ -80,7 +86,7 @@ impl Course {
         let count = holdouts.len();
         let rung = |to: usize| Rung { label: format!("{to} of {count}"), from: 0, to };
         let first = (count > FIRST_FOLDS).then(|| rung(FIRST_FOLDS));
-        Self { rungs: first.into_iter().chain([rung(count)]).collect(), holdouts, split }
+        Self { rungs: first.into_iter().chain([rung(count)]).collect(), holdouts, is_by_time: false, split }
     }
 
     /// Many users: rungs of larger and larger samples of them.
@@ -102,7 +108,7 @@ impl Course {
         holdouts.push(whole);
         labels.push("all users".into());
         let rungs = labels.into_iter().enumerate().map(|(place, label)| Rung { label, from: place, to: place + 1 });
-        Self { rungs: rungs.collect(), holdouts, split }
+        Self { rungs: rungs.collect(), holdouts, is_by_time: false, split }
     }
 
     /// The shortest course that tells candidates apart: the cheapest sample of many users, all folds of few.

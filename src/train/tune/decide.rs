@@ -10,7 +10,7 @@ use super::trial::Trial;
 use crate::config::ModelKind;
 use crate::record::UserId;
 
-/// A lead over a default counts from this share of what the default reaches.
+/// A lead over a default, of the same model or another, counts from this share of what the default reaches.
 const WORTHWHILE: f64 = 0.01;
 
 /// What is taken and why.
