@@ -1,6 +1,6 @@
 //! The weights of a blend, found on validation parts: a search along one part at a time over candidates that were scored
-//! once. The prior gives way to a single model that is better by more than one standard error, and what is chosen then to what
-//! the search finds if that is better by more than two: a search over noise always finds something better.
+//! once. The prior gives way to a single model that is better by more than two standard errors, and so does what is chosen then
+//! to what the search finds: a search over noise always finds something better.
 
 use rayon::prelude::*;
 
@@ -61,7 +61,7 @@ impl Weighing {
         let mut chosen = Found::new(&used, only(&there, PRIOR));
         for alone in ALONE {
             let alone = Found::new(&used, only(&there, alone));
-            if alone.is_better_than(&chosen, 1.0) {
+            if alone.is_better_than(&chosen, 2.0) {
                 chosen = alone;
             }
         }
