@@ -64,10 +64,10 @@ pub mod server;
 pub use config::{
     AuditConfig, BackupConfig, BlendConfig, Bounded, ColdConfig, Config, CorsConfig, Durability, EvaluateConfig,
     EventsConfig, ExploreConfig, ExposuresConfig, FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig,
-    FilterConfig, IndexChoice, IndexConfig, LinearConfig, Metric, Missing, ModelKind, MonitorConfig, OverloadConfig,
-    PrivacyConfig, Quotas, RankerConfig, RatingsConfig, RecommendConfig, Repeats, RetentionConfig, RetrainConfig,
-    ServerConfig, SgdConfig, Similarity, SnapshotConfig, Solver, Split, StoreConfig, TenantsConfig, TlsConfig,
-    TrainConfig, TransitionsConfig,
+    FilterConfig, HalfLife, IndexChoice, IndexConfig, LinearConfig, Metric, Missing, ModelKind, MonitorConfig,
+    OverloadConfig, PrivacyConfig, Quotas, RankerConfig, RatingsConfig, RecommendConfig, Repeats, RetentionConfig,
+    RetrainConfig, ServerConfig, SgdConfig, Similarity, SnapshotConfig, Solver, Split, StoreConfig, TenantsConfig,
+    TlsConfig, TrainConfig, TransitionsConfig,
 };
 pub use engine::{
     Activate, Appended, AuditQuery, Bundled, Contender, Engine, EvaluateOptions, Evaluation, Expired, Fading,
@@ -90,7 +90,7 @@ pub use monitor::{Alert, Check, ClickRate, Decision, DecisionKind, DriftReport, 
 pub use progress::{Progress, Silent, Step};
 pub use recommend::{LeftOut, Ranker, RankerQuestion, Rule, RulePlace, RuleQuestion, Shown, ShownItem};
 pub use record::*;
-pub use snapshot::{Manifest, OfflineMetric, SnapshotState};
+pub use snapshot::{Faded, Manifest, OfflineMetric, SnapshotState};
 pub use store::{DATA_FORMAT, Holder, Trouble};
 pub use train::ranker::{FeatureImportance, RankerReport};
 

@@ -7,8 +7,10 @@ mod support;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use savor::{Engine, Event, Gate, ModelKind, Progress, Query, SnapshotState, Step, TrainConfig, TrainOptions};
-use support::{config, item, time, world};
+use savor::{
+    Engine, Event, Gate, HalfLife, ModelKind, Progress, Query, SnapshotState, Step, TrainConfig, TrainOptions,
+};
+use support::{config, item, time, turning, world};
 
 fn train_with_seed(engine: &Engine, seed: u64) -> savor::SnapshotId {
     let train = TrainConfig { seed, ..config().train };
@@ -52,6 +54,42 @@ fn a_hundred_swaps_under_load_never_fail_and_never_mix() {
         }
         stop.store(true, Ordering::Relaxed);
     });
+}
+
+#[test]
+fn a_training_finds_how_events_fade_and_the_snapshot_keeps_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = turning(dir.path());
+    let faded = |engine: &Engine, id| engine.snapshot(id).unwrap().faded.unwrap();
+    let options = TrainOptions { ranker: false, ..TrainOptions::default() };
+    let id = engine.train(&options).unwrap();
+    engine.activate(id).unwrap();
+    let found = faded(&engine, id);
+    assert!(found.half_life.is_some() && found.found_in == Some(3_200), "{found:?}");
+    // The same without measuring, and what a warm start takes over.
+    let unmeasured = engine.train(&TrainOptions { measure: false, ..options.clone() }).unwrap();
+    assert!(faded(&engine, unmeasured).half_life.is_some());
+    let more: Vec<Event> = (0..10).map(|step| Event::new("u1", item(2, step), "click").at(time(4_000))).collect();
+    engine.append_events(&more).unwrap();
+    let warm = TrainConfig { warm_start: true, ..config().train };
+    let warm = engine.train(&TrainOptions { train: Some(warm), ..options.clone() }).unwrap();
+    assert_eq!(faded(&engine, warm), found);
+
+    // What is configured counts from the next training on: until then histories fade as the snapshot's did.
+    let explained = |engine: &Engine| {
+        let answer = engine.recommend(&Query::for_user("u7").explain()).unwrap();
+        answer.items.into_iter().map(|item| (item.item, item.score, item.because)).collect::<Vec<_>>()
+    };
+    let before = explained(&engine);
+    drop(engine);
+    let mut steady = config();
+    steady.events.half_life = HalfLife::Never;
+    let engine = Engine::open(dir.path(), steady).unwrap();
+    assert_eq!(explained(&engine), before);
+    let id = engine.train(&options).unwrap();
+    assert_eq!((faded(&engine, id).half_life, faded(&engine, id).found_in), (None, None));
+    engine.activate(id).unwrap();
+    assert_ne!(explained(&engine), before);
 }
 
 #[test]

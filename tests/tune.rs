@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use command::savor;
 use savor::{Engine, Error, ModelKind, Progress, Silent, Step, TuneOptions, Tuned};
 use serde_json::Value;
-use support::{config, world};
+use support::{config, turning, world};
 
 const VICTIM: &str = "SAVOR_TEST_TUNE_DIR";
 
@@ -220,17 +220,7 @@ fn what_a_search_writes_is_what_training_uses() {
 fn where_tastes_turn_events_fade_and_training_is_told() {
     let place = tempfile::tempdir().unwrap();
     let (dir, data) = (place.path(), place.path().join("data"));
-    let engine = Engine::open(&data, config()).unwrap();
-    engine.put_items(&support::items()).unwrap();
-    // 40 rounds, and from the 24th on everybody likes another group.
-    let round = |round: usize| {
-        let group = move |user: usize| (user + usize::from(round >= 24)) % support::GROUPS;
-        let name = move |user: usize| support::item(group(user), (user * 7 + round * 3) % support::GROUP);
-        let at = move |user: usize| support::time((round * support::USERS + user) as i64);
-        (0..support::USERS).map(move |user| savor::Event::new(format!("u{user}"), name(user), "click").at(at(user)))
-    };
-    engine.append_events(&(0..40).flat_map(round).collect::<Vec<_>>()).unwrap();
-    drop(engine);
+    drop(turning(&data));
     let search = ["tune", "--models", "linear", "--trials", "1"];
     let tuned = json(dir, &search);
     let tried = tuned["fading"]["tried"].as_array().unwrap();

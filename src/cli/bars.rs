@@ -8,8 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::output::draws_bars;
 use super::render::count;
 use super::signals::Stop;
+use crate::config::HalfLife;
 use crate::progress::{Progress, Step};
-use crate::record::Span;
 
 /// Shows the steps of one long operation and stops it when the user wants so.
 pub struct Bars {
@@ -99,7 +99,9 @@ impl View {
             Step::Epoch { epoch, epochs, loss } => of("training", *epoch, *epochs, format!("loss {loss:.6}")),
             Step::Indexing { done, total } => of("indexing", *done, *total, "vectors".into()),
             Step::Evaluating { done, total } => of("evaluating", *done, *total, "users".into()),
-            Step::Fading { half_life } => Self { phase: "half-life", done: 0, total: None, note: told(*half_life) },
+            Step::Fading { half_life } => {
+                Self { phase: "half-life", done: 0, total: None, note: HalfLife::from(*half_life).to_string() }
+            }
             Step::Tuning { trial, trials, best, seconds_left } => {
                 of("tuning", *trial, *trials, tuning(*best, *seconds_left))
             }
@@ -110,10 +112,6 @@ impl View {
             Step::Writing => Self { phase: "writing", done: 0, total: None, note: String::new() },
         }
     }
-}
-
-fn told(half_life: Option<Span>) -> String {
-    half_life.map_or_else(|| "none".into(), |span| span.to_string())
 }
 
 fn tuning(best: Option<f64>, seconds_left: Option<f64>) -> String {
@@ -144,7 +142,7 @@ fn log(step: &Step) {
     match step {
         Step::Training { part } => tracing::info!(part, "training"),
         Step::Epoch { epoch, epochs, loss } => tracing::info!(epoch, epochs, loss, "trained an epoch"),
-        Step::Fading { half_life } => tracing::info!(half_life = told(*half_life), "trying a half-life"),
+        Step::Fading { half_life } => tracing::info!(half_life = %HalfLife::from(*half_life), "trying a half-life"),
         Step::Tuning { trial, trials, best, seconds_left } => {
             tracing::info!(trial, trials, best, seconds_left, "tuning");
         }

@@ -150,7 +150,7 @@ fn usage(setting: &str, reason: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Solver, Split};
+    use crate::config::{HalfLife, Solver, Split};
     use crate::record::Span;
 
     fn with(settings: &[&str]) -> Result<Config, String> {
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(config.train.regularization, 0.01);
         assert_eq!(config.train.solver, Solver::Cg);
         assert_eq!(config.events.weights.get("purchase"), Some(&3.0));
-        assert_eq!(config.events.half_life, Some(Span::days(30)));
+        assert_eq!(config.events.half_life, HalfLife::After(Span::days(30)));
         assert_eq!(config.evaluate.cutoffs, [5, 10]);
         assert_eq!(config.evaluate.split, Split::LeaveLastOut);
     }

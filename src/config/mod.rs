@@ -8,6 +8,7 @@ mod cold;
 mod evaluate;
 mod exposures;
 mod features;
+mod half_life;
 mod monitor;
 mod overload;
 mod privacy;
@@ -30,6 +31,7 @@ pub use cold::ColdConfig;
 pub use evaluate::{EvaluateConfig, Split};
 pub use exposures::ExposuresConfig;
 pub use features::{FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, Missing};
+pub use half_life::HalfLife;
 pub use monitor::{MonitorConfig, RetrainConfig};
 pub use overload::OverloadConfig;
 pub use privacy::{PrivacyConfig, RetentionConfig};
@@ -111,9 +113,8 @@ pub struct EventsConfig {
     pub rating_threshold: f64,
     /// What several events of one pair make together.
     pub repeats: Repeats,
-    /// After this span an event weighs half; absent: no decay.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub half_life: Option<Span>,
+    /// After this span an event weighs half: `auto` finds it when a model is trained, `never` leaves all events their weight.
+    pub half_life: HalfLife,
 }
 
 impl Default for EventsConfig {
@@ -125,7 +126,7 @@ impl Default for EventsConfig {
             rating: vec!["rating".into()],
             rating_threshold: 4.0,
             repeats: Repeats::Max,
-            half_life: None,
+            half_life: HalfLife::Auto,
         }
     }
 }
@@ -434,7 +435,7 @@ impl EventsConfig {
         for (kind, weight) in &self.weights {
             check(&format!("weights.{kind}"), *weight, 0.0..=1e6)?;
         }
-        match self.half_life {
+        match self.half_life.span() {
             Some(span) => check("half_life", span.millis() as f64, 1.0..=f64::MAX),
             None => Ok(()),
         }

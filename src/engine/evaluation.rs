@@ -5,15 +5,15 @@ use std::time::Instant;
 
 use super::learning::LastLoss;
 use super::ranking::Ranking;
-use super::{Contender, Engine, EvaluateOptions, Evaluation, SnapshotComparison, Trained, lock};
-use crate::config::{EvaluateConfig, ModelKind, Split, TrainConfig};
+use super::{Contender, Engine, EvaluateOptions, Evaluation, SnapshotComparison, Trained, fading, lock};
+use crate::config::{EvaluateConfig, HalfLife, ModelKind, Split, TrainConfig};
 use crate::error::{Error, Result};
 use crate::eval::{self, Character, Evaluator, PopularityScorer, RatingMeter, Scorer};
 use crate::features::{Draw, Holdout, LeaveLastOut, Log, PairFold, RatedSplit, Splitter, TimePoint, TimeSplit};
 use crate::ingest;
 use crate::progress::Progress;
 use crate::recommend::{ArrangedScorer, ItemValues};
-use crate::record::{CATEGORIES, Diversity, SnapshotId, Timestamp};
+use crate::record::{CATEGORIES, Diversity, SnapshotId, Span, Timestamp};
 use crate::snapshot::{Snapshot, SnapshotScorer, SnapshotState};
 use crate::store::View;
 use crate::train::{self, Model, ModelPredictor, ModelScorer, TrainingData};
@@ -27,6 +27,10 @@ pub(super) struct Part<'a> {
     validation: Vec<Holdout>,
     /// The same split of the ratings, for models of ratings.
     rated: Option<RatedSplit>,
+    /// How its events fade.
+    half_life: Option<Span>,
+    /// Seconds that went into finding that.
+    half_life_seconds: f64,
 }
 
 impl Engine {
@@ -49,22 +53,88 @@ impl Engine {
         log.order_ties(&view)?;
         let Some(file) = &options.test else {
             let ranking = inner.config.ranker.enabled.then(|| Ranking::new(self, &view));
-            let parts = parts(&log, split, &contenders, progress)?;
+            let parts = self.parts(&log, split, &contenders, inner.config.events.half_life, progress)?;
             return measure(parts, &contenders, &inner.config.evaluate, ranking.as_ref(), Some(&lists), progress);
         };
         let mut pairs = Vec::new();
         for (user, item) in ingest::pairs(file)? {
             pairs.push(view.user_id(&user)?.zip(view.item_id(&item)?));
         }
+        let began = Instant::now();
+        let half_life = match contenders.first() {
+            Some(own) => self.fade(&mut log, inner.config.events.half_life, &own.train, progress)?,
+            None => None,
+        };
+        let half_life_seconds = began.elapsed().as_secs_f64();
         let train = log.interactions(log.newest().min(Timestamp::now()));
         let split = "given test pairs, everything stored is for training".into();
         // Pairs say nothing about ratings: all of these are for training.
         let rated = log.ratings().matrix(&train).map(|train| RatedSplit { train, test: Vec::new() });
         let holdout = Holdout::from_pairs(train, pairs, split);
         let validation = if is_measured(&contenders) { log.validation(progress)? } else { Vec::new() };
-        let part = holdout.map(|holdout| Part { holdout, before: None, validation, rated });
+        let part =
+            holdout.map(|holdout| Part { holdout, before: None, validation, rated, half_life, half_life_seconds });
         drop(log);
         measure(std::iter::once(part), &contenders, &inner.config.evaluate, None, Some(&lists), progress)
+    }
+
+    /// The hold-outs of a log, made as they are asked for, each as events fade in its training part. A log without times is not
+    /// split by them: errors [`Error::NoData`] for each user's last item of such a log. Of several parts those in which nothing
+    /// can be measured are left out.
+    pub(super) fn parts<'a>(
+        &'a self,
+        log: &'a Log<'a>,
+        split: Split,
+        contenders: &'a [Contender],
+        half_life: HalfLife,
+        progress: &'a dyn Progress,
+    ) -> Result<impl Iterator<Item = Result<Part<'a>>> + 'a> {
+        let (folds, note) = match split {
+            Split::LeaveLastOut if !log.has_times() => {
+                return Err(Error::no_data(
+                    "events have no times that would say which item was a user's last",
+                    "split into parts drawn at random: --split folds:5",
+                ));
+            }
+            Split::Time { .. } | Split::LeaveLastOut => (1, None),
+            Split::Folds { folds } => {
+                (folds, Some(format!("pairs drawn at random into {folds} parts, each is for testing once")))
+            }
+        };
+        let is_timed = matches!(split, Split::Time { .. }) && log.has_times();
+        let part = move |fold| {
+            let splitter = splitter(log, split, fold);
+            let (mut before, after) = log.split(&*splitter);
+            let began = Instant::now();
+            let half_life = match contenders.first() {
+                Some(own) => self.fade(&mut before, half_life, &own.train, progress)?,
+                None => None,
+            };
+            let half_life_seconds = began.elapsed().as_secs_f64();
+            let mut holdout = before.measured_by(&after, splitter.describe())?;
+            if let Some(note) = &note {
+                holdout.split.clone_from(note);
+            } else if matches!(split, Split::Time { .. }) && !is_timed {
+                holdout.split.insert_str(0, "events have no times to split by: ");
+            }
+            let rated = before.rated_split(&after, &holdout.train);
+            let validation = if is_measured(contenders) { before.validation(progress)? } else { Vec::new() };
+            let before = is_timed.then(|| (before, after.oldest()));
+            Ok(Part { holdout, before, validation, rated, half_life, half_life_seconds })
+        };
+        let is_kept = move |part: &Result<Part<'_>>| folds == 1 || !matches!(part, Err(Error::NoData { .. }));
+        Ok((0..folds).map(part).filter(is_kept))
+    }
+
+    /// Leaves a log with the half-life that a training on it has.
+    pub(super) fn fade(
+        &self,
+        log: &mut Log<'_>,
+        half_life: HalfLife,
+        train: &TrainConfig,
+        progress: &dyn Progress,
+    ) -> Result<Option<Span>> {
+        fading::settle(log, half_life, train, &self.inner.config.snapshot.gate_metric, progress)
     }
 
     /// Ranks the same users by two snapshots, each from the user's whole history up to the newest event that either was
@@ -94,7 +164,7 @@ impl Engine {
         if [first, second].into_iter().any(|snapshot| snapshot.fold_in().mix().ratings.is_some()) {
             log.know_raters();
         }
-        let (past, later) = log.split(&TimePoint(newest_event));
+        let (mut past, later) = log.split(&TimePoint(newest_event));
         let mut items = Vec::new();
         for item in first.items().iter().chain(second.items()) {
             if view.item_name(*item)?.is_some() {
@@ -113,8 +183,14 @@ impl Engine {
         })?;
         let popularity = PopularityScorer::new(&holdout.train.matrix);
         let ratings = past.ratings().matrix(&holdout.train);
-        let scorer = |snapshot| SnapshotScorer::new(snapshot, &holdout.train, ratings.as_ref());
-        let [of_a, of_b] = [scorer(first), scorer(second)];
+        // To each as events fade there.
+        let mut faded = |snapshot: &Snapshot| {
+            past.fade(self.half_life_of(snapshot.manifest()));
+            past.interactions(newest_event).with_items(holdout.train.items.clone())
+        };
+        let [of_a, of_b] = [faded(first), faded(second)];
+        let [of_a, of_b] = [(first, &of_a), (second, &of_b)]
+            .map(|(snapshot, history)| SnapshotScorer::new(snapshot, history, ratings.as_ref()));
         let report = eval::evaluate(&holdout, &[&popularity, &of_a, &of_b], &inner.config.evaluate, progress)?;
         Ok(SnapshotComparison { a, b, newest_event, report })
     }
@@ -158,45 +234,6 @@ fn contenders(options: &EvaluateOptions, own: &TrainConfig) -> Result<Vec<Conten
 
 fn is_measured(contenders: &[Contender]) -> bool {
     contenders.iter().any(|contender| train::is_measured(&contender.train))
-}
-
-/// The hold-outs of a log, made as they are asked for. A log without times is not split by them: errors [`Error::NoData`]
-/// for each user's last item of such a log. Of several parts those in which nothing can be measured are left out.
-pub(super) fn parts<'a>(
-    log: &'a Log<'a>,
-    split: Split,
-    contenders: &[Contender],
-    progress: &'a dyn Progress,
-) -> Result<impl Iterator<Item = Result<Part<'a>>> + 'a> {
-    let (folds, note) = match split {
-        Split::LeaveLastOut if !log.has_times() => {
-            return Err(Error::no_data(
-                "events have no times that would say which item was a user's last",
-                "split into parts drawn at random: --split folds:5",
-            ));
-        }
-        Split::Time { .. } | Split::LeaveLastOut => (1, None),
-        Split::Folds { folds } => {
-            (folds, Some(format!("pairs drawn at random into {folds} parts, each is for testing once")))
-        }
-    };
-    let is_measured = is_measured(contenders);
-    let part = move |fold| {
-        let splitter = splitter(log, split, fold);
-        let mut holdout = log.holdout(&*splitter)?;
-        if let Some(note) = &note {
-            holdout.split.clone_from(note);
-        } else if matches!(split, Split::Time { .. }) && !log.has_times() {
-            holdout.split.insert_str(0, "events have no times to split by: ");
-        }
-        let rated = log.rated_split(&*splitter, &holdout.train);
-        let validation = if is_measured { log.split(&*splitter).0.validation(progress)? } else { Vec::new() };
-        let is_timed = matches!(split, Split::Time { .. }) && log.has_times();
-        let before = is_timed.then(|| log.split(&*splitter)).map(|(before, after)| (before, after.oldest()));
-        Ok(Part { holdout, before, validation, rated })
-    };
-    let is_kept = move |part: &Result<Part<'_>>| folds == 1 || !matches!(part, Err(Error::NoData { .. }));
-    Ok((0..folds).map(part).filter(is_kept))
 }
 
 /// What makes one hold-out of a split; only folds have several.
@@ -263,7 +300,7 @@ pub(super) fn measure<'a>(
     let mut ratings: Option<(usize, RatingMeter)> = None;
     let mut ranker = None;
     for part in parts {
-        let Part { holdout, before, validation, rated } = part?;
+        let Part { holdout, before, validation, rated, half_life, half_life_seconds } = part?;
         let matrix = &holdout.train.matrix;
         let ground = evaluator.begin(&holdout);
         let mut train = |place: usize, Contender { name, train }: &Contender| -> Result<(Model, TrainConfig)> {
@@ -272,7 +309,8 @@ pub(super) fn measure<'a>(
             let of_ratings = rated.as_ref().map(|split| &split.train);
             let data = TrainingData { matrix, validation: &validation, ratings: of_ratings, warm: None };
             let (model, settled) = train::train(&data, train, &last)?;
-            let train_seconds = began.elapsed().as_secs_f64();
+            let finding = if place == 0 { half_life_seconds } else { 0.0 };
+            let train_seconds = finding + began.elapsed().as_secs_f64();
             if let Some(split) = &rated
                 && ratings.as_ref().is_none_or(|(of, _)| *of == place)
                 && let Some(predictor) = ModelPredictor::new(&model, &split.train)
@@ -284,6 +322,7 @@ pub(super) fn measure<'a>(
                 None => trained.push(Trained {
                     name: name.clone(),
                     train: settled.clone(),
+                    half_life,
                     train_seconds,
                     loss: last.loss(),
                 }),

@@ -119,7 +119,7 @@ impl Engine {
         if snapshot.cold().space.is_none() {
             return Ok(Some(vector));
         }
-        let mut history = self.inner.weights.history(snapshot.manifest().newest_event.unwrap_or_else(Timestamp::now));
+        let mut history = live.weights.history(snapshot.manifest().newest_event.unwrap_or_else(Timestamp::now));
         store.user_history(user, self.inner.config.recommend.history, &mut |event| {
             history.add(event.item, event.kind, event.value, event.time);
         })?;

@@ -4,14 +4,14 @@ use std::sync::Mutex;
 use std::sync::TryLockError;
 
 use super::ranking::Ranking;
-use super::{Contender, Engine, TrainOptions, evaluation, lock};
-use crate::config::{EvaluateConfig, ModelKind, TrainConfig};
+use super::{Contender, Engine, TrainOptions, Trained, evaluation, lock};
+use crate::config::{EvaluateConfig, HalfLife, ModelKind, TrainConfig};
 use crate::error::{Error, Result};
 use crate::eval::Report;
 use crate::features::{Interactions, Log};
 use crate::progress::{Progress, Silent, Step};
 use crate::record::{SnapshotId, Timestamp};
-use crate::snapshot::{self, Draft, Manifest, OfflineMetric};
+use crate::snapshot::{self, Draft, Faded, Manifest, OfflineMetric};
 use crate::train::{self, ColdStart, ItemRefresh, Profiles, TrainingData, Warm};
 
 /// Bytes that a training wants to find free where there is a limit: any snapshot takes more.
@@ -75,10 +75,12 @@ impl Engine {
         }
         log.order_ties(&view)?;
         let mut config = config.clone();
+        let mut fade = self.fade_before(&config, draft.manifest().events);
         if options.measure {
-            match self.offline_metrics(&log, &config, progress) {
-                Ok((metrics, settled)) => {
+            match self.offline_metrics(&log, &config, fade.half_life, progress) {
+                Ok((metrics, Trained { train: settled, half_life, .. })) => {
                     draft.measured(metrics, None);
+                    fade.half_life = half_life.into();
                     // What was left to the data and took measuring is not measured again.
                     config.blend = settled.blend;
                     config.epochs = settled.epochs;
@@ -91,6 +93,8 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
+        let half_life = self.fade(&mut log, fade.half_life, &config, progress)?;
+        draft.faded(Faded { half_life, found_in: fade.found_in.filter(|_| log.has_times()) });
         // An event dated in the future must not age all others.
         let interactions = log.interactions(log.newest().min(Timestamp::now()));
         let is_measured = train::is_measured(&config);
@@ -179,21 +183,43 @@ impl Engine {
         Some(Before { items, enough: last_gain.filter(|_| is_alike) })
     }
 
+    /// How events are to fade. What an earlier training found is good for a warm start, until the log has twice the events.
+    fn fade_before(&self, config: &TrainConfig, events: u64) -> Fade {
+        let configured = self.inner.config.events.half_life;
+        if configured != HalfLife::Auto {
+            return Fade { half_life: configured, found_in: None };
+        }
+        let live = self.inner.live.load_full().filter(|_| config.warm_start);
+        let before = live.and_then(|live| live.snapshot.manifest().faded);
+        let found = before.and_then(|faded| Some((faded.half_life, faded.found_in?)));
+        match found.filter(|(_, found_in)| events < 2 * found_in) {
+            Some((half_life, found_in)) => Fade { half_life: half_life.into(), found_in: Some(found_in) },
+            None => Fade { half_life: HalfLife::Auto, found_in: Some(events) },
+        }
+    }
+
     fn offline_metrics(
         &self,
         log: &Log<'_>,
         config: &TrainConfig,
+        half_life: HalfLife,
         progress: &dyn Progress,
-    ) -> Result<(Vec<OfflineMetric>, TrainConfig)> {
+    ) -> Result<(Vec<OfflineMetric>, Trained)> {
         // The gate looks at means; p-values would be thrown away.
         let evaluate = EvaluateConfig { permutations: 0, ..self.inner.config.evaluate.clone() };
         let own = [Contender { name: train::trainer(config.model)?.name().into(), train: config.clone() }];
         let evaluation = {
-            let parts = evaluation::parts(log, evaluate.split, &own, progress)?;
+            let parts = self.parts(log, evaluate.split, &own, half_life, progress)?;
             evaluation::measure(parts, &own, &evaluate, None, None, progress)?
         };
-        Ok((offline_metrics(&evaluation.report), evaluation.trained.train))
+        Ok((offline_metrics(&evaluation.report), evaluation.trained))
     }
+}
+
+/// How events are to fade, and in how many events that was found or will be.
+struct Fade {
+    half_life: HalfLife,
+    found_in: Option<u64>,
 }
 
 /// Where a warm start begins and how far it goes.

@@ -173,6 +173,8 @@ struct Inner {
 struct Live {
     snapshot: Snapshot,
     seen: Seen,
+    /// What events say to it: they fade as in its training.
+    weights: EventWeights,
     /// Items that it does not know as they are. Locked after everything else.
     fresh: RwLock<Fresh>,
     /// What the snapshot's ranker takes from all items; none without a ranker.

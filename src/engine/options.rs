@@ -10,7 +10,7 @@ use crate::index::IndexPlan;
 use crate::ingest::Source;
 use crate::monitor::{Alert, Decision, DriftReport, Reason, Watch};
 use crate::progress::Step;
-use crate::record::{Diversity, SnapshotId, Timestamp};
+use crate::record::{Diversity, SnapshotId, Span, Timestamp};
 use crate::store::PendingPurge;
 use crate::train::ranker::RankerReport;
 
@@ -120,7 +120,10 @@ pub struct Trained {
     pub name: String,
     /// The settings that were measured, none left to the data; in a cross-validation those of the first part.
     pub train: TrainConfig,
-    /// Seconds that training took, without reading the events; in a cross-validation of all parts together.
+    /// After how long an event weighed half, in training and in histories; absent: none faded.
+    pub half_life: Option<Span>,
+    /// Seconds that training took, for the first model with finding the half-life, without reading the events; in a
+    /// cross-validation of all parts together.
     pub train_seconds: f64,
     /// The training objective after the last epoch, for models that have epochs.
     pub loss: Option<f64>,

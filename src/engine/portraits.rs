@@ -123,7 +123,7 @@ impl Engine {
     /// A user's history as it is now, in rows of the snapshot.
     pub(super) fn known_history(&self, live: &Live, user: UserId) -> Result<Vec<(u32, f32)>> {
         let newest = live.snapshot.manifest().newest_event.unwrap_or_else(Timestamp::now);
-        let mut history = self.inner.weights.history(newest);
+        let mut history = live.weights.history(newest);
         self.inner.store.user_history(user, self.inner.config.recommend.history, &mut |event| {
             history.add(event.item, event.kind, event.value, event.time);
         })?;

@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use super::snapshots::verdict;
 use super::{Engine, Gate, Live};
-use crate::config::{EvaluateConfig, TrainConfig};
+use crate::config::EvaluateConfig;
 use crate::error::{Error, Result};
 use crate::eval::{Evaluator, PopularityScorer, Report};
-use crate::features::{Interactions, Log, TimePoint};
+use crate::features::{Interactions, Log, Splitter, TimePoint};
 use crate::index::Ask;
 use crate::monitor::{Check, judge_lists};
 use crate::progress::Progress;
@@ -48,7 +48,7 @@ impl Engine {
         log.order_ties(&view)?;
         let gate = Gate::from_config(&self.inner.config);
         checks.extend(self.check_metrics(&log, &candidate, &live.snapshot, &gate, progress)?);
-        checks.extend(self.check_lists(&log, &candidate, &live)?);
+        checks.extend(self.check_lists(&mut log, &candidate, &live)?);
         Ok(checks)
     }
 
@@ -111,7 +111,7 @@ impl Engine {
         let fresh = log.after(of_active, LEARNED).filter(|(count, _)| *count >= FEWEST);
         let at = unseen.or(fresh.map(|(_, at)| at)).or(log.after(Timestamp::MIN, WHOLE).map(|(_, at)| at));
         // Only where the candidate has seen what is asked for does a training that has not stand in for it.
-        let stand_in = (unseen.is_none() && fresh.is_some()).then_some(&candidate.manifest().train);
+        let stand_in = (unseen.is_none() && fresh.is_some()).then_some(candidate);
         let measured = at.map(|at| self.side_by_side(log, at, [active, candidate], stand_in, progress));
         let report = match measured {
             Some(Ok(report)) => report,
@@ -170,41 +170,48 @@ impl Engine {
         log: &Log<'_>,
         at: Timestamp,
         snapshots: [&Snapshot; 2],
-        stand_in: Option<&TrainConfig>,
+        stand_in: Option<&Snapshot>,
         progress: &dyn Progress,
     ) -> Result<Report> {
-        let (past, _) = log.split(&TimePoint(at));
-        let holdout = log.holdout(&TimePoint(at))?;
+        let splitter = TimePoint(at);
+        let (mut past, later) = log.split(&splitter);
+        let holdout = past.measured_by(&later, splitter.describe())?;
         let config = EvaluateConfig { bootstrap: 0, permutations: 2_000, ..self.inner.config.evaluate.clone() };
         let mut evaluator = Evaluator::new(&config);
         let ground = evaluator.begin(&holdout);
         let matrix = &holdout.train.matrix;
         evaluator.measure(&ground, None, &PopularityScorer::new(matrix), progress)?;
         let ratings = past.ratings().matrix(&holdout.train);
+        // To each as events fade there.
+        let mut faded = |snapshot: &Snapshot| {
+            past.fade(self.half_life_of(snapshot.manifest()));
+            past.interactions(past.newest())
+        };
         for snapshot in snapshots {
-            evaluator.measure(
-                &ground,
-                None,
-                &SnapshotScorer::new(snapshot, &holdout.train, ratings.as_ref()),
-                progress,
-            )?;
+            let history = faded(snapshot);
+            let scorer = SnapshotScorer::new(snapshot, &history, ratings.as_ref());
+            evaluator.measure(&ground, None, &scorer, progress)?;
         }
-        if let Some(train) = stand_in {
+        if let Some(snapshot) = stand_in {
+            let Interactions { matrix, .. } = &faded(snapshot);
             let data = TrainingData { matrix, validation: &[], ratings: ratings.as_ref(), warm: None };
-            let (model, _) = train::train(&data, train, progress)?;
+            let (model, _) = train::train(&data, &snapshot.manifest().train, progress)?;
             evaluator.measure(&ground, None, &ModelScorer::new("stand-in", &model, matrix), progress)?;
         }
         Ok(evaluator.report())
     }
 
     /// How long searches take, and what is found, for people who were there lately.
-    fn check_lists(&self, log: &Log<'_>, candidate: &Snapshot, live: &Live) -> Result<Vec<Check>> {
+    fn check_lists(&self, log: &mut Log<'_>, candidate: &Snapshot, live: &Live) -> Result<Vec<Check>> {
         let config = &self.inner.config.retrain;
         let painted = self.paint_trained(&self.inner.store.view())?;
-        let everything = log.interactions(log.newest().min(Timestamp::now()));
-        let recent = everything.of_users(|user: UserId| painted.active.contains(user.get()));
-        let (new, new_us) = lists(candidate, &recent)?;
-        let (old, old_us) = lists(&live.snapshot, &recent)?;
+        let mut shown = |snapshot: &Snapshot| {
+            log.fade(self.half_life_of(snapshot.manifest()));
+            let everything = log.interactions(log.newest().min(Timestamp::now()));
+            lists(snapshot, &everything.of_users(|user: UserId| painted.active.contains(user.get())))
+        };
+        let (new, new_us) = shown(candidate)?;
+        let (old, old_us) = shown(&live.snapshot)?;
         let times = format!("half of the searches took {new_us:.0} µs, by the snapshot before {old_us:.0} µs");
         let limit = (config.slower * old_us).max(QUICK);
         let mut named = [BTreeMap::new(), BTreeMap::new(), BTreeMap::new()];

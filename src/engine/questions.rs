@@ -292,7 +292,7 @@ impl Engine {
         question(&Context {
             store: &inner.store,
             config: &inner.config,
-            weights: &inner.weights,
+            weights: live.map_or(&inner.weights, |live| &live.weights),
             snapshot,
             fresh: fresh.as_deref().unwrap_or(&none),
             is_stale: &|user| live.is_none_or(|live| inner.freshness.is_stale(user, live.seen)),

@@ -15,7 +15,7 @@ use crate::fault::{self, Point};
 use crate::features::table::{Facts, FeatureTable};
 use crate::monitor::Check;
 use crate::progress::{Progress, Silent};
-use crate::record::{Item, SnapshotId, Timestamp};
+use crate::record::{Item, SnapshotId, Span, Timestamp};
 use crate::snapshot::{self, Manifest, Snapshot, SnapshotState};
 use crate::store::Records;
 
@@ -205,7 +205,7 @@ impl Engine {
 
     /// Answers come from this one in that place from now on.
     pub(super) fn answer_from(&self, snapshot: Snapshot, seen: Seen, place: &ArcSwapOption<Live>) -> Arc<Live> {
-        let live = loaded(snapshot, seen);
+        let live = self.loaded(snapshot, seen);
         self.place_all(&live, || place.store(Some(Arc::clone(&live))));
         live
     }
@@ -214,7 +214,7 @@ impl Engine {
     pub(super) fn load_beside(&self, id: SnapshotId) -> Result<Arc<Live>> {
         let snapshot = Snapshot::load(&self.inner.dir, self.snapshot(id)?)?;
         let seen = self.inner.jobs.seen(id).map_or(Seen::Nothing, Seen::Until);
-        let live = loaded(snapshot, seen);
+        let live = self.loaded(snapshot, seen);
         self.place_all(&live, || {
             self.inner.experiments.beside.rcu(|beside| {
                 let mut beside = FxHashMap::clone(beside);
@@ -283,6 +283,18 @@ impl Engine {
         Ok(())
     }
 
+    /// A snapshot that nothing has been placed in yet.
+    fn loaded(&self, snapshot: Snapshot, seen: Seen) -> Arc<Live> {
+        let weights = self.inner.weights.faded(self.half_life_of(snapshot.manifest()));
+        let facts = snapshot.ranker().map(|_| RwLock::default());
+        Arc::new(Live { snapshot, seen, weights, facts, fresh: RwLock::default() })
+    }
+
+    /// After how long an event weighed half in a snapshot's training.
+    pub(super) fn half_life_of(&self, manifest: &Manifest) -> Option<Span> {
+        manifest.faded.map_or(self.inner.config.events.half_life.span(), |faded| faded.half_life)
+    }
+
     /// Marks the users with events after the snapshot's newest; if the counts do not add up, events came in late or were
     /// deleted, and nothing is taken as seen.
     fn seen_at_open(&self, manifest: &Manifest) -> Result<Seen> {
@@ -302,12 +314,6 @@ impl Engine {
         self.inner.freshness.mark(users);
         Ok(seen)
     }
-}
-
-/// A snapshot that nothing has been placed in yet.
-fn loaded(snapshot: Snapshot, seen: Seen) -> Arc<Live> {
-    let facts = snapshot.ranker().map(|_| RwLock::default());
-    Arc::new(Live { snapshot, seen, facts, fresh: RwLock::default() })
 }
 
 /// Why a candidate may go live, or why not.

@@ -152,14 +152,10 @@ impl<'a> Log<'a> {
         Ratings::last_of(rated.map(|(event, rating)| (event.user, event.item, *rating)).collect())
     }
 
-    /// The ratings of the part to learn from, in the shape of its matrix, and of the part to be measured on. `None`
+    /// The ratings of this part to learn from, in the shape of its matrix, and of the part to be measured on. `None`
     /// without ratings, and unless [`Log::know_raters`].
-    pub fn rated_split(&self, splitter: &dyn Splitter, train: &Interactions) -> Option<RatedSplit> {
-        if !self.knows_raters {
-            return None;
-        }
-        let (learned, measured) = self.split(splitter);
-        RatedSplit::new(&learned.ratings(), &measured.ratings(), train)
+    pub fn rated_split(&self, measured: &Self, train: &Interactions) -> Option<RatedSplit> {
+        if self.knows_raters { RatedSplit::new(&self.ratings(), &measured.ratings(), train) } else { None }
     }
 
     /// Events after a moment, and when this share of them had come; `None` without any.
@@ -207,8 +203,14 @@ impl<'a> Log<'a> {
     /// A hold-out of this log. Errors: [`Error::NoData`] when a part is empty.
     pub fn holdout(&self, splitter: &dyn Splitter) -> Result<Holdout> {
         let (train, test) = self.split(splitter);
+        train.measured_by(&test, splitter.describe())
+    }
+
+    /// This log as the part to learn from, and another as the part to be measured on. Errors: [`Error::NoData`] when one is
+    /// empty.
+    pub fn measured_by(&self, test: &Self, split: String) -> Result<Holdout> {
         let signals = test.events.iter().map(|event| (event.user, event.item, event.signal)).collect();
         let test = Interactions::from_signals(signals, &self.weights);
-        Holdout::new(train.interactions(train.newest()), &test, splitter.describe())
+        Holdout::new(self.interactions(self.newest()), &test, split)
     }
 }

@@ -53,13 +53,20 @@ impl EventWeights {
             default: weight(config.default_weight),
             rating_threshold: config.rating_threshold,
             repeats: config.repeats,
-            half_life: config.half_life.map(|span| span.millis() as f64),
+            half_life: config.half_life.span().map(|span| span.millis() as f64),
         }
     }
 
     /// From now on an event weighs half after this span.
     pub fn fade(&mut self, half_life: Option<Span>) {
         self.half_life = half_life.map(|span| span.millis() as f64);
+    }
+
+    /// The same, under another half-life.
+    pub fn faded(&self, half_life: Option<Span>) -> Self {
+        let mut weights = self.clone();
+        weights.fade(half_life);
+        weights
     }
 
     /// What an event of this type with this value says. A rating without a value says nothing.
@@ -241,7 +248,7 @@ mod tests {
 
     #[test]
     fn an_event_halves_with_every_half_life() {
-        let config = EventsConfig { half_life: Some("500ms".parse().unwrap()), ..EventsConfig::default() };
+        let config = EventsConfig { half_life: "500ms".parse().unwrap(), ..EventsConfig::default() };
         assert_eq!(
             history(&config, &[(1, "view", None, 0), (2, "view", None, 500), (3, "view", None, 2000)]),
             [(1, 0.25), (2, 0.5), (3, 1.0)]

@@ -19,11 +19,12 @@ pub fn evaluation_page(evaluation: &Evaluation) -> String {
     }
     fill(&mut page, &evaluation.report);
     page.heading("Settings");
-    for Trained { name, train, train_seconds, loss } in std::iter::once(&evaluation.trained).chain(&evaluation.compared)
-    {
+    for model in std::iter::once(&evaluation.trained).chain(&evaluation.compared) {
+        let Trained { name, train, half_life, train_seconds, loss } = model;
+        let faded = half_life.map(|span| format!(", events halved every {span}")).unwrap_or_default();
         let loss = loss.map(|loss| format!(", loss {loss:.6}")).unwrap_or_default();
         let settings = toml::to_string(train).unwrap_or_default();
-        page.folded(&format!("{name}: trained in {train_seconds:.2} s{loss}"), &settings);
+        page.folded(&format!("{name}: trained in {train_seconds:.2} s{faded}{loss}"), &settings);
     }
     page.html()
 }

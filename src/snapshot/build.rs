@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::files::{folder, index_path, parts_path};
 use super::sections::{SectionFile, SectionWriter, write_floats};
-use super::{Manifest, OfflineMetric, SnapshotState, cold, learned};
+use super::{Faded, Manifest, OfflineMetric, SnapshotState, cold, learned};
 use crate::config::{IndexConfig, Metric, TrainConfig};
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
@@ -92,6 +92,7 @@ impl Draft {
             log_changes: 0,
             newest_event: None,
             train: train.clone(),
+            faded: None,
             loss: None,
             last_gain: None,
             index: None,
@@ -120,6 +121,11 @@ impl Draft {
         self.manifest.events = events;
         self.manifest.log_changes = log_changes;
         self.manifest.newest_event = newest_event;
+    }
+
+    /// Notes how the events fade that it is trained on.
+    pub fn faded(&mut self, faded: Faded) {
+        self.manifest.faded = Some(faded);
     }
 
     /// Notes the offline metrics, or why there are none.

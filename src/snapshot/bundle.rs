@@ -72,6 +72,7 @@ pub fn write_vectors(
         newest_event: None,
         train: TrainConfig { model: ModelKind::Ials, dimension: vectors.dim(), ..train.clone() },
         loss: None,
+        faded: None,
         last_gain: None,
         index: Some(index.plan().clone()),
         seconds: 0.0,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::{ModelKind, TrainConfig};
 use crate::index::IndexPlan;
-use crate::record::{SnapshotId, Timestamp};
+use crate::record::{SnapshotId, Span, Timestamp};
 use crate::train::ranker::RankerReport;
 
 /// The life of a snapshot: `building → validated → active → retired`, or `rejected` by the gate.
@@ -41,6 +41,15 @@ pub struct OfflineMetric {
     pub popularity: f64,
 }
 
+/// How the events of a snapshot faded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Faded {
+    /// After so long an event weighed half; absent: none faded.
+    pub half_life: Option<Span>,
+    /// Events in the log in which that was found; absent where it was configured.
+    pub found_in: Option<u64>,
+}
+
 /// What a snapshot is made of and how good it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Manifest {
@@ -69,6 +78,10 @@ pub struct Manifest {
     /// The settings that made it, none left to the data.
     #[serde(deserialize_with = "as_trained")]
     pub train: TrainConfig,
+    /// How its events faded, and the histories of those who ask it do; absent in a snapshot of a time before this was kept, and in
+    /// one that was made from vectors: as configured.
+    #[serde(default)]
+    pub faded: Option<Faded>,
     /// The training objective after the last epoch.
     pub loss: Option<f64>,
     /// The part of the objective by which the last epoch of a training from the beginning changed it: a warm start that

@@ -19,5 +19,5 @@ pub use build::{Draft, write};
 pub use bundle::{export, import, write_vectors};
 pub use files::{bytes, has_files, remove, remove_leftovers};
 pub use live::{RowMap, Snapshot};
-pub use manifest::{Manifest, OfflineMetric, SnapshotState};
+pub use manifest::{Faded, Manifest, OfflineMetric, SnapshotState};
 pub use scorer::SnapshotScorer;

@@ -15,10 +15,9 @@ use crate::cli::output::tell;
 use crate::cli::patch::patched;
 use crate::cli::render::{search, tune};
 use crate::cli::signals::Stop;
-use crate::config::{Config, TrainConfig};
+use crate::config::{Config, HalfLife, TrainConfig};
 use crate::engine::{TuneOptions, Tuned, changes};
 use crate::error::Error;
-use crate::record::Span;
 
 pub fn run(context: &Context, args: TuneArgs) -> Result<(), Failure> {
     let engine = context.open()?;
@@ -77,12 +76,12 @@ struct Target {
     text: String,
     config: Config,
     /// The half-life of the engine that searches.
-    in_force: Option<Span>,
+    in_force: HalfLife,
 }
 
 impl Target {
     /// Reads the file, and tries whether it can be patched and replaced: not after an hour of searching.
-    fn of(context: &Context, write: Option<PathBuf>, in_force: Option<Span>) -> Result<Self, Failure> {
+    fn of(context: &Context, write: Option<PathBuf>, in_force: HalfLife) -> Result<Self, Failure> {
         let in_use = context.config_file();
         let file = write.or_else(|| in_use.clone()).unwrap_or_else(|| context.data.join("savor.toml"));
         // A new file holds everything that counts until now.
@@ -94,21 +93,17 @@ impl Target {
             Some(config) => config,
             None => Config::from_toml(&text).map_err(|error| error.within(&file.display().to_string()))?,
         };
-        if let (None, Some(half_life)) = (in_force, config.events.half_life) {
-            let reason =
-                format!("is {half_life}, and the search is without one; take it out or give another file by --write");
-            return Err(Error::invalid("events.half_life", reason).within(&file.display().to_string()).into());
-        }
         let target = Self { file, text, config, in_force };
         let other = TrainConfig { seed: !target.config.train.seed >> 1, ..target.config.train.clone() };
-        target.patched(&other, Some(target.config.events.half_life.map_or(Span::days(1), |span| span.times(2))))?;
+        let is_faded = target.config.events.half_life != HalfLife::Never;
+        target.patched(&other, if is_faded { HalfLife::Never } else { HalfLife::Auto })?;
         try_replacing(&target.file)?;
         Ok(target)
     }
 
-    fn patched(&self, train: &TrainConfig, half_life: Option<Span>) -> Result<String, Error> {
-        let half_life = half_life.filter(|span| self.config.events.half_life != Some(*span));
-        let faded = half_life.map(|span| ("half_life".to_owned(), span.to_string().into()));
+    fn patched(&self, train: &TrainConfig, half_life: HalfLife) -> Result<String, Error> {
+        let faded = Some(half_life).filter(|half_life| self.config.events.half_life != *half_life);
+        let faded = faded.map(|half_life| ("half_life".to_owned(), half_life.to_string().into()));
         patched(&self.text, "train", &changes(&self.config.train, train))
             .and_then(|text| patched(&text, "events", &BTreeMap::from_iter(faded)))
             .map_err(|error| error.within(&self.file.display().to_string()))
@@ -116,7 +111,7 @@ impl Target {
 
     /// Writes the settings, whole or not at all.
     fn write(self, tuned: &Tuned) -> Result<PathBuf, Failure> {
-        let half_life = tuned.fading.as_ref().map_or(self.in_force, |fading| fading.half_life);
+        let half_life = tuned.fading.as_ref().map_or(self.in_force, |fading| fading.half_life.into());
         let text = self.patched(&tuned.train, half_life)?;
         if text != self.text || !self.file.is_file() {
             replace(&self.file, &text)?;

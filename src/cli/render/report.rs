@@ -10,10 +10,11 @@ use crate::eval::{Comparison, Difference, ListFigures, ModelReport, RatingReport
 pub fn evaluation(evaluation: &Evaluation, slices: bool) -> String {
     let mut text = conditions(&evaluation.report);
     for model in std::iter::once(&evaluation.trained).chain(&evaluation.compared) {
-        let Trained { name, train, train_seconds, loss } = model;
+        let Trained { name, train, half_life, train_seconds, loss } = model;
         text += &format!("{name}: trained in {train_seconds:.2} s");
         let (dimension, epochs) = size(train);
         text += &format!(", dimension {dimension}, {epochs} epochs, seed {}", train.seed);
+        text += &half_life.map(|span| format!(", events halved every {span}")).unwrap_or_default();
         text += &loss.map(|loss| format!(", loss {loss:.6}")).unwrap_or_default();
         text.push('\n');
         if let Some(weights) = weights(train) {

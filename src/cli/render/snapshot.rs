@@ -1,8 +1,9 @@
 //! Snapshots: what they are made of and how good they are.
 
 use super::{count, pairs, table, weights};
+use crate::config::HalfLife;
 use crate::index::{IndexKind, IndexPlan};
-use crate::snapshot::{Manifest, SnapshotState};
+use crate::snapshot::{Faded, Manifest, SnapshotState};
 use crate::train::ranker::RankerReport;
 
 /// The metric that stands for all where there is room for one.
@@ -64,6 +65,7 @@ pub fn one(manifest: &Manifest) -> String {
                 ),
             ),
             ("weights", weights(train).unwrap_or_default()),
+            ("half-life", manifest.faded.as_ref().map(faded).unwrap_or_default()),
             ("loss", manifest.loss.map(|loss| format!("{loss:.6}")).unwrap_or_default()),
             ("index", manifest.index.as_ref().map(index).unwrap_or_default()),
             ("origin", manifest.origin.clone()),
@@ -87,6 +89,14 @@ pub fn one(manifest: &Manifest) -> String {
         text += &format!("\n{}", metrics.trim_fmt());
     }
     text
+}
+
+fn faded(faded: &Faded) -> String {
+    let half_life = HalfLife::from(faded.half_life);
+    match faded.found_in {
+        Some(events) => format!("{half_life}, found in {} events", count(events)),
+        None => half_life.to_string(),
+    }
 }
 
 /// What was measured of a ranker, and the features that are worth most.

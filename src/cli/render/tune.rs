@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{count, table as empty};
+use crate::config::HalfLife;
 use crate::engine::{Fading, Tuned, TunedTrial};
 
 /// Conditions, trials, what was chosen, and where it was written to with the command that takes it from there.
@@ -35,7 +36,7 @@ fn half_lives(fading: &Fading) -> String {
     let mut table = empty(&["half-life", "score", "ahead"], &[1]);
     for tried in &fading.tried {
         let mark = if tried.half_life == fading.half_life { "> " } else { "" };
-        let name = tried.half_life.map_or_else(|| "none".into(), |span| span.to_string());
+        let name = HalfLife::from(tried.half_life);
         table.add_row([format!("{mark}{name}"), format!("{:.4}", tried.score), difference(tried.ahead, tried.error)]);
     }
     table.trim_fmt()

@@ -34,8 +34,6 @@ pub struct Course {
     /// Each rung's hold-outs are a range of these.
     holdouts: Vec<Holdout>,
     rungs: Vec<Rung>,
-    /// Whether what is measured came after what is trained on.
-    pub is_by_time: bool,
     /// How the data is split, for reports.
     pub split: String,
 }
@@ -51,13 +49,15 @@ impl Course {
     /// The course through a log. Errors: [`crate::Error::NoData`] when there is too little to measure anything,
     /// [`crate::Error::Cancelled`].
     pub fn new(log: &Log<'_>, progress: &dyn Progress) -> Result<Self> {
-        match log.has_times().then(|| Self::by_time(log)).flatten() {
-            Some(course) => Ok(Self { is_by_time: true, ..course }),
-            None => Self::by_pairs(log, progress),
-        }
+        Self::by_time(log).map_or_else(|| Self::by_pairs(log, progress), Ok)
     }
 
-    fn by_time(log: &Log<'_>) -> Option<Self> {
+    /// The course through a log with times, in which what is measured came after what is trained on; `None` without times,
+    /// and with too few users to measure by them.
+    pub fn by_time(log: &Log<'_>) -> Option<Self> {
+        if !log.has_times() {
+            return None;
+        }
         let latest = log.holdout(&TimeSplit { train: LATEST }).ok();
         if let Some(holdout) = latest.filter(|holdout| holdout.test.len() >= ENOUGH_USERS) {
             return Some(Self::sampled(holdout));
@@ -86,7 +86,7 @@ impl Course {
         let count = holdouts.len();
         let rung = |to: usize| Rung { label: format!("{to} of {count}"), from: 0, to };
         let first = (count > FIRST_FOLDS).then(|| rung(FIRST_FOLDS));
-        Self { rungs: first.into_iter().chain([rung(count)]).collect(), holdouts, is_by_time: false, split }
+        Self { rungs: first.into_iter().chain([rung(count)]).collect(), holdouts, split }
     }
 
     /// Many users: rungs of larger and larger samples of them.
@@ -108,7 +108,7 @@ impl Course {
         holdouts.push(whole);
         labels.push("all users".into());
         let rungs = labels.into_iter().enumerate().map(|(place, label)| Rung { label, from: place, to: place + 1 });
-        Self { rungs: rungs.collect(), holdouts, is_by_time: false, split }
+        Self { rungs: rungs.collect(), holdouts, split }
     }
 
     /// The shortest course that tells candidates apart: the cheapest sample of many users, all folds of few.

@@ -20,6 +20,7 @@ mod trial;
 
 pub use course::Course;
 pub use decide::{Difference, decide, difference, largest_of};
+pub use measure::measure;
 pub use memory::available;
 pub use search::{Plan, search};
 pub use space::{MODELS, Space};
