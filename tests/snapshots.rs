@@ -3,6 +3,8 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod support;
+#[path = "support/turning.rs"]
+mod turning;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use savor::{
     Engine, Event, Gate, HalfLife, ModelKind, Progress, Query, SnapshotState, Step, TrainConfig, TrainOptions,
 };
-use support::{config, item, time, turning, world};
+use support::{config, item, time, world};
+use turning::turning;
 
 fn train_with_seed(engine: &Engine, seed: u64) -> savor::SnapshotId {
     let train = TrainConfig { seed, ..config().train };

@@ -7,6 +7,8 @@
 #[path = "support/command.rs"]
 mod command;
 mod support;
+#[path = "support/turning.rs"]
+mod turning;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -15,7 +17,8 @@ use std::process::{Command, Stdio};
 use command::savor;
 use savor::{Engine, Error, ModelKind, Progress, Silent, Step, TuneOptions, Tuned};
 use serde_json::Value;
-use support::{config, turning, world};
+use support::{config, world};
+use turning::turning;
 
 const VICTIM: &str = "SAVOR_TEST_TUNE_DIR";
 

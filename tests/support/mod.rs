@@ -68,20 +68,6 @@ pub fn world(dir: &std::path::Path) -> Engine {
     engine
 }
 
-/// The same engine with other events: 40 rounds, and from the 24th on everybody likes another group.
-pub fn turning(dir: &std::path::Path) -> Engine {
-    let engine = Engine::open(dir, config()).unwrap();
-    engine.put_items(&items()).unwrap();
-    let round = |round: usize| {
-        let group = move |user: usize| (user + usize::from(round >= 24)) % GROUPS;
-        let name = move |user: usize| item(group(user), (user * 7 + round * 3) % GROUP);
-        let at = move |user: usize| time((round * USERS + user) as i64);
-        (0..USERS).map(move |user| Event::new(format!("u{user}"), name(user), "click").at(at(user)))
-    };
-    engine.append_events(&(0..40).flat_map(round).collect::<Vec<_>>()).unwrap();
-    engine
-}
-
 /// SplitMix64: enough for test data, the same everywhere.
 pub struct Random(pub u64);
 
