@@ -17,7 +17,9 @@ def main() -> int:
         name = os.path.basename(path).removesuffix(".json")
         with open(path) as file:
             report = json.load(file)["report"]
-        baseline, model, *parts = report["models"]
+        baseline, model, *others = report["models"]
+        # The ranker on top of the model is none of its parts.
+        parts = [one for one in others if not one["name"].startswith(model["name"])]
         means = {one["name"]: mean(one, METRICS[0]) for one in report["models"]}
         print(f"{name:7} {report['users']:5} users, NDCG@10:", *(f"{key} {value:.4f}" for key, value in means.items()))
         for other in (baseline, *parts):
