@@ -94,6 +94,36 @@ impl Splitter for TimeSplit {
     }
 }
 
+/// The latter half of what each user does in the last part of the log is for testing: whoever asks has mostly just done
+/// something, and the answer knows it. A split by time alone asks for weeks of which nothing is known, where what is popular of late
+/// says most, and what people have in common little.
+pub struct LatterHalf {
+    /// The share of the log before that part, between 0 and 1.
+    pub before: f64,
+}
+
+impl Splitter for LatterHalf {
+    fn is_test(&self, events: &[TimedSignal]) -> Vec<bool> {
+        let first = (events.len() as f64 * self.before) as usize;
+        let mut counts: FxHashMap<UserId, (usize, usize)> = FxHashMap::default();
+        let latest = events.get(first..).unwrap_or_default();
+        latest.iter().for_each(|event| counts.entry(event.user).or_default().0 += 1);
+        let mut is_late = |event: &TimedSignal| {
+            let (of_user, until) = counts.entry(event.user).or_default();
+            *until += 1;
+            *until > *of_user / 2
+        };
+        let mut is_test = vec![false; first];
+        is_test.extend(latest.iter().map(&mut is_late));
+        is_test
+    }
+
+    fn describe(&self) -> String {
+        let last = ((1.0 - self.before) * 1000.0).round() / 10.0;
+        format!("time, the latter half of each user's events in the last {last} % is for testing")
+    }
+}
+
 /// Events after a moment are for testing.
 pub struct TimePoint(pub Timestamp);
 

@@ -20,7 +20,7 @@ mod weights;
 mod words;
 
 pub use csr::Csr;
-pub use holdout::{Draw, Holdout, LeaveLastOut, PairFold, Splitter, TimePoint, TimeSplit};
+pub use holdout::{Draw, Holdout, LatterHalf, LeaveLastOut, PairFold, Splitter, TimePoint, TimeSplit};
 pub use interactions::Interactions;
 pub use log::Log;
 pub use mix::ValueMix;

@@ -2,7 +2,7 @@
 //! pairs, those of half of the users in blocks.
 
 use super::block_fold::BlockFolds;
-use super::holdout::{Draw, Holdout, TimeSplit};
+use super::holdout::{Draw, Holdout, LatterHalf, TimeSplit};
 use super::log::Log;
 use crate::error::Result;
 use crate::progress::Progress;
@@ -37,14 +37,19 @@ impl Log<'_> {
     }
 
     fn by_time(&self) -> Vec<Holdout> {
-        let latest = self.holdout(&TimeSplit { train: LATEST }).ok();
+        let latest = self.holdout(&LatterHalf { before: LATEST }).ok();
         latest.filter(has_enough).map_or_else(|| self.windows(), |holdout| vec![holdout])
     }
 
     /// Windows of time one after another, each after what is trained on (rolling origin), the latest first: it is nearest
     /// to what comes next.
     pub fn windows(&self) -> Vec<Holdout> {
-        self.timed_windows().into_iter().map(|(_, holdout)| holdout).collect()
+        let window = |window: usize| {
+            let begin = FIRST_WINDOW + window as f64 * WINDOW;
+            let (before, _) = self.split(&TimeSplit { train: begin + WINDOW });
+            before.holdout(&LatterHalf { before: begin / (begin + WINDOW) }).ok()
+        };
+        (0..WINDOWS).rev().filter_map(window).collect()
     }
 
     /// The same, each with the time at which it begins.

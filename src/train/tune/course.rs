@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::halving::KEPT;
 use crate::error::Result;
-use crate::features::{Draw, Holdout, Interactions, Log, TimeSplit};
+use crate::features::{Draw, Holdout, Interactions, LatterHalf, Log};
 use crate::progress::Progress;
 use crate::record::UserId;
 
@@ -58,7 +58,7 @@ impl Course {
         if !log.has_times() {
             return None;
         }
-        let latest = log.holdout(&TimeSplit { train: LATEST }).ok();
+        let latest = log.holdout(&LatterHalf { before: LATEST }).ok();
         if let Some(holdout) = latest.filter(|holdout| holdout.test.len() >= ENOUGH_USERS) {
             return Some(Self::sampled(holdout));
         }
