@@ -115,6 +115,8 @@ pub struct EventsConfig {
     pub repeats: Repeats,
     /// After this span an event weighs half: `auto` finds it when a model is trained, `never` leaves all events their weight.
     pub half_life: HalfLife,
+    /// After this span an event counts half for what people turn to of late (`train.trend`).
+    pub trend_half_life: Span,
 }
 
 impl Default for EventsConfig {
@@ -127,6 +129,7 @@ impl Default for EventsConfig {
             rating_threshold: 4.0,
             repeats: Repeats::Max,
             half_life: HalfLife::Auto,
+            trend_half_life: Span::days(30),
         }
     }
 }
@@ -435,6 +438,7 @@ impl EventsConfig {
         for (kind, weight) in &self.weights {
             check(&format!("weights.{kind}"), *weight, 0.0..=1e6)?;
         }
+        check("trend_half_life", self.trend_half_life.millis() as f64, 1.0..=f64::MAX)?;
         match self.half_life.span() {
             Some(span) => check("half_life", span.millis() as f64, 1.0..=f64::MAX),
             None => Ok(()),

@@ -50,6 +50,9 @@ pub struct TrainConfig {
     /// δ of the score: it is multiplied by (users of the item / their mean)^−δ; 0 leaves it as it is, larger values
     /// recommend rarer items.
     pub debias: f64,
+    /// τ of the score: where events have times it is multiplied by (the item's share of the recent events / its share of
+    /// all)^τ, recent as `events.trend_half_life` says; 0 leaves it as it is. Models of ratings and popularity have none.
+    pub trend: f64,
     /// The same seed, data and configuration give the same model, bit for bit.
     pub seed: u64,
     /// Threads; 0 means all cores.
@@ -86,6 +89,7 @@ impl Default for TrainConfig {
             warm_start: false,
             item_frequency_exponent: 0.0,
             debias: 0.0,
+            trend: 0.3,
             seed: 42,
             threads: 0,
             filter: FilterConfig::default(),
@@ -301,6 +305,7 @@ impl TrainConfig {
         check("patience", self.patience as f64, 0.0..=10_000.0)?;
         check("item_frequency_exponent", self.item_frequency_exponent, -2.0..=2.0)?;
         check("debias", self.debias, -2.0..=2.0)?;
+        check("trend", self.trend, -2.0..=2.0)?;
         check("threads", self.threads as f64, 0.0..=1024.0)?;
         self.filter.validate().map_err(|error| error.within("filter"))?;
         self.linear.validate().map_err(|error| error.within("linear"))?;

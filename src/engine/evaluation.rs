@@ -307,7 +307,13 @@ pub(super) fn measure<'a>(
             let last = LastLoss::new(progress);
             let began = Instant::now();
             let of_ratings = rated.as_ref().map(|split| &split.train);
-            let data = TrainingData { matrix, validation: &validation, ratings: of_ratings, warm: None };
+            let data = TrainingData {
+                matrix,
+                trend: &holdout.train.trend,
+                validation: &validation,
+                ratings: of_ratings,
+                warm: None,
+            };
             let (model, settled) = train::train(&data, train, &last)?;
             let finding = if place == 0 { half_life_seconds } else { 0.0 };
             let train_seconds = finding + began.elapsed().as_secs_f64();

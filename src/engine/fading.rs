@@ -79,7 +79,7 @@ pub(super) fn settle(
         trial.rungs = vec![Some(measured)];
         Ok(trial.score(0).is_some().then(|| (trial, course.users())))
     };
-    let range = Range { configured: None, halvings: IN_TRAINING, seconds: None };
+    let range = Range { configured: None, halvings: IN_TRAINING, seconds: None, errors: 2.0 };
     let (found, _) = find(log, &range, &measure, progress)?;
     if let Some(fading) = &found {
         let half_life = HalfLife::from(fading.half_life);
@@ -104,7 +104,7 @@ impl Engine {
             return Ok((None, 0.0));
         }
         let configured = self.inner.config.events.half_life.span();
-        let range = Range { configured, halvings: IN_A_SEARCH, seconds };
+        let range = Range { configured, halvings: IN_A_SEARCH, seconds, errors: 1.0 };
         find(log, &range, &|log| self.under(log, base, options.fresh, plan_for, progress), progress)
     }
 
@@ -154,6 +154,8 @@ struct Range {
     halvings: &'static [u32],
     /// None is begun after so many seconds.
     seconds: Option<f64>,
+    /// A lead must be larger than so many of its standard errors, and than luck explains.
+    errors: f64,
 }
 
 /// Tries half-lives, and leaves the log with the one that is told apart from the configured one, or with that.
@@ -194,19 +196,19 @@ fn find(
         let is_shorter = configured.is_none_or(|configured| half_life < configured);
         (best, worse) = if is_better { (tried.len() - 1, 0) } else { (best, worse + usize::from(is_shorter)) };
     }
-    let (chosen, reason) = chosen(&tried, best);
+    let (chosen, reason) = chosen(&tried, best, range.errors);
     log.fade(chosen);
     let fading = Fading { half_life: chosen, reason, tried: tried.iter().map(Tried::told).collect() };
     Ok((Some(fading), spent(&tried)))
 }
 
 /// The best, where it is told apart from the first; and why.
-fn chosen(tried: &[Tried], best: usize) -> (Option<Span>, String) {
+fn chosen(tried: &[Tried], best: usize, errors: f64) -> (Option<Span>, String) {
     let configured = tried.first().and_then(|first| first.half_life);
     let Some((best, Difference { mean, error })) = tried.get(best).and_then(|best| Some((best, best.ahead?))) else {
         return (configured, "as configured: no other is better".into());
     };
-    let (chosen, verdict) = if mean > tune::largest_of(tried.len()).max(1.0) * error {
+    let (chosen, verdict) = if mean > tune::largest_of(tried.len()).max(errors) * error {
         (best.half_life, "ahead of the configured one")
     } else {
         (configured, "as configured: the best is not told apart from it, ahead")

@@ -107,8 +107,13 @@ impl Engine {
         let last = LastLoss::new(progress);
         let before = config.warm_start.then(|| self.before(&interactions, &config)).flatten();
         let warm = before.as_ref().map(|before| Warm { items: &before.items, enough: before.enough });
-        let data =
-            TrainingData { matrix: &interactions.matrix, validation: &validation, ratings: ratings.as_ref(), warm };
+        let data = TrainingData {
+            matrix: &interactions.matrix,
+            trend: &interactions.trend,
+            validation: &validation,
+            ratings: ratings.as_ref(),
+            warm,
+        };
         let (model, settled) = train::train(&data, &config, &last)?;
         if let (Some(log), Some(view)) = (log, view) {
             let after = Timestamp::from_millis(log.newest().millis() + 1)?;

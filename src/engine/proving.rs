@@ -193,8 +193,8 @@ impl Engine {
             evaluator.measure(&ground, None, &scorer, progress)?;
         }
         if let Some(snapshot) = stand_in {
-            let Interactions { matrix, .. } = &faded(snapshot);
-            let data = TrainingData { matrix, validation: &[], ratings: ratings.as_ref(), warm: None };
+            let Interactions { matrix, trend, .. } = &faded(snapshot);
+            let data = TrainingData { matrix, trend, validation: &[], ratings: ratings.as_ref(), warm: None };
             let (model, _) = train::train(&data, &snapshot.manifest().train, progress)?;
             evaluator.measure(&ground, None, &ModelScorer::new("stand-in", &model, matrix), progress)?;
         }

@@ -131,6 +131,7 @@ mod tests {
             users: vec![UserId::new(0)],
             items: (0..4).map(ItemId::new).collect(),
             matrix: Csr::from_rows(4, vec![vec![(0, 3.0), (2, 1.0)]]),
+            trend: Vec::new(),
         };
         let holdout = Holdout { train, test: vec![(0, vec![1])], dropped: 0, split: String::new() };
         let character = Character::new(&vectors, Some(categories));

@@ -37,7 +37,7 @@ fn holdout(users: usize, items: usize, seen: &[(u32, u32)], held: &[(u32, u32)])
         (!of_user.is_empty()).then_some((user, of_user))
     });
     let test = test.collect();
-    let train = Interactions { users: users_of, items: items_of, matrix };
+    let train = Interactions { users: users_of, items: items_of, matrix, trend: Vec::new() };
     Holdout { train, test, dropped: 0, split: String::new() }
 }
 

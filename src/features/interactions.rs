@@ -12,6 +12,8 @@ pub struct Interactions {
     pub items: Vec<ItemId>,
     /// Weights, `[users, items]`.
     pub matrix: Csr,
+    /// Whether people turn to each item of late (above 1) or leave it, `[items]`; empty where nobody knows.
+    pub trend: Vec<f32>,
 }
 
 impl Interactions {
@@ -38,7 +40,13 @@ impl Interactions {
             columns.iter().zip(weights).filter_map(|(column, weight)| Some((*moved.get(*column as usize)?, *weight)))
         };
         let rows = (0..self.matrix.n_rows()).map(|place| row(place).collect()).collect();
-        Self { users: self.users, matrix: Csr::from_rows(all.len(), rows), items: all }
+        let mut trend = vec![1.0; if self.trend.is_empty() { 0 } else { all.len() }];
+        for (column, value) in moved.iter().zip(&self.trend) {
+            if let Some(slot) = trend.get_mut(*column as usize) {
+                *slot = *value;
+            }
+        }
+        Self { users: self.users, matrix: Csr::from_rows(all.len(), rows), items: all, trend }
     }
 
     /// Reduces signals, given in the order of time, to one weight a pair.
@@ -65,7 +73,7 @@ impl Interactions {
             rows.push(of_user.iter().filter_map(|(_, item, weight)| Some((column(*item).ok()?, *weight))).collect());
         }
         let matrix = Csr::from_rows(items.len(), rows);
-        Self { users, items, matrix }
+        Self { users, items, matrix, trend: Vec::new() }
     }
 
     /// The same preferences of some users only, with the items that they have.
@@ -89,7 +97,9 @@ impl Interactions {
                 .collect()
         };
         let matrix = Csr::from_rows(items.len(), rows.iter().map(row).collect());
-        Self { users: rows.iter().map(|row| self.users[*row]).collect(), items, matrix }
+        let kept = place.iter().zip(&self.trend).filter(|(slot, _)| slot.is_some());
+        let trend = kept.map(|(_, value)| *value).collect();
+        Self { users: rows.iter().map(|row| self.users[*row]).collect(), items, matrix, trend }
     }
 }
 

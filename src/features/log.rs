@@ -10,6 +10,7 @@ use super::holdout::{Holdout, Splitter};
 use super::interactions::Interactions;
 use super::ratings::{RatedSplit, Ratings};
 use super::transitions::transitions;
+use super::trend::trend;
 use super::weights::{EventWeights, Signal};
 use crate::config::TransitionsConfig;
 use crate::error::{Error, Result};
@@ -136,7 +137,10 @@ impl<'a> Log<'a> {
     pub fn interactions(&self, now: Timestamp) -> Interactions {
         let decayed =
             |event: &TimedSignal| (event.user, event.item, self.weights.decayed(event.signal, event.time, now));
-        let known = Interactions::from_signals(self.events.iter().map(decayed).collect(), &self.weights);
+        let mut known = Interactions::from_signals(self.events.iter().map(decayed).collect(), &self.weights);
+        if self.has_times() {
+            known.trend = trend(&self.events, &known.items, self.weights.trend_half_life(), now);
+        }
         if self.knows_raters { known.widened(&self.ratings()) } else { known }
     }
 

@@ -15,6 +15,7 @@ mod ratings;
 mod svd;
 pub mod table;
 mod transitions;
+mod trend;
 mod validation;
 mod weights;
 mod words;

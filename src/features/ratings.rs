@@ -94,6 +94,7 @@ impl Interactions {
             users: users.into_iter().map(UserId::new).collect(),
             items: items.into_iter().map(ItemId::new).collect(),
             matrix,
+            trend: Vec::new(),
         }
     }
 }
@@ -112,6 +113,7 @@ mod tests {
             users: vec![UserId::new(2)],
             items: vec![ItemId::new(4)],
             matrix: Csr::from_rows(1, vec![vec![(0, 1.0)]]),
+            trend: Vec::new(),
         };
         let rated = [rating(2, 4, 1.0), rating(2, 3, 2.0), rating(1, 3, 3.0), rating(2, 4, 5.0)];
         (known, Ratings::last_of(rated.to_vec()))

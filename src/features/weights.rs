@@ -27,6 +27,7 @@ pub struct EventWeights {
     rating_threshold: f64,
     repeats: Repeats,
     half_life: Option<f64>,
+    trend_half_life: Span,
 }
 
 #[derive(Clone, Copy)]
@@ -54,6 +55,7 @@ impl EventWeights {
             rating_threshold: config.rating_threshold,
             repeats: config.repeats,
             half_life: config.half_life.span().map(|span| span.millis() as f64),
+            trend_half_life: config.trend_half_life,
         }
     }
 
@@ -67,6 +69,11 @@ impl EventWeights {
         let mut weights = self.clone();
         weights.fade(half_life);
         weights
+    }
+
+    /// After which span an event counts half for what people turn to of late.
+    pub fn trend_half_life(&self) -> Span {
+        self.trend_half_life
     }
 
     /// What an event of this type with this value says. A rating without a value says nothing.

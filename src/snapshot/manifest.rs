@@ -130,6 +130,8 @@ fn as_trained<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TrainConfig,
             fields.entry(name.as_str()).or_insert_with(|| value.clone());
         }
     }
+    // Scores did not follow trends before this was kept.
+    fields.entry("trend").or_insert(0.0.into());
     TrainConfig::deserialize(serde_json::Value::Object(fields)).map_err(D::Error::custom)
 }
 

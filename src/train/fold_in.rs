@@ -129,6 +129,12 @@ impl FoldIn {
         Ok(Self { mix, gramian, equations, rated, parts, n_items })
     }
 
+    /// Multiplies the scores of each item by `factors`, `[n_items]`, for items that are multiplied with them, too.
+    pub fn scale(&mut self, factors: &[f32]) {
+        self.parts.scales.iter_mut().zip(factors).for_each(|(scale, factor)| *scale *= factor);
+        self.parts.lists = self.parts.lists.scaled(&vec![1.0; self.parts.lists.n_rows()], factors);
+    }
+
     /// For factors alone, `[n_items, dim]`: sums their Gramian first.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ use crate::progress::Progress;
 pub struct TrainingData<'a> {
     /// Preferences, `[n_users, n_items]`: the pairs' confidences.
     pub matrix: &'a Csr,
+    /// Whether people turn to each item of late (above 1) or leave it, `[n_items]`; empty where nobody knows.
+    pub trend: &'a [f32],
     /// Parts of the same data, each split once more, the one that says most first, for what is chosen by measuring: weights
     /// of the blend, the number of epochs. May be empty.
     pub validation: &'a [Holdout],
@@ -70,6 +72,17 @@ pub struct Model {
     pub items: Matrix,
     /// From a history to a vector and scores, for anybody at any later moment.
     pub fold_in: FoldIn,
+}
+
+impl Model {
+    /// The same with the scores of each item multiplied by `factors`, positive, `[n_items]`.
+    pub fn scaled(mut self, factors: &[f32]) -> Self {
+        for (item, factor) in factors.iter().enumerate().take(self.items.rows()) {
+            self.items.row_mut(item).iter_mut().for_each(|value| *value *= factor);
+        }
+        self.fold_in.scale(factors);
+        self
+    }
 }
 
 /// Scores users of the training part by a model.

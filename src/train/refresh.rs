@@ -200,7 +200,7 @@ mod tests {
             (0..40u32).map(|user| (0..6).map(|at| (user % 2 * 8 + (user / 2 + at) % 8, 1.0)).collect()).collect();
         let matrix = Csr::from_rows(16, rows);
         let config = TrainConfig { model: ModelKind::Ials, dimension: 4, epochs: 8, ..TrainConfig::default() };
-        let data = TrainingData { matrix: &matrix, validation: &[], ratings: None, warm: None };
+        let data = TrainingData { matrix: &matrix, trend: &[], validation: &[], ratings: None, warm: None };
         let (model, settled) = train(&data, &config, &Silent).unwrap();
         (model, matrix, settled)
     }

@@ -1,6 +1,6 @@
 //! Which method learns which model, and what is settled before.
 
-use super::blend::{PRIOR, Part, Parts, Weighing, assemble, blend};
+use super::blend::{PRIOR, Part, Parts, Weighing, assemble, blend, trend_factors};
 use super::early_stop::EarlyStop;
 use super::ials::{Guide, Observer};
 use super::model::{Model, Trainer, TrainingData, check};
@@ -10,7 +10,7 @@ use super::settle::settle;
 use super::sgd::{self, Bpr, Softmax};
 use crate::config::{BlendConfig, ModelKind, TrainConfig};
 use crate::error::Result;
-use crate::features::{Csr, Holdout};
+use crate::features::{Csr, Holdout, Interactions};
 use crate::progress::Progress;
 
 /// Learns the configured model; settings that are left to the data are settled first. Returns the settled configuration
@@ -29,8 +29,22 @@ pub fn train(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progr
 fn learn(data: &TrainingData<'_>, config: &TrainConfig, progress: &dyn Progress) -> Result<(Model, TrainConfig)> {
     let mut settled = settle(config, data.matrix);
     settle_by_measuring(&mut settled, data, progress)?;
-    let model = trainer(config.model)?.train(data, &settled, progress)?;
-    Ok((model, settled))
+    Ok((train_settled(data, &settled, progress)?, settled))
+}
+
+/// Learns the model of a configuration that leaves nothing to the data.
+///
+/// # Errors
+/// Those of [`Trainer::train`].
+pub fn train_settled(data: &TrainingData<'_>, settled: &TrainConfig, progress: &dyn Progress) -> Result<Model> {
+    let model = trainer(settled.model)?.train(data, settled, progress)?;
+    Ok(following(model, data.trend, settled))
+}
+
+/// The model with scores that follow what people turn to of late.
+fn following(model: Model, trend: &[f32], settled: &TrainConfig) -> Model {
+    let factors = trend_factors(trend, settled);
+    if factors.is_empty() { model } else { model.scaled(&factors) }
 }
 
 /// Learns a model on the training part of each hold-out and hands it to `use_model`. A blend that is weighed by measuring
@@ -50,7 +64,8 @@ pub fn train_each(
     if !configs.iter().all(can_be_weighed) {
         for (holdout, config) in holdouts.iter().zip(&configs) {
             let validation = std::slice::from_ref(holdout);
-            let data = TrainingData { matrix: &holdout.train.matrix, validation, ratings: None, warm: None };
+            let Interactions { matrix, trend, .. } = &holdout.train;
+            let data = TrainingData { matrix, trend, validation, ratings: None, warm: None };
             use_model(holdout, &train(&data, config, progress)?.0)?;
         }
         return Ok(());
@@ -62,12 +77,13 @@ pub fn train_each(
         check(matrix)?;
         let settled = settle(config, matrix);
         let parts = Parts::train(matrix, &PRIOR, &settled, Guide::default(), progress)?;
-        weighing.add(&parts, holdout, holdouts.len(), settled.debias, progress)?;
+        weighing.add(&parts, holdout, holdouts.len(), &settled, progress)?;
         trained.push((parts, settled));
     }
     for (place, ((parts, mut settled), holdout)) in trained.into_iter().zip(holdouts).enumerate() {
         let weights = weighing.weigh(Some(place).filter(|_| holdouts.len() > 1));
-        use_model(holdout, &put_together(parts, &holdout.train.matrix, &mut settled, weights)?)?;
+        let model = put_together(parts, &holdout.train.matrix, &mut settled, weights)?;
+        use_model(holdout, &following(model, &holdout.train.trend, &settled))?;
     }
     Ok(())
 }
@@ -126,7 +142,7 @@ fn settle_by_measuring(settled: &mut TrainConfig, data: &TrainingData<'_>, progr
             settled.patience = 0;
         }
         if is_open {
-            weighing.add(&parts, validation, usable.len(), settled.debias, progress)?;
+            weighing.add(&parts, validation, usable.len(), settled, progress)?;
         }
     }
     if is_open && !usable.is_empty() {

@@ -1,7 +1,7 @@
 //! From trained parts to one model.
 
 use super::parts::Parts;
-use crate::config::{BlendConfig, TrainConfig};
+use crate::config::{BlendConfig, ModelKind, TrainConfig};
 use crate::error::Result;
 use crate::features::Csr;
 use crate::linalg::{Matrix, gramian};
@@ -67,6 +67,14 @@ pub fn item_scales(popularity: &[f32], debias: f64) -> Vec<f32> {
     let least = popularity.iter().copied().filter(|count| *count > 0.0).fold(f32::INFINITY, f32::min);
     let least = if least.is_finite() { least } else { 1.0 };
     popularity.iter().map(|count| f64::from(count.max(least)).powf(-debias) as f32).collect()
+}
+
+/// trend^τ of each item; empty where scores do not follow trends.
+pub fn trend_factors(trend: &[f32], settled: &TrainConfig) -> Vec<f32> {
+    let is_alike = [ModelKind::Popularity, ModelKind::Ratings].contains(&settled.model);
+    let exponent = if is_alike { 0.0 } else { settled.trend };
+    let followed = trend.iter().map(|trend| f64::from(*trend).powf(exponent) as f32);
+    if exponent == 0.0 { Vec::new() } else { followed.collect() }
 }
 
 /// The lists of both item-item models as one, weighed and scaled.

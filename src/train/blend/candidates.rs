@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::assemble::item_scales;
+use super::assemble::{item_scales, trend_factors};
 use super::parts::{Part, Parts};
 use super::scores::evenly;
-use crate::config::BlendConfig;
+use crate::config::{BlendConfig, TrainConfig};
 use crate::error::{Error, Result};
 use crate::eval::{Metric, Ndcg, unseen};
 use crate::features::Holdout;
@@ -38,7 +38,13 @@ impl Candidates {
     ///
     /// # Errors
     /// [`Error::Cancelled`].
-    pub fn gather(parts: &Parts, holdout: &Holdout, of: usize, debias: f64, progress: &dyn Progress) -> Result<Self> {
+    pub fn gather(
+        parts: &Parts,
+        holdout: &Holdout,
+        of: usize,
+        settled: &TrainConfig,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         let matrix = &holdout.train.matrix;
         let unit = BlendConfig {
             ials: 1.0,
@@ -49,7 +55,9 @@ impl Candidates {
             ..BlendConfig::default()
         };
         let scales = parts.on_one_scale(matrix, &unit)?;
-        let debiased = item_scales(&parts.popularity, debias);
+        let mut scale_of = item_scales(&parts.popularity, settled.debias);
+        let followed = trend_factors(&holdout.train.trend, settled);
+        scale_of.iter_mut().zip(&followed).for_each(|(scale, factor)| *scale *= factor);
         let places: Vec<u32> = (0..holdout.test.len() as u32).collect();
         let places = evenly(&places, USERS / of.max(1));
         let mut users = Vec::with_capacity(places.len());
@@ -64,7 +72,7 @@ impl Candidates {
                 let seen = matrix.row(*row as usize).0;
                 let mut items: Vec<u32> = scores
                     .iter()
-                    .flat_map(|part| unseen(&scaled(part.of(place), &debiased), seen, CANDIDATES, order))
+                    .flat_map(|part| unseen(&scaled(part.of(place), &scale_of), seen, CANDIDATES, order))
                     .collect();
                 items.sort_unstable();
                 items.dedup();
@@ -74,9 +82,9 @@ impl Candidates {
                     let scale = of_part.part.weight(&scales) as f32;
                     for (to, item) in table.iter_mut().zip(&items) {
                         let score = of_part.of(place).get(*item as usize).copied().unwrap_or(0.0);
-                        let debiased = debiased.get(*item as usize).copied().unwrap_or(1.0);
+                        let of_item = scale_of.get(*item as usize).copied().unwrap_or(1.0);
                         if let Some(to) = to.get_mut(column) {
-                            *to = scale * debiased * score;
+                            *to = scale * of_item * score;
                         }
                     }
                 }

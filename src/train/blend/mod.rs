@@ -9,7 +9,7 @@ mod scores;
 mod tests;
 mod weigh;
 
-pub use assemble::assemble;
+pub use assemble::{assemble, trend_factors};
 pub use parts::{Part, Parts};
 pub use weigh::Weighing;
 

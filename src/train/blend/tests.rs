@@ -36,7 +36,7 @@ fn two_tastes(weight: f32) -> Csr {
 }
 
 fn model(matrix: &Csr, config: &TrainConfig) -> Model {
-    blend(&TrainingData { matrix, validation: &[], ratings: None, warm: None }, config, &Silent).unwrap()
+    blend(&TrainingData { matrix, trend: &[], validation: &[], ratings: None, warm: None }, config, &Silent).unwrap()
 }
 
 fn history(matrix: &Csr, user: usize) -> Vec<(u32, f32)> {
@@ -132,12 +132,12 @@ fn holdout(matrix: &Csr, is_held: impl Fn(u32, u32) -> bool) -> Holdout {
         }
     }
     let matrix = Csr::from_rows(items.len(), rows);
-    Holdout { train: Interactions { users, items, matrix }, test, dropped: 0, split: String::new() }
+    Holdout { train: Interactions { users, items, matrix, trend: Vec::new() }, test, dropped: 0, split: String::new() }
 }
 
 fn weighed(parts: &Parts, holdout: &Holdout) -> BlendConfig {
     let mut weighing = Weighing::default();
-    weighing.add(parts, holdout, 1, 0.0, &Silent).unwrap();
+    weighing.add(parts, holdout, 1, &TrainConfig::default(), &Silent).unwrap();
     weighing.weigh(None)
 }
 

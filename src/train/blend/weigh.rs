@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::PRIOR;
 use super::candidates::Candidates;
 use super::parts::{Part, Parts};
-use crate::config::BlendConfig;
+use crate::config::{BlendConfig, TrainConfig};
 use crate::error::Result;
 use crate::features::Holdout;
 use crate::progress::Progress;
@@ -35,8 +35,8 @@ pub struct Weighing {
 }
 
 impl Weighing {
-    /// Adds a hold-out, one of `of`. `parts` were trained on its training part; scores are divided by popularity to the
-    /// power of `debias`, as the model's will be.
+    /// Adds a hold-out, one of `of`. `parts` were trained on its training part; scores are multiplied with what items have under
+    /// `settled`, as the model's will be.
     ///
     /// # Errors
     /// [`crate::Error::Cancelled`].
@@ -45,10 +45,10 @@ impl Weighing {
         parts: &Parts,
         holdout: &Holdout,
         of: usize,
-        debias: f64,
+        settled: &TrainConfig,
         progress: &dyn Progress,
     ) -> Result<()> {
-        self.holdouts.push(Candidates::gather(parts, holdout, of, debias, progress)?);
+        self.holdouts.push(Candidates::gather(parts, holdout, of, settled, progress)?);
         Ok(())
     }
 

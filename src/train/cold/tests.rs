@@ -31,7 +31,7 @@ fn matrix() -> Csr {
 fn learned(kind: ModelKind) -> (Model, ColdStart) {
     let matrix = matrix();
     let config = TrainConfig { model: kind, dimension: 8, ..TrainConfig::default() };
-    let data = TrainingData { matrix: &matrix, validation: &[], ratings: None, warm: None };
+    let data = TrainingData { matrix: &matrix, trend: &[], validation: &[], ratings: None, warm: None };
     let model = train(&data, &config, &Silent).unwrap().0;
     let profiles = Profiles {
         items: (0..ITEMS).map(|i| Some(item(i))).collect(),
@@ -96,7 +96,7 @@ fn a_user_known_by_profile_alone_has_what_the_like_have_under_every_model() {
 #[test]
 fn without_metadata_a_map_has_the_mean_alone_and_without_terms_none_is_made() {
     let matrix = matrix();
-    let data = TrainingData { matrix: &matrix, validation: &[], ratings: None, warm: None };
+    let data = TrainingData { matrix: &matrix, trend: &[], validation: &[], ratings: None, warm: None };
     let config = TrainConfig { model: ModelKind::Ials, dimension: 8, ..TrainConfig::default() };
     let model = train(&data, &config, &Silent).unwrap().0;
     let bare = Profiles { items: vec![None; ITEMS as usize], users: vec![None; USERS as usize] };
@@ -135,7 +135,7 @@ fn events_move_a_new_item_from_where_its_metadata_put_it_to_its_users() {
 #[test]
 fn metadata_that_says_nothing_leaves_the_mean() {
     let matrix = matrix();
-    let data = TrainingData { matrix: &matrix, validation: &[], ratings: None, warm: None };
+    let data = TrainingData { matrix: &matrix, trend: &[], validation: &[], ratings: None, warm: None };
     let config = TrainConfig { model: ModelKind::Ials, dimension: 8, ..TrainConfig::default() };
     let model = train(&data, &config, &Silent).unwrap().0;
     let noise = |i: u32| {

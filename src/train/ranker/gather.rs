@@ -12,12 +12,13 @@ use crate::config::{RankerConfig, TrainConfig};
 use crate::error::{Error, Result};
 use crate::eval::{Scorer, unseen};
 use crate::features::table::{Asked, FactTable, FeatureRequest, FeatureTable, FittedTable, PastEvent, replay_asked};
-use crate::features::{Csr, Holdout};
+use crate::features::{Csr, Holdout, Interactions};
 use crate::linalg::Matrix;
 use crate::progress::Progress;
 use crate::record::{ItemId, Timestamp, UserId};
 use crate::store::View;
-use crate::train::{Model, ModelScorer, TrainingData, trainer};
+use crate::train::trainer::train_settled;
+use crate::train::{Model, ModelScorer, TrainingData};
 
 /// Questions of all windows together, at most: their rows are in memory.
 const MOST_QUESTIONS: usize = 2_000;
@@ -95,9 +96,9 @@ pub fn gather(
     let most = MOST_QUESTIONS.div_ceil(windows.len().max(1));
     let (mut all, mut asked) = (Vec::new(), Vec::new());
     for (number, window) in windows.iter().enumerate() {
-        let matrix = &window.holdout.train.matrix;
-        let data = TrainingData { matrix, validation: &[], ratings: None, warm: None };
-        let model = trainer(train.model)?.train(&data, train, progress)?;
+        let Interactions { matrix, trend, .. } = &window.holdout.train;
+        let data = TrainingData { matrix, trend, validation: &[], ratings: None, warm: None };
+        let model = train_settled(&data, train, progress)?;
         let until = windows.get(number + 1).map(|next| next.at);
         let of_window = past.shown.partition_point(|of| of.at < window.at)
             ..past.shown.partition_point(|of| until.is_none_or(|until| of.at < until));

@@ -23,7 +23,7 @@ fn ratings() -> Csr {
 }
 
 fn model(ratings: &Csr, config: &TrainConfig) -> Result<Model> {
-    let data = TrainingData { matrix: ratings, validation: &[], ratings: Some(ratings), warm: None };
+    let data = TrainingData { matrix: ratings, trend: &[], validation: &[], ratings: Some(ratings), warm: None };
     Ratings.train(&data, config, &Silent)
 }
 
@@ -155,7 +155,7 @@ fn the_least_data_give_a_model_without_surprises_or_an_error() {
         let scores: Vec<f32> = (0..2).map(|item| dot(model.users.row(0), model.items.row(item))).collect();
         assert!(scores.iter().all(|score| (score - rating).abs() < 1e-3), "{scores:?}");
     }
-    let data = TrainingData { matrix: &ratings(), validation: &[], ratings: None, warm: None };
+    let data = TrainingData { matrix: &ratings(), trend: &[], validation: &[], ratings: None, warm: None };
     assert_eq!(Ratings.train(&data, &config(), &Silent).unwrap_err().code(), "no_data");
 }
 

@@ -345,10 +345,11 @@ fn patience_finds_the_epochs_on_the_validation_part_and_trains_those() {
         users: (0..120).map(UserId::new).collect(),
         items: (0..192).map(ItemId::new).collect(),
         matrix: Csr::from_rows(192, (0..120).map(|user| held(user, true)).collect()),
+        trend: Vec::new(),
     };
     let test = (0..120u32).map(|user| (user, held(user as usize, false).into_iter().map(|(id, _)| id).collect()));
     let validation = [Holdout { train, test: test.collect(), dropped: 0, split: String::new() }];
-    let data = TrainingData { matrix: &matrix, validation: &validation, ratings: None, warm: None };
+    let data = TrainingData { matrix: &matrix, trend: &[], validation: &validation, ratings: None, warm: None };
     for model in [ModelKind::Bpr, ModelKind::Softmax] {
         let sgd = SgdConfig { epochs: 60, ..config().sgd };
         let config = TrainConfig { model, patience: 2, sgd, ..config() };

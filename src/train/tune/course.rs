@@ -212,6 +212,7 @@ mod tests {
             users: (0..users).map(UserId::new).collect(),
             items: (0..50).map(ItemId::new).collect(),
             matrix: Csr::from_rows(50, rows),
+            trend: Vec::new(),
         };
         let pairs = (0..users).map(|user| Some((UserId::new(user), ItemId::new((user + 1) % 50)))).collect();
         Holdout::from_pairs(train, pairs, "all".into()).unwrap()

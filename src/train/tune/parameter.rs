@@ -165,6 +165,13 @@ pub const ALL: &[Parameter] = &[
         set: |config, value| config.debias = value,
     },
     Parameter {
+        name: "trend",
+        models: PERSONAL,
+        scale: Scale::Even { low: 0.0, high: 1.0 },
+        get: |config| config.trend,
+        set: |config, value| config.trend = value,
+    },
+    Parameter {
         name: "filter.user_exponent",
         models: FILTER,
         scale: Scale::Even { low: 0.0, high: 1.0 },

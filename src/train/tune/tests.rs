@@ -31,6 +31,7 @@ fn course() -> Course {
             users: (0..USERS).map(UserId::new).collect(),
             items: (0..ITEMS).map(ItemId::new).collect(),
             matrix: Csr::from_rows(ITEMS as usize, (0..USERS).map(row).collect()),
+            trend: Vec::new(),
         };
         let pairs = (0..USERS).flat_map(|user| (0..10).map(move |step| (user, step)));
         let test = pairs.filter(|(user, step)| is_test(*user, *step));
