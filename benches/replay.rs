@@ -40,7 +40,7 @@ fn main() -> Outcome<()> {
     let folder = value("--data").ok_or("--data DIR is missing")?;
     let only: Vec<&str> = value("--only").map_or_else(Vec::new, |names| names.split(',').collect());
     let list: usize = value("--list").map_or(Ok(20), |text| text.parse())?;
-    let half_life = value("--half-life").map_or(Ok(HalfLife::Auto), |text| text.parse())?;
+    let half_life = value("--half-life").map_or(Ok(HalfLife::Never), |text| text.parse())?;
     let events = read(Path::new(folder))?;
     let mut figures = Vec::new();
     for way in WAYS.into_iter().filter(|way| only.is_empty() || only.contains(&way.name)) {

@@ -7,8 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use savor::{
-    Config, Engine, Event, HalfLife, Item, Query, RankQuery, Ranker, RankerQuestion, RankerReport, Timestamp,
-    TrainOptions, User,
+    Config, Engine, Event, Item, Query, RankQuery, Ranker, RankerQuestion, RankerReport, Timestamp, TrainOptions, User,
 };
 
 const ITEMS: u64 = 200;
@@ -44,8 +43,6 @@ fn config() -> Config {
     config.evaluate.permutations = 0;
     config.ranker.candidates = 100;
     config.ranker.epochs = 10;
-    // Fashion is for the ranker to find.
-    config.events.half_life = HalfLife::Never;
     config
 }
 

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use savor::{
-    ClickRate, Config, DecisionKind, Engine, Error, Event, Gate, HalfLife, JobState, ModelKind, Outcomes, Query,
-    Result, Silent, SnapshotId, SnapshotState, Tended, Timestamp, TrainConfig, TrainOptions,
+    ClickRate, Config, DecisionKind, Engine, Error, Event, Gate, JobState, ModelKind, Outcomes, Query, Result, Silent,
+    SnapshotId, SnapshotState, Tended, Timestamp, TrainConfig, TrainOptions,
 };
 use support::{GROUP, GROUPS, Random, START, item, items};
 
@@ -26,8 +26,6 @@ fn config() -> Config {
     )
     .unwrap();
     config.retrain.every = None;
-    // A model that forgets follows by itself what the loop is to answer.
-    config.events.half_life = HalfLife::Never;
     config
 }
 

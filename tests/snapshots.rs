@@ -62,7 +62,9 @@ fn a_hundred_swaps_under_load_never_fail_and_never_mix() {
 #[test]
 fn a_training_finds_how_events_fade_and_the_snapshot_keeps_to_it() {
     let dir = tempfile::tempdir().unwrap();
-    let engine = turning(dir.path());
+    let mut measuring = config();
+    measuring.events.half_life = HalfLife::Auto;
+    let engine = turning(dir.path(), measuring);
     let faded = |engine: &Engine, id| engine.snapshot(id).unwrap().faded.unwrap();
     let options = TrainOptions { ranker: false, ..TrainOptions::default() };
     let id = engine.train(&options).unwrap();
@@ -85,9 +87,7 @@ fn a_training_finds_how_events_fade_and_the_snapshot_keeps_to_it() {
     };
     let before = explained(&engine);
     drop(engine);
-    let mut steady = config();
-    steady.events.half_life = HalfLife::Never;
-    let engine = Engine::open(dir.path(), steady).unwrap();
+    let engine = Engine::open(dir.path(), config()).unwrap();
     assert_eq!(explained(&engine), before);
     let id = engine.train(&options).unwrap();
     assert_eq!((faded(&engine, id).half_life, faded(&engine, id).found_in), (None, None));

@@ -223,7 +223,7 @@ fn what_a_search_writes_is_what_training_uses() {
 fn where_tastes_turn_events_fade_and_training_is_told() {
     let place = tempfile::tempdir().unwrap();
     let (dir, data) = (place.path(), place.path().join("data"));
-    drop(turning(&data));
+    drop(turning(&data, config()));
     let search = ["tune", "--models", "linear", "--trials", "1"];
     let tuned = json(dir, &search);
     let tried = tuned["fading"]["tried"].as_array().unwrap();

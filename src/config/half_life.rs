@@ -12,11 +12,11 @@ use crate::record::Span;
 /// How fast events fade.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HalfLife {
-    /// Each training finds out by measuring, where events have times; without times they do not fade.
-    #[default]
-    Auto,
     /// They do not fade.
+    #[default]
     Never,
+    /// Each training finds out by measuring, where events have times; without times they do not fade.
+    Auto,
     /// An event weighs half after this span.
     After(Span),
 }

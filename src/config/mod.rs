@@ -113,7 +113,8 @@ pub struct EventsConfig {
     pub rating_threshold: f64,
     /// What several events of one pair make together.
     pub repeats: Repeats,
-    /// After this span an event weighs half: `auto` finds it when a model is trained, `never` leaves all events their weight.
+    /// After this span an event weighs half; `never` leaves all events their weight, `auto` finds out by measuring when a model is
+    /// trained.
     pub half_life: HalfLife,
     /// After this span an event counts half for what people turn to of late (`train.trend`).
     pub trend_half_life: Span,
@@ -128,7 +129,7 @@ impl Default for EventsConfig {
             rating: vec!["rating".into()],
             rating_threshold: 4.0,
             repeats: Repeats::Max,
-            half_life: HalfLife::Auto,
+            half_life: HalfLife::Never,
             trend_half_life: Span::days(30),
         }
     }

@@ -217,6 +217,17 @@ mod tests {
     }
 
     #[test]
+    fn the_latter_half_is_that_of_each_user_in_the_last_part() {
+        // Ten of user 0, and then in turns: two of user 0, one of user 1, three of user 2.
+        let users = [vec![0; 10], vec![2, 0, 2, 1, 0, 2]].concat();
+        let events: Vec<_> =
+            users.iter().enumerate().map(|(time, user)| event(time as i64, *user, 0, Signal::Ignored)).collect();
+        let is_test = LatterHalf { before: 10.0 / 16.0 }.is_test(&events);
+        assert_eq!(is_test[..10], [false; 10]);
+        assert_eq!(is_test[10..], [false, false, true, true, true, true]);
+    }
+
+    #[test]
     fn a_point_in_time_leaves_its_own_events_on_the_near_side() {
         let events: Vec<_> = (0..4).map(|time| event(time, 0, 0, Signal::Ignored)).collect();
         assert_eq!(TimePoint(events[1].time).is_test(&events), [false, false, true, true]);

@@ -1,5 +1,5 @@
-//! Hold-outs inside the data that is learned from, for what is chosen by measuring: by time where there are times, else by
-//! pairs, those of half of the users in blocks.
+//! Hold-outs inside the data that is learned from, for what is chosen by measuring: where there are times the latter half of
+//! what each user did last, else pairs, those of half of the users in blocks.
 
 use super::block_fold::BlockFolds;
 use super::holdout::{Draw, Holdout, LatterHalf, TimeSplit};
@@ -41,8 +41,8 @@ impl Log<'_> {
         latest.filter(has_enough).map_or_else(|| self.windows(), |holdout| vec![holdout])
     }
 
-    /// Windows of time one after another, each after what is trained on (rolling origin), the latest first: it is nearest
-    /// to what comes next.
+    /// The latter halves of what users did in windows of time one after another (rolling origin), the latest first: it is
+    /// nearest to what comes next.
     pub fn windows(&self) -> Vec<Holdout> {
         let window = |window: usize| {
             let begin = FIRST_WINDOW + window as f64 * WINDOW;
@@ -52,7 +52,7 @@ impl Log<'_> {
         (0..WINDOWS).rev().filter_map(window).collect()
     }
 
-    /// The same, each with the time at which it begins.
+    /// Whole windows, each with the time at which it begins, measured by what was before it.
     pub fn timed_windows(&self) -> Vec<(Timestamp, Holdout)> {
         let window = |window: usize| {
             let begin = FIRST_WINDOW + window as f64 * WINDOW;

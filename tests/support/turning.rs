@@ -1,12 +1,12 @@
 //! A world in which tastes turn.
 
-use savor::{Engine, Event};
+use savor::{Config, Engine, Event};
 
-use crate::support::{GROUP, GROUPS, USERS, config, item, items, time};
+use crate::support::{GROUP, GROUPS, USERS, item, items, time};
 
 /// An engine in a fresh directory: 40 rounds, and from the 24th on everybody likes another group.
-pub fn turning(dir: &std::path::Path) -> Engine {
-    let engine = Engine::open(dir, config()).unwrap();
+pub fn turning(dir: &std::path::Path, config: Config) -> Engine {
+    let engine = Engine::open(dir, config).unwrap();
     engine.put_items(&items()).unwrap();
     let round = |round: usize| {
         let group = move |user: usize| (user + usize::from(round >= 24)) % GROUPS;

@@ -3,11 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{FilterConfig, LinearConfig, TrainConfig};
+use crate::config::{FilterConfig, LinearConfig, ModelKind, TrainConfig};
+use crate::eval::Scorer;
 use crate::features::{Csr, Holdout, Interactions};
 use crate::linalg::dot;
 use crate::progress::Silent;
 use crate::record::{ItemId, UserId};
+use crate::train::ModelScorer;
 use crate::train::ials::Guide;
 
 fn config() -> TrainConfig {
@@ -42,6 +44,36 @@ fn model(matrix: &Csr, config: &TrainConfig) -> Model {
 fn history(matrix: &Csr, user: usize) -> Vec<(u32, f32)> {
     let (ids, weights) = matrix.row(user);
     ids.iter().copied().zip(weights.iter().copied()).collect()
+}
+
+#[test]
+fn a_trend_multiplies_scores_and_leaves_users_as_they_are() {
+    let matrix = two_tastes(2.0);
+    let trend: Vec<f32> = (0..40).map(|item| 0.5 + item as f32 / 20.0).collect();
+    let settled = TrainConfig { trend: 0.7, ..config() };
+    let followed = model(&matrix, &config()).scaled(&trend_factors(&trend, &settled));
+    let plain = model(&matrix, &config());
+    assert_eq!(plain.users.data(), followed.users.data());
+    let score = |model: &Model| {
+        let mut scores = vec![0.0; 40];
+        ModelScorer::new("model", model, &matrix).score(7, &mut scores);
+        scores
+    };
+    for (item, (with, without)) in score(&followed).iter().zip(score(&plain)).enumerate() {
+        let wanted = without * trend[item].powf(0.7);
+        assert!((with - wanted).abs() < 1e-4 * (1.0 + wanted.abs()), "{with} for {wanted}");
+    }
+    // A history means the same to both.
+    let fold = |model: &Model| {
+        let mut vector = vec![0.0; model.items.dim()];
+        model.fold_in.solve(model.items.as_rows(), &history(&matrix, 7), &mut vector).unwrap();
+        vector
+    };
+    for (with, without) in fold(&followed).iter().zip(fold(&plain)) {
+        assert!((with - without).abs() < 1e-3 * (1.0 + without.abs()), "{with} for {without}");
+    }
+    let popularity = TrainConfig { model: ModelKind::Popularity, ..settled };
+    assert!(trend_factors(&trend, &popularity).is_empty(), "the baseline is the baseline");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! What candidates are measured on: hold-outs inside the data that the search may see, and the rungs, each a cheaper
 //! or the whole part of them.
 //!
-//! With times: the last 15 % of the events when enough users are on both sides; else five windows of 8 % each, one after
-//! another from 60 % on, each measured by what was before it (rolling origin), since a choice by a hundred users would be
-//! noise. Without times: a fifth of each user's pairs is measured by the others, at random or in a block; five such folds where
+//! With times: the latter half of what each user did in the last 15 % of the events when these are enough users; else in five
+//! windows of 8 % each, one after another from 60 % on, each measured by what was before it (rolling origin), since a choice by a
+//! hundred users would be noise. Without times: a fifth of each user's pairs is measured by the others, at random or in a block; five such folds where
 //! there are few users, one where there are many.
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -64,7 +64,7 @@ impl Course {
         }
         let windows = log.windows();
         let users: usize = windows.iter().map(|holdout| holdout.test.len()).sum();
-        let split = format!("{} windows of time, each after what is trained on", windows.len());
+        let split = format!("the latter half of what each user did in {} windows of time", windows.len());
         (users >= FEWEST_USERS).then(|| Self::folded(windows, split))
     }
 
