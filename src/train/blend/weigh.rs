@@ -14,12 +14,13 @@ use crate::progress::Progress;
 
 const NOTHING: BlendConfig =
     BlendConfig { ials: 0.0, filter: 0.0, low_pass: 0.0, linear: 0.0, popularity: 0.0, mass_exponent: 0.0 };
-/// The single models, any of which may do better than the prior by itself. A low-pass part is none.
+/// The single models, any of which may do better than the prior by itself. Lists alone name few items for a short history, and say
+/// nothing of who is like whom: the low-pass part stays beside them.
 const ALONE: [BlendConfig; 4] = [
     BlendConfig { popularity: 1.0, ..NOTHING },
     BlendConfig { ials: 1.0, ..NOTHING },
     BlendConfig { filter: 1.0, low_pass: 0.4, ..NOTHING },
-    BlendConfig { linear: 1.0, ..NOTHING },
+    BlendConfig { linear: 1.0, low_pass: 0.2, ..NOTHING },
 ];
 /// What a weight is multiplied with at each visit of a part.
 const STEPS: [f64; 6] = [0.0, 0.5, 0.7, 1.4, 2.0, 4.0];
@@ -85,7 +86,7 @@ fn climb(used: &[&Candidates], there: &[Part], mut best: Found) -> Found {
             let tried: Vec<_> = tried
                 .into_par_iter()
                 .map(|weight| part.with_weight(best.blend.clone(), weight))
-                .filter(|blend| !blend.is_open())
+                .filter(reaches_all)
                 .map(|blend| Found::new(used, blend))
                 .collect();
             for found in tried {
@@ -99,6 +100,11 @@ fn climb(used: &[&Candidates], there: &[Part], mut best: Found) -> Found {
         }
     }
     best
+}
+
+/// Whether every item has a score.
+fn reaches_all(blend: &BlendConfig) -> bool {
+    [blend.ials, blend.low_pass, blend.popularity].iter().any(|weight| *weight > 0.0)
 }
 
 /// The same weights without those of parts that are not there; popularity alone where none is left.
