@@ -51,7 +51,8 @@ pub struct TrainConfig {
     /// recommend rarer items.
     pub debias: f64,
     /// τ of the score: where events have times it is multiplied by (the item's share of the recent events / its share of
-    /// all)^τ, recent as `events.trend_half_life` says; 0 leaves it as it is. Models of ratings and popularity have none.
+    /// all)^τ, recent as `events.trend_half_life` says; 0 leaves it as it is. A score below zero
+    /// is multiplied, too. Models of ratings and popularity have none.
     pub trend: f64,
     /// The same seed, data and configuration give the same model, bit for bit.
     pub seed: u64,

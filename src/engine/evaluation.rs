@@ -3,9 +3,10 @@
 
 use std::time::Instant;
 
+use super::fading::{self, Settled};
 use super::learning::LastLoss;
 use super::ranking::Ranking;
-use super::{Contender, Engine, EvaluateOptions, Evaluation, SnapshotComparison, Trained, fading, lock};
+use super::{Contender, Engine, EvaluateOptions, Evaluation, SnapshotComparison, Trained, lock};
 use crate::config::{EvaluateConfig, HalfLife, ModelKind, Split, TrainConfig};
 use crate::error::{Error, Result};
 use crate::eval::{self, Character, Evaluator, PopularityScorer, RatingMeter, Scorer};
@@ -62,7 +63,7 @@ impl Engine {
         }
         let began = Instant::now();
         let half_life = match contenders.first() {
-            Some(own) => self.fade(&mut log, inner.config.events.half_life, &own.train, progress)?,
+            Some(own) => self.fade(&mut log, inner.config.events.half_life, &own.train, progress)?.half_life,
             None => None,
         };
         let half_life_seconds = began.elapsed().as_secs_f64();
@@ -107,7 +108,7 @@ impl Engine {
             let (mut before, after) = log.split(&*splitter);
             let began = Instant::now();
             let half_life = match contenders.first() {
-                Some(own) => self.fade(&mut before, half_life, &own.train, progress)?,
+                Some(own) => self.fade(&mut before, half_life, &own.train, progress)?.half_life,
                 None => None,
             };
             let half_life_seconds = began.elapsed().as_secs_f64();
@@ -133,7 +134,7 @@ impl Engine {
         half_life: HalfLife,
         train: &TrainConfig,
         progress: &dyn Progress,
-    ) -> Result<Option<Span>> {
+    ) -> Result<Settled> {
         fading::settle(log, half_life, train, &self.inner.config.snapshot.gate_metric, progress)
     }
 

@@ -63,11 +63,11 @@ pub(super) fn settle(
     train: &TrainConfig,
     metric: &str,
     progress: &dyn Progress,
-) -> Result<Option<Span>> {
+) -> Result<Settled> {
     let is_ranked = ![ModelKind::Popularity, ModelKind::Ratings].contains(&train.model);
     if half_life != HalfLife::Auto || !is_ranked {
         log.fade(half_life.span());
-        return Ok(half_life.span());
+        return Ok(Settled { half_life: half_life.span(), is_found: false });
     }
     let metric = MetricAt::named(metric)?;
     let measure = |log: &Log<'_>| {
@@ -85,7 +85,15 @@ pub(super) fn settle(
         let half_life = HalfLife::from(fading.half_life);
         tracing::info!(%half_life, reason = fading.reason, "how events fade");
     }
-    Ok(found.and_then(|fading| fading.half_life))
+    Ok(Settled { is_found: found.is_some(), half_life: found.and_then(|fading| fading.half_life) })
+}
+
+/// How the events of a training fade.
+pub(super) struct Settled {
+    /// An event weighs half after so long; absent: none fades.
+    pub half_life: Option<Span>,
+    /// Whether that was found by measuring.
+    pub is_found: bool,
 }
 
 impl Engine {

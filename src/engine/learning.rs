@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::TryLockError;
 
+use super::fading::Settled;
 use super::ranking::Ranking;
 use super::{Contender, Engine, TrainOptions, Trained, evaluation, lock};
 use crate::config::{EvaluateConfig, HalfLife, ModelKind, TrainConfig};
@@ -80,7 +81,8 @@ impl Engine {
             match self.offline_metrics(&log, &config, fade.half_life, progress) {
                 Ok((metrics, Trained { train: settled, half_life, .. })) => {
                     draft.measured(metrics, None);
-                    fade.half_life = half_life.into();
+                    // Where nothing is to fade, or could be told, the whole log may tell.
+                    fade.half_life = half_life.map_or(fade.half_life, HalfLife::After);
                     // What was left to the data and took measuring is not measured again.
                     config.blend = settled.blend;
                     config.epochs = settled.epochs;
@@ -93,8 +95,9 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
-        let half_life = self.fade(&mut log, fade.half_life, &config, progress)?;
-        draft.faded(Faded { half_life, found_in: fade.found_in.filter(|_| log.has_times()) });
+        let is_known = fade.half_life != HalfLife::Auto;
+        let Settled { half_life, is_found } = self.fade(&mut log, fade.half_life, &config, progress)?;
+        draft.faded(Faded { half_life, found_in: fade.found_in.filter(|_| is_known || is_found) });
         // An event dated in the future must not age all others.
         let interactions = log.interactions(log.newest().min(Timestamp::now()));
         let is_measured = train::is_measured(&config);
@@ -195,9 +198,12 @@ impl Engine {
             return Fade { half_life: configured, found_in: None };
         }
         let live = self.inner.live.load_full().filter(|_| config.warm_start);
-        let before = live.and_then(|live| live.snapshot.manifest().faded);
-        let found = before.and_then(|faded| Some((faded.half_life, faded.found_in?)));
-        match found.filter(|(_, found_in)| events < 2 * found_in) {
+        let found = live.and_then(|live| {
+            let before = live.snapshot.manifest();
+            let faded = before.faded.filter(|_| before.train.model == config.model)?;
+            Some((faded.half_life, faded.found_in?))
+        });
+        match found.filter(|(_, found_in)| events < found_in.saturating_mul(2)) {
             Some((half_life, found_in)) => Fade { half_life: half_life.into(), found_in: Some(found_in) },
             None => Fade { half_life: HalfLife::Auto, found_in: Some(events) },
         }

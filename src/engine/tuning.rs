@@ -63,6 +63,8 @@ impl Engine {
         drop(log);
 
         let space = Space::new(base, &whole);
+        let has_trend = course.largest().is_some_and(|largest| !largest.trend.is_empty());
+        let space = if has_trend { space } else { space.without_trend() };
         let plan =
             Plan { seconds: options.minutes.map(|minutes| (minutes * 60.0 - spent).max(0.0)), ..plan_for(&course)? };
         let (records, last) = self.records_of(plan.study, options.fresh)?;

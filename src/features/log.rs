@@ -137,11 +137,12 @@ impl<'a> Log<'a> {
     pub fn interactions(&self, now: Timestamp) -> Interactions {
         let decayed =
             |event: &TimedSignal| (event.user, event.item, self.weights.decayed(event.signal, event.time, now));
-        let mut known = Interactions::from_signals(self.events.iter().map(decayed).collect(), &self.weights);
+        let known = Interactions::from_signals(self.events.iter().map(decayed).collect(), &self.weights);
+        let mut known = if self.knows_raters { known.widened(&self.ratings()) } else { known };
         if self.has_times() {
             known.trend = trend(&self.events, &known.items, self.weights.trend_half_life(), now);
         }
-        if self.knows_raters { known.widened(&self.ratings()) } else { known }
+        known
     }
 
     /// What people take next after each of `items`, ascending, by row and column; empty in a log without times.

@@ -6,8 +6,10 @@ use crate::record::{ItemId, Span, Timestamp};
 
 /// So many events of an item that is as popular as ever are taken for granted: few events say little.
 const PRIOR: f64 = 20.0;
+/// So many of them are recent at least: a single click of today beside a log that ended years ago says as little.
+const RECENT: f64 = 1.0;
 
-/// The trend of `items`, ascending: (recent events + m·s) / (s·(all events + m)), where an event of age a counts 2^(−a / half-life)
+/// The trend of `items`, ascending: (recent events + m) / (s·all events + m), where an event of age a counts 2^(−a / half-life)
 /// as recent, s is the share of all events that is recent, and m the prior. 1 is an item that is as popular as ever.
 pub fn trend(events: &[TimedSignal], items: &[ItemId], half_life: Span, now: Timestamp) -> Vec<f32> {
     let half_life = half_life.millis().max(1) as f64;
@@ -26,7 +28,8 @@ pub fn trend(events: &[TimedSignal], items: &[ItemId], half_life: Span, now: Tim
     if !(share.is_finite() && share > 0.0) {
         return Vec::new();
     }
-    of_items.iter().map(|(recent, all)| ((recent + PRIOR * share) / (share * (all + PRIOR))) as f32).collect()
+    let prior = (PRIOR * share).max(RECENT);
+    of_items.iter().map(|(recent, all)| ((recent + prior) / (share * all + prior)) as f32).collect()
 }
 
 #[cfg(test)]
@@ -56,14 +59,13 @@ mod tests {
         let [steady, left, rising, new] = of(&events)[..] else { panic!("four items") };
         assert!((steady - 1.0).abs() < 0.05 && (new - 1.0).abs() < 0.4, "{steady} {new}");
         assert!(left < 0.2 && rising > 1.7, "{left} {rising}");
-        // Events long after the newest one age all of them alike.
-        let later = trend(
-            &events,
-            &[0, 1, 2, 3].map(ItemId::new),
-            Span::days(10),
-            Timestamp::from_millis(120 * 86_400_000).unwrap(),
-        );
-        assert!(later.iter().zip(of(&events)).all(|(a, b)| (a - b).abs() < 1e-5));
+        // A click years later is news, and no reason to turn the rest around.
+        let years_later = 4_000;
+        events.push(event(years_later, 1, Signal::Positive(1.0)));
+        let now = Timestamp::from_millis(years_later * 86_400_000).unwrap();
+        let late = trend(&events, &[0, 1, 2, 3].map(ItemId::new), Span::days(10), now);
+        assert!(late[1] > 1.5 && late[1] < 2.5, "{late:?}");
+        assert!([0, 2, 3].iter().all(|place| (0.6..=1.0).contains(&late[*place])), "{late:?}");
         assert!(of(&[]).is_empty());
     }
 }

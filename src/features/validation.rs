@@ -25,7 +25,7 @@ const FOLDS: u64 = 10;
 const MOST_FOLDS: u64 = 5;
 
 impl Log<'_> {
-    /// Hold-outs of this log, each measured by what is before it or beside it: one where that has enough users, else
+    /// Hold-outs of this log, each measured by what its users did before it, or by what is beside it: one where that has enough users, else
     /// several, the latest first. None where there is too little to measure anything by.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl Log<'_> {
         latest.filter(has_enough).map_or_else(|| self.windows(), |holdout| vec![holdout])
     }
 
-    /// The latter halves of what users did in windows of time one after another (rolling origin), the latest first: it is
+    /// The latter halves of what users did in windows of time one after another, the latest first: it is
     /// nearest to what comes next.
     pub fn windows(&self) -> Vec<Holdout> {
         let window = |window: usize| {

@@ -1,5 +1,5 @@
 //! When to stop: factors are judged after each epoch on a validation part, and training ends when they have not become
-//! better for a while.
+//! better for a while. They are judged by themselves: neither debiasing nor trends are looked at.
 
 use rayon::prelude::*;
 

@@ -58,7 +58,7 @@ impl Mix {
 /// What a blend knows of each item beside its vector, by row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ItemParts {
-    /// c: what the item's vector and its entries in the lists are multiplied with (the debiasing of scores), `[n_items]`.
+    /// c: what the item's vector and its entries in the lists are multiplied with (the debiasing of scores, and their trend), `[n_items]`.
     pub scales: Vec<f32>,
     /// degree^−2b of the graph filter, `[n_items]`; empty without components.
     pub degrees: Vec<f32>,

@@ -111,7 +111,9 @@ impl Target {
 
     /// Writes the settings, whole or not at all.
     fn write(self, tuned: &Tuned) -> Result<PathBuf, Failure> {
-        let half_life = tuned.fading.as_ref().map_or(self.in_force, |fading| fading.half_life.into());
+        // Where none is told apart, what is configured stays.
+        let found = tuned.fading.as_ref().and_then(|fading| fading.half_life);
+        let half_life = found.map_or(self.in_force, HalfLife::After);
         let text = self.patched(&tuned.train, half_life)?;
         if text != self.text || !self.file.is_file() {
             replace(&self.file, &text)?;

@@ -112,7 +112,7 @@ fn only(there: &[Part], mut blend: BlendConfig) -> BlendConfig {
     for part in Part::ALL.into_iter().filter(|part| !there.contains(part)) {
         blend = part.with_weight(blend, 0.0);
     }
-    if blend.is_open() { Part::Popularity.with_weight(blend, 1.0) } else { blend }
+    if reaches_all(&blend) { blend } else { Part::Popularity.with_weight(blend, 1.0) }
 }
 
 /// Weights with what they reach.

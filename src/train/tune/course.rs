@@ -2,8 +2,8 @@
 //! or the whole part of them.
 //!
 //! With times: the latter half of what each user did in the last 15 % of the events when these are enough users; else in five
-//! windows of 8 % each, one after another from 60 % on, each measured by what was before it (rolling origin), since a choice by a
-//! hundred users would be noise. Without times: a fifth of each user's pairs is measured by the others, at random or in a block; five such folds where
+//! windows of 8 % each, one after another from 60 % on, since a choice by a hundred users would be noise. What others did in the
+//! same span is known, as it is to whoever is trained every day. Without times: a fifth of each user's pairs is measured by the others, at random or in a block; five such folds where
 //! there are few users, one where there are many.
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -52,8 +52,8 @@ impl Course {
         Self::by_time(log).map_or_else(|| Self::by_pairs(log, progress), Ok)
     }
 
-    /// The course through a log with times, in which what is measured came after what is trained on; `None` without times,
-    /// and with too few users to measure by them.
+    /// The course through a log with times, in which what is measured of a user came after what is trained on of that user;
+    /// others' events of the same span are known. `None` without times, and with too few users to measure by them.
     pub fn by_time(log: &Log<'_>) -> Option<Self> {
         if !log.has_times() {
             return None;
@@ -160,6 +160,7 @@ impl Course {
     pub fn fingerprint(&self) -> u64 {
         let mut hash = Xxh3::new();
         for holdout in &self.holdouts {
+            holdout.train.trend.iter().for_each(|value| hash.update(&value.to_le_bytes()));
             for row in 0..holdout.train.matrix.n_rows() {
                 let (columns, weights) = holdout.train.matrix.row(row);
                 hash.update(&columns.len().to_le_bytes());

@@ -26,12 +26,19 @@ pub struct Space {
     base: TrainConfig,
     /// Of every parameter, the value that the configuration has.
     defaults: Vec<f64>,
+    has_trend: bool,
 }
 
 impl Space {
     /// The space whose defaults are those of `base`, for data of the size of `matrix`.
     pub fn new(base: &TrainConfig, matrix: &Csr) -> Self {
-        Self { base: base.clone(), defaults: ALL.iter().map(|parameter| parameter.default(base, matrix)).collect() }
+        let defaults = ALL.iter().map(|parameter| parameter.default(base, matrix)).collect();
+        Self { base: base.clone(), defaults, has_trend: true }
+    }
+
+    /// The same for data without times, in which nothing has a trend.
+    pub fn without_trend(self) -> Self {
+        Self { has_trend: false, ..self }
     }
 
     /// The model that is configured.
@@ -41,7 +48,9 @@ impl Space {
 
     /// The parameters of a model, in the order of a candidate's values, each with its default.
     pub fn of(&self, model: ModelKind) -> impl Iterator<Item = (&'static Parameter, f64)> {
-        let own = ALL.iter().zip(&self.defaults).filter(move |(parameter, _)| parameter.models.contains(&model));
+        let own = ALL.iter().zip(&self.defaults).filter(move |(parameter, _)| {
+            parameter.models.contains(&model) && (self.has_trend || parameter.name != "trend")
+        });
         own.map(|(parameter, default)| (parameter, *default))
     }
 
@@ -136,11 +145,13 @@ mod tests {
         }
         assert!(!has(ModelKind::Ials, "linear.ridge"));
         for model in MODELS.into_iter().filter(|model| *model != ModelKind::Popularity) {
-            assert!(has(model, "debias"), "{model:?}");
+            assert!(has(model, "debias") && has(model, "trend"), "{model:?}");
             let has_factors = ![ModelKind::Filter, ModelKind::Linear].contains(&model);
             assert_eq!(has(model, "item_frequency_exponent"), has_factors, "{model:?}");
         }
         assert_eq!(space.dims(ModelKind::Popularity), 0);
+        let dims = space.dims(ModelKind::Blend);
+        assert_eq!(space.without_trend().dims(ModelKind::Blend), dims - 1);
     }
 
     #[test]
