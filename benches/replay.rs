@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use savor::{Config, Engine, Event, HalfLife, Query, SnapshotId, Timestamp, TrainConfig, TrainOptions};
+use savor::{Config, Engine, Event, Query, SnapshotId, Timestamp, TrainConfig, TrainOptions};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -40,11 +40,17 @@ fn main() -> Outcome<()> {
     let folder = value("--data").ok_or("--data DIR is missing")?;
     let only: Vec<&str> = value("--only").map_or_else(Vec::new, |names| names.split(',').collect());
     let list: usize = value("--list").map_or(Ok(20), |text| text.parse())?;
-    let half_life = value("--half-life").map_or(Ok(HalfLife::Never), |text| text.parse())?;
+    let mut config = Config::default();
+    if let Some(text) = value("--half-life") {
+        config.events.half_life = text.parse()?;
+    }
+    if let Some(text) = value("--trend") {
+        config.train.trend = text.parse()?;
+    }
     let events = read(Path::new(folder))?;
     let mut figures = Vec::new();
     for way in WAYS.into_iter().filter(|way| only.is_empty() || only.contains(&way.name)) {
-        let (hits, asked, gone) = replay(&events, way, list, half_life)?;
+        let (hits, asked, gone) = replay(&events, way, list, config.clone())?;
         let rate = hits as f64 / asked as f64;
         let error = (rate * (1.0 - rate) / asked as f64).sqrt();
         eprintln!("{:>20}  hit rate {rate:.4} ± {error:.4} of {asked} likes, {gone} days", way.name);
@@ -55,11 +61,9 @@ fn main() -> Outcome<()> {
 }
 
 /// Hits among so many items, likes and days.
-fn replay(events: &[Event], way: Way, list: usize, half_life: HalfLife) -> Outcome<(usize, usize, usize)> {
+fn replay(events: &[Event], way: Way, list: usize, mut config: Config) -> Outcome<(usize, usize, usize)> {
     let dir = tempfile::tempdir()?;
-    let mut config = Config::default();
     config.recommend.refresh_after = way.refresh_after;
-    config.events.half_life = half_life;
     config.store.durability = savor::Durability::Async;
     let engine = Engine::open(dir.path().join("data"), config)?;
     let (past, coming) = events.split_at((events.len() as f64 * TRAINED) as usize);
