@@ -28,10 +28,14 @@ pub(super) struct Part<'a> {
     validation: Vec<Holdout>,
     /// The same split of the ratings, for models of ratings.
     rated: Option<RatedSplit>,
-    /// How its events fade.
+    faded: Faded,
+}
+
+/// How the events of a part fade.
+struct Faded {
     half_life: Option<Span>,
-    /// Seconds that went into finding that.
-    half_life_seconds: f64,
+    /// What finding it took.
+    seconds: f64,
 }
 
 impl Engine {
@@ -61,20 +65,14 @@ impl Engine {
         for (user, item) in ingest::pairs(file)? {
             pairs.push(view.user_id(&user)?.zip(view.item_id(&item)?));
         }
-        let began = Instant::now();
-        let half_life = match contenders.first() {
-            Some(own) => self.fade(&mut log, inner.config.events.half_life, &own.train, progress)?.half_life,
-            None => None,
-        };
-        let half_life_seconds = began.elapsed().as_secs_f64();
+        let faded = self.fade_for(&mut log, &contenders, inner.config.events.half_life, progress)?;
         let train = log.interactions(log.newest().min(Timestamp::now()));
         let split = "given test pairs, everything stored is for training".into();
         // Pairs say nothing about ratings: all of these are for training.
         let rated = log.ratings().matrix(&train).map(|train| RatedSplit { train, test: Vec::new() });
         let holdout = Holdout::from_pairs(train, pairs, split);
         let validation = if is_measured(&contenders) { log.validation(progress)? } else { Vec::new() };
-        let part =
-            holdout.map(|holdout| Part { holdout, before: None, validation, rated, half_life, half_life_seconds });
+        let part = holdout.map(|holdout| Part { holdout, before: None, validation, rated, faded });
         drop(log);
         measure(std::iter::once(part), &contenders, &inner.config.evaluate, None, Some(&lists), progress)
     }
@@ -106,12 +104,7 @@ impl Engine {
         let part = move |fold| {
             let splitter = splitter(log, split, fold);
             let (mut before, after) = log.split(&*splitter);
-            let began = Instant::now();
-            let half_life = match contenders.first() {
-                Some(own) => self.fade(&mut before, half_life, &own.train, progress)?.half_life,
-                None => None,
-            };
-            let half_life_seconds = began.elapsed().as_secs_f64();
+            let faded = self.fade_for(&mut before, contenders, half_life, progress)?;
             let mut holdout = before.measured_by(&after, splitter.describe())?;
             if let Some(note) = &note {
                 holdout.split.clone_from(note);
@@ -121,10 +114,26 @@ impl Engine {
             let rated = before.rated_split(&after, &holdout.train);
             let validation = if is_measured(contenders) { before.validation(progress)? } else { Vec::new() };
             let before = is_timed.then(|| (before, after.oldest()));
-            Ok(Part { holdout, before, validation, rated, half_life, half_life_seconds })
+            Ok(Part { holdout, before, validation, rated, faded })
         };
         let is_kept = move |part: &Result<Part<'_>>| folds == 1 || !matches!(part, Err(Error::NoData { .. }));
         Ok((0..folds).map(part).filter(is_kept))
+    }
+
+    /// Leaves a log with the half-life that a training on it has under the first contender's settings.
+    fn fade_for(
+        &self,
+        log: &mut Log<'_>,
+        contenders: &[Contender],
+        half_life: HalfLife,
+        progress: &dyn Progress,
+    ) -> Result<Faded> {
+        let began = Instant::now();
+        let half_life = match contenders.first() {
+            Some(own) => self.fade(log, half_life, &own.train, progress)?.half_life,
+            None => None,
+        };
+        Ok(Faded { half_life, seconds: began.elapsed().as_secs_f64() })
     }
 
     /// Leaves a log with the half-life that a training on it has.
@@ -301,7 +310,7 @@ pub(super) fn measure<'a>(
     let mut ratings: Option<(usize, RatingMeter)> = None;
     let mut ranker = None;
     for part in parts {
-        let Part { holdout, before, validation, rated, half_life, half_life_seconds } = part?;
+        let Part { holdout, before, validation, rated, faded } = part?;
         let matrix = &holdout.train.matrix;
         let ground = evaluator.begin(&holdout);
         let mut train = |place: usize, Contender { name, train }: &Contender| -> Result<(Model, TrainConfig)> {
@@ -316,7 +325,7 @@ pub(super) fn measure<'a>(
                 warm: None,
             };
             let (model, settled) = train::train(&data, train, &last)?;
-            let finding = if place == 0 { half_life_seconds } else { 0.0 };
+            let finding = if place == 0 { faded.seconds } else { 0.0 };
             let train_seconds = finding + began.elapsed().as_secs_f64();
             if let Some(split) = &rated
                 && ratings.as_ref().is_none_or(|(of, _)| *of == place)
@@ -329,7 +338,7 @@ pub(super) fn measure<'a>(
                 None => trained.push(Trained {
                     name: name.clone(),
                     train: settled.clone(),
-                    half_life,
+                    half_life: faded.half_life,
                     train_seconds,
                     loss: last.loss(),
                 }),
