@@ -19,8 +19,9 @@ impl<F: Fn(u32) -> bool> Allow for F {
 pub struct Ask<'a> {
     /// How many.
     pub k: usize,
-    /// Which rows may be in the answer. It is asked lazily, only about rows that would enter the answer at that moment.
-    pub allow: &'a dyn Allow,
+    /// Which rows may be in the answer; none for all of them. It is asked lazily, only about rows that would enter the answer at
+    /// that moment.
+    pub allow: Option<&'a dyn Allow>,
     /// Rows outside of these are not in the answer either. Unlike `allow` it is known beforehand, so few matches are looked
     /// at one by one, and what a filter costs is known before it is paid.
     pub within: Option<&'a RoaringBitmap>,
@@ -40,12 +41,12 @@ pub struct Listed<'a> {
 impl<'a> Ask<'a> {
     /// The `k` best of all.
     pub fn best(k: usize) -> Self {
-        Self { k, allow: &(|_| true), within: None, listed: None }
+        Self { k, allow: None, within: None, listed: None }
     }
 
     /// Only rows that `allow` lets through.
     pub fn allow(self, allow: &'a dyn Allow) -> Self {
-        Self { allow, ..self }
+        Self { allow: Some(allow), ..self }
     }
 
     /// Only these rows.
@@ -60,7 +61,12 @@ impl<'a> Ask<'a> {
 
     /// Whether policy and filter let a row through.
     pub fn allows(&self, row: u32) -> bool {
-        self.within.is_none_or(|rows| rows.contains(row)) && self.allow.allows(row)
+        self.within.is_none_or(|rows| rows.contains(row)) && self.allow.is_none_or(|allow| allow.allows(row))
+    }
+
+    /// Whether all rows may be in the answer.
+    pub(super) fn allows_all(&self) -> bool {
+        self.within.is_none() && self.allow.is_none()
     }
 }
 

@@ -8,6 +8,7 @@
 
 use super::coding::{encode, worth};
 use super::kernel::{code_product, code_products};
+use super::pages::Pages;
 use super::plan::GraphForm;
 use super::section::Section;
 use super::space::{Space, euclidean};
@@ -41,7 +42,7 @@ impl Codes {
         let centre = if space.metric == Metric::L2 { mean(vectors, dim) } else { Vec::new() };
         let stride = stride(dim);
         // A filler of 128 stands for the code 0.
-        let mut records = vec![0x80; norms.len() * stride];
+        let mut records = Pages::filled(norms.len() * stride, 0x80);
         let mut values = vec![0.0; dim];
         for ((record, vector), norm) in records.chunks_exact_mut(stride).zip(vectors.chunks_exact(dim)).zip(norms) {
             match space.metric {
@@ -60,16 +61,17 @@ impl Codes {
             trailer[..4].copy_from_slice(&scale.to_le_bytes());
             trailer[4..].copy_from_slice(&length_above(&values).to_le_bytes());
         }
-        Self { dim, records: Section::owned(records), centre: Section::owned(centre) }
+        Self { dim, records: Section::paged(records), centre: Section::owned(centre) }
     }
 
     /// The same records in another order: the first becomes that of `order[0]`.
     pub fn reordered(&self, order: &[u32]) -> Self {
-        let mut records = Vec::with_capacity(self.records.as_slice().len());
-        order.iter().for_each(|at| records.extend_from_slice(self.record(*at)));
+        let stride = stride(self.dim);
+        let mut records = Pages::filled(order.len() * stride, 0);
+        records.chunks_exact_mut(stride).zip(order).for_each(|(to, at)| to.copy_from_slice(self.record(*at)));
         Self {
             dim: self.dim,
-            records: Section::owned(records),
+            records: Section::paged(records),
             centre: Section::owned(self.centre.as_slice().to_vec()),
         }
     }

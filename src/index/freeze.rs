@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::codes::Codes;
 use super::graph::{Graph, NONE};
+use super::pages::Pages;
 use super::section::Section;
 
 /// The layout of a graph that holds every row; each row has the place of its number.
@@ -86,7 +87,11 @@ pub(super) fn renumbered(graph: &Graph) -> Graph {
     let mut place_of = vec![NONE; order.len()];
     order.iter().zip(0..).for_each(|(old, new)| place_of[*old as usize] = new);
     let moved = |old: u32| if old == NONE { NONE } else { place_of[old as usize] };
-    let list = |old: &u32| links[*old as usize * degree..(*old as usize + 1) * degree].iter().map(|old| moved(*old));
+    let mut moved_links = Pages::filled(links.len(), NONE);
+    for (list, old) in moved_links.chunks_exact_mut(degree).zip(&order) {
+        let old = &links[*old as usize * degree..(*old as usize + 1) * degree];
+        list.iter_mut().zip(old).for_each(|(to, old)| *to = moved(*old));
+    }
     let mut shape = graph.shape.as_slice().to_vec();
     shape[3] = moved(root);
     let rows = graph.rows.as_slice();
@@ -94,7 +99,7 @@ pub(super) fn renumbered(graph: &Graph) -> Graph {
         shape: Section::owned(shape),
         rows: Section::owned(order.iter().map(|old| rows[*old as usize]).collect()),
         codes: graph.codes.reordered(&order),
-        links: Section::owned(order.iter().flat_map(list).collect()),
+        links: Section::paged(moved_links),
         upper_places: Section::owned(graph.upper_places.as_slice().iter().map(|old| moved(*old)).collect()),
         upper_below: Section::owned(graph.upper_below.as_slice().to_vec()),
         upper_links: Section::owned(graph.upper_links.as_slice().to_vec()),

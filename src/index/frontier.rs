@@ -51,27 +51,27 @@ impl Frontier {
         self.answers < self.ef || self.entries.last().is_some_and(|last| score > last.score)
     }
 
-    /// Puts in a place that [`accepts`](Self::accepts) let through.
+    /// Puts in a place that [`accepts`](Self::accepts) let through. Whether the walk will go on from it next, or nearly so.
     #[inline]
-    pub fn insert(&mut self, place: u32, score: f32, answer: bool) {
+    pub fn insert(&mut self, place: u32, score: f32, answer: bool) -> bool {
         let at = self.entries.partition_point(|entry| entry.score >= score);
         self.entries.insert(at, Entry { score, tagged: place | if answer { ANSWER } else { 0 } });
         self.next = self.next.min(at);
-        if !answer {
-            return;
-        }
-        self.answers += 1;
-        if self.answers > self.ef {
-            // The last entry was the last answer.
-            self.entries.pop();
-            self.answers -= 1;
-        }
-        if self.answers == self.ef {
-            // What lies behind the last answer will never be needed.
-            while self.entries.last().is_some_and(|last| !last.is_answer()) {
+        if answer {
+            self.answers += 1;
+            if self.answers > self.ef {
+                // The last entry was the last answer.
                 self.entries.pop();
+                self.answers -= 1;
+            }
+            if self.answers == self.ef {
+                // What lies behind the last answer will never be needed.
+                while self.entries.last().is_some_and(|last| !last.is_answer()) {
+                    self.entries.pop();
+                }
             }
         }
+        at <= self.next + 1
     }
 
     /// The best place from which the walk has not gone on yet; it is marked.
@@ -87,11 +87,11 @@ impl Frontier {
         None
     }
 
-    /// The best place from which the walk has not gone on, without marking it.
+    /// The places from which the walk has not gone on, best first, without marking them.
     #[inline]
-    pub fn peek(&self) -> Option<u32> {
-        let rest = self.entries.get(self.next..)?;
-        rest.iter().find(|entry| entry.tagged & EXPANDED == 0).map(|entry| entry.place())
+    pub fn waiting(&self) -> impl Iterator<Item = u32> {
+        let rest = self.entries.get(self.next..).unwrap_or_default();
+        rest.iter().filter(|entry| entry.tagged & EXPANDED == 0).map(|entry| entry.place())
     }
 
     /// Those that may be answers, best first.
@@ -129,8 +129,9 @@ mod tests {
                 }
                 let found: Vec<u32> = frontier.answers().map(Entry::place).collect();
                 prop_assert_eq!(found, kept.iter().filter(|kept| kept.2).map(|kept| kept.1).collect::<Vec<_>>());
-                let due = kept.iter().map(|kept| kept.1).find(|place| !expanded.contains(place));
-                prop_assert_eq!(frontier.peek(), due);
+                let waiting: Vec<u32> = kept.iter().map(|kept| kept.1).filter(|place| !expanded.contains(place)).collect();
+                prop_assert_eq!(&frontier.waiting().collect::<Vec<_>>(), &waiting);
+                let due = waiting.first().copied();
                 if go {
                     prop_assert_eq!(frontier.expand(), due);
                     expanded.extend(due);

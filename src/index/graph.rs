@@ -4,8 +4,6 @@
 //! best-first over the lowest layer by codes, and exact f32 scores for those of the found that can be among the answer.
 //! `grow` makes graphs, `link` makes every row reachable.
 
-use std::cell::Cell;
-
 use rayon::prelude::*;
 
 use super::codes::{CodedQuery, Codes, stride, trailer};
@@ -52,8 +50,48 @@ pub(super) struct Breadth {
     pub usual: usize,
 }
 
+/// Which places may be answers, and what share of them that was so far.
+pub(super) struct Filter<'a> {
+    /// By row; none if all may be.
+    allow: Option<&'a dyn Fn(u32) -> bool>,
+    /// The row of each place.
+    rows: &'a [u32],
+    asked: usize,
+    allowed: usize,
+}
+
 /// So many rows must a filter have judged before its share of rows is believed.
 const ENOUGH: usize = 100;
+
+impl Filter<'_> {
+    /// Lets all through.
+    pub fn none() -> Self {
+        Self { allow: None, rows: &[], asked: 0, allowed: 0 }
+    }
+
+    #[inline]
+    fn admits(&mut self, place: u32) -> bool {
+        // Without a filter no row is looked up: that would be a miss of the cache for each place that is kept.
+        let Some(allow) = self.allow else { return true };
+        let is_allowed = allow(self.rows[place as usize]);
+        self.asked += 1;
+        self.allowed += usize::from(is_allowed);
+        is_allowed
+    }
+
+    /// Asks the processor for what [`admits`](Self::admits) will read.
+    #[inline]
+    fn prefetch(&self, place: u32) {
+        if self.allow.is_some() {
+            prefetch(&self.rows[place as usize..][..1]);
+        }
+    }
+
+    /// Whether so few pass that the walk will take more than its budget.
+    fn is_hopeless(&self, Breadth { usual, budget, .. }: Breadth) -> bool {
+        self.asked >= ENOUGH && usual.saturating_mul(self.asked) > budget.saturating_mul(self.allowed)
+    }
+}
 
 /// What a walk found, best first, and what it took.
 pub(super) struct Walked {
@@ -70,8 +108,8 @@ impl Graph {
         numbers.into_iter().map(Section::bytes).sum::<usize>() + codes.records.bytes() + codes.centre.bytes()
     }
 
-    /// Walks towards the query. Nodes that `allow` refuses are walked through, but are no candidates for the answer: a filter
-    /// narrows the answer and not the paths to it. `None` if the budget is spent or will be, or fewer than `k` rows were
+    /// Walks towards the query. Nodes that `allow` refuses (none if there is none) are walked through, but are no candidates for
+    /// the answer: a filter narrows the answer and not the paths to it. `None` if the budget is spent or will be, or fewer than `k` rows were
     /// found: then the exact scan is the better way.
     ///
     /// Every row is reachable from the begin of the walk, so with `ef` and budget of at least `n` the answer is exact.
@@ -80,77 +118,83 @@ impl Graph {
         probe: &Probe<'_>,
         breadth: Breadth,
         walker: &mut Walker,
-        allow: &dyn Fn(u32) -> bool,
+        allow: Option<&dyn Fn(u32) -> bool>,
     ) -> Option<Walked> {
         let query = self.codes.query(probe.metric(), probe.query());
-        let rows = self.rows.as_slice();
-        let (asked, allowed) = (Cell::new(0usize), Cell::new(0usize));
-        let Breadth { k, usual, budget, .. } = breadth;
-        let admit = |place: u32| {
-            let admitted = allow(rows[place as usize]);
-            asked.set(asked.get() + 1);
-            allowed.set(allowed.get() + usize::from(admitted));
-            admitted
-        };
-        let hopeless =
-            || asked.get() >= ENOUGH && usual.saturating_mul(asked.get()) > budget.saturating_mul(allowed.get());
-        let visited = self.explore(&query, breadth.ef, budget, walker, admit, hopeless)?;
-        let hits = self.finish(probe, &query, k, &walker.frontier);
-        (hits.len() >= k).then_some(Walked { hits, visited })
+        let mut filter = Filter { allow, rows: self.rows.as_slice(), asked: 0, allowed: 0 };
+        let visited = self.explore(&query, breadth, walker, &mut filter)?;
+        let hits = self.finish(probe, &query, breadth.k, &walker.frontier);
+        (hits.len() >= breadth.k).then_some(Walked { hits, visited })
     }
 
-    /// Fills the walker's frontier with the best `ef` that `admit` lets through, by codes. Returns how many vectors were
-    /// scored; `None` if that would have been more than `budget`, or once `hopeless` says so.
+    /// Fills the walker's frontier with the best `ef` that the filter lets through, by codes. Returns how many vectors were
+    /// scored; `None` if that would have been more than the budget, or once the filter makes that likely.
     pub fn explore(
         &self,
         query: &CodedQuery,
-        ef: usize,
-        budget: usize,
+        breadth: Breadth,
         walker: &mut Walker,
-        mut admit: impl FnMut(u32) -> bool,
-        hopeless: impl Fn() -> bool,
+        filter: &mut Filter<'_>,
     ) -> Option<usize> {
-        let (degree, root) = (self.shape.as_slice()[0] as usize, self.shape.as_slice()[3]);
-        let links = self.links.as_slice();
+        let root = self.shape.as_slice()[3];
         let mut scored = 0;
         let descent = self.descend(query, walker, &mut scored);
         let Walker { visited, frontier, fresh, products, scores } = walker;
-        let places = links.len() / degree.max(1);
-        visited.next_walk(places);
-        frontier.begin(ef);
+        visited.next_walk(self.rows.as_slice().len());
+        frontier.begin(breadth.ef);
         fresh.clear();
         fresh.extend([descent, root].into_iter().filter(|place| visited.enter(*place)));
         loop {
             scored += fresh.len();
-            if scored > budget {
+            if scored > breadth.budget {
                 return None;
             }
             self.codes.score(query, fresh, products, scores);
             for (place, score) in fresh.iter().zip(&*scores) {
-                if frontier.accepts(*score) {
-                    frontier.insert(*place, *score, admit(*place));
+                if frontier.accepts(*score) && frontier.insert(*place, *score, filter.admits(*place)) {
+                    prefetch(self.list(*place));
                 }
             }
-            if hopeless() {
+            if filter.is_hopeless(breadth) {
                 return None;
             }
             let Some(place) = frontier.expand() else { return Some(scored) };
-            // The list that is likely read next.
-            if let Some(next) = frontier.peek() {
-                prefetch(&links[next as usize * degree..(next as usize + 1) * degree]);
-            }
             fresh.clear();
-            for place in &links[place as usize * degree..(place as usize + 1) * degree] {
-                // NONE is none either.
-                if *place as usize >= places {
-                    break;
+            for place in self.neighbours(place) {
+                if visited.enter(place) {
+                    prefetch(self.codes.record(place));
+                    filter.prefetch(place);
+                    fresh.push(place);
                 }
-                if visited.enter(*place) {
-                    prefetch(self.codes.record(*place));
-                    fresh.push(*place);
+            }
+            // While these are scored, what the next step will read is on its way, unless one of them comes before it; and the
+            // list of the step after that.
+            let mut waiting = frontier.waiting();
+            if let Some(next) = waiting.next() {
+                for place in self.neighbours(next).filter(|place| !visited.contains(*place)) {
+                    prefetch(self.codes.record(place));
+                    filter.prefetch(place);
                 }
+            }
+            if let Some(later) = waiting.next() {
+                prefetch(self.list(later));
             }
         }
+    }
+
+    /// The neighbour list of a place, to its full length.
+    #[inline]
+    fn list(&self, place: u32) -> &[u32] {
+        let degree = self.shape.as_slice()[0] as usize;
+        &self.links.as_slice()[place as usize * degree..(place as usize + 1) * degree]
+    }
+
+    /// The neighbours of a place, nearest first.
+    #[inline]
+    fn neighbours(&self, place: u32) -> impl Iterator<Item = u32> {
+        let places = self.rows.as_slice().len();
+        // NONE is no place either.
+        self.list(place).iter().copied().take_while(move |place| (*place as usize) < places)
     }
 
     /// The best `k` of what was found, by exact scores. Those whose codes show that they cannot be among them are not read.

@@ -52,7 +52,8 @@ pub(super) fn answer(
     let is_settled = |worst: Hit| last.score < worst.score || (last.score == worst.score && last.row >= worst.row);
     if !worst.is_some_and(is_settled) {
         let listed: FxHashSet<u32> = listed.rows.iter().copied().collect();
-        let others = search(alone.allow(&|row| !listed.contains(&row) && ask.allow.allows(row)));
+        let others =
+            search(alone.allow(&|row| !listed.contains(&row) && ask.allow.is_none_or(|allow| allow.allows(row))));
         for hit in others.into_iter().filter(|hit| !found.contains(&hit.row)) {
             offer(hit, true);
         }

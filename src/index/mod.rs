@@ -18,6 +18,7 @@ mod kernel;
 mod link;
 mod listed;
 mod map;
+mod pages;
 mod plan;
 mod pool;
 mod refine;
@@ -195,7 +196,7 @@ impl VectorIndex {
         self.check(query).ok()?;
         let breadth = Breadth { k, ef: ef.max(k), budget: usize::MAX, usual: 0 };
         let probe = self.space.probe(query);
-        let walked = self.visited.with(|walker| self.graph.as_ref()?.walk(&probe, breadth, walker, &|_| true));
+        let walked = self.visited.with(|walker| self.graph.as_ref()?.walk(&probe, breadth, walker, None));
         walked.map(|walked| walked.hits)
     }
 
@@ -251,8 +252,9 @@ impl VectorIndex {
         let usual = self.plan.visited as usize;
         let breadth = Breadth { k, ef, budget: (worth as usize).max(usual.saturating_mul(3)), usual };
         let probe = self.space.probe(query);
-        let allow = |row: u32| ask.allows(row);
-        let walked = self.visited.with(|walker| graph.walk(&probe, breadth, walker, &allow));
+        let allows = |row: u32| ask.allows(row);
+        let allow: Option<&dyn Fn(u32) -> bool> = if ask.allows_all() { None } else { Some(&allows) };
+        let walked = self.visited.with(|walker| graph.walk(&probe, breadth, walker, allow));
         walked.ok_or(Reason::GivenUp)
     }
 

@@ -359,7 +359,7 @@ impl<'a> Sample<'a> {
     fn walked(&self, space: &Space, graph: &Graph, ef: usize) -> Trial {
         let pool = Pool::default();
         let breadth = Breadth { k: K, ef, budget: usize::MAX, usual: 0 };
-        let walk = |query: &[f32]| pool.with(|walker| graph.walk(&space.probe(query), breadth, walker, &|_| true));
+        let walk = |query: &[f32]| pool.with(|walker| graph.walk(&space.probe(query), breadth, walker, None));
         let measured: Vec<(f64, f64)> = self
             .queries
             .par_iter()

@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use super::codes::CodedQuery;
-use super::graph::{Graph, NONE};
+use super::graph::{Breadth, Filter, Graph, NONE};
 use super::grow::{CHUNK, Meter};
 use super::plan::GraphForm;
 use super::visited::{Pool, Walker};
@@ -109,7 +109,8 @@ impl Chooser<'_> {
     fn search(&self, place: u32, ef: usize, known: &[u32], list: &mut [u32], walker: &mut Walker) {
         let mut query = CodedQuery::default();
         self.query(place, &mut query);
-        self.graph.explore(&query, ef, usize::MAX, walker, |_| true, || false);
+        let breadth = Breadth { k: ef, ef, budget: usize::MAX, usual: 0 };
+        self.graph.explore(&query, breadth, walker, &mut Filter::none());
         let found = walker.frontier.answers().map(|entry| entry.place()).filter(|other| *other != place);
         let mut candidates: Vec<u32> = found.collect();
         for other in known.iter().take_while(|other| **other != NONE) {

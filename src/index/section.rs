@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use super::map::Map;
+use super::pages::Pages;
 
 #[cfg(target_endian = "big")]
 compile_error!("index files are little-endian and mapped as they are; this processor is big-endian");
 
 /// Numbers that any bytes are a valid value of, so that mapped bytes may be seen as them.
-pub(super) trait Number: Copy + Send + Sync + sealed::Sealed + 'static {}
+pub(super) trait Number: Copy + Default + PartialEq + Send + Sync + sealed::Sealed + 'static {}
 
 mod sealed {
     pub trait Sealed {}
@@ -29,6 +30,7 @@ pub(super) struct Section<T: Number>(Source<T>);
 
 enum Source<T: Number> {
     Owned(Vec<T>),
+    Paged(Pages<T>),
     /// Offset and length in bytes, checked by [`Section::mapped`].
     Mapped {
         map: Arc<Map>,
@@ -43,6 +45,11 @@ impl<T: Number> Section<T> {
         Self(Source::Owned(numbers))
     }
 
+    /// Numbers on pages of their own: those that searches read out of turn, or many of.
+    pub fn paged(numbers: Pages<T>) -> Self {
+        Self(Source::Paged(numbers))
+    }
+
     /// The `length` bytes from `offset` on; `None` if they are not inside the map, not aligned or not whole numbers.
     pub fn mapped(map: &Arc<Map>, offset: usize, length: usize) -> Option<Self> {
         let bytes = map.get(offset..offset.checked_add(length)?)?;
@@ -54,6 +61,7 @@ impl<T: Number> Section<T> {
     pub fn as_slice(&self) -> &[T] {
         match &self.0 {
             Source::Owned(numbers) => numbers,
+            Source::Paged(numbers) => numbers,
             Source::Mapped { map, offset, length } => {
                 let bytes = &map[*offset..offset + length];
                 // SAFETY: `mapped` found the bytes aligned for T and their number a multiple of T's size; the map neither

@@ -328,7 +328,8 @@ impl Layer {
         let few = ask.within.filter(|matches| matches.len() < (ids.len() / FEW_MATCHES) as u64);
         let rows: Option<RoaringBitmap> =
             few.map(|matches| matches.iter().filter_map(|id| self.frozen.row(id)).collect());
-        let ask = Ask::best(ask.k).allow(&living).within(rows.as_ref());
+        let all = Ask::best(ask.k).within(rows.as_ref());
+        let ask = if ask.allows_all() && self.dead.is_empty() { all } else { all.allow(&living) };
         let (found, searched) = self.frozen.index.traced(query, ask);
         let by_id = |hit: Hit| Some(Hit { row: *ids.get(hit.row as usize)?, ..hit });
         (found.into_iter().filter_map(by_id).collect(), searched)

@@ -43,6 +43,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
+use super::pages::Pages;
 use super::pool::Pool;
 use super::section::Section;
 use super::space::{Space, by_falling_norm};
@@ -101,9 +102,9 @@ impl Sieve {
         let (rows, dim, lead) = (space.len(), space.dim, axes.lead);
         let panels = rows.div_ceil(PANEL);
         let mut coded = Sections {
-            lead: vec![kernel::OFFSET as u8; panels * lead * PANEL],
-            bounds: vec![0.0; panels * 4 * PANEL],
-            codes: vec![0; if axes.rows.is_empty() { 0 } else { rows * dim }],
+            lead: Pages::filled(panels * lead * PANEL, kernel::OFFSET as u8),
+            bounds: Pages::filled(panels * 4 * PANEL, 0.0),
+            codes: Pages::filled(if axes.rows.is_empty() { 0 } else { rows * dim }, 0),
             code_bounds: vec![0.0; if axes.rows.is_empty() { 0 } else { rows * 2 }],
             shift: vec![0.0; if space.metric == Metric::L2 { panels * PANEL } else { 0 }],
         };
@@ -117,9 +118,9 @@ impl Sieve {
             shape: Section::owned(vec![lead as u32, axes.skew.to_bits(), dim as u32]),
             order: Section::owned(order),
             axes: Section::owned(axes.rows),
-            lead: Section::owned(coded.lead),
-            bounds: Section::owned(coded.bounds),
-            codes: Section::owned(coded.codes),
+            lead: Section::paged(coded.lead),
+            bounds: Section::paged(coded.bounds),
+            codes: Section::paged(coded.codes),
             code_bounds: Section::owned(coded.code_bounds),
             shift: Section::owned(coded.shift),
             working: Working::default(),
@@ -195,9 +196,9 @@ impl Sieve {
 
 /// What is being coded.
 struct Sections {
-    lead: Vec<u8>,
-    bounds: Vec<f32>,
-    codes: Vec<u8>,
+    lead: Pages<u8>,
+    bounds: Pages<f32>,
+    codes: Pages<u8>,
     code_bounds: Vec<f32>,
     shift: Vec<f32>,
 }
