@@ -32,6 +32,8 @@ const WIDE: usize = 1024;
 /// Vectors and queries on which the number of directions is chosen.
 const COST_SAMPLE: usize = 4096;
 const QUERIES: usize = 32;
+/// Bytes of codes that a processor's caches are taken to keep between queries.
+const CACHE: usize = 16 << 20;
 /// What the scan is expected to find.
 const K: usize = 10;
 
@@ -156,12 +158,13 @@ fn cheapest(space: &Space, order: &[u32], axes: Rows<'_>, queries: &[Vec<f32>]) 
         let share = points.rows() as f64 / space.len() as f64;
         let turn = |lead: &usize| if *lead == dim { 0.0 } else { share * (4 * lead * dim) as f64 };
         let mut costs: Vec<f64> = leads.iter().map(turn).collect();
-        let threshold = tenth_best(space, query);
+        let thresholds = thresholds(space, order, query, points.rows());
         let turned_query: Vec<f32> = (0..axes.len()).map(|axis| dot(axes.row(axis), query)).collect();
         let length = euclidean(query);
         for at in 0..points.rows() {
             let point = points.row(at);
             let own = euclidean(point);
+            let threshold = thresholds[at];
             let needed = match space.metric {
                 Metric::L2 => (threshold + length * length + own * own) / 2.0,
                 Metric::Dot | Metric::Cosine => threshold,
@@ -188,7 +191,7 @@ fn cheapest(space: &Space, order: &[u32], axes: Rows<'_>, queries: &[Vec<f32>]) 
                 }
                 seen = *lead;
                 let bound = inner + (z_left.max(0.0) * q_left.max(0.0)).sqrt() + blur;
-                *cost += sift_cost(*lead) + if bound >= needed { code_cost(dim) } else { 0.0 };
+                *cost += sift_cost(*lead) + if bound >= needed { code_cost(space) } else { 0.0 };
             }
         }
         costs
@@ -200,28 +203,34 @@ fn cheapest(space: &Space, order: &[u32], axes: Rows<'_>, queries: &[Vec<f32>]) 
 }
 
 /// What it costs to sift a vector by so many directions, to bound it by its codes, and to score it: bytes read, where what
-/// is read out of turn counts as some more. Measured on two processors.
+/// is read out of turn counts as some more, the more so from memory. Measured on two processors.
 fn sift_cost(lead: usize) -> f64 {
     (lead + 16) as f64
 }
 
-fn code_cost(dim: usize) -> f64 {
-    600.0 + dim as f64
+fn code_cost(space: &Space) -> f64 {
+    let is_cached = space.len() * space.dim <= CACHE;
+    (if is_cached { 600.0 } else { 2400.0 }) + space.dim as f64
 }
 
 fn score_cost(dim: usize) -> f64 {
     1200.0 + 4.0 * dim as f64
 }
 
-/// The score of the tenth best vector, by scoring all.
-fn tenth_best(space: &Space, query: &[f32]) -> f64 {
+/// The score of the tenth best vector that a scan has come by when it reaches each of `count` places, evenly over its order.
+/// Early in a scan little is ruled out.
+fn thresholds(space: &Space, order: &[u32], query: &[f32], count: usize) -> Vec<f64> {
     let probe = space.probe(query);
     let mut top = Top::new(K, K);
-    for row in 0..space.len() as u32 {
-        let hit: Hit = probe.hit(row);
+    let mut thresholds = Vec::with_capacity(count);
+    for place in 0..space.len() {
+        if place == thresholds.len() * space.len() / count.max(1) {
+            thresholds.push(top.threshold().map_or(f64::NEG_INFINITY, f64::from));
+        }
+        let hit: Hit = probe.hit(order.get(place).map_or(place as u32, |row| *row));
         if top.accepts(hit) {
             top.push(hit);
         }
     }
-    top.threshold().map_or(f64::NEG_INFINITY, f64::from)
+    thresholds
 }

@@ -167,6 +167,9 @@ impl<'a> Pass<'a> {
             if passed == 0 {
                 continue;
             }
+            if !is_head {
+                bits(passed).for_each(|item| prefetch(self.codes(first + item)));
+            }
             let mut near = Near::default();
             for item in bits(passed) {
                 let place = first + item;
@@ -219,12 +222,18 @@ impl<'a> Pass<'a> {
     /// A bound of the inner product by the codes of all dimensions; infinite where there are none.
     #[inline]
     fn full_bound(&self, place: usize, norm: f32) -> f32 {
-        let (full, dim) = (&self.probe.full, self.probe.exact.dim());
+        let full = &self.probe.full;
         let (code_bounds, _) = self.sieve.code_bounds.as_slice().as_chunks::<2>();
         let Some([worth, error]) = code_bounds.get(place) else { return f32::INFINITY };
-        let Some(codes) = self.sieve.codes.as_slice().get(place * dim..(place + 1) * dim) else { return f32::INFINITY };
-        let sum = (self.form.product(codes, &full.codes) - full.excess) as f32;
+        let sum = (self.form.product(self.codes(place), &full.codes) - full.excess) as f32;
         full.scale * worth * sum + full.per_norm * norm + full.per_error * error
+    }
+
+    /// The codes of all dimensions of the vector at a place; empty where there are none.
+    #[inline]
+    fn codes(&self, place: usize) -> &[u8] {
+        let dim = self.probe.exact.dim();
+        self.sieve.codes.as_slice().get(place * dim..(place + 1) * dim).unwrap_or_default()
     }
 
     /// Adds scores from elsewhere to the bounds. Those that these favour most are scored at once: they raise what all others
