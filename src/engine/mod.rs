@@ -20,6 +20,7 @@ pub mod fuzzing;
 mod haste;
 mod housekeeping;
 mod indexes;
+mod interleaving;
 mod jobs;
 mod keys;
 mod learning;

@@ -91,7 +91,7 @@ impl Engine {
     /// What is shown after the items of the pages before, by experiments and scenarios; it is noted for the next page, for rules
     /// and for outcomes.
     pub(super) fn page(&self, query: &Query, before: &[ItemId], effort: Effort, asked: &Arc<Moment>) -> Result<Answer> {
-        let Treated { mut answer, teams, is_noted, limit } = match effort {
+        let Treated { mut answer, teams, is_noted, limit, .. } = match effort {
             Effort::Full => {
                 let experiments = self.inner.experiments.active.load();
                 self.treated(query, before, self.treatment(&experiments, query)?)?
@@ -139,7 +139,8 @@ impl Engine {
         if query.explain && plan.has_rules() {
             answer.before = Some(self.before_rules(query, &plan, by, now)?);
         }
-        Ok(Treated { answer, teams: Vec::new(), is_noted: plan.looks_at_shown(), limit: query.limit })
+        let bounds = plan.bounds().cloned().collect();
+        Ok(Treated { is_noted: plan.looks_at_shown(), bounds, ..Treated::new(answer, query.limit) })
     }
 
     /// A question with all that it is to be answered by.

@@ -39,6 +39,7 @@ mod tests;
 mod turns;
 mod visitor;
 
+pub use arrange::Bounded;
 pub use arranged::{ArrangedScorer, ItemValues};
 pub use cache::{AnswerCache, Asked};
 pub use catalog::Catalog;
