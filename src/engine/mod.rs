@@ -12,6 +12,7 @@ mod experiments;
 mod exposures;
 mod fading;
 mod features;
+mod forecast;
 mod foretelling;
 mod fresh;
 mod freshness;
