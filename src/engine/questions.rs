@@ -113,12 +113,7 @@ impl Engine {
         Ok(answer)
     }
 
-    /// An answer by the active snapshot or by another one.
-    pub(super) fn answer(&self, query: &Query, before: &[ItemId], by: Option<&Live>) -> Result<Treated> {
-        self.answer_at(query, before, by, Effort::Full)
-    }
-
-    /// The same, below full effort without the ranker.
+    /// An answer by the active snapshot or by another one, below full effort without the ranker.
     pub(super) fn answer_at(
         &self,
         query: &Query,
@@ -145,11 +140,21 @@ impl Engine {
 
     /// A question with all that it is to be answered by.
     pub(super) fn plan<'a>(&self, query: &'a Query, now: Timestamp) -> Result<Plan<'a>> {
+        self.plan_by(query, &self.answered(), now)
+    }
+
+    /// The same by what has been shown.
+    pub(super) fn plan_by<'a>(&self, query: &'a Query, shown: &Answered<'_>, now: Timestamp) -> Result<Plan<'a>> {
+        let policy = self.inner.scenarios.policy(query)?;
+        let rules = recommend::rules_of(query, policy.as_deref(), &self.inner.scenarios.rules());
+        Plan::new(query, policy, rules, shown, now)
+    }
+
+    /// What has been shown until now.
+    pub(super) fn answered(&self) -> Answered<'_> {
         let inner = &*self.inner;
-        let policy = inner.scenarios.policy(query)?;
-        let rules = recommend::rules_of(query, policy.as_deref(), &inner.scenarios.rules());
-        let shown = Answered { showings: &inner.showings, store: &inner.store, exposures: inner.exposures.is_kept() };
-        Plan::new(query, policy, rules, &shown, now)
+        let exposures = inner.exposures.is_kept();
+        Answered { showings: &inner.showings, store: &inner.store, exposures, until: None }
     }
 
     /// An answer made anew, and kept if that is asked for.
@@ -175,11 +180,9 @@ impl Engine {
         by: Option<&Live>,
         now: Timestamp,
     ) -> Result<Vec<BeforeItem>> {
-        let inner = &*self.inner;
         let plain = Query { explain: false, ..query.clone() };
-        let policy = inner.scenarios.policy(query)?;
-        let shown = Answered { showings: &inner.showings, store: &inner.store, exposures: inner.exposures.is_kept() };
-        let without = Plan::new(&plain, policy, Vec::new(), &shown, now)?.after(plan.before);
+        let policy = self.inner.scenarios.policy(query)?;
+        let without = Plan::new(&plain, policy, Vec::new(), &self.answered(), now)?.after(plan.before);
         let without = if plan.is_hasty() { without.at(Effort::Unranked) } else { without };
         let answer = self.made(&without, by, None)?;
         let ids = self.ids(&answer)?;
@@ -303,6 +306,7 @@ impl Engine {
             ranker: ranker.as_deref(),
             popular: &popular,
             now: Timestamp::now(),
+            known_until: None,
         })
     }
 }

@@ -92,6 +92,8 @@ pub struct Context<'a> {
     pub popular: &'a Popular,
     /// The time of the question.
     pub now: Timestamp,
+    /// For a question that is asked in hindsight: of what users did from then on nothing is known.
+    pub known_until: Option<Timestamp>,
 }
 
 impl Context<'_> {

@@ -240,8 +240,13 @@ impl Store {
 
     /// What a user was shown, the newest first, `limit` at most.
     pub fn user_exposures(&self, user: &str, limit: usize) -> Result<Vec<Exposure>> {
+        self.user_exposures_before(user, None, limit)
+    }
+
+    /// The same of what was shown before a time, if there is one.
+    pub fn user_exposures_before(&self, user: &str, before: Option<Timestamp>, limit: usize) -> Result<Vec<Exposure>> {
         let mut answers = Vec::new();
-        for_each_of(&self.db, user, limit, &mut |time, answer| {
+        for_each_of(&self.db, user, before, limit, &mut |time, answer| {
             answers.extend(self.exposure_at(time, answer)?);
             Ok(())
         })?;
@@ -269,6 +274,7 @@ impl Store {
 fn for_each_of(
     db: &rocksdb::DB,
     user: &str,
+    before: Option<Timestamp>,
     limit: usize,
     f: &mut dyn FnMut(Timestamp, &str) -> Result<()>,
 ) -> Result<()> {
@@ -278,7 +284,10 @@ fn for_each_of(
         options.set_iterate_upper_bound(end);
     }
     let mut entries = db.raw_iterator_cf_opt(Family::Exposures.of(db)?, options);
-    entries.seek(&prefix);
+    match before {
+        Some(time) => entries.seek(key::exposures_of_before(user, time)),
+        None => entries.seek(&prefix),
+    }
     let mut left = limit;
     while let Some(raw) = entries.key().filter(|_| left > 0) {
         let damaged = || Error::corrupt("exposures", "holds a key that is none");
@@ -332,7 +341,7 @@ impl Turn<'_> {
     /// Removes all that a user was shown; tells how many answers that were.
     pub fn delete_exposures(&mut self, user: &str) -> Result<u64> {
         let mut count = 0;
-        for_each_of(self.db, user, usize::MAX, &mut |time, answer| {
+        for_each_of(self.db, user, None, usize::MAX, &mut |time, answer| {
             count += 1;
             self.delete(Family::Exposures, key::exposure(time, answer))?;
             self.delete(Family::Exposures, key::exposure_by_answer(answer))?;
@@ -348,7 +357,7 @@ impl Turn<'_> {
     pub fn move_exposures(&mut self, from: &str, into: &str) -> Result<u64> {
         let family = Family::Exposures.of(self.db)?;
         let mut answers = Vec::new();
-        for_each_of(self.db, from, usize::MAX, &mut |time, answer| {
+        for_each_of(self.db, from, None, usize::MAX, &mut |time, answer| {
             let key = key::exposure(time, answer);
             if let Some(value) = self.db.get_cf(family, &key).map_err(storage("read an exposure"))? {
                 answers.push(Exposure { user: Some(into.to_owned()), ..read(&key, &value)? });
@@ -412,6 +421,7 @@ mod tests {
         assert_eq!(store.exposure("z").unwrap(), None);
         assert_eq!(store.user_exposures("u", 9).unwrap(), [all[2].clone(), all[0].clone()], "the newest first");
         assert_eq!(store.user_exposures("u", 1).unwrap().len(), 1);
+        assert_eq!(store.user_exposures_before("u", Some(all[2].time), 9).unwrap(), [all[0].clone()]);
         let mut read = Vec::new();
         let from = Timestamp::from_millis(1_500).unwrap();
         let mut take = |exposure: Exposure| {
