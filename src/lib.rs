@@ -83,8 +83,8 @@ pub use eval::{
     SliceKind,
 };
 pub use experiment::{
-    ComparisonReport, Effect, ExperimentReport, GuardrailState, Interval, OffPolicy, PreferenceReport, Role,
-    VariantReport, Verdict,
+    ComparisonReport, Effect, ExperimentForecast, ExperimentReport, GuardrailState, Interval, MetricForecast,
+    OffPolicy, PreferenceReport, Role, VariantReport, Verdict,
 };
 pub use monitor::{Alert, Check, ClickRate, Decision, DecisionKind, DriftReport, Drifted, Outcomes, Reason, Watch};
 pub use progress::{Progress, Silent, Step};

@@ -11,7 +11,7 @@ use crate::engine::{
     AuditQuery, Expired, FeatureColumn, FeatureValues, Merged, Page, Purged, ReplayOptions, SnapshotComparison, Stats,
     UserExport,
 };
-use crate::experiment::{ExperimentReport, OffPolicy};
+use crate::experiment::{ExperimentForecast, ExperimentReport, OffPolicy};
 use crate::monitor::{Decision, DriftReport};
 use crate::progress::Progress;
 use crate::record::{
@@ -431,6 +431,14 @@ impl Place {
         match self {
             Self::Here(engine) => Ok(engine.experiment_report(id)?),
             Self::There(remote) => remote.get(&format!("/v1/experiments/{}/report", segment(id))),
+        }
+    }
+
+    /// How long an experiment would take.
+    pub fn experiment_forecast(&self, id: &str) -> Result<ExperimentForecast, Failure> {
+        match self {
+            Self::Here(engine) => Ok(engine.experiment_forecast(id)?),
+            Self::There(remote) => remote.get(&format!("/v1/experiments/{}/forecast", segment(id))),
         }
     }
 

@@ -11,10 +11,10 @@ use rustc_hash::FxHashMap;
 
 use super::{Engine, Inner, Live, lock};
 use crate::error::{Error, Result};
-use crate::experiment::{self, ExperimentReport, Outcome, Period, Tally, Verdict, allot, layer_of};
+use crate::experiment::{self, ExperimentReport, Outcome, Period, Tally, Totals, Verdict, allot, layer_of};
 use crate::fault::{self, Point};
 use crate::record::{
-    Ending, Experiment, ExperimentDesign, ExperimentState, ItemId, SnapshotId, Timestamp, validate_id,
+    Ending, Experiment, ExperimentDesign, ExperimentState, Exposure, ItemId, SnapshotId, Timestamp, validate_id,
 };
 use crate::snapshot::SnapshotState;
 
@@ -149,21 +149,34 @@ impl Engine {
         let experiment = self.experiment(id)?;
         let not_begun = || Error::no_data(format!("experiment \"{id}\" has not begun"), "start it");
         let started = experiment.started.ok_or_else(not_begun)?;
-        self.flush_exposures();
         let until = experiment.stopped.unwrap_or_else(Timestamp::now);
+        let is_of = |exposure: &Exposure| exposure.experiment.as_ref().is_some_and(|of| of.id == id);
+        let totals =
+            self.tally(&experiment.design, (started, until), &mut |exposure| Ok(Some(exposure).filter(is_of)))?;
+        Ok(experiment::report(&experiment, started, until, &totals))
+    }
+
+    /// Figures of the users to whom something was shown in a span of time, of the answers that `chosen` gives back.
+    pub(super) fn tally(
+        &self,
+        design: &ExperimentDesign,
+        (started, until): (Timestamp, Timestamp),
+        chosen: &mut dyn FnMut(Exposure) -> Result<Option<Exposure>>,
+    ) -> Result<Totals> {
+        self.flush_exposures();
         let window = self.inner.config.exposures.attribution_window;
-        let mut tally = Tally::new(&experiment.design, Period { started, until, window });
+        let mut tally = Tally::new(design, Period { started, until, window });
         let store = &self.inner.store;
         let view = store.view();
         view.for_each_exposure(started, Timestamp::MAX, &mut |exposure| {
-            if exposure.experiment.as_ref().is_some_and(|of| of.id == id) {
+            if let Some(exposure) = chosen(exposure)? {
                 let user = exposure.user.as_deref().map_or(Ok(None), |user| store.user_id(user))?;
                 let items = exposure.items.iter().map(|shown| store.item_id(&shown.item));
                 tally.show(&exposure, user, &items.collect::<Result<Vec<Option<ItemId>>>>()?);
             }
             Ok(())
         })?;
-        let from = experiment.design.covariate.map_or(started, |span| started.before(span));
+        let from = design.covariate.map_or(started, |span| started.before(span));
         view.for_each_outcome(from, &mut |event| {
             tally.hear(Outcome {
                 time: event.counted.time,
@@ -179,7 +192,7 @@ impl Engine {
             });
             Ok(())
         })?;
-        Ok(experiment::report(&experiment, started, until, &tally.finish()))
+        Ok(tally.finish())
     }
 
     /// Looks at all running experiments and ends those whose plan says so: what the watch of

@@ -14,7 +14,7 @@ use super::departed::{Moment, Since};
 use crate::config::ExposuresConfig;
 use crate::error::{Error, Result};
 use crate::recommend::Kept;
-use crate::record::{Answer, Exposure, Query, Timestamp};
+use crate::record::{Answer, Exposure, Query, Span, Timestamp};
 use crate::store::{Forgotten, ShownAnswer, Store};
 
 /// So many answers are written at once at most.
@@ -26,6 +26,8 @@ const ITEMS: usize = 20;
 const GATHER: Duration = Duration::from_millis(50);
 /// So often old ones are looked for.
 const TIDY: Duration = Duration::from_secs(3_600);
+/// Answers are written so soon, at the latest.
+const MARGIN: Span = Span::seconds(3_600);
 
 /// The way from answers to the store.
 #[derive(Default)]
@@ -123,15 +125,13 @@ fn write(
 ) {
     let mut batch = Vec::new();
     let mut is_behind = false;
-    let mut tidied: Option<Instant> = None;
-    let mut rest = None;
+    let mut tidying = Tidying::new();
     loop {
         // A turn between two batches: answers do not wait for all that is too old to be gone.
-        if rest.is_some() || tidied.is_none_or(|last| last.elapsed() >= TIDY) {
-            rest = tidy(store, config, rest);
-            tidied = Some(Instant::now());
+        if tidying.is_due() {
+            tidying.turn(store, config);
         }
-        let first = match messages.recv_timeout(if rest.is_some() { Duration::ZERO } else { TIDY }) {
+        let first = match messages.recv_timeout(if tidying.next.is_some() { Duration::ZERO } else { TIDY }) {
             Ok(message) => message,
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
@@ -188,18 +188,40 @@ fn of_those_there(shown: ShownAnswer, asked: &Moment) -> Result<Option<ShownAnsw
     }
 }
 
-/// A turn's worth; gives where the next begins, if more is too old.
-fn tidy(store: &Store, config: &ExposuresConfig, from: Option<Vec<u8>>) -> Option<Vec<u8>> {
-    match store.forget_exposures(Timestamp::now().before(config.retention), from) {
-        Ok(Forgotten { answers, next }) => {
-            if answers > 0 {
-                tracing::debug!(answers, "exposures older than the retention are removed");
+/// How far the removal of old answers has come.
+struct Tidying {
+    /// Nothing from before then is left.
+    since: Timestamp,
+    /// Where the next turn begins, if more is too old.
+    next: Option<Vec<u8>>,
+    last: Option<Instant>,
+}
+
+impl Tidying {
+    fn new() -> Self {
+        Self { since: Timestamp::MIN, next: None, last: None }
+    }
+
+    fn is_due(&self) -> bool {
+        self.next.is_some() || self.last.is_none_or(|last| last.elapsed() >= TIDY)
+    }
+
+    /// Removes a turn's worth.
+    fn turn(&mut self, store: &Store, config: &ExposuresConfig) {
+        self.last = Some(Instant::now());
+        let until = Timestamp::now().before(config.retention);
+        match store.forget_exposures(self.since.min(until)..until, self.next.take()) {
+            Ok(Forgotten { answers, next }) => {
+                if answers > 0 {
+                    tracing::debug!(answers, "exposures older than the retention are removed");
+                }
+                if next.is_none() {
+                    // So that nobody looks through what has been removed again. What still waits to be written may be a little older.
+                    self.since = until.before(MARGIN);
+                }
+                self.next = next;
             }
-            next
-        }
-        Err(error) => {
-            tracing::warn!(%error, "old exposures are not removed");
-            None
+            Err(error) => tracing::warn!(%error, "old exposures are not removed"),
         }
     }
 }
@@ -291,5 +313,66 @@ impl Engine {
             let (answer, user) = (name.to_owned(), query.user.clone());
             Some(ShownAnswer { answer, time: Timestamp::now(), user, record })
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StoreConfig;
+
+    fn shown(name: &str, time: Timestamp) -> ShownAnswer {
+        let answer = Answer {
+            recommendation_id: name.into(),
+            snapshot: None,
+            scenario: None,
+            degraded: None,
+            items: Vec::new(),
+            next: None,
+            before: None,
+            experiment: None,
+            search: None,
+        };
+        let record = ShownAnswer::record(&Query::for_user("u"), 0, &answer, &[]).unwrap();
+        ShownAnswer { answer: name.into(), time, user: Some("u".into()), record }
+    }
+
+    #[test]
+    fn what_is_shown_is_written_between_two_turns_of_tidying() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), &StoreConfig::default()).unwrap();
+        let config = ExposuresConfig::default();
+        let now = Timestamp::now();
+        let long_ago = now.before(config.retention).before(Span::days(1));
+        let old: Vec<ShownAnswer> = (0..5_000).map(|n| shown(&format!("old{n}"), long_ago)).collect();
+        store.put_shown(&old).unwrap();
+        let (queue, messages) = sync_channel(2);
+        let (told, written) = channel();
+        let message = Message::Shown { shown: shown("new", now), items: 0, asked: Arc::default() };
+        queue.send(message).unwrap();
+        queue.send(Message::Flush(told)).unwrap();
+        drop(queue);
+        let waiting = Waiting { items: AtomicUsize::new(0), most: 1 };
+        write(&store, &messages, &config, &AtomicU64::new(0), &waiting);
+        written.recv().unwrap();
+        assert!(store.exposure("new").unwrap().is_some());
+        let left = store.user_exposures("u", 9_999).unwrap().len();
+        assert!(left > 1_000, "{left} are left when there is something to write");
+    }
+
+    #[test]
+    fn the_next_look_finds_what_has_grown_too_old_since() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), &StoreConfig::default()).unwrap();
+        let config = ExposuresConfig { retention: Span::days(1), ..ExposuresConfig::default() };
+        let now = Timestamp::now();
+        let mut tidying = Tidying::new();
+        for minutes in [30 * 60, 24 * 60 + 30] {
+            let all = [minutes, 20 * 60].map(|age| shown(&format!("{age}m"), now.before(Span::seconds(60 * age))));
+            store.put_shown(&all).unwrap();
+            tidying.turn(&store, &config);
+            assert!(tidying.next.is_none() && !tidying.is_due());
+            assert_eq!(store.user_exposures("u", 9).unwrap().len(), 1, "the one of 20 hours ago");
+        }
     }
 }

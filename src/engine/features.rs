@@ -226,7 +226,7 @@ impl Engine {
         item: ItemId,
         at: Timestamp,
     ) -> Result<Vec<f32>> {
-        let user = UserState::read(&self.inner.store, fitted.table(), user, at)?;
+        let user = UserState::read(&self.inner.store, fitted.table(), user, at, None)?;
         let context = Attributes::new();
         let mut out = Matrix::zeros(0, 1);
         let counters = self.inner.store.item_counters();

@@ -60,12 +60,12 @@ impl Engine {
             answer.degraded = Some(Degraded::OverloadedKept);
         }
         let is_noted = plan.looks_at_shown();
-        Ok(Some(Treated { answer, teams: Vec::new(), is_noted, limit: query.limit }))
+        Ok(Some(Treated { is_noted, ..Treated::new(answer, query.limit) }))
     }
 
     fn popular(&self, query: &Query, before: &[ItemId]) -> Result<Treated> {
         let plan = self.plan(query, Timestamp::now())?.after(before);
         let answer = self.ask([], |context| recommend::popular(context, &plan, &self.inner.hot))?;
-        Ok(Treated { answer, teams: Vec::new(), is_noted: plan.looks_at_shown(), limit: query.limit })
+        Ok(Treated { is_noted: plan.looks_at_shown(), ..Treated::new(answer, query.limit) })
     }
 }

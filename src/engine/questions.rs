@@ -91,7 +91,7 @@ impl Engine {
     /// What is shown after the items of the pages before, by experiments and scenarios; it is noted for the next page, for rules
     /// and for outcomes.
     pub(super) fn page(&self, query: &Query, before: &[ItemId], effort: Effort, asked: &Arc<Moment>) -> Result<Answer> {
-        let Treated { mut answer, teams, is_noted, limit } = match effort {
+        let Treated { mut answer, teams, is_noted, limit, .. } = match effort {
             Effort::Full => {
                 let experiments = self.inner.experiments.active.load();
                 self.treated(query, before, self.treatment(&experiments, query)?)?
@@ -113,12 +113,7 @@ impl Engine {
         Ok(answer)
     }
 
-    /// An answer by the active snapshot or by another one.
-    pub(super) fn answer(&self, query: &Query, before: &[ItemId], by: Option<&Live>) -> Result<Treated> {
-        self.answer_at(query, before, by, Effort::Full)
-    }
-
-    /// The same, below full effort without the ranker.
+    /// An answer by the active snapshot or by another one, below full effort without the ranker.
     pub(super) fn answer_at(
         &self,
         query: &Query,
@@ -139,16 +134,27 @@ impl Engine {
         if query.explain && plan.has_rules() {
             answer.before = Some(self.before_rules(query, &plan, by, now)?);
         }
-        Ok(Treated { answer, teams: Vec::new(), is_noted: plan.looks_at_shown(), limit: query.limit })
+        let bounds = plan.bounds().cloned().collect();
+        Ok(Treated { is_noted: plan.looks_at_shown(), bounds, ..Treated::new(answer, query.limit) })
     }
 
     /// A question with all that it is to be answered by.
     pub(super) fn plan<'a>(&self, query: &'a Query, now: Timestamp) -> Result<Plan<'a>> {
+        self.plan_by(query, &self.answered(), now)
+    }
+
+    /// The same by what has been shown.
+    pub(super) fn plan_by<'a>(&self, query: &'a Query, shown: &Answered<'_>, now: Timestamp) -> Result<Plan<'a>> {
+        let policy = self.inner.scenarios.policy(query)?;
+        let rules = recommend::rules_of(query, policy.as_deref(), &self.inner.scenarios.rules());
+        Plan::new(query, policy, rules, shown, now)
+    }
+
+    /// What has been shown until now.
+    pub(super) fn answered(&self) -> Answered<'_> {
         let inner = &*self.inner;
-        let policy = inner.scenarios.policy(query)?;
-        let rules = recommend::rules_of(query, policy.as_deref(), &inner.scenarios.rules());
-        let shown = Answered { showings: &inner.showings, store: &inner.store, exposures: inner.exposures.is_kept() };
-        Plan::new(query, policy, rules, &shown, now)
+        let exposures = inner.exposures.is_kept();
+        Answered { showings: &inner.showings, store: &inner.store, exposures, until: None }
     }
 
     /// An answer made anew, and kept if that is asked for.
@@ -174,11 +180,9 @@ impl Engine {
         by: Option<&Live>,
         now: Timestamp,
     ) -> Result<Vec<BeforeItem>> {
-        let inner = &*self.inner;
         let plain = Query { explain: false, ..query.clone() };
-        let policy = inner.scenarios.policy(query)?;
-        let shown = Answered { showings: &inner.showings, store: &inner.store, exposures: inner.exposures.is_kept() };
-        let without = Plan::new(&plain, policy, Vec::new(), &shown, now)?.after(plan.before);
+        let policy = self.inner.scenarios.policy(query)?;
+        let without = Plan::new(&plain, policy, Vec::new(), &self.answered(), now)?.after(plan.before);
         let without = if plan.is_hasty() { without.at(Effort::Unranked) } else { without };
         let answer = self.made(&without, by, None)?;
         let ids = self.ids(&answer)?;
@@ -302,6 +306,7 @@ impl Engine {
             ranker: ranker.as_deref(),
             popular: &popular,
             now: Timestamp::now(),
+            known_until: None,
         })
     }
 }

@@ -6,17 +6,15 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::treatment::Treated;
+use super::shown::Answered;
 use super::{Engine, Live};
 use crate::error::{Error, Result};
 use crate::experiment::{LoggedAnswer, LoggedItem, OffPolicy, off_policy};
-use crate::record::{Exposure, Query, SessionItem, Timestamp, Variant};
+use crate::recommend::{self, Context};
+use crate::record::{Answer, Exposure, Query, Timestamp, Variant};
 use crate::store::LoggedOutcome;
-use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The last events of a user that speak for them.
-const HISTORY: usize = 500;
 /// Answers are this many at most, unless the options say otherwise.
 const ANSWERS: usize = 10_000;
 /// An item's click-through is drawn to that of all items as by so many shows.
@@ -62,9 +60,10 @@ struct Earned {
 }
 
 impl Engine {
-    /// What would this policy have earned? Each logged answer of a known user is asked again with the history that the user
-    /// had by then, with the filter and whatever else was asked, by the snapshot of today, which may have learned from what
-    /// came later. Later pages are left out: what was on those before them belongs to the log's policy. Errors: [`Error::NoData`] where
+    /// What would this policy have earned? Each logged answer of a known user is asked again as of its moment: what the user
+    /// did until then, when, and what they had been shown; with the filter and whatever else was asked. Snapshot, catalogue and
+    /// counters of items are those of today, which may know what came later. Later pages are left out: what was on those before them
+    /// belongs to the log's policy. Errors: [`Error::NoData`] where
     /// nothing was kept; [`Error::Invalid`]; [`Error::NotFound`] for an unknown snapshot.
     pub fn replay(&self, options: &ReplayOptions) -> Result<OffPolicy> {
         let policy = &options.policy;
@@ -100,7 +99,7 @@ impl Engine {
             Ok(())
         })?;
         let replayed = kept.par_iter().map(|(exposure, rewards)| {
-            let answer = self.replayed(exposure, rewards, policy, live.clone(), &earned)?;
+            let answer = self.replayed(exposure, rewards, policy, live.as_deref(), &earned)?;
             Ok((exposure.user.as_deref().unwrap_or_default(), answer))
         });
         let mut users: FxHashMap<&str, Vec<LoggedAnswer>> = FxHashMap::default();
@@ -124,13 +123,13 @@ impl Engine {
         exposure: &Exposure,
         rewards: &FxHashSet<u32>,
         policy: &Variant,
-        live: Option<Arc<Live>>,
+        live: Option<&Live>,
         earned: &FxHashMap<String, Earned>,
     ) -> Result<LoggedAnswer> {
         let user = exposure.user.as_deref().unwrap_or_default();
         let other = 1 - half(user);
         let query = Query {
-            session: self.history_until(user, exposure.time)?,
+            user: exposure.user.clone(),
             // One that is gone since says nothing any more.
             scenario: exposure.scenario.clone().filter(|name| self.scenario(name).is_ok()),
             ..match &exposure.question {
@@ -139,7 +138,7 @@ impl Engine {
             }
             .limit(exposure.items.len())
         };
-        let Treated { answer, .. } = self.answer(&policy.apply(&query)?, &[], live.as_deref())?;
+        let answer = self.answer_as_of(exposure.time, &policy.apply(&query)?, live)?;
         // What is drawn anew is a draw of its own: an item that is in the list counts 1, and in the mean its propensity.
         let target: FxHashMap<&str, f64> = answer.items.iter().map(|item| (item.item.as_str(), 1.0)).collect();
         let items = exposure.items.iter().enumerate().map(|(place, shown)| LoggedItem {
@@ -155,22 +154,15 @@ impl Engine {
         })
     }
 
-    /// What a user had done by then, the oldest first, as if it were the session.
-    fn history_until(&self, user: &str, time: Timestamp) -> Result<Vec<SessionItem>> {
-        let Some(id) = self.inner.store.user_id(user)? else { return Ok(Vec::new()) };
-        let mut past = Vec::new();
-        self.inner.store.user_history(id, usize::MAX, &mut |event| {
-            if event.time < time && past.len() < HISTORY {
-                past.push((event.item, event.kind.to_owned(), event.value));
-            }
-        })?;
-        let mut session = Vec::with_capacity(past.len());
-        for (item, kind, value) in past.into_iter().rev() {
-            if let Some(item) = self.inner.store.item_name(item)? {
-                session.push(SessionItem { item, kind, value });
-            }
-        }
-        Ok(session)
+    /// The answer by what was known of its user just before a moment.
+    fn answer_as_of(&self, moment: Timestamp, query: &Query, by: Option<&Live>) -> Result<Answer> {
+        let shown = Answered { until: Some(moment), exposures: true, ..self.answered() };
+        let plan = self.plan_by(query, &shown, moment)?;
+        self.ask_of(by, plan.filters(), |context| {
+            // No stored vector is that of the moment.
+            let context = Context { now: moment, known_until: Some(moment), is_stale: &|_| true, ..*context };
+            recommend::recommend(&context, &plan)
+        })
     }
 }
 
@@ -218,4 +210,104 @@ fn expected(earned: &FxHashMap<String, Earned>, item: &str, half: usize) -> f64 
     let usual = if all_shows > 0.0 { all_rewards / all_shows } else { 0.0 };
     let (shows, rewards) = of(item);
     (rewards + SHRINKAGE * usual) / (shows + SHRINKAGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::record::{Event, ExcludeSeen, Shown, Source, Span};
+
+    fn day(day: u32) -> Timestamp {
+        Timestamp::from_millis(1_767_225_600_000).unwrap().after(Span::days(day))
+    }
+
+    /// Ten items that are popular in the order of their numbers, and a scenario with this rule and nothing else.
+    fn engine(dir: &std::path::Path, rule: &str) -> Engine {
+        let engine = Engine::open(dir, Config::default()).unwrap();
+        let likes = (0..10usize).flat_map(|item| (0..60 - 5 * item).map(move |user| (user, item)));
+        let event = |(user, item)| {
+            Event::new(format!("crowd{user}"), format!("i{item}"), "click").at(day(0).before(Span::days(1)))
+        };
+        engine.append_events(&likes.map(event).collect::<Vec<_>>()).unwrap();
+        let scenario = format!(r#"{{"exclude_seen": false, "rules": [{rule}]}}"#);
+        engine.put_scenario("ruled", serde_json::from_str(&scenario).unwrap(), None).unwrap();
+        engine
+    }
+
+    /// Shows these items to two users.
+    fn show(engine: &Engine, on: u32, items: [u32; 5]) {
+        let exposures = ["u", "v"].map(|user| Exposure {
+            recommendation_id: format!("{user}{on}"),
+            time: day(on),
+            user: Some(user.into()),
+            scenario: Some("ruled".into()),
+            snapshot: None,
+            experiment: None,
+            question: None,
+            before: 0,
+            items: items
+                .map(|item| Shown {
+                    item: format!("i{item}"),
+                    score: 0.0,
+                    rank: None,
+                    source: Source::Popular,
+                    propensity: 1.0,
+                    team: None,
+                })
+                .into(),
+        });
+        engine.inner.store.put_exposures(&exposures).unwrap();
+    }
+
+    fn click(engine: &Engine, on: u32, item: u32) {
+        let clicks = ["u", "v"].map(|user| Event::new(user, format!("i{item}"), "click").at(day(on)));
+        engine.append_events(&clicks).unwrap();
+    }
+
+    fn support(engine: &Engine) -> f64 {
+        engine.replay(&ReplayOptions::of(Variant::new("the same"))).unwrap().support
+    }
+
+    #[test]
+    fn what_is_not_to_be_repeated_is_what_was_shown_by_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = engine(dir.path(), r#"{"rule": "no_repeat", "within": "7d"}"#);
+        show(&engine, 0, [0, 1, 2, 3, 4]);
+        show(&engine, 3, [5, 6, 7, 8, 9]);
+        show(&engine, 12, [0, 1, 2, 3, 4]);
+        assert_eq!(support(&engine), 1.0);
+        show(&engine, 13, [0, 1, 2, 3, 4]);
+        assert_eq!(support(&engine), 0.75, "a repeat that the rule would not have had");
+    }
+
+    #[test]
+    fn a_cap_counts_the_clicks_that_there_were_by_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = engine(dir.path(), r#"{"rule": "frequency_cap", "shown": 1, "within": "7d"}"#);
+        show(&engine, 0, [0, 1, 2, 3, 4]);
+        click(&engine, 1, 0);
+        show(&engine, 3, [0, 5, 6, 7, 8]);
+        click(&engine, 5, 1);
+        assert_eq!(support(&engine), 1.0);
+    }
+
+    #[test]
+    fn seen_is_what_was_seen_within_the_window_of_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = engine(dir.path(), r#"{"rule": "max_per", "key": "nothing", "limit": 9}"#);
+        click(&engine, 0, 0);
+        click(&engine, 4, 1);
+        show(&engine, 5, [0, 2, 3, 4, 5]);
+        click(&engine, 6, 2);
+        let policy = |window: &str| {
+            let seen: ExcludeSeen = serde_json::from_str(window).unwrap();
+            let mut policy = Variant::new("windowed");
+            policy.query.insert("exclude_seen".into(), serde_json::to_value(seen).unwrap());
+            engine.replay(&ReplayOptions::of(policy)).unwrap().support
+        };
+        assert_eq!(policy(r#"{"window": "2d"}"#), 1.0);
+        assert_eq!(policy(r#"{"window": "30d"}"#), 0.8);
+        assert_eq!(policy(r#"{"types": ["purchase"], "window": "30d"}"#), 0.8);
+    }
 }

@@ -128,8 +128,8 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::counters::{CountedEvent, Owner};
-    use crate::engine::TrainOptions;
-    use crate::record::{Event, Item, Query};
+    use crate::engine::{ReplayOptions, TrainOptions};
+    use crate::record::{Event, Item, Query, Variant};
 
     const ITEMS: u64 = 200;
 
@@ -185,6 +185,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let engine = trained(dir.path());
         assert!(is_well(&served(&engine), "no answer"));
+        engine.keep_exposures().unwrap();
         for user in ["u1", "u2", "nobody"] {
             engine.recommend(&Query::for_user(user)).unwrap();
             engine.append_events(&[Event::new("u1", "i5", "click")]).unwrap();
@@ -194,6 +195,8 @@ mod tests {
         // Nobody without a session has nothing to rank by.
         let (first, before) = (served(&engine), compared(&engine));
         assert!(is_well(&first, "rows of 5 answers are those that training makes") && before >= 8, "{first:?}");
+        let replayed = engine.replay(&ReplayOptions::of(Variant::new("the same"))).unwrap();
+        assert_eq!((replayed.answers, served(&engine)), (6, first), "what is asked in hindsight was served to nobody");
 
         // What comes later, or is changed, is no skew.
         let late = Event::new("u2", "i9", "click").at(Timestamp::from_millis(1_767_225_600_001).unwrap());

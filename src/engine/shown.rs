@@ -78,6 +78,8 @@ pub(super) struct Answered<'a> {
     pub store: &'a Store,
     /// Whether exposures are kept.
     pub exposures: bool,
+    /// In hindsight: nothing from then on is known, and memory is not asked.
+    pub until: Option<Timestamp>,
 }
 
 impl Answered<'_> {
@@ -85,7 +87,7 @@ impl Answered<'_> {
     fn forgotten(&self, user: &str, since: Timestamp, until: Timestamp) -> Result<Vec<(ItemId, Timestamp)>> {
         let mut shown = Vec::new();
         if self.exposures && since < until {
-            let exposures = self.store.user_exposures(user, EXPOSURES)?;
+            let exposures = self.store.user_exposures_before(user, self.until, EXPOSURES)?;
             for exposure in exposures.into_iter().filter(|of| (since..until).contains(&of.time)) {
                 for item in &exposure.items {
                     shown.extend(self.store.item_id(&item.item)?.map(|item| (item, exposure.time)));
@@ -99,7 +101,10 @@ impl Answered<'_> {
 impl Shown for Answered<'_> {
     fn shown(&self, user: &str, since: Timestamp, times: u32) -> Result<Vec<ShownItem>> {
         let mut showings: FxHashMap<ItemId, Vec<Timestamp>> = FxHashMap::default();
-        let (remembered, known) = self.showings.of(user, since);
+        let (remembered, known) = match self.until {
+            Some(until) => (Vec::new(), until),
+            None => self.showings.of(user, since),
+        };
         for (item, time) in self.forgotten(user, since, known)?.into_iter().chain(remembered) {
             showings.entry(item).or_default().push(time);
         }
@@ -110,7 +115,7 @@ impl Shown for Answered<'_> {
             && !showings.is_empty()
             && let Some(user) = self.store.user_id(user)?
         {
-            self.store.user_history(user, ANSWERS, &mut |event| {
+            self.store.user_history_before(user, self.until, ANSWERS, &mut |event| {
                 last.entry(event.item).or_insert(event.time);
             })?;
         }

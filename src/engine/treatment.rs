@@ -2,15 +2,12 @@
 
 use std::borrow::Cow;
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::Engine;
 use super::scenarios::DEFAULT;
 use crate::error::Result;
-use crate::experiment::{Team, assign, is_target, team_draft};
+use crate::experiment::{assign, is_target};
 use crate::record::{
-    Answer, Assignment, Effort, Experiment, ExperimentState, ItemId, Query, RecommendedItem, SnapshotId, Source,
-    Timestamp, Variant,
+    Answer, Assignment, Effort, Experiment, ExperimentState, ItemId, MaxPer, Query, SnapshotId, Timestamp, Variant,
 };
 
 /// How a question is answered.
@@ -33,6 +30,15 @@ pub(super) struct Treated {
     pub is_noted: bool,
     /// How many items were wanted.
     pub limit: usize,
+    /// What bounds its items.
+    pub bounds: Vec<MaxPer>,
+}
+
+impl Treated {
+    /// An answer of which nothing else is to be said.
+    pub fn new(answer: Answer, limit: usize) -> Self {
+        Self { answer, teams: Vec::new(), is_noted: false, limit, bounds: Vec::new() }
+    }
 }
 
 impl Engine {
@@ -103,12 +109,13 @@ impl Engine {
         }
     }
 
-    fn usual(&self, query: &Query, before: &[ItemId], effort: Effort) -> Result<Treated> {
+    /// The answer without a treatment.
+    pub(super) fn usual(&self, query: &Query, before: &[ItemId], effort: Effort) -> Result<Treated> {
         self.answer_at(query, before, self.canary(query.user.as_deref()).as_deref(), effort)
     }
 
     /// The answer of a variant; `None` if its snapshot cannot be loaded: then nobody is said to have been shown it.
-    fn answer_as(
+    pub(super) fn answer_as(
         &self,
         query: &Query,
         before: &[ItemId],
@@ -126,40 +133,5 @@ impl Engine {
         let changed = !variant.query.is_empty() || variant.scenario.is_some();
         let query = if changed { Cow::Owned(variant.apply(query)?) } else { Cow::Borrowed(query) };
         self.answer_at(&query, before, by.as_deref(), effort).map(Some)
-    }
-
-    /// Items of two variants in turns; what both have pinned to a position stays there and is nobody's. What the answer says
-    /// beside its items is the control's.
-    fn interleaved(&self, query: &Query, before: &[ItemId], experiment: &Experiment) -> Result<Treated> {
-        let [first, second] = experiment.design.variants.as_slice() else {
-            return self.usual(query, before, Effort::Full);
-        };
-        let of = |variant: &Variant| self.answer_as(query, before, variant, variant.snapshot, Effort::Full);
-        let (Some(one), Some(two)) = (of(first)?, of(second)?) else { return self.usual(query, before, Effort::Full) };
-        let (mut answer, other) = (one.answer, two.answer);
-        let is_pinned = |(a, b): (&RecommendedItem, &RecommendedItem)| {
-            a.item == b.item && a.source == Source::Pin && b.source == Source::Pin
-        };
-        let both = answer.items.iter().zip(&other.items).enumerate();
-        let pinned: Vec<usize> = both.filter(|(_, items)| is_pinned(*items)).map(|(place, _)| place).collect();
-        let names = |answer: &Answer| answer.items.iter().map(|item| item.item.clone()).collect::<Vec<_>>();
-        let coin = xxh3_64(answer.recommendation_id.as_bytes());
-        let drafted = team_draft(&names(&answer), &names(&other), &pinned, query.limit, coin);
-        let mut teams = Vec::with_capacity(drafted.len());
-        let mut items = Vec::with_capacity(drafted.len());
-        for (team, place) in drafted {
-            let (list, variant) = match team {
-                None => (&answer, None),
-                Some(Team::First) => (&answer, Some(first)),
-                Some(Team::Second) => (&other, Some(second)),
-            };
-            if let Some(item) = list.items.get(place) {
-                items.push(item.clone());
-                teams.push(variant.map(|variant| variant.name.clone()));
-            }
-        }
-        answer.items = items;
-        answer.experiment = Some(Assignment { id: experiment.id.clone(), variant: None });
-        Ok(Treated { answer, teams, is_noted: one.is_noted || two.is_noted, limit: query.limit })
     }
 }

@@ -17,13 +17,16 @@ pub enum Team {
 }
 
 /// Drafts up to `limit` items from two ranked lists: places in the lists, and whose item it is. At the places of `settled` both
-/// have the same item, which stays there and is nobody's: it belongs to no choice. `seed` stands for the coin.
+/// have the same item, which stays there and is nobody's: it belongs to no choice. `seed` stands for the coin. `admit` is asked
+/// for each item, by its place, that a side would take, which is then in the list, or refused: then the side takes its next one
+/// that is not. What is refused once is refused for good.
 pub fn team_draft<T: std::hash::Hash + Eq>(
     first: &[T],
     second: &[T],
     settled: &[usize],
     limit: usize,
     seed: u64,
+    admit: &mut dyn FnMut(Team, usize) -> bool,
 ) -> Vec<(Option<Team>, usize)> {
     let mut drafted = Vec::with_capacity(limit);
     let mut taken: FxHashSet<&T> = settled.iter().filter_map(|place| first.get(*place)).collect();
@@ -43,16 +46,18 @@ pub fn team_draft<T: std::hash::Hash + Eq>(
                 Team::First => (first, &mut next_first),
                 Team::Second => (second, &mut next_second),
             };
-            let rest = list.get(*next..).unwrap_or_default();
-            let Some(skipped) = rest.iter().position(|item| !taken.contains(item)) else { continue };
-            let place = *next + skipped;
-            *next = place + 1;
-            if drafted.len() < limit
-                && let Some(item) = list.get(place)
-            {
-                taken.insert(item);
-                drafted.push((Some(team), place));
-                settle(&mut drafted);
+            if drafted.len() >= limit {
+                break;
+            }
+            while let Some(item) = list.get(*next) {
+                let place = *next;
+                *next += 1;
+                if !taken.contains(item) && admit(team, place) {
+                    taken.insert(item);
+                    drafted.push((Some(team), place));
+                    settle(&mut drafted);
+                    break;
+                }
             }
         }
         if drafted.len() == before || drafted.len() >= limit {
@@ -122,7 +127,7 @@ mod tests {
                     settled.push(place);
                 }
             }
-            let drafted = team_draft(&first, &second, &settled, limit, seed);
+            let drafted = team_draft(&first, &second, &settled, limit, seed, &mut |_, _| true);
             let item = |(team, place): &(Option<Team>, usize)| match team {
                 Some(Team::Second) => second[*place],
                 _ => first[*place],
@@ -142,9 +147,44 @@ mod tests {
         }
 
         #[test]
+        fn whoever_passes_over_an_item_takes_the_next_that_fits(
+            first in proptest::collection::hash_set(0..40u32, 0..20), second in proptest::collection::hash_set(0..40u32, 0..20),
+            most in 1..4u32, limit in 1..25usize, seed: u64,
+        ) {
+            let (first, second) = (Vec::from_iter(first), Vec::from_iter(second));
+            let list = |team| if team == Team::First { &first } else { &second };
+            // Six kinds of items, of each so many at most.
+            let mut counts = [0u32; 6];
+            let mut admit = |team, place: usize| {
+                let count = &mut counts[list(team)[place] as usize % 6];
+                let fits = *count < most;
+                *count += u32::from(fits);
+                fits
+            };
+            let drafted = team_draft(&first, &second, &[], limit, seed, &mut admit);
+            let (mut counts, mut taken, mut turns) = ([0u32; 6], FxHashSet::default(), [0i64; 2]);
+            for (team, place) in &drafted {
+                let team = team.unwrap();
+                let fits = |item: &&u32| counts[**item as usize % 6] < most && !taken.contains(*item);
+                prop_assert_eq!(list(team).iter().find(fits), Some(&list(team)[*place]), "the best that fits");
+                let other = if team == Team::First { Team::Second } else { Team::First };
+                turns[team as usize] += 1;
+                if list(other).iter().any(|item| fits(&item)) {
+                    prop_assert!((turns[team as usize] - turns[other as usize]).abs() <= 1, "in turns while both have some");
+                } else {
+                    turns[other as usize] = turns[team as usize];
+                }
+                counts[list(team)[*place] as usize % 6] += 1;
+                taken.insert(list(team)[*place]);
+            }
+            let left = [&first, &second].into_iter().flatten().filter(|item| counts[**item as usize % 6] < most && !taken.contains(*item));
+            prop_assert!(drafted.len() == limit || left.count() == 0, "short only where nothing fits");
+        }
+
+        #[test]
         fn while_both_have_items_the_sides_are_one_apart_at_most(seed: u64, limit in 1..10usize) {
             let (first, second): (Vec<u32>, Vec<u32>) = ((0..10).collect(), (20..30).collect());
-            let drafted = team_draft(&first, &second, &[], limit, seed);
+            let drafted = team_draft(&first, &second, &[], limit, seed, &mut |_, _| true);
             let lead = drafted.iter().filter(|(team, _)| *team == Some(Team::First)).count() as i64 * 2 - limit as i64;
             prop_assert!(lead.abs() <= 1);
         }
@@ -157,7 +197,7 @@ mod tests {
         for _ in 0..users {
             let (mut first, mut second) = (0, 0);
             let list = |offset: u32| (0..10).map(|n| offset + n).collect::<Vec<u32>>();
-            for (team, _) in team_draft(&list(0), &list(5), &[], 10, random.random()) {
+            for (team, _) in team_draft(&list(0), &list(5), &[], 10, random.random(), &mut |_, _| true) {
                 let clicked = random.random::<f64>() < 0.2 * if team == Some(Team::Second) { better } else { 1.0 };
                 *(if team == Some(Team::First) { &mut first } else { &mut second }) += u64::from(clicked);
             }

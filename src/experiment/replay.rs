@@ -68,6 +68,10 @@ pub struct OffPolicy {
     /// The share of the policy's items that the log has shown in the same answer: the rest counts as nothing in `ips`, and as
     /// the model says in `doubly_robust`.
     pub support: f64,
+    /// The share of what was shown that was drawn, with a propensity below 1. Where nothing was, propensities say nothing of what
+    /// this policy would have shown instead.
+    #[serde(default)]
+    pub drawn: f64,
     /// How many evenly weighted items the weighted ones are worth.
     pub effective_items: f64,
 }
@@ -78,6 +82,7 @@ pub fn off_policy(users: &[Vec<LoggedAnswer>], confidence: f64) -> Option<OffPol
     let (mut ips, mut robust, mut normal) = (Moments::default(), Moments::default(), Moments::default());
     let (mut answers, mut hit, mut wanted) = (0, 0.0, 0.0);
     let (mut weights, mut squares) = (0.0, 0.0);
+    let (mut shown, mut drawn) = (0.0, 0.0);
     for user in users.iter().filter(|answers| !answers.is_empty()) {
         let over = user.len() as f64;
         let (mut earned, mut weighted, mut corrected, mut weight_sum, mut items_wanted) = (0.0, 0.0, 0.0, 0.0, 0.0);
@@ -93,6 +98,8 @@ pub fn off_policy(users: &[Vec<LoggedAnswer>], confidence: f64) -> Option<OffPol
                 weights += weight;
                 squares += weight * weight;
                 hit += item.target;
+                shown += 1.0;
+                drawn += f64::from(u8::from(item.logged < 1.0));
             }
         }
         answers += user.len() as u64;
@@ -117,6 +124,7 @@ pub fn off_policy(users: &[Vec<LoggedAnswer>], confidence: f64) -> Option<OffPol
         snips: of(&normal, wanted / answers as f64),
         doubly_robust: of(&robust, 1.0),
         support: if wanted > 0.0 { hit / wanted } else { 0.0 },
+        drawn: if shown > 0.0 { drawn / shown } else { 0.0 },
         effective_items: if squares > 0.0 { weights * weights / squares } else { 0.0 },
     })
 }

@@ -232,11 +232,7 @@ fn comparisons(design: &ExperimentDesign, totals: &Totals, days: f64) -> Vec<Com
     let guard = Boundary::planned(design.alpha / guarded.max(1) as f64, planned);
     let mut comparisons = Vec::new();
     for (place, (metric, moments)) in metrics(design).into_iter().zip(&totals.moments).enumerate() {
-        let role = match place {
-            0 => Role::Deciding,
-            place if place < design.metrics.len() => Role::Secondary,
-            _ => Role::Guardrail,
-        };
+        let role = role(design, place);
         let Some((control, treated)) = moments.split_first() else { continue };
         for (variant, (treated, named)) in treated.iter().zip(design.variants.iter().skip(1)).enumerate() {
             let answers = |variant: usize| totals.answers.get(variant).copied().unwrap_or(0) as f64;
@@ -272,6 +268,15 @@ fn comparisons(design: &ExperimentDesign, totals: &Totals, days: f64) -> Vec<Com
         effect.adjusted_p = p;
     }
     comparisons
+}
+
+/// What the metric at a place is for: the first decides, guardrails come last.
+pub fn role(design: &ExperimentDesign, place: usize) -> Role {
+    match place {
+        0 => Role::Deciding,
+        place if place < design.metrics.len() => Role::Secondary,
+        _ => Role::Guardrail,
+    }
 }
 
 fn effect(

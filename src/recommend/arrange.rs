@@ -1,26 +1,26 @@
 //! The order of an answer as a whole, as the question asks for it: items with their vectors and values, given to the
 //! objectives of [`diversity`](super::diversity).
 
-use super::Context;
 use super::diversity::{Quota, Traits, Values, arrange};
 use super::order::Ordered;
 use super::visitor::Visitor;
+use super::{Catalog, Context};
 use crate::features::ValueMix;
 use crate::record::{Diversity, ItemId, MaxPer};
 use crate::snapshot::Snapshot;
 
 /// The items of an answer so far, by what the question bounds.
 pub struct Bounded<'a> {
-    context: &'a Context<'a>,
+    catalog: &'a Catalog,
     bounds: Vec<(&'a MaxPer, Quota)>,
     values: Values,
 }
 
 impl<'a> Bounded<'a> {
     /// No item yet.
-    pub fn new(context: &'a Context<'a>, bounds: impl Iterator<Item = &'a MaxPer>) -> Self {
-        let bounds = bounds.map(|bound| (bound, Quota::new(bound.limit))).collect();
-        Self { context, bounds, values: Values::default() }
+    pub fn new(catalog: &'a Catalog, bounds: impl IntoIterator<Item = &'a MaxPer>) -> Self {
+        let bounds = bounds.into_iter().map(|bound| (bound, Quota::new(bound.limit))).collect();
+        Self { catalog, bounds, values: Values::default() }
     }
 
     /// Whether anything is.
@@ -30,12 +30,17 @@ impl<'a> Bounded<'a> {
 
     /// Counts an item if it fits; false if it does not.
     pub fn take(&mut self, item: ItemId) -> bool {
-        let values = self.values_of(item);
-        let fits = self.bounds.iter().zip(&values).all(|((_, quota), values)| quota.fits(values));
+        let fits = self.fits(item);
         if fits {
-            self.bounds.iter_mut().zip(&values).for_each(|((_, quota), values)| quota.count(values));
+            self.count(item);
         }
         fits
+    }
+
+    /// Whether one more item fits.
+    pub fn fits(&mut self, item: ItemId) -> bool {
+        let values = self.values_of(item);
+        self.bounds.iter().zip(&values).all(|((_, quota), values)| quota.fits(values))
     }
 
     /// Counts an item whether it fits or not.
@@ -46,24 +51,23 @@ impl<'a> Bounded<'a> {
 
     /// An item's values of each bounded attribute.
     fn values_of(&mut self, item: ItemId) -> Vec<Vec<u32>> {
-        let Self { context, bounds, values } = self;
-        let item = context.catalog.get(item);
+        let Self { catalog, bounds, values } = self;
+        let item = catalog.get(item);
         bounds.iter().map(|(bound, _)| item.map_or(Vec::new(), |item| values.of(item, &bound.key))).collect()
     }
 
     /// Up to `limit` of the candidates, `best` by falling score, in the order that is wanted.
     pub fn arrange(
         &mut self,
-        diversity: &Diversity,
+        (context, diversity): (&Context<'_>, &Diversity),
         snapshot: &Snapshot,
         visitor: &Visitor,
         best: Vec<Ordered>,
         limit: usize,
     ) -> Vec<Ordered> {
-        let Self { context, bounds, values } = self;
+        let Self { catalog, bounds, values } = self;
         let scores: Vec<f32> = best.iter().map(|best| best.key as f32).collect();
-        let mut of =
-            |key: &str, item: ItemId| context.catalog.get(item).map_or(Vec::new(), |item| values.of(item, key));
+        let mut of = |key: &str, item: ItemId| catalog.get(item).map_or(Vec::new(), |item| values.of(item, key));
         let calibrated = diversity.calibration.as_ref().map(|calibration| {
             let past = visitor.history.iter().filter_map(|(row, weight)| Some((snapshot.item(*row)?, *weight)));
             let past: Vec<_> = past.map(|(item, weight)| (of(&calibration.key, item), f64::from(weight))).collect();

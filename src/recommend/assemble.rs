@@ -248,8 +248,8 @@ impl<'a> Assembly<'a> {
             let missing = places.saturating_sub(arranged.len());
             match &self.plan.query.diversity {
                 Some(diversity) => {
-                    let (snapshot, visitor) = (taste.snapshot, self.visitor);
-                    arranged.extend(self.bounded.arrange(diversity, snapshot, visitor, candidates, missing));
+                    let (snapshot, visitor, wanted) = (taste.snapshot, self.visitor, (self.context, diversity));
+                    arranged.extend(self.bounded.arrange(wanted, snapshot, visitor, candidates, missing));
                 }
                 None => arranged.extend(candidates.into_iter().take(missing)),
             }

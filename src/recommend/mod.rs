@@ -39,6 +39,7 @@ mod tests;
 mod turns;
 mod visitor;
 
+pub use arrange::Bounded;
 pub use arranged::{ArrangedScorer, ItemValues};
 pub use cache::{AnswerCache, Asked};
 pub use catalog::Catalog;
@@ -91,6 +92,8 @@ pub struct Context<'a> {
     pub popular: &'a Popular,
     /// The time of the question.
     pub now: Timestamp,
+    /// For a question that is asked in hindsight: of what users did from then on nothing is known.
+    pub known_until: Option<Timestamp>,
 }
 
 impl Context<'_> {

@@ -145,7 +145,7 @@ impl Taste<'_> {
     ) -> Result<Vec<f32>> {
         let table = ranker.table().table();
         let mut state = match visitor.user {
-            Some(user) => UserState::read(context.store, table, user, context.now)?,
+            Some(user) => UserState::read(context.store, table, user, context.now, context.known_until)?,
             None => UserState::default(),
         };
         for (item, kind) in &visitor.session {
@@ -172,7 +172,7 @@ impl Taste<'_> {
         let (request, mut rows) = (state.request(context.now, &context_of, &[]), Matrix::zeros(0, 1));
         let follows = following(self.snapshot.next(), |item| self.snapshot.row(item), state.past(), &items);
         let scores = ranker.score(&inputs, follows, &request, known, &items, &mut rows);
-        if context.served.is_wanted() {
+        if context.known_until.is_none() && context.served.is_wanted() {
             Seen { candidates: &items, rows: &rows, state: &state, facts, counters: &counters }.log(context, visitor);
         }
         Ok(scores)

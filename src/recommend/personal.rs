@@ -79,7 +79,7 @@ impl<'a> Asked<'a> {
             .without(plan.left_out())
             .without_named(&query.exclude_items)?;
         let taste = Taste::of(context, &visitor)?;
-        let mut bounded = Bounded::new(context, plan.bounds());
+        let mut bounded = Bounded::new(context.catalog, plan.bounds());
         let placed = Placed::new(context, plan, &allowed, &mut bounded)?;
         allowed.exclude(placed.items());
         Ok(Self { context, plan, visitor, allowed, taste, bounded, placed })

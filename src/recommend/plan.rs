@@ -191,7 +191,7 @@ impl<'a> Plan<'a> {
     }
 
     /// What bounds an answer.
-    pub(super) fn bounds(&self) -> impl Iterator<Item = &MaxPer> {
+    pub fn bounds(&self) -> impl Iterator<Item = &MaxPer> {
         let own = self.query.diversity.as_ref().and_then(|diversity| diversity.max_per.as_ref());
         own.into_iter().chain(self.rules.iter().filter_map(|rule| rule.bound()))
     }

@@ -205,6 +205,8 @@ impl<'a> Taste<'a> {
             mean: self.fresh_score(fresh),
             deviation: self.snapshot.cold().score_variance(&self.among_new, fresh.events).max(0.0).sqrt(),
         });
-        explore::draw(candidates.collect(), places, config.seed, visitor.request(query))
+        // Beside the draw that was shown one in hindsight must be another, or both would hold the same items too often.
+        let seed = if context.known_until.is_some() { !config.seed } else { config.seed };
+        explore::draw(candidates.collect(), places, seed, visitor.request(query))
     }
 }

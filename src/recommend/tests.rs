@@ -131,6 +131,7 @@ impl World {
             ranker: None,
             popular: &self.popular,
             now: Timestamp::now(),
+            known_until: None,
         }
     }
 

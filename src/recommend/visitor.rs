@@ -76,13 +76,14 @@ impl Visitor {
             }
             _ => false,
         };
-        let profile = if is_known { Vec::new() } else { profile(context, name)? };
         let is_fresh = !session.is_empty() || user.is_some_and(context.is_stale);
         let is_folded_in = is_fresh || explain;
         let has_lists = context.snapshot.is_some_and(|snapshot| snapshot.fold_in().parts().lists.nnz() > 0);
+        let mut has_events = false;
         if let Some(user) = user {
             let mut left = if has_lists && !is_folded_in { usize::MAX } else { context.config.recommend.history };
-            context.store.user_history(user, usize::MAX, &mut |event| {
+            context.store.user_history_before(user, context.known_until, usize::MAX, &mut |event| {
+                has_events = true;
                 seen.extend(seen_rule.holds(event.kind, event.time).then_some(event.item));
                 if left > 0 {
                     left -= 1;
@@ -91,6 +92,9 @@ impl Visitor {
                 }
             })?;
         }
+        // In hindsight a vector may be of what came later.
+        let is_known = is_known && (has_events || context.known_until.is_none());
+        let profile = if is_known { Vec::new() } else { profile(context, name)? };
         let history = past.finish().into_iter().filter_map(|(item, value)| Some((row(item)?, value))).collect();
         visited.reverse();
         Ok(Self { user, is_known, profile, history, latest, session: visited, seen, is_fresh, is_folded_in })
@@ -114,7 +118,7 @@ impl Visitor {
             seen.extend(context.store.item_id(&entry.item)?);
         }
         if let Some(user) = user.map_or(Ok(None), |user| context.store.user_id(user))? {
-            context.store.user_history(user, usize::MAX, &mut |event| {
+            context.store.user_history_before(user, context.known_until, usize::MAX, &mut |event| {
                 seen.extend(rule.holds(event.kind, event.time).then_some(event.item));
             })?;
         }

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::engine::{
     Evaluation, Job, ReplayOptions, SnapshotComparison, Stats, TenantSettings, TenantStatus, TrainOptions, UserExport,
 };
-use crate::experiment::{ExperimentReport, OffPolicy};
+use crate::experiment::{ExperimentForecast, ExperimentReport, OffPolicy};
 use crate::monitor::DriftReport;
 use crate::record::{
     Answer, ApiKey, AuditEntry, Event, Experiment, ExperimentDesign, Exposure, Filter, Item, ItemPatch, KeyDesign,
@@ -50,6 +50,7 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         ("experiment", schema::<Experiment>()),
         ("experiment_design", schema::<ExperimentDesign>()),
         ("experiment_report", schema::<ExperimentReport>()),
+        ("experiment_forecast", schema::<ExperimentForecast>()),
         ("exposure", schema::<Exposure>()),
         ("replay_options", schema::<ReplayOptions>()),
         ("off_policy", schema::<OffPolicy>()),

@@ -12,13 +12,14 @@ use std::sync::RwLockReadGuard;
 use rocksdb::{DB, Direction, IteratorMode, MergeOperands, Options, ReadOptions, WriteBatch, WriteOptions};
 
 use super::commit::{self, Turn};
+use super::events::for_each_of_user_before;
 use super::families::Family;
 use super::key::{self, EventKey};
 use super::stored::StoredEvent;
 use super::{Store, codec, storage};
 use crate::counters::{Changes, CountedEvent, CounterSet, EventCounter, Owner};
 use crate::error::{Error, Result};
-use crate::record::{ItemId, UserId};
+use crate::record::{ItemId, Timestamp, UserId};
 
 /// Users and items that may have something pending: more are folded, in some ten milliseconds.
 #[cfg(not(test))]
@@ -154,6 +155,27 @@ impl Store {
                 None => counters.push((kind.clone(), pending.clone())),
             }
         }
+        counters.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(counters)
+    }
+
+    /// The same of the events from before a time, each of which is read.
+    pub fn user_counters_before(&self, user: UserId, before: Timestamp) -> Result<Vec<(Box<str>, EventCounter)>> {
+        let (log, owner) = (Family::Events.of(&self.db)?, Owner::User(user));
+        let mut counted = CounterSet::default();
+        let mut log_key = Vec::new();
+        let mut count = |key: EventKey<'_>, _: &[u8], _: &[u8]| {
+            log_key.clear();
+            key.write_log(&mut log_key);
+            // Gone since the iterator was made if it is not there.
+            if let Some(value) = self.db.get_pinned_cf(log, &log_key).map_err(storage("read an event"))? {
+                let stored: StoredEvent = codec::decode("an event", &value)?;
+                counted.counter(owner, key.kind).add(stored.counted(key.time));
+            }
+            Ok(())
+        };
+        for_each_of_user_before(&self.db, user, Some(before), &mut count, usize::MAX)?;
+        let mut counters = counted.of(owner).to_vec();
         counters.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         Ok(counters)
     }

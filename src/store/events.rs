@@ -132,9 +132,21 @@ impl Store {
 
     /// Passes a user's latest events on, the newest first, `limit` at most. Only small values are read.
     pub fn user_history(&self, user: UserId, limit: usize, f: &mut dyn FnMut(HistoryEvent<'_>)) -> Result<()> {
-        for_each_of_user(
+        self.user_history_before(user, None, limit, f)
+    }
+
+    /// The same of those from before a time, if there is one.
+    pub fn user_history_before(
+        &self,
+        user: UserId,
+        before: Option<Timestamp>,
+        limit: usize,
+        f: &mut dyn FnMut(HistoryEvent<'_>),
+    ) -> Result<()> {
+        for_each_of_user_before(
             &self.db,
             user,
+            before,
             &mut |key, _, value| {
                 f(HistoryEvent {
                     item: key.item,
@@ -200,6 +212,17 @@ pub type OfEvent<'a> = &'a mut dyn FnMut(EventKey<'_>, &[u8], &[u8]) -> Result<(
 
 /// Passes the entries of a user in `user_events` on, the newest first.
 pub fn for_each_of_user(db: &DB, user: UserId, f: OfEvent<'_>, limit: usize) -> Result<()> {
+    for_each_of_user_before(db, user, None, f, limit)
+}
+
+/// The same of those from before a time, if there is one.
+pub fn for_each_of_user_before(
+    db: &DB,
+    user: UserId,
+    before: Option<Timestamp>,
+    f: OfEvent<'_>,
+    limit: usize,
+) -> Result<()> {
     let prefix = key::dense(user.get());
     let mut options = ReadOptions::default();
     if let Some(end) = key::after_prefix(&prefix) {
@@ -207,7 +230,10 @@ pub fn for_each_of_user(db: &DB, user: UserId, f: OfEvent<'_>, limit: usize) -> 
     }
     let family = Family::UserEvents.of(db)?;
     let mut entries = db.raw_iterator_cf_opt(family, options);
-    entries.seek(prefix);
+    match before {
+        Some(time) => entries.seek(key::user_events_before(user, time)),
+        None => entries.seek(prefix),
+    }
     let mut left = limit;
     while let Some((raw, value)) = entries.item().filter(|_| left > 0) {
         let key = EventKey::read_user(raw).ok_or_else(|| Error::corrupt("user_events", "holds a key that is none"))?;

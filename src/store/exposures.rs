@@ -3,6 +3,7 @@
 //! last of them.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use rocksdb::ReadOptions;
@@ -239,8 +240,13 @@ impl Store {
 
     /// What a user was shown, the newest first, `limit` at most.
     pub fn user_exposures(&self, user: &str, limit: usize) -> Result<Vec<Exposure>> {
+        self.user_exposures_before(user, None, limit)
+    }
+
+    /// The same of what was shown before a time, if there is one.
+    pub fn user_exposures_before(&self, user: &str, before: Option<Timestamp>, limit: usize) -> Result<Vec<Exposure>> {
         let mut answers = Vec::new();
-        for_each_of(&self.db, user, limit, &mut |time, answer| {
+        for_each_of(&self.db, user, before, limit, &mut |time, answer| {
             answers.extend(self.exposure_at(time, answer)?);
             Ok(())
         })?;
@@ -259,15 +265,16 @@ impl Store {
         self.commit(Durability::Sync, |turn| turn.move_exposures(from, into))
     }
 
-    /// Removes answers that are older than a time, from a key on, one turn's worth of them.
-    pub fn forget_exposures(&self, before: Timestamp, from: Option<Vec<u8>>) -> Result<Forgotten> {
-        self.commit(Durability::Async, |turn| turn.forget_exposures(before, from.as_deref().unwrap_or(&[0])))
+    /// Removes the answers of a span of time, one turn's worth of them, from where the turn before has ended.
+    pub fn forget_exposures(&self, times: Range<Timestamp>, from: Option<Vec<u8>>) -> Result<Forgotten> {
+        self.commit(Durability::Async, |turn| turn.forget_exposures(times, from))
     }
 }
 
 fn for_each_of(
     db: &rocksdb::DB,
     user: &str,
+    before: Option<Timestamp>,
     limit: usize,
     f: &mut dyn FnMut(Timestamp, &str) -> Result<()>,
 ) -> Result<()> {
@@ -277,7 +284,10 @@ fn for_each_of(
         options.set_iterate_upper_bound(end);
     }
     let mut entries = db.raw_iterator_cf_opt(Family::Exposures.of(db)?, options);
-    entries.seek(&prefix);
+    match before {
+        Some(time) => entries.seek(key::exposures_of_before(user, time)),
+        None => entries.seek(&prefix),
+    }
     let mut left = limit;
     while let Some(raw) = entries.key().filter(|_| left > 0) {
         let damaged = || Error::corrupt("exposures", "holds a key that is none");
@@ -290,23 +300,26 @@ fn for_each_of(
 }
 
 impl Turn<'_> {
-    fn forget_exposures(&mut self, before: Timestamp, from: &[u8]) -> Result<Forgotten> {
+    fn forget_exposures(&mut self, times: Range<Timestamp>, from: Option<Vec<u8>>) -> Result<Forgotten> {
         let mut options = ReadOptions::default();
         options.fill_cache(false);
-        options.set_iterate_upper_bound(key::exposures_from(before));
+        options.set_iterate_upper_bound(key::exposures_from(times.end));
         let mut entries = self.db.raw_iterator_cf_opt(Family::Exposures.of(self.db)?, options);
-        entries.seek(from);
+        entries.seek(from.unwrap_or_else(|| key::exposures_from(times.start).into()));
         let mut forgotten = Forgotten::default();
         while let Some((raw, value)) = entries.item() {
             if forgotten.answers >= FORGOTTEN {
                 forgotten.next = Some(raw.to_vec());
                 break;
             }
-            let exposure = read(raw, value)?;
+            let damaged = || Error::corrupt("exposures", "holds a key that is none");
+            let (time, answer) = key::read_exposure(raw).ok_or_else(damaged)?;
             self.delete(Family::Exposures, raw)?;
-            self.delete(Family::Exposures, key::exposure_by_answer(&exposure.recommendation_id))?;
-            if let Some(user) = &exposure.user {
-                self.delete(Family::Exposures, key::exposure_of(user, exposure.time, &exposure.recommendation_id))?;
+            self.delete(Family::Exposures, key::exposure_by_answer(answer))?;
+            // Writers wait meanwhile: of the record only what is needed is read.
+            let user: Option<String> = codec::decode_first("an exposure", value)?;
+            if let Some(user) = user {
+                self.delete(Family::Exposures, key::exposure_of(&user, time, answer))?;
             }
             forgotten.answers += 1;
             entries.next();
@@ -328,7 +341,7 @@ impl Turn<'_> {
     /// Removes all that a user was shown; tells how many answers that were.
     pub fn delete_exposures(&mut self, user: &str) -> Result<u64> {
         let mut count = 0;
-        for_each_of(self.db, user, usize::MAX, &mut |time, answer| {
+        for_each_of(self.db, user, None, usize::MAX, &mut |time, answer| {
             count += 1;
             self.delete(Family::Exposures, key::exposure(time, answer))?;
             self.delete(Family::Exposures, key::exposure_by_answer(answer))?;
@@ -344,7 +357,7 @@ impl Turn<'_> {
     pub fn move_exposures(&mut self, from: &str, into: &str) -> Result<u64> {
         let family = Family::Exposures.of(self.db)?;
         let mut answers = Vec::new();
-        for_each_of(self.db, from, usize::MAX, &mut |time, answer| {
+        for_each_of(self.db, from, None, usize::MAX, &mut |time, answer| {
             let key = key::exposure(time, answer);
             if let Some(value) = self.db.get_cf(family, &key).map_err(storage("read an exposure"))? {
                 answers.push(Exposure { user: Some(into.to_owned()), ..read(&key, &value)? });
@@ -408,6 +421,7 @@ mod tests {
         assert_eq!(store.exposure("z").unwrap(), None);
         assert_eq!(store.user_exposures("u", 9).unwrap(), [all[2].clone(), all[0].clone()], "the newest first");
         assert_eq!(store.user_exposures("u", 1).unwrap().len(), 1);
+        assert_eq!(store.user_exposures_before("u", Some(all[2].time), 9).unwrap(), [all[0].clone()]);
         let mut read = Vec::new();
         let from = Timestamp::from_millis(1_500).unwrap();
         let mut take = |exposure: Exposure| {
@@ -424,7 +438,8 @@ mod tests {
         let store = store(&dir);
         let all = [exposure("a", Some("u"), 1_000), exposure("b", None, 1_500), exposure("c", Some("u2"), 2_000)];
         store.put_exposures(&all).unwrap();
-        assert_eq!(store.forget_exposures(Timestamp::from_millis(2_000).unwrap(), None).unwrap().answers, 2);
+        let until = |millis| Timestamp::MIN..Timestamp::from_millis(millis).unwrap();
+        assert_eq!(store.forget_exposures(until(2_000), None).unwrap().answers, 2);
         assert_eq!(entries(&store), 3);
         // Who has never had an event is known from what was shown alone.
         assert!(store.delete_user("u2").unwrap());
@@ -439,7 +454,8 @@ mod tests {
         store.put_exposures(&all).unwrap();
         let (mut turns, mut next) = (Vec::new(), None);
         loop {
-            let turn = store.forget_exposures(Timestamp::from_millis(3_200).unwrap(), next).unwrap();
+            let until = Timestamp::from_millis(3_200).unwrap();
+            let turn = store.forget_exposures(Timestamp::MIN..until, next).unwrap();
             turns.push(turn.answers);
             next = turn.next;
             if next.is_none() {
@@ -449,6 +465,24 @@ mod tests {
         assert_eq!(turns, [1_024, 1_024, 152]);
         assert_eq!(store.user_exposures("u", 9_999).unwrap().len(), 300);
         assert_eq!(entries(&store), 900);
+    }
+
+    #[test]
+    fn users_who_are_merged_between_two_turns_leave_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir);
+        let all: Vec<Exposure> = (0..2_500).map(|n| exposure(&format!("a{n:04}"), Some("from"), 1_000 + n)).collect();
+        store.put_exposures(&all).unwrap();
+        let times = || Timestamp::MIN..Timestamp::from_millis(3_200).unwrap();
+        let first = store.forget_exposures(times(), None).unwrap();
+        store.merge_users("into", "from").unwrap();
+        let second = store.forget_exposures(times(), first.next).unwrap();
+        store.merge_users("again", "into").unwrap();
+        let third = store.forget_exposures(times(), second.next).unwrap();
+        assert_eq!((third.answers, third.next), (152, None));
+        let left = store.user_exposures("again", 9_999).unwrap();
+        assert!(left.len() == 300 && left.iter().all(|of| of.user.as_deref() == Some("again")));
+        assert_eq!(entries(&store), 900, "each by its time, by its name and by its user");
     }
 
     #[test]

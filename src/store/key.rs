@@ -99,6 +99,16 @@ pub fn dense(id: u32) -> [u8; 4] {
     id.to_be_bytes()
 }
 
+/// The first possible key of a user's `user_events` from before a time: the newest of them.
+pub fn user_events_before(user: UserId, time: Timestamp) -> Vec<u8> {
+    [&dense(user.get())[..], &earlier(time)].concat()
+}
+
+/// The first bytes of reversed times that are before a time.
+fn earlier(time: Timestamp) -> [u8; 8] {
+    (!ordered(time)).saturating_add(1).to_be_bytes()
+}
+
 /// The number in a key of four bytes.
 pub fn read_dense(key: &[u8]) -> Option<u32> {
     key.try_into().ok().map(u32::from_be_bytes)
@@ -224,6 +234,11 @@ pub fn exposures_of(user: &str) -> Vec<u8> {
     [&[2][..], &(user.len() as u16).to_be_bytes(), user.as_bytes()].concat()
 }
 
+/// The first possible key of a user's answers from before a time: the newest of them.
+pub fn exposures_of_before(user: &str, time: Timestamp) -> Vec<u8> {
+    [&exposures_of(user)[..], &earlier(time)].concat()
+}
+
 /// An answer of a user, the newest first.
 pub fn exposure_of(user: &str, time: Timestamp, answer: &str) -> Vec<u8> {
     [&exposures_of(user)[..], &(!ordered(time)).to_be_bytes(), answer.as_bytes()].concat()
@@ -317,6 +332,7 @@ mod tests {
             prop_assert_eq!(exposure(a, "x").cmp(&exposure(b, "x")), a.cmp(&b));
             prop_assert_eq!(exposure_of(&user, a, "x").cmp(&exposure_of(&user, b, "x")), b.cmp(&a));
             prop_assert!(exposure(a, "x").starts_with(&exposures_from(a)));
+            prop_assert_eq!(by_user >= exposures_of_before(&user, b), a < b);
         }
 
         #[test]

@@ -141,8 +141,19 @@ fn check_counters(store: &Store, model: &Model) {
     assert_eq!(sums.collect::<BTreeMap<_, _>>(), events);
     let of_items = stored.iter().filter(|((owner, _), _)| owner.item().is_some());
     assert_eq!(kept(&store.item_counters()), of_items.map(|(key, counter)| (key.clone(), counter.clone())).collect());
-    for user in model.users.keys() {
-        let user = store.user_id(user).unwrap().unwrap();
+    for name in model.users.keys() {
+        let user = store.user_id(name).unwrap().unwrap();
+        for before in [0, 14_000_000] {
+            let before = Timestamp::from_millis(before).unwrap();
+            let found = store.user_counters_before(user, before).unwrap().into_iter();
+            let mut expected: BTreeMap<&str, i64> = BTreeMap::new();
+            let earlier = |at: i64, of: &str| at < before.millis() && of == name;
+            for (.., kind, _) in model.events.keys().filter(|(at, of, ..)| earlier(*at, of)) {
+                *expected.entry(kind).or_default() += 1;
+            }
+            let expected = expected.into_iter().map(|(kind, events)| (kind.into(), events));
+            assert!(found.map(|(kind, counter)| (kind, counter.events)).eq(expected), "before {before}");
+        }
         let found = store.user_counters(user).unwrap().into_iter().filter(|(_, counter)| !counter.is_empty());
         let expected = stored.iter().filter(|((owner, _), _)| *owner == Owner::User(user));
         let expected = expected.map(|((_, kind), counter)| (kind.as_str().into(), counter.clone()));

@@ -50,6 +50,7 @@ const NEEDS: &[(Scope, &[&str], &[&str])] = &[
             "startExperiment",
             "stopExperiment",
             "getExperimentReport",
+            "getExperimentForecast",
             "replay",
             "exportUser",
         ],

@@ -13,6 +13,7 @@ fn an_experiment_is_planned_started_shown_joined_reported_and_stopped() {
     client.json("PUT", "/v1/scenarios/home", "{}").expect(201);
     assert_eq!(client.json("PUT", "/v1/experiments/short", PLAN).expect(200)["state"], "draft");
     client.get("/v1/experiments/short/report").problem(409, "no_data");
+    client.get("/v1/experiments/short/forecast").problem(409, "no_data");
     assert_eq!(client.json("POST", "/v1/experiments/short:start", "").expect(200)["state"], "running");
     client.json("POST", "/v1/experiments/short:start", "").problem(409, "conflict");
     let mut shown = Vec::new();
@@ -25,6 +26,9 @@ fn an_experiment_is_planned_started_shown_joined_reported_and_stopped() {
         shown.push(answer);
     }
     assert!(client.get("/v1/users/u1/recommendations").expect(200).get("experiment").is_none(), "another scenario");
+    let forecast = client.get("/v1/experiments/short/forecast").expect(200);
+    assert_eq!((&forecast["users"], &forecast["answers"]), (&40.into(), &80.into()), "{forecast}");
+    assert_eq!(forecast["metrics"][0]["users_needed"], Value::Null, "nobody has clicked");
     let click = json!({
         "user": "u3", "item": shown[3]["items"][1]["item"], "type": "click",
         "recommendation_id": shown[3]["recommendation_id"], "position": 1,

@@ -138,6 +138,7 @@ const ASKED: &[(&str, &str, &str, &str, u16)] = &[
     ("POST", "/v1/experiments/{id}:start", "/v1/experiments/x:start", "", 404),
     ("POST", "/v1/experiments/{id}:stop", "/v1/experiments/x:stop", "", 404),
     ("GET", "/v1/experiments/{id}/report", "/v1/experiments/x/report", "", 404),
+    ("GET", "/v1/experiments/{id}/forecast", "/v1/experiments/x/forecast", "", 404),
     ("GET", "/v1/jobs", "/v1/jobs", "", 200),
     ("GET", "/v1/jobs/{id}", "/v1/jobs/1", "", 404),
     ("DELETE", "/v1/jobs/{id}", "/v1/jobs/1", "", 404),

@@ -26,6 +26,12 @@ pub enum ExperimentCommand {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// How long it would take, by what was shown in the last four weeks
+    Forecast {
+        /// Its name
+        #[arg(value_name = "EXPERIMENT")]
+        id: String,
+    },
     /// Users take part from now on
     Start {
         /// Its name

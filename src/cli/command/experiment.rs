@@ -1,4 +1,4 @@
-//! `savor experiment …`: plan, start, look, stop, replay.
+//! `savor experiment …`: plan, foretell, start, look, stop, replay.
 
 use std::io::Read;
 
@@ -18,6 +18,9 @@ pub fn run(context: &Context, command: ExperimentCommand) -> Result<(), Failure>
         ExperimentCommand::List => context.output.show(&place.experiments()?, |all| experiment::list(all)),
         ExperimentCommand::Show { id } => context.output.show(&place.experiment(&id)?, experiment::one),
         ExperimentCommand::Put { id, file } => changed(context, &place.put_experiment(&id, &design(&file)?)?),
+        ExperimentCommand::Forecast { id } => {
+            context.output.show(&place.experiment_forecast(&id)?, experiment::forecast)
+        }
         ExperimentCommand::Start { id } => changed(context, &place.start_experiment(&id)?),
         ExperimentCommand::Stop { id } => changed(context, &place.stop_experiment(&id)?),
         ExperimentCommand::Delete { id } => {

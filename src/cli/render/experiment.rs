@@ -1,7 +1,7 @@
-//! Experiments: plans, reports and replays.
+//! Experiments: plans, forecasts, reports and replays.
 
 use super::{count, pairs, table};
-use crate::experiment::{ExperimentReport, Interval, OffPolicy};
+use crate::experiment::{ExperimentForecast, ExperimentReport, Interval, OffPolicy};
 use crate::record::{Experiment, PARTS};
 use crate::report::{METRIC_COLUMNS, metric_rows};
 
@@ -44,6 +44,31 @@ pub fn one(experiment: &Experiment) -> String {
     );
     let design = serde_json::to_string_pretty(&experiment.design).unwrap_or_default();
     format!("experiment {}\n{head}\n{design}", experiment.id)
+}
+
+/// What it takes by each metric.
+pub fn forecast(forecast: &ExperimentForecast) -> String {
+    let looked_at = (forecast.until.millis() - forecast.from.millis()) as f64 / 86_400_000.0;
+    let within = format!("found in {looked_at:.1} days");
+    let needed = format!("users for {:.1} %", forecast.effect * 100.0);
+    let mut table = table(&["metric", "for", "now", &needed, "days", &within], &[2, 3, 4, 5]);
+    for of in &forecast.metrics {
+        table.add_row([
+            of.metric.clone(),
+            of.role.word().to_owned(),
+            format!("{:.4}", of.value),
+            of.users_needed.map(|users| count(users.min(1e15).round() as u64)).unwrap_or_default(),
+            of.days_needed.map(|days| format!("{days:.1}")).unwrap_or_default(),
+            of.smallest_effect.map(|effect| format!("{:.1} %", effect * 100.0)).unwrap_or_default(),
+        ]);
+    }
+    format!(
+        "experiment {}: by {} answers to {} users in the last {looked_at:.1} days\n{}",
+        forecast.experiment,
+        count(forecast.answers),
+        count(forecast.users),
+        table.trim_fmt()
+    )
 }
 
 /// The verdict, who took part, and each metric beside the control's.
@@ -91,10 +116,11 @@ pub fn replay(found: &OffPolicy) -> String {
         table.add_row([name.to_owned(), value, ends]);
     }
     format!(
-        "{} answers of {} users; {:.1} % of this policy's items were shown in the same answers\n{}",
+        "{} answers of {} users; {:.1} % of this policy's items were shown in the same answers, {:.1} % of what was shown was drawn\n{}",
         count(found.answers),
         count(found.users),
         found.support * 100.0,
+        found.drawn * 100.0,
         table.trim_fmt()
     )
 }

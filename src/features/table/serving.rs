@@ -21,17 +21,26 @@ pub struct UserState {
 }
 
 impl UserState {
-    /// Reads profile, counters and latest events; of an unknown user, nothing.
-    pub fn read(store: &Store, table: &FeatureTable, user: UserId, at: Timestamp) -> Result<Self> {
+    /// Reads profile, counters and latest events; of an unknown user, nothing. In hindsight, `before` that time.
+    pub fn read(
+        store: &Store,
+        table: &FeatureTable,
+        user: UserId,
+        at: Timestamp,
+        before: Option<Timestamp>,
+    ) -> Result<Self> {
         let mut past = Vec::new();
-        store.user_history(user, table.history() + FUTURE, &mut |event| {
+        store.user_history_before(user, before, table.history() + FUTURE, &mut |event| {
             past.push(table.past_event(event.item, event.kind, event.time));
         })?;
         past.reverse();
         let profile = store.user_name(user)?.map_or(Ok(None), |name| store.user(&name))?;
         Ok(Self {
             facts: profile.map(|profile| table.user_facts(&profile.attributes)),
-            counters: store.user_counters(user)?,
+            counters: match before {
+                Some(before) => store.user_counters_before(user, before)?,
+                None => store.user_counters(user)?,
+            },
             past: latest(past, table.history(), at),
         })
     }

@@ -1,11 +1,11 @@
-//! Experiments: planned, started, looked at, stopped; and what another policy would have earned.
+//! Experiments: planned, foretold, started, looked at, stopped; and what another policy would have earned.
 
 use http::{Method, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::engine::ReplayOptions;
-use crate::experiment::{ExperimentReport, OffPolicy};
+use crate::experiment::{ExperimentForecast, ExperimentReport, OffPolicy};
 use crate::record::{Experiment, ExperimentDesign, Exposure};
 use crate::server::admission::Class;
 use crate::server::call::Call;
@@ -61,6 +61,11 @@ pub fn routes() -> Vec<Route> {
             .summary("What may be concluded so far, as often as one likes to look")
             .answers::<ExperimentReport>(200, "Figures, intervals and a verdict")
             .problems(&[404, 409]),
+        Route::new(Method::GET, "/v1/experiments/{id}/forecast", "getExperimentForecast", MANAGE, forecast)
+            .class(Class::Long)
+            .summary("How many users and days it would take, by what was shown in the last four weeks")
+            .answers::<ExperimentForecast>(200, "By each metric")
+            .problems(&[404, 409]),
         Route::new(Method::POST, "/v1/experiments:replay", "replay", MANAGE, replay)
             .class(Class::Long)
             .data()
@@ -104,6 +109,10 @@ fn stop(context: &Context, call: &Call) -> Result<Reply, Problem> {
 
 fn report(context: &Context, call: &Call) -> Result<Reply, Problem> {
     Reply::json(&context.engine.experiment_report(call.path("id")?)?)
+}
+
+fn forecast(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    Reply::json(&context.engine.experiment_forecast(call.path("id")?)?)
 }
 
 fn replay(context: &Context, call: &Call) -> Result<Reply, Problem> {

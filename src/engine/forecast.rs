@@ -1,0 +1,49 @@
+//! How long an experiment would take, told before anybody is shown anything else.
+
+use rustc_hash::FxHashMap;
+
+use super::Engine;
+use super::scenarios::DEFAULT;
+use crate::error::{Error, Result};
+use crate::experiment::{ExperimentForecast, forecast, is_target};
+use crate::record::{Assignment, Exposure, Span, Timestamp};
+
+/// What was shown so long before is looked at.
+const LOOKED_AT: Span = Span::days(28);
+
+impl Engine {
+    /// How many users and days an experiment would take, and which change it would find, by what was shown in the last four
+    /// weeks to those whom it is for. Of an interleaved one, what it would take to compare two groups instead. Reads these
+    /// exposures and what came of them. Errors: [`Error::NotFound`]; [`Error::NoData`] where fewer than two users were shown
+    /// anything.
+    pub fn experiment_forecast(&self, id: &str) -> Result<ExperimentForecast> {
+        let design = self.experiment(id)?.design;
+        let until = Timestamp::now();
+        let mut first = until;
+        let mut targets: FxHashMap<String, bool> = FxHashMap::default();
+        let scenario = design.scenario.as_deref();
+        let is_about =
+            |exposure: &Exposure| scenario.is_none_or(|of| of == exposure.scenario.as_deref().unwrap_or(DEFAULT));
+        let control = design.variants.first().map(|variant| variant.name.clone());
+        let span = (until.before(LOOKED_AT), until);
+        let totals = self.tally(&design, span, &mut |exposure| {
+            let Some(user) = exposure.user.clone().filter(|_| is_about(&exposure)) else { return Ok(None) };
+            let is_meant = match targets.get(&user) {
+                Some(known) => *known,
+                None => is_target(&design, &user, &|| self.inner.store.user(&user))?,
+            };
+            targets.insert(user, is_meant);
+            if !is_meant {
+                return Ok(None);
+            }
+            first = first.min(exposure.time);
+            let experiment = Some(Assignment { id: id.to_owned(), variant: control.clone() });
+            Ok(Some(Exposure { experiment, ..exposure }))
+        })?;
+        if totals.users.iter().sum::<u64>() < 2 {
+            let what = format!("fewer than two users whom experiment \"{id}\" is for were shown anything");
+            return Err(Error::no_data(what, "serve with exposures.enabled, or wait"));
+        }
+        Ok(forecast(id, &design, &totals, (first, until)))
+    }
+}
