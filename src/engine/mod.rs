@@ -35,6 +35,7 @@ mod questions;
 mod ranking;
 mod replay;
 mod retraining;
+mod room;
 mod scenarios;
 mod served;
 mod shown;
