@@ -1,6 +1,6 @@
 //! What a key costs: the same question to two servers of the same data, one without keys and one with, in turn over keep-alive
 //! connections; the first request of a key, which is proven by Argon2; and whether the time in which a wrong secret is refused tells how
-//! much of it was right. Makes its own data and ends with one line for machines.
+//! much of it was right, or whether there is a key of that id. Makes its own data and ends with one line for machines.
 //!
 //!     cargo bench --bench access -- [--seconds S] [--connections C]
 
@@ -40,7 +40,8 @@ fn main() -> Result<()> {
     let key = || engine.create_key(&KeyDesign::new("bench", [Scope::Read])).map(|made| made.token.reveal().to_owned());
     let token = key()?;
     let fresh = (0..FIRST).map(|_| key()).collect::<std::result::Result<Vec<_>, _>>()?;
-    let statistic = timing(&engine, &token);
+    let (statistic, _) = timing(&engine, &near(&token), &far(&token));
+    let (_, unknown) = timing(&engine, &near(&token), &near(&stranger(&token)));
     drop(engine);
 
     let (open, keyed) = (serve(&open)?, serve(&keyed)?);
@@ -70,7 +71,8 @@ fn main() -> Result<()> {
     let [open_p50, keyed_p50, open_rps, keyed_rps] = columns.map(median);
     println!(
         "access open_p50_ms={open_p50:.4} keyed_p50_ms={keyed_p50:.4} p50_ratio={:.3} open_rps={open_rps:.0} keyed_rps={keyed_rps:.0} \
-         rps_ratio={:.3} first_ms={:.1} timing_t={statistic:.2}",
+         rps_ratio={:.3} first_ms={:.1} timing_t={statistic:.2} \
+         unknown_id_ns={unknown:.0}",
         keyed_p50 / open_p50,
         keyed_rps / open_rps,
         median(first)
@@ -91,25 +93,38 @@ fn filled(dir: &Path) -> Result<Engine> {
     Ok(engine)
 }
 
-/// Welch's t between the times in which two kinds of wrong secrets are refused: all of them wrong, and wrong in the last letter alone.
-/// Beyond 4.5 in size one would say that they differ.
-fn timing(engine: &Engine, token: &str) -> f64 {
+/// Wrong in the last letter alone.
+fn near(token: &str) -> String {
     let last = if token.ends_with('a') { 'b' } else { 'a' };
-    let near = format!("{}{last}", &token[..token.len() - 1]);
+    format!("{}{last}", &token[..token.len() - 1])
+}
+
+/// Wrong from the first letter on, and of the same letters: how long one takes to be known for a letter tells nothing of the secret.
+fn far(token: &str) -> String {
     let secret = token.len() - 52;
-    // The same letters: how long one takes to be known for a letter tells nothing of the secret.
-    let far: String = token[..secret].chars().chain(token[secret..].chars().rev()).collect();
-    let (mut near_times, mut far_times) = (Vec::new(), Vec::new());
+    token[..secret].chars().chain(token[secret..].chars().rev()).collect()
+}
+
+/// For an id of no key.
+fn stranger(token: &str) -> String {
+    let id: String = token[3..15].chars().rev().collect();
+    format!("{}{id}{}", &token[..3], &token[15..])
+}
+
+/// Welch's t between the times in which two wrong tokens are refused, and the difference of their means in ns. A t beyond 4.5 in size
+/// would say that they differ.
+fn timing(engine: &Engine, a: &str, b: &str) -> (f64, f64) {
+    let (mut a_times, mut b_times) = (Vec::new(), Vec::new());
     for number in 0..2 * REFUSALS {
         // In an order that no rhythm of the machine follows.
-        let is_near = (number.wrapping_mul(0x9E37_79B9) >> 13) & 1 == 0;
+        let is_a = (number.wrapping_mul(0x9E37_79B9) >> 13) & 1 == 0;
         let asked = Instant::now();
-        let _ = black_box(engine.check_key(black_box(if is_near { &near } else { &far })));
+        let _ = black_box(engine.check_key(black_box(if is_a { a } else { b })));
         let time = asked.elapsed().as_nanos() as f64;
-        if is_near { near_times.push(time) } else { far_times.push(time) }
+        if is_a { a_times.push(time) } else { b_times.push(time) }
     }
-    let (near, far) = (moments(near_times), moments(far_times));
-    (near.0 - far.0) / (near.1 + far.1).sqrt()
+    let (a, b) = (moments(a_times), moments(b_times));
+    ((a.0 - b.0) / (a.1 + b.1).sqrt(), a.0 - b.0)
 }
 
 /// The mean and its variance, of the lower 95 %: interrupts are not the question.

@@ -48,7 +48,13 @@ fn the_first_step_leaves_out_the_ranker_and_says_so() {
     let asked = ranker.0.load(Ordering::Relaxed);
     let hasty = names(&engine, &query, Effort::Unranked);
     assert_eq!(hasty, (retrieved.0, Some(Degraded::OverloadedUnranked)));
-    let rank = RankQuery { user: Some("u1".into()), session: vec![], items: ranked.0.clone(), explain: false };
+    let rank = RankQuery {
+        user: Some("u1".into()),
+        session: vec![],
+        items: ranked.0.clone(),
+        explain: false,
+        shown_only: false,
+    };
     assert_eq!(engine.rank_at(&rank, Effort::Popular).unwrap().degraded, Some(Degraded::OverloadedUnranked));
     assert_eq!(ranker.0.load(Ordering::Relaxed), asked, "nobody asked the ranker");
     assert_eq!(names(&engine, &query, Effort::Full), ranked);

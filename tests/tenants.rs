@@ -190,9 +190,12 @@ fn a_full_store_refuses_writes_and_answers_on() {
     engine.append_events(&[click("u1", "i1", 1)]).unwrap();
     let limit = tenants.show(&name("a")).unwrap().usage.unwrap().storage_bytes + 300_000;
     tenants.set(&name("a"), limited(Quotas { storage_bytes: Some(limit), ..Quotas::default() })).unwrap();
-    let large = |n: usize| {
+    // Nothing that a table would hold in less than the log does.
+    let mut random = support::Random(5);
+    let mut large = |n: usize| {
         let mut item = Item::new(format!("i{n}"));
-        item.attributes.insert("text".into(), format!("{n:06}").repeat(1_000).into());
+        let text: String = (0..6_000).map(|_| char::from(b' ' + random.below(95) as u8)).collect();
+        item.attributes.insert("text".into(), text.into());
         item
     };
     let error = (0..10_000).find_map(|n| engine.put_items(&[large(n)]).err()).unwrap();

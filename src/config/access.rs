@@ -45,6 +45,22 @@ impl Default for CorsConfig {
     }
 }
 
+/// How many API keys there may be. Where there are so many, the oldest that lets nobody in any more makes room for a new one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeysConfig {
+    /// Keys that are bound to no tenant.
+    pub max: usize,
+    /// Keys that are bound to a tenant, of each.
+    pub max_per_tenant: usize,
+}
+
+impl Default for KeysConfig {
+    fn default() -> Self {
+        Self { max: 1_000, max_per_tenant: 100 }
+    }
+}
+
 /// What is kept of operations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -81,6 +97,13 @@ impl CorsConfig {
     pub(super) fn validate(&self) -> Result<()> {
         let each = |(place, origin): (usize, &String)| validate_origin(&format!("origins[{place}]"), origin);
         self.origins.iter().enumerate().try_for_each(each)
+    }
+}
+
+impl KeysConfig {
+    pub(super) fn validate(&self) -> Result<()> {
+        check("max", self.max as f64, 1.0..=100_000.0)?;
+        check("max_per_tenant", self.max_per_tenant as f64, 1.0..=100_000.0)
     }
 }
 

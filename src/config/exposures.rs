@@ -15,6 +15,9 @@ pub struct ExposuresConfig {
     pub enabled: bool,
     /// So long they are kept.
     pub retention: Span,
+    /// So much of them is kept, in MiB as they are written; beyond it the oldest go before their time. A tenant with a quota of
+    /// `storage_bytes` keeps no more than a quarter of that.
+    pub max_mib: u64,
     /// Answers that may wait to be written; more are dropped and counted, as no answer waits for the disk.
     pub queue: usize,
     /// An event that names no answer is an outcome of the last one that showed its item to the user so long before; absent: of
@@ -25,13 +28,14 @@ pub struct ExposuresConfig {
 
 impl Default for ExposuresConfig {
     fn default() -> Self {
-        Self { enabled: true, retention: Span::days(90), queue: 16_384, attribution_window: None }
+        Self { enabled: true, retention: Span::days(90), max_mib: 16_384, queue: 16_384, attribution_window: None }
     }
 }
 
 impl ExposuresConfig {
     pub(super) fn validate(&self) -> Result<()> {
         check("retention", self.retention.millis() as f64, 1.0..=f64::MAX)?;
+        check("max_mib", self.max_mib as f64, 1.0..=1e9)?;
         check("queue", self.queue as f64, 1.0..=1e6)
     }
 }

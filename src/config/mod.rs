@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-pub use access::{AuditConfig, CorsConfig, TlsConfig};
+pub use access::{AuditConfig, CorsConfig, KeysConfig, TlsConfig};
 pub use backup::BackupConfig;
 pub use bound::Bounded;
 #[cfg(feature = "server")]
@@ -92,6 +92,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// How tenants share the process.
     pub tenants: TenantsConfig,
+    /// How many API keys there may be.
+    pub keys: KeysConfig,
     /// What is kept of operations.
     pub audit: AuditConfig,
 }
@@ -419,6 +421,7 @@ impl Config {
         check("recommend.explore.share", self.recommend.explore.share, 0.0..=1.0)?;
         self.exposures.validate().map_err(|error| error.within("exposures"))?;
         self.tenants.validate().map_err(|error| error.within("tenants"))?;
+        self.keys.validate().map_err(|error| error.within("keys"))?;
         self.audit.validate().map_err(|error| error.within("audit"))?;
         self.server.tls.validate().map_err(|error| error.within("server.tls"))?;
         self.server.cors.validate().map_err(|error| error.within("server.cors"))?;

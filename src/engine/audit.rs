@@ -9,7 +9,7 @@ use super::keys::{hex, keyed, random};
 use crate::error::Result;
 use crate::record::{AuditEntry, Timestamp};
 
-/// Entries that are too old or too many are looked for after so many new ones.
+/// Entries that are too old or too many are looked for after so many new ones, and daily.
 const TIDY_EVERY: u32 = 1_000;
 /// The most entries that are given at once.
 const MOST: usize = 1_000;
@@ -44,10 +44,15 @@ impl Engine {
         let number = self.inner.audit.number.fetch_add(1, Ordering::Relaxed);
         self.inner.store.put_audit(entry, number)?;
         if number.is_multiple_of(TIDY_EVERY) {
-            let config = &self.inner.config.audit;
-            self.inner.store.forget_audit(Timestamp::now().before(config.retention), config.entries)?;
+            self.tidy_audit(Timestamp::now())?;
         }
         Ok(())
+    }
+
+    /// Removes the entries that are too old or too many as of `now`.
+    pub(super) fn tidy_audit(&self, now: Timestamp) -> Result<()> {
+        let config = &self.inner.config.audit;
+        self.inner.store.forget_audit(now.before(config.retention), config.entries)
     }
 
     /// Entries of the audit log, the newest first.
@@ -132,6 +137,18 @@ mod tests {
         assert_eq!(found(AuditQuery { tenant: Some("shop".into()), ..all.clone() }), [20]);
         assert_eq!(found(AuditQuery { before: Some(ago(1)), ..all.clone() }), [20]);
         assert_eq!(found(AuditQuery { limit: 1, ..all }), [1]);
+        let stored = || {
+            let mut count = 0;
+            let mut note = |_| {
+                count += 1;
+                true
+            };
+            engine.inner.store.for_each_audit(None, &mut note).unwrap();
+            count
+        };
+        assert_eq!(stored(), 3);
+        engine.keep_house(now).unwrap();
+        assert_eq!(stored(), 2, "also where nothing is noted any more");
         drop(engine);
         let engine = Engine::open(dir.path().join("data"), config).unwrap();
         assert_eq!(engine.pseudonym("anna").unwrap(), anna);

@@ -20,6 +20,8 @@ use crate::snapshot::SnapshotState;
 
 /// So often running experiments are looked at.
 const LOOK: Duration = Duration::from_secs(3_600);
+/// So many there may be.
+const MOST: usize = 1_000;
 
 /// What questions need of the experiments.
 #[derive(Default)]
@@ -52,7 +54,12 @@ impl Engine {
         validate_id("id", id)?;
         design.validate()?;
         let _changing = lock(&self.inner.experiments.changing);
-        let known = self.experiments()?.into_iter().find(|experiment| experiment.id == id);
+        let all = self.experiments()?;
+        let count = all.len();
+        let known = all.into_iter().find(|experiment| experiment.id == id);
+        if known.is_none() && count >= MOST {
+            return Err(Error::Conflict(format!("there are {count} experiments, as many as may be; delete some")));
+        }
         let experiment = match known {
             None => Experiment {
                 id: id.to_owned(),

@@ -1,21 +1,22 @@
 //! Keeps what was shown. Answers are handed to one thread over a bounded queue, which writes what has gathered for a moment
 //! as one batch without a sync: an answer waits neither for the disk nor for another, and wakes nobody. When the queue is full an answer is dropped
 //! and counted; when the process crashes, what is in the queue is lost, and by a power cut the last that was written. The
-//! same thread removes what is older than the retention.
+//! same thread removes what is too old or too much ([`Room`]).
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Engine;
 use super::departed::{Moment, Since};
+use super::room::Room;
 use crate::config::ExposuresConfig;
 use crate::error::{Error, Result};
 use crate::recommend::Kept;
-use crate::record::{Answer, Exposure, Query, Span, Timestamp};
-use crate::store::{Forgotten, ShownAnswer, Store};
+use crate::record::{Answer, Exposure, Query, Timestamp};
+use crate::store::{ShownAnswer, Store};
 
 /// So many answers are written at once at most.
 const BATCH: usize = 512;
@@ -24,16 +25,20 @@ const ITEMS: usize = 20;
 /// The first of a batch waits so long for others: a thread that woke for each answer would take the processor from those who
 /// ask.
 const GATHER: Duration = Duration::from_millis(50);
-/// So often old ones are looked for.
-const TIDY: Duration = Duration::from_secs(3_600);
-/// Answers are written so soon, at the latest.
-const MARGIN: Span = Span::seconds(3_600);
 
 /// The way from answers to the store.
 #[derive(Default)]
 pub(super) struct Exposures {
     writer: OnceLock<Writer>,
-    dropped: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+/// What has become of answers, beside being kept.
+#[derive(Default)]
+pub(super) struct Counts {
+    dropped: AtomicU64,
+    /// Removed before their time, as there was no room for them.
+    pub evicted: AtomicU64,
 }
 
 struct Writer {
@@ -66,8 +71,8 @@ impl Exposures {
         }
         let (queue, messages) = sync_channel(config.queue);
         let items = Arc::new(Waiting { items: AtomicUsize::new(0), most: config.queue.saturating_mul(ITEMS) });
-        let (config, dropped, waiting) = (config.clone(), Arc::clone(&self.dropped), Arc::clone(&items));
-        let write = move || write(&store, &messages, &config, &dropped, &waiting);
+        let (config, counts, waiting) = (config.clone(), Arc::clone(&self.counts), Arc::clone(&items));
+        let write = move || write(&store, &messages, &config, &counts, &waiting);
         let thread = std::thread::Builder::new().name("savor-exposures".into()).spawn(write);
         // Of two that start at once the later one's thread ends with its queue.
         let _ = self.writer.set(Writer { queue, thread: thread.map_err(Error::io("thread"))?, items });
@@ -88,7 +93,7 @@ impl Exposures {
         let message = shown.map(|shown| Message::Shown { shown, items, asked: Arc::clone(asked) });
         if message.is_none_or(|message| writer.queue.try_send(message).is_err()) {
             waiting.items.fetch_sub(items, Ordering::Relaxed);
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -120,18 +125,16 @@ fn write(
     store: &Store,
     messages: &Receiver<Message>,
     config: &ExposuresConfig,
-    dropped: &AtomicU64,
+    counts: &Counts,
     waiting_items: &Waiting,
 ) {
     let mut batch = Vec::new();
     let mut is_behind = false;
-    let mut tidying = Tidying::new();
+    let mut room = Room::new(store, config, counts);
     loop {
-        // A turn between two batches: answers do not wait for all that is too old to be gone.
-        if tidying.is_due() {
-            tidying.turn(store, config);
-        }
-        let first = match messages.recv_timeout(if tidying.next.is_some() { Duration::ZERO } else { TIDY }) {
+        // A turn between two batches: answers do not wait for all that is to go.
+        let wait = room.tidy();
+        let first = match messages.recv_timeout(wait) {
             Ok(message) => message,
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
@@ -147,7 +150,7 @@ fn write(
                     match of_those_there(shown, &asked) {
                         Ok(shown) => batch.extend(shown),
                         Err(error) => {
-                            dropped.fetch_add(1, Ordering::Relaxed);
+                            counts.dropped.fetch_add(1, Ordering::Relaxed);
                             tracing::warn!(%error, "what was shown is not kept");
                         }
                     }
@@ -159,8 +162,8 @@ fn write(
             }
         }
         is_behind = batch.len() >= BATCH;
-        if let Err(error) = store.put_shown(&batch) {
-            dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        if let Err(error) = room.put(&batch) {
+            counts.dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
             match error {
                 // It stays so until somebody makes room, and is counted.
                 Error::Quota { .. } => tracing::debug!(answers = batch.len(), %error, "what was shown is not kept"),
@@ -188,44 +191,6 @@ fn of_those_there(shown: ShownAnswer, asked: &Moment) -> Result<Option<ShownAnsw
     }
 }
 
-/// How far the removal of old answers has come.
-struct Tidying {
-    /// Nothing from before then is left.
-    since: Timestamp,
-    /// Where the next turn begins, if more is too old.
-    next: Option<Vec<u8>>,
-    last: Option<Instant>,
-}
-
-impl Tidying {
-    fn new() -> Self {
-        Self { since: Timestamp::MIN, next: None, last: None }
-    }
-
-    fn is_due(&self) -> bool {
-        self.next.is_some() || self.last.is_none_or(|last| last.elapsed() >= TIDY)
-    }
-
-    /// Removes a turn's worth.
-    fn turn(&mut self, store: &Store, config: &ExposuresConfig) {
-        self.last = Some(Instant::now());
-        let until = Timestamp::now().before(config.retention);
-        match store.forget_exposures(self.since.min(until)..until, self.next.take()) {
-            Ok(Forgotten { answers, next }) => {
-                if answers > 0 {
-                    tracing::debug!(answers, "exposures older than the retention are removed");
-                }
-                if next.is_none() {
-                    // So that nobody looks through what has been removed again. What still waits to be written may be a little older.
-                    self.since = until.before(MARGIN);
-                }
-                self.next = next;
-            }
-            Err(error) => tracing::warn!(%error, "old exposures are not removed"),
-        }
-    }
-}
-
 impl Engine {
     /// From now on answers to the main question are kept, for outcomes to join, and running experiments are looked at every
     /// hour. A server says so by itself unless `exposures.enabled` is off.
@@ -241,7 +206,12 @@ impl Engine {
 
     /// Answers that were not kept, because too many waited or the store refused them, since the engine was opened.
     pub fn dropped_exposures(&self) -> u64 {
-        self.inner.exposures.dropped.load(Ordering::Relaxed)
+        self.inner.exposures.counts.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Answers that were removed before their time, as all took more than they may, since the engine was opened.
+    pub fn evicted_exposures(&self) -> u64 {
+        self.inner.exposures.counts.evicted.load(Ordering::Relaxed)
     }
 
     /// What a user was shown, the newest first.
@@ -358,21 +328,5 @@ mod tests {
         assert!(store.exposure("new").unwrap().is_some());
         let left = store.user_exposures("u", 9_999).unwrap().len();
         assert!(left > 1_000, "{left} are left when there is something to write");
-    }
-
-    #[test]
-    fn the_next_look_finds_what_has_grown_too_old_since() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), &StoreConfig::default()).unwrap();
-        let config = ExposuresConfig { retention: Span::days(1), ..ExposuresConfig::default() };
-        let now = Timestamp::now();
-        let mut tidying = Tidying::new();
-        for minutes in [30 * 60, 24 * 60 + 30] {
-            let all = [minutes, 20 * 60].map(|age| shown(&format!("{age}m"), now.before(Span::seconds(60 * age))));
-            store.put_shown(&all).unwrap();
-            tidying.turn(&store, &config);
-            assert!(tidying.next.is_none() && !tidying.is_due());
-            assert_eq!(store.user_exposures("u", 9).unwrap().len(), 1, "the one of 20 hours ago");
-        }
     }
 }

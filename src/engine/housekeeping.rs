@@ -1,5 +1,5 @@
-//! What an engine does to its data by itself, slowly and in the background: events that are too old are removed, and what has
-//! been deleted is removed from the files.
+//! What an engine does to its data by itself, slowly and in the background: events and audit entries that are too old are
+//! removed, and what has been deleted is removed from the files.
 
 use std::sync::Mutex;
 
@@ -13,16 +13,20 @@ use crate::store::{PendingPurge, Purged};
 pub(super) struct Housekeeping {
     /// When was looked for events that are too old.
     expired: Mutex<Option<Timestamp>>,
+    /// When was looked for audit entries that are too old.
+    audited: Mutex<Option<Timestamp>>,
     /// When a purge was tried that did not come to its end.
     tried: Mutex<Option<Timestamp>>,
 }
 
 /// A purge that had to wait is tried again after so long, in milliseconds.
 const RETRY_MS: i64 = 10 * 60 * 1_000;
+/// Audit entries are looked through so often, in milliseconds.
+const AUDITED_MS: i64 = 24 * 3_600 * 1_000;
 
 impl Engine {
-    /// What is due as of `now`: events that are older than `retention` says are removed, so often as it says; what was deleted
-    /// more than `privacy.purge_after` ago is removed from the files. `savor serve` calls this every few seconds; who embeds
+    /// What is due as of `now`: events that are older than `retention` says are removed, so often as it says; audit entries older
+    /// than `audit.retention`, daily; what was deleted more than `privacy.purge_after` ago is removed from the files. `savor serve` calls this every few seconds; who embeds
     /// the engine does so as often as he likes.
     pub fn keep_house(&self, now: Timestamp) -> Result<()> {
         let house = &self.inner.housekeeping;
@@ -32,6 +36,10 @@ impl Engine {
             // Before anything can fail: what does is not tried again at once.
             *lock(&house.expired) = Some(now);
             self.expire_events(now)?;
+        }
+        if is_due(*lock(&house.audited), AUDITED_MS) {
+            *lock(&house.audited) = Some(now);
+            self.tidy_audit(now)?;
         }
         let after = self.inner.config.privacy.purge_after.millis();
         let pending = self.pending_purge()?.filter(|pending| now.is_after(pending.since, after));

@@ -37,6 +37,7 @@ mod questions;
 mod ranking;
 mod replay;
 mod retraining;
+mod room;
 mod scenarios;
 mod served;
 mod shown;

@@ -48,6 +48,8 @@ impl Engine {
             snapshots: self.snapshots()?.len() as u64,
             spaces: Vec::new(),
             exposures_dropped: self.dropped_exposures(),
+            exposures_evicted: self.evicted_exposures(),
+            exposures_bytes: store.exposed_bytes(),
             purge_pending: self.pending_purge()?,
             disk_bytes: store.disk_bytes()?,
             cache_hits,

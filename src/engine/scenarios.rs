@@ -15,6 +15,10 @@ use crate::store::Store;
 /// The scenario that answers where none is named.
 pub(super) const DEFAULT: &str = "default";
 
+/// So many there may be at once, and so many bytes they may take together: all of them are in memory.
+const MOST: usize = 1_000;
+const MOST_BYTES: usize = 32 << 20;
+
 /// What answers questions beside the configuration.
 pub(super) struct Scenarios {
     live: ArcSwap<BTreeMap<String, Live>>,
@@ -80,7 +84,8 @@ fn set(live: &mut BTreeMap<String, Live>, version: ScenarioVersion) {
 impl Engine {
     /// Puts a scenario as a new version; from the next question on it answers those that name it. One called `default` answers
     /// where none is named. With `expected` only if that is still its version (0: if there is none). Errors: [`Error::Invalid`]
-    /// names the field that is wrong; [`Error::Conflict`] tells the version that is there.
+    /// names the field that is wrong; [`Error::Conflict`] tells the version that is there, or that there is no room for another one:
+    /// a thousand of them, or 32 MiB.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?; let engine = savor::Engine::open(dir.path(), savor::Config::default())?;
@@ -102,6 +107,11 @@ impl Engine {
     pub fn scenario(&self, name: &str) -> Result<ScenarioVersion> {
         let live = self.inner.scenarios.live.load();
         live.get(name).map(|live| (*live.version).clone()).ok_or_else(|| Error::not_found("scenario", name))
+    }
+
+    /// Whether there is a scenario of this name.
+    pub fn has_scenario(&self, name: &str) -> bool {
+        self.inner.scenarios.live.load().contains_key(name)
     }
 
     /// All scenarios as they answer now, in the order of their names.
@@ -145,6 +155,9 @@ impl Engine {
     ) -> Result<ScenarioVersion> {
         let scenarios = &self.inner.scenarios;
         let _changing = lock(&scenarios.changing);
+        if let Some(scenario) = &scenario {
+            check_room(&scenarios.live.load(), name, scenario)?;
+        }
         let version = self.inner.store.put_scenario(name, scenario, expected)?;
         fault::reach(Point::ScenarioStored);
         let mut live = (**scenarios.live.load()).clone();
@@ -153,5 +166,74 @@ impl Engine {
         self.inner.answers.all_changed();
         tracing::info!(scenario = name, version = version.version, "scenario changed");
         Ok(version)
+    }
+}
+
+/// Whether a scenario fits beside the others.
+fn check_room(live: &BTreeMap<String, Live>, name: &str, scenario: &Scenario) -> Result<()> {
+    let others: Vec<&Scenario> = live
+        .iter()
+        .filter(|(other, _)| *other != name)
+        .filter_map(|(_, live)| live.version.scenario.as_ref())
+        .collect();
+    if others.len() >= MOST {
+        return Err(Error::Conflict(format!("there are {MOST} scenarios, as many as may be; delete one")));
+    }
+    let unwritten = |error: serde_json::Error| Error::invalid("scenario", error.to_string());
+    let size = |scenario: &Scenario| serde_json::to_vec(scenario).map(|json| json.len()).map_err(unwritten);
+    let mut bytes = size(scenario)?;
+    for other in others {
+        bytes += size(other)?;
+    }
+    if bytes > MOST_BYTES {
+        let most = MOST_BYTES >> 20;
+        return Err(Error::Conflict(format!(
+            "all scenarios together would take {bytes} bytes, {most} MiB may be; shorten lists, or delete one"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::record::Query;
+
+    /// As large as one may be: lists of items with long ids.
+    fn large() -> Scenario {
+        let list: Vec<String> = (0..1_000).map(|n| format!("{n:0500}")).collect();
+        let lists: serde_json::Map<String, serde_json::Value> =
+            (0..20).map(|n| (format!("list{n}"), serde_json::json!({ "items": list }))).collect();
+        serde_json::from_value(serde_json::json!({ "lists": lists })).unwrap()
+    }
+
+    #[test]
+    fn scenarios_take_no_more_memory_than_they_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(dir.path(), Config::default()).unwrap();
+        let names: Vec<String> = (0..5).map(|n| format!("s{n}")).collect();
+        let refused = names.iter().find_map(|name| engine.put_scenario(name, large(), None).err()).unwrap();
+        assert!(refused.code() == "conflict" && refused.to_string().contains("32 MiB may be"), "{refused}");
+        // The others go on, may be changed, and one that goes makes room.
+        assert_eq!(engine.scenarios().len(), 3);
+        assert_eq!(engine.put_scenario("s0", large(), None).unwrap().version, 2);
+        engine.delete_scenario("s1", None).unwrap();
+        engine.put_scenario("s4", large(), None).unwrap();
+        assert!(engine.recommend(&Query::for_user("u").scenario("s4")).is_ok());
+    }
+
+    #[test]
+    fn there_are_no_more_scenarios_than_there_may_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.store.durability = crate::config::Durability::Async;
+        let engine = Engine::open(dir.path(), config).unwrap();
+        let version = engine.put_scenario("s", Scenario::default(), None).unwrap();
+        let policy = engine.inner.scenarios.policy(&Query::for_user("u").scenario("s")).unwrap().unwrap();
+        let live = Live { version: Arc::new(version), policy };
+        let full = (0..MOST).map(|n| (format!("s{n}"), live.clone())).collect();
+        assert_eq!(check_room(&full, "one-more", &Scenario::default()).unwrap_err().code(), "conflict");
+        check_room(&full, "s7", &Scenario::default()).unwrap();
     }
 }

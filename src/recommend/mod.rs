@@ -113,6 +113,11 @@ impl Context<'_> {
         }
     }
 
+    /// Whether an item is there and in no answer.
+    fn is_hidden(&self, item: ItemId) -> bool {
+        self.catalog.get(item).is_some_and(|item| item.hidden)
+    }
+
     /// One item of an answer; `None` if the item has been deleted meanwhile.
     fn entry(&self, item: ItemId, score: f64, source: Source) -> Option<RecommendedItem> {
         let item = self.catalog.get(item)?.id.clone();

@@ -19,7 +19,7 @@ pub fn rank(context: &Context<'_>, query: &RankQuery, effort: Effort) -> Result<
     let mut scored = Vec::with_capacity(query.items.len());
     let mut unscored = Vec::new();
     for (place, name) in query.items.iter().enumerate() {
-        let item = context.store.item_id(name)?;
+        let item = context.store.item_id(name)?.filter(|item| !query.shown_only || !context.is_hidden(*item));
         let score = taste.as_ref().ok().zip(item).and_then(|(taste, item)| taste.score(context, item));
         let mut entry = RecommendedItem {
             item: name.clone(),

@@ -16,7 +16,8 @@ use crate::store::{Side, Store};
 /// nearness, is answered with what is popular in its categories. Errors: [`Error::NotFound`] for an id that was never seen.
 pub fn similar_items(context: &Context<'_>, query: &SimilarQuery) -> Result<Answer> {
     query.validate()?;
-    let item = context.store.item_id(&query.id)?.ok_or_else(|| Error::not_found("item", &query.id))?;
+    let item = context.store.item_id(&query.id)?.filter(|item| !query.shown_only || !context.is_hidden(*item));
+    let item = item.ok_or_else(|| Error::not_found("item", &query.id))?;
     let allowed = Allowed::new(context, query.filter.as_ref(), None)?.without([item]);
     if query.by == Likeness::Next
         && let Some(row) = context.snapshot.and_then(|snapshot| snapshot.row(item))

@@ -262,6 +262,9 @@ pub struct RankQuery {
     /// Split each score over the user's past items; at most 100 then.
     #[serde(default)]
     pub explain: bool,
+    /// Hidden items are unknown ones, for who may not learn of them: publishable keys.
+    #[serde(skip)]
+    pub shown_only: bool,
 }
 
 impl RankQuery {
@@ -307,12 +310,15 @@ pub struct SimilarQuery {
     /// Only items that fulfil this; has no meaning for users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<Filter>,
+    /// A hidden item is an unknown one, for who may not learn of it: publishable keys.
+    #[serde(skip)]
+    pub shown_only: bool,
 }
 
 impl SimilarQuery {
     /// Asks for ten neighbours.
     pub fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), by: Likeness::Taste, limit: default_limit(), filter: None }
+        Self { id: id.into(), by: Likeness::Taste, limit: default_limit(), filter: None, shown_only: false }
     }
 
     /// Checks every field; the error names the first that is wrong.

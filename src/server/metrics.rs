@@ -53,6 +53,8 @@ pub struct Metrics {
     cache_hits: Size,
     cache_misses: Size,
     exposures_dropped: Size,
+    exposures_evicted: Size,
+    exposures: Size,
     disk: Size,
     tenants: OfTenants,
 }
@@ -163,9 +165,11 @@ impl Metrics {
         let cache_hits = size("cache_hits", "Recommendations answered by an answer kept from before");
         let cache_misses = size("cache_misses", "Recommendations that might have been, and were not");
         let exposures_dropped = size("exposures_dropped", "Answers that were not kept for outcomes to join");
+        let exposures_evicted = size("exposures_evicted", "Answers that were removed before their time to make room");
         let webhook_lost = size("webhook_lost", "Messages of the webhook that found nobody");
         let load = Load::new(&mut registry);
-        let disk = Size::default();
+        let (exposures, disk) = (Size::default(), Size::default());
+        registry.register_with_unit("exposures", "Bytes of the answers that are kept", Unit::Bytes, exposures.clone());
         registry.register_with_unit("disk", "Bytes of the data directory on disk", Unit::Bytes, disk.clone());
         let tenants = OfTenants::default();
         registry.register("tenant_requests", "Requests answered, by tenant", tenants.requests.clone());
@@ -197,6 +201,8 @@ impl Metrics {
             cache_hits,
             cache_misses,
             exposures_dropped,
+            exposures_evicted,
+            exposures,
             disk,
             tenants,
         }
@@ -312,6 +318,8 @@ impl Metrics {
         self.cache_hits.set(stats.cache_hits);
         self.cache_misses.set(stats.cache_misses);
         self.exposures_dropped.set(stats.exposures_dropped);
+        self.exposures_evicted.set(stats.exposures_evicted);
+        self.exposures.set(stats.exposures_bytes);
         self.disk.set(stats.disk_bytes);
         let mut text = String::with_capacity(16 << 10);
         encode(&mut text, &self.registry)?;

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use super::counters::Counting;
 use super::dictionary::Staged;
 use super::families::Family;
+use super::limits::Purpose;
 use super::stored::Counters;
 use super::{Store, backup, codec, records, storage};
 use crate::config::Durability;
@@ -21,13 +22,15 @@ use crate::record::Timestamp;
 pub struct Writer {
     /// As they are after the last write.
     pub counters: Counters,
+    /// Bytes of exposures: when the directory was opened as they were on disk, since then as they were written.
+    pub exposed: u64,
     /// Writes until now.
     ticket: u64,
 }
 
 impl Writer {
-    pub fn new(counters: Counters) -> Self {
-        Self { counters, ticket: 0 }
+    pub fn new(counters: Counters, exposed: u64) -> Self {
+        Self { counters, exposed, ticket: 0 }
     }
 }
 
@@ -47,6 +50,8 @@ pub struct Turn<'a> {
     pub folds: bool,
     /// Whether it counts against a limit of bytes.
     pub charged: bool,
+    /// Bytes of exposures that this write adds, less those that it removes.
+    pub exposed: i64,
     /// Whether this write deletes what belongs to somebody (see `purge`).
     pub erases: bool,
     /// Catalogue entries that this write has put or deleted: [`Turn::get`] sees them.
@@ -81,17 +86,19 @@ impl Store {
                 forgotten: Vec::new(),
                 folds: false,
                 charged: false,
+                exposed: 0,
                 erases: false,
                 changed: FxHashMap::default(),
             };
             let outcome = build(&mut turn)?;
-            let Turn { mut batch, counters, ids, counted, forgotten, folds, charged, erases, .. } = turn;
+            let Turn { mut batch, counters, ids, counted, forgotten, folds, charged, exposed, erases, .. } = turn;
             let changes = ids.finish();
             let counting = Counting::stage(&self.db, &read(&self.kept), counted, forgotten, folds, &mut batch)?;
             drop(known);
             self.limits.check_counts(&writer.counters, &counters)?;
             if charged {
-                self.limits.check_room(&self.dir, batch.size_in_bytes())?;
+                let purpose = if exposed > 0 { Purpose::Exposures } else { Purpose::Any };
+                self.limits.check_room(&self.dir, batch.size_in_bytes(), purpose, || self.flush_all())?;
             }
             if counters != writer.counters {
                 batch.put_cf(Family::Meta.of(&self.db)?, records::COUNTERS, codec::encode(&counters)?);
@@ -108,6 +115,7 @@ impl Store {
                 write(&self.ids).apply(changes);
                 counting.apply(&mut readers_wait.unwrap_or_else(|| write(&self.kept)));
             }
+            writer.exposed = writer.exposed.saturating_add_signed(exposed);
             (outcome, writer.ticket)
         };
         // Also when nothing was written: what was found stored already may be another writer's, not yet on disk.

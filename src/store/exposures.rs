@@ -18,17 +18,6 @@ use crate::record::{Answer, Assignment, Exposure, Query, Shown, SnapshotId, Sour
 
 /// More items that a question excludes are not kept.
 const EXCLUDED: usize = 256;
-/// So many answers are removed in one turn, so that writers wait for milliseconds.
-const FORGOTTEN: u64 = 1_024;
-
-/// What a turn of the retention did.
-#[derive(Debug, Default)]
-pub struct Forgotten {
-    /// Answers that are gone.
-    pub answers: u64,
-    /// Where the next turn begins; nothing is left that is too old without one.
-    pub next: Option<Vec<u8>>,
-}
 
 /// An exposure without what its key says.
 #[derive(Serialize, Deserialize)]
@@ -153,6 +142,14 @@ fn encoded(stored: &StoredExposure<'_>, rest: &StoredRest<'_>) -> Result<Vec<u8>
     codec::encode_with_rest(stored, Some(rest).filter(|rest| **rest != StoredRest::default()))
 }
 
+/// Bytes of all entries of an exposure, keys and values.
+pub fn entry_bytes(answer: &str, user: Option<&str>, record: usize) -> i64 {
+    let by_time = 9 + answer.len() + record;
+    let by_answer = 1 + answer.len() + 8;
+    let by_user = user.map_or(0, |user| 3 + user.len() + 8 + answer.len());
+    (by_time + by_answer + by_user) as i64
+}
+
 fn borrowed(text: &Option<String>) -> Option<Cow<'_, str>> {
     text.as_deref().map(Cow::Borrowed)
 }
@@ -202,7 +199,8 @@ impl Store {
         shown.sort_unstable_by_key(|shown| (shown.time, &shown.answer));
         self.commit(Durability::Async, |turn| {
             turn.charged = true;
-            for ShownAnswer { answer, time, record, .. } in &shown {
+            for ShownAnswer { answer, time, user, record } in &shown {
+                turn.exposed += entry_bytes(answer, user.as_deref(), record.len());
                 turn.put(Family::Exposures, key::exposure(*time, answer), record)?;
             }
             for ShownAnswer { answer, time, .. } in &shown {
@@ -264,11 +262,6 @@ impl Store {
     pub fn move_exposures(&self, from: &str, into: &str) -> Result<u64> {
         self.commit(Durability::Sync, |turn| turn.move_exposures(from, into))
     }
-
-    /// Removes the answers of a span of time, one turn's worth of them, from where the turn before has ended.
-    pub fn forget_exposures(&self, times: Range<Timestamp>, from: Option<Vec<u8>>) -> Result<Forgotten> {
-        self.commit(Durability::Async, |turn| turn.forget_exposures(times, from))
-    }
 }
 
 fn for_each_of(
@@ -300,37 +293,11 @@ fn for_each_of(
 }
 
 impl Turn<'_> {
-    fn forget_exposures(&mut self, times: Range<Timestamp>, from: Option<Vec<u8>>) -> Result<Forgotten> {
-        let mut options = ReadOptions::default();
-        options.fill_cache(false);
-        options.set_iterate_upper_bound(key::exposures_from(times.end));
-        let mut entries = self.db.raw_iterator_cf_opt(Family::Exposures.of(self.db)?, options);
-        entries.seek(from.unwrap_or_else(|| key::exposures_from(times.start).into()));
-        let mut forgotten = Forgotten::default();
-        while let Some((raw, value)) = entries.item() {
-            if forgotten.answers >= FORGOTTEN {
-                forgotten.next = Some(raw.to_vec());
-                break;
-            }
-            let damaged = || Error::corrupt("exposures", "holds a key that is none");
-            let (time, answer) = key::read_exposure(raw).ok_or_else(damaged)?;
-            self.delete(Family::Exposures, raw)?;
-            self.delete(Family::Exposures, key::exposure_by_answer(answer))?;
-            // Writers wait meanwhile: of the record only what is needed is read.
-            let user: Option<String> = codec::decode_first("an exposure", value)?;
-            if let Some(user) = user {
-                self.delete(Family::Exposures, key::exposure_of(&user, time, answer))?;
-            }
-            forgotten.answers += 1;
-            entries.next();
-        }
-        entries.status().map_err(storage("read the exposures"))?;
-        Ok(forgotten)
-    }
-
     fn put_exposure(&mut self, exposure: &Exposure) -> Result<()> {
         let (time, answer) = (exposure.time, exposure.recommendation_id.as_str());
-        self.put(Family::Exposures, key::exposure(time, answer), record_of(exposure)?)?;
+        let record = record_of(exposure)?;
+        self.exposed += entry_bytes(answer, exposure.user.as_deref(), record.len());
+        self.put(Family::Exposures, key::exposure(time, answer), record)?;
         self.put(Family::Exposures, key::exposure_by_answer(answer), key::number(time.millis() as u64))?;
         match &exposure.user {
             Some(user) => self.put(Family::Exposures, key::exposure_of(user, time, answer), []),
@@ -340,10 +307,14 @@ impl Turn<'_> {
 
     /// Removes all that a user was shown; tells how many answers that were.
     pub fn delete_exposures(&mut self, user: &str) -> Result<u64> {
+        let family = Family::Exposures.of(self.db)?;
         let mut count = 0;
         for_each_of(self.db, user, None, usize::MAX, &mut |time, answer| {
             count += 1;
-            self.delete(Family::Exposures, key::exposure(time, answer))?;
+            let key = key::exposure(time, answer);
+            let record = self.db.get_pinned_cf(family, &key).map_err(storage("read an exposure"))?;
+            self.exposed -= record.map_or(0, |record| entry_bytes(answer, Some(user), record.len()));
+            self.delete(Family::Exposures, key)?;
             self.delete(Family::Exposures, key::exposure_by_answer(answer))?;
             self.delete(Family::Exposures, key::exposure_of(user, time, answer))
         })?;
@@ -360,6 +331,7 @@ impl Turn<'_> {
         for_each_of(self.db, from, None, usize::MAX, &mut |time, answer| {
             let key = key::exposure(time, answer);
             if let Some(value) = self.db.get_cf(family, &key).map_err(storage("read an exposure"))? {
+                self.exposed -= entry_bytes(answer, Some(from), value.len());
                 answers.push(Exposure { user: Some(into.to_owned()), ..read(&key, &value)? });
             }
             self.delete(Family::Exposures, key::exposure_of(from, time, answer))
@@ -430,59 +402,6 @@ mod tests {
         };
         store.view().for_each_exposure(from, Timestamp::MAX, &mut take).unwrap();
         assert_eq!(read, ["c", "b"]);
-    }
-
-    #[test]
-    fn what_is_too_old_or_of_a_deleted_user_leaves_nothing_behind() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = store(&dir);
-        let all = [exposure("a", Some("u"), 1_000), exposure("b", None, 1_500), exposure("c", Some("u2"), 2_000)];
-        store.put_exposures(&all).unwrap();
-        let until = |millis| Timestamp::MIN..Timestamp::from_millis(millis).unwrap();
-        assert_eq!(store.forget_exposures(until(2_000), None).unwrap().answers, 2);
-        assert_eq!(entries(&store), 3);
-        // Who has never had an event is known from what was shown alone.
-        assert!(store.delete_user("u2").unwrap());
-        assert_eq!(entries(&store), 0);
-    }
-
-    #[test]
-    fn many_that_are_too_old_go_turn_by_turn() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = store(&dir);
-        let all: Vec<Exposure> = (0..2_500).map(|n| exposure(&format!("a{n:04}"), Some("u"), 1_000 + n)).collect();
-        store.put_exposures(&all).unwrap();
-        let (mut turns, mut next) = (Vec::new(), None);
-        loop {
-            let until = Timestamp::from_millis(3_200).unwrap();
-            let turn = store.forget_exposures(Timestamp::MIN..until, next).unwrap();
-            turns.push(turn.answers);
-            next = turn.next;
-            if next.is_none() {
-                break;
-            }
-        }
-        assert_eq!(turns, [1_024, 1_024, 152]);
-        assert_eq!(store.user_exposures("u", 9_999).unwrap().len(), 300);
-        assert_eq!(entries(&store), 900);
-    }
-
-    #[test]
-    fn users_who_are_merged_between_two_turns_leave_nothing_behind() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = store(&dir);
-        let all: Vec<Exposure> = (0..2_500).map(|n| exposure(&format!("a{n:04}"), Some("from"), 1_000 + n)).collect();
-        store.put_exposures(&all).unwrap();
-        let times = || Timestamp::MIN..Timestamp::from_millis(3_200).unwrap();
-        let first = store.forget_exposures(times(), None).unwrap();
-        store.merge_users("into", "from").unwrap();
-        let second = store.forget_exposures(times(), first.next).unwrap();
-        store.merge_users("again", "into").unwrap();
-        let third = store.forget_exposures(times(), second.next).unwrap();
-        assert_eq!((third.answers, third.next), (152, None));
-        let left = store.user_exposures("again", 9_999).unwrap();
-        assert!(left.len() == 300 && left.iter().all(|of| of.user.as_deref() == Some("again")));
-        assert_eq!(entries(&store), 900, "each by its time, by its name and by its user");
     }
 
     #[test]

@@ -210,6 +210,9 @@ pub fn exposure(time: Timestamp, answer: &str) -> Vec<u8> {
     [&[0][..], &ordered(time).to_be_bytes(), answer.as_bytes()].concat()
 }
 
+/// What comes after the answers in the order of time.
+pub const EXPOSURES_END: [u8; 1] = [1];
+
 /// The first possible key of an exposure at a time.
 pub fn exposures_from(time: Timestamp) -> [u8; 9] {
     let mut key = [0; 9];

@@ -56,13 +56,14 @@ impl Store {
         Ok(keys)
     }
 
-    /// Adds a key. Errors: [`Error::Conflict`] if its id is taken.
-    pub fn add_key(&self, key: &StoredKey) -> Result<()> {
+    /// Adds a key, and removes others. Errors: [`Error::Conflict`] if its id is taken.
+    pub fn add_key(&self, key: &StoredKey, removed: &[String]) -> Result<()> {
         let id = format!("{KEY}{}", key.key.id);
         self.commit(Durability::Sync, |turn| {
             if turn.get(Family::Meta, &id)?.is_some() {
                 return Err(Error::Conflict(format!("there is a key \"{}\" already", key.key.id)));
             }
+            removed.iter().try_for_each(|id| turn.delete(Family::Meta, format!("{KEY}{id}")))?;
             turn.put(Family::Meta, &id, codec::encode_json(key)?)
         })
     }

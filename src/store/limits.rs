@@ -19,6 +19,12 @@ use crate::record::Event;
 const MEASURED: Duration = Duration::from_secs(1);
 /// So soon when there was no room for a write: a deletion may have made some.
 const MEASURED_FULL: Duration = Duration::from_millis(100);
+/// So often what is full is flushed: tables are smaller than the log of writes, which also has what is removed again.
+const FLUSHED: Duration = Duration::from_secs(10);
+
+/// Exposures take no more than this part of the bytes that may be on disk, and leave as much free: who may only read, and so
+/// leaves exposures, does not keep others from writing.
+const EXPOSED: u64 = 4;
 
 /// The limits of a store; none until some are set.
 #[derive(Default)]
@@ -33,6 +39,13 @@ struct Set {
     quotas: Quotas,
 }
 
+/// What room is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Any,
+    Exposures,
+}
+
 /// What is on disk.
 #[derive(Default)]
 struct Used {
@@ -40,6 +53,7 @@ struct Used {
     bytes: u64,
     /// What was written since then, as it was sent.
     since: u64,
+    flushed: Option<Instant>,
 }
 
 /// An event that was not stored as there is no room for it.
@@ -60,7 +74,12 @@ impl Store {
 
     /// Whether there is room on disk for so many bytes more. Errors: [`Error::Quota`].
     pub fn check_room(&self, bytes: usize) -> Result<()> {
-        self.limits.check_room(&self.dir, bytes)
+        self.limits.check_room(&self.dir, bytes, Purpose::Any, || self.flush_all())
+    }
+
+    /// Bytes that exposures may take of those on disk; `None` where these are not limited.
+    pub fn exposure_quota(&self) -> Option<u64> {
+        Some(self.limits.set.load().as_ref()?.quotas.storage_bytes? / EXPOSED)
     }
 
     /// Bytes of the database and the snapshots on disk.
@@ -90,23 +109,45 @@ impl Limits {
         Ok(())
     }
 
-    /// Refuses to write so many bytes more where there is no room for them.
-    pub fn check_room(&self, dir: &Path, bytes: usize) -> Result<()> {
+    /// Refuses to write so many bytes more where there is no room for them, and `flush` makes none.
+    pub fn check_room(
+        &self,
+        dir: &Path,
+        bytes: usize,
+        purpose: Purpose,
+        flush: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         let set = self.set.load();
         let Some((set, most)) = set.as_ref().and_then(|set| Some((set, set.quotas.storage_bytes?))) else {
             return Ok(());
+        };
+        let most = match purpose {
+            Purpose::Any => most,
+            Purpose::Exposures => most - most / EXPOSED,
         };
         let mut used = lock(&self.used);
         let fits = |used: &Used| used.bytes.saturating_add(used.since).saturating_add(bytes as u64) <= most;
         let age = used.measured.map(|at| at.elapsed());
         let is_old = |age: Duration| age >= if fits(&used) { MEASURED } else { MEASURED_FULL };
         if age.is_none_or(is_old) {
-            *used = Used { measured: Some(Instant::now()), bytes: disk_bytes(dir)?, since: 0 };
+            used.measure(dir)?;
+        }
+        if !fits(&used) && used.flushed.is_none_or(|last| last.elapsed() >= FLUSHED) {
+            used.flushed = Some(Instant::now());
+            flush()?;
+            used.measure(dir)?;
         }
         if !fits(&used) {
             return Err(set.used_up("storage_bytes", used.bytes + used.since, most, bytes as u64));
         }
         used.since += bytes as u64;
+        Ok(())
+    }
+}
+
+impl Used {
+    fn measure(&mut self, dir: &Path) -> Result<()> {
+        (self.bytes, self.since, self.measured) = (disk_bytes(dir)?, 0, Some(Instant::now()));
         Ok(())
     }
 }

@@ -22,6 +22,7 @@ mod expire;
 mod exposures;
 mod factors;
 mod families;
+mod forget;
 mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -55,8 +56,9 @@ pub use backup::{
 pub use budget::Budget;
 pub use cross::Fault;
 pub use events::Appended;
-pub use exposures::{Forgotten, ShownAnswer};
+pub use exposures::ShownAnswer;
 pub use factors::Side;
+pub use forget::Forgotten;
 pub use format::{FORMAT as DATA_FORMAT, Holder, holder};
 pub use health::Trouble;
 pub use item_index::bitmap;
@@ -139,9 +141,10 @@ impl Store {
         };
         let ids = Dictionaries::load(&db)?;
         let kept = Kept::load(&db)?;
+        let exposed = forget::exposed_bytes(&db)?;
         Ok(Self {
             db,
-            writer: Mutex::new(Writer::new(counters)),
+            writer: Mutex::new(Writer::new(counters, exposed)),
             sync: GroupSync::default(),
             watermark,
             health: Health::default(),

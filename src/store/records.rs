@@ -78,7 +78,10 @@ impl Store {
     /// Inserts or replaces an experiment.
     pub fn put_experiment(&self, experiment: &Experiment) -> Result<()> {
         let bytes = codec::encode_json(experiment)?;
-        self.commit(Durability::Sync, |turn| turn.put(Family::Experiments, &experiment.id, bytes))
+        self.commit(Durability::Sync, |turn| {
+            turn.charged = true;
+            turn.put(Family::Experiments, &experiment.id, bytes)
+        })
     }
 
     /// All experiments, in the order of their names.

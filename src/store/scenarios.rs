@@ -48,6 +48,7 @@ impl Store {
                 created: Timestamp::now(),
                 scenario,
             };
+            turn.charged = version.scenario.is_some();
             turn.put(Family::Meta, version_key(name, version.version), codec::encode_json(&version)?)?;
             let too_old = (versions.len() + 1).saturating_sub(KEPT);
             versions.iter().take(too_old).try_for_each(|old| turn.delete_version(old))?;

@@ -48,7 +48,12 @@ fn every_command_is_about_the_tenant_that_is_named() {
 
     assert_eq!(place.fails(&["tenant", "delete", "acme"]).0, 2, "the name once more");
     assert_eq!(place.fails(&["tenant", "delete", "acme", "--confirm", "copy"]).0, 1);
+    // Whose backups a server has made in its folder.
+    let kept = place.path("data.tenants.backups");
+    std::fs::create_dir_all(kept.join("acme/default")).unwrap();
     place.ok(&["tenant", "delete", "acme", "--confirm", "acme"]);
+    let left: Vec<_> = std::fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.len() == 1 && left[0].to_string_lossy().starts_with(".deleted-acme-"), "{left:?}");
     let (code, message) = place.fails(&["stats", "--tenant", "acme"]);
     assert!(code == 1 && message.contains("no tenant \"acme\""), "{message}");
     assert_eq!(place.json(&["stats"])["events"], 400);

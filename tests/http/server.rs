@@ -26,6 +26,10 @@ impl Running {
     }
 
     pub fn start_with(change: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::start_configured(|config| change(&mut config.server))
+    }
+
+    pub fn start_configured(change: impl FnOnce(&mut Config)) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), change)
     }
 
@@ -36,13 +40,13 @@ impl Running {
         Self::start_in(directory, |_| {})
     }
 
-    fn start_in(directory: tempfile::TempDir, change: impl FnOnce(&mut ServerConfig)) -> Self {
+    fn start_in(directory: tempfile::TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         config.train.dimension = 4;
         config.train.epochs = 3;
         config.evaluate.bootstrap = 10;
-        change(&mut config.server);
+        change(&mut config);
         let engine = Engine::open(directory.path().join("data"), config.clone()).unwrap();
         let tenants = Tenants::around(engine.clone()).unwrap();
         let (stop, stopped) = oneshot::channel();

@@ -9,6 +9,7 @@ use crate::record::{Query, RankQuery};
 pub fn run(context: &Context, args: RankArgs) -> Result<(), Failure> {
     let place = context.place()?;
     let session = Query::for_session(args.session).session;
-    let answer = place.rank(&RankQuery { user: args.user, session, items: args.items, explain: false })?;
+    let answer =
+        place.rank(&RankQuery { user: args.user, session, items: args.items, explain: false, shown_only: false })?;
     answer::show(context, &place, &answer)
 }

@@ -2,6 +2,7 @@
 //! proven once is known again by a keyed hash of it, for as long as its key and its secret are good.
 
 mod limit;
+mod many;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -23,9 +24,15 @@ use crate::store::{SecretHash, Store, StoredKey};
 
 /// Tokens that are known without the work of Argon2.
 const PROVEN: usize = 4_096;
-/// Wrong secrets of a key: so many at once, then one a second is told that it is wrong.
+/// Wrong secrets for an id: so many at once, then one a second is told that it is wrong.
 const WRONG_BURST: f64 = 10.0;
 const WRONG_PER_SECOND: f64 = 1.0;
+/// Ids of which wrong secrets are counted, those of keys and others alike.
+const WRONG: usize = 4_096;
+/// What the bound of a key to a tenant that is deleted begins with; no tenant's name begins so.
+const DELETED: &str = ".deleted-";
+/// Secrets of a key that are taken at once.
+const SECRETS: usize = 8;
 /// The longest life of a secret after it was rotated.
 const LONGEST_OVERLAP: Span = Span::days(90);
 
@@ -37,7 +44,7 @@ pub enum KeyRefusal {
     Malformed,
     /// There is no such key, or the secret is not the key's.
     Unknown,
-    /// Too many wrong secrets of this key: worth another attempt after that time.
+    /// Too many wrong secrets for this id, whether there is such a key or not: worth another attempt after that time.
     Throttled(Duration),
     /// Its time is over.
     Expired,
@@ -56,6 +63,8 @@ pub(super) struct Keys {
     changing: Mutex<()>,
     /// By a keyed hash of a token: which secret it was found to be. It says nothing about whether that is still good.
     proven: Cache<[u8; 32], Arc<Proven>>,
+    /// By a keyed hash of an id: how many wrong secrets were sent for it.
+    wrong: Cache<[u8; 32], Arc<Limit>>,
     /// Made anew at each start; a dump of the cache tells no token.
     pepper: [u8; 32],
 }
@@ -68,7 +77,6 @@ struct Live {
     key: Arc<ApiKey>,
     secrets: Vec<SecretHash>,
     limit: Option<Arc<Limit>>,
-    wrong: Arc<Limit>,
 }
 
 /// What looking a token up, without the work of Argon2, has shown.
@@ -89,7 +97,7 @@ pub(crate) struct Admitted {
 /// A token that must be proven.
 pub(crate) struct Unproven {
     token: Token,
-    live: Arc<Live>,
+    id: String,
     candidates: Vec<SecretHash>,
 }
 
@@ -110,17 +118,30 @@ impl Keys {
             live: ArcSwap::from_pointee(keys.collect()),
             changing: Mutex::default(),
             proven: Cache::new(PROVEN),
+            wrong: Cache::new(WRONG),
             pepper,
         })
     }
 
-    /// From now on this is the key of its id.
-    fn set(&self, stored: StoredKey) {
+    /// From now on this is the key of its id, and those of other ids are gone.
+    fn set(&self, stored: StoredKey, removed: &[String]) {
         let mut live = (**self.live.load()).clone();
         let id = stored.key.id.clone();
         let before = live.get(&id).cloned();
         live.insert(id, Arc::new(Live::new(stored, before.as_deref())));
+        live.retain(|id, _| !removed.contains(id));
         self.live.store(Arc::new(live));
+    }
+
+    /// Counts a wrong secret. Who sends some for an id is not told whether there is a key of that id.
+    fn refuse(&self, id: &str) -> KeyRefusal {
+        let counted = keyed(&self.pepper, id.as_bytes());
+        let limit = self.wrong.get(&counted).unwrap_or_else(|| {
+            let limit = Arc::new(Limit::new(WRONG_PER_SECOND, WRONG_BURST));
+            self.wrong.insert(counted, Arc::clone(&limit));
+            limit
+        });
+        limit.take(Instant::now()).map_or_else(KeyRefusal::Throttled, |()| KeyRefusal::Unknown)
     }
 }
 
@@ -130,7 +151,6 @@ impl Live {
         let limit = stored.key.requests_per_second.map(|rate| Arc::new(Limit::new(rate, rate.max(1.0))));
         Self {
             limit: before.map_or(limit, |before| before.limit.clone()),
-            wrong: before.map_or_else(|| Arc::new(Limit::new(WRONG_PER_SECOND, WRONG_BURST)), |b| Arc::clone(&b.wrong)),
             key: Arc::new(stored.key),
             secrets: stored.secrets,
         }
@@ -147,15 +167,12 @@ impl Live {
             KeyState::Revoked => Err(KeyRefusal::Revoked),
         }
     }
-
-    fn refuse_secret(&self) -> KeyRefusal {
-        self.wrong.take(Instant::now()).map_or_else(KeyRefusal::Throttled, |()| KeyRefusal::Unknown)
-    }
 }
 
 impl Engine {
     /// Makes an API key for a server of this directory. Its secret is in the answer and nowhere else. From the first key on a server
-    /// answers nobody without one. Errors: [`Error::Invalid`] names the field that is wrong.
+    /// answers nobody without one. Errors: [`Error::Invalid`] names the field that is wrong; [`Error::Conflict`] where there are as
+    /// many as may be (`keys.max`, `keys.max_per_tenant`) and all of them let in.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?; let engine = savor::Engine::open(dir.path(), savor::Config::default())?;
@@ -188,8 +205,9 @@ impl Engine {
         };
         let stored = StoredKey { key: key.clone(), secrets: vec![secret::hash(&token)?] };
         let _changing = lock(&self.inner.keys.changing);
-        self.inner.store.add_key(&stored)?;
-        self.inner.keys.set(stored);
+        let removed = self.spent_keys(key.tenant.as_deref(), now)?;
+        self.inner.store.add_key(&stored, &removed)?;
+        self.inner.keys.set(stored, &removed);
         tracing::info!(key = key.id, name = key.name, "key made");
         Ok(NewKey { key, token })
     }
@@ -213,8 +231,8 @@ impl Engine {
     }
 
     /// Gives a key a new secret; those before it are taken for `overlap` longer, so that who uses them can change over. Errors:
-    /// [`Error::NotFound`]; [`Error::Conflict`] for a key that lets nobody in any more; [`Error::Invalid`] for an overlap of more than
-    /// 90 days.
+    /// [`Error::NotFound`]; [`Error::Conflict`] for a key that lets nobody in any more, or that has eight secrets;
+    /// [`Error::Invalid`] for an overlap of more than 90 days.
     pub fn rotate_key(&self, id: &str, overlap: Span) -> Result<NewKey> {
         if !(0..=LONGEST_OVERLAP.millis()).contains(&overlap.millis()) {
             return Err(Error::invalid("overlap", format!("is {overlap}, at most {LONGEST_OVERLAP}")));
@@ -232,6 +250,11 @@ impl Engine {
                 secret.until = Some(secret.until.map_or(end, |until| until.min(end)));
             }
             stored.secrets.retain(|secret| secret.until.is_some_and(|until| now < until));
+            if stored.secrets.len() >= SECRETS {
+                let reason =
+                    format!("key \"{id}\" has {SECRETS} secrets that are still taken; end them by an overlap of 0s");
+                return Err(Error::Conflict(reason));
+            }
             stored.key.overlap_until = (!stored.secrets.is_empty()).then_some(end);
             stored.key.rotated = Some(now);
             stored.secrets.push(fresh);
@@ -257,7 +280,7 @@ impl Engine {
         for key in self.keys().into_iter().filter(|key| key.tenant.as_deref() == Some(tenant)) {
             self.change_key(&key.id, |stored| {
                 stored.key.revoked.get_or_insert_with(Timestamp::now);
-                stored.key.tenant = Some(format!(".deleted-{tenant}"));
+                stored.key.tenant = Some(format!("{DELETED}{tenant}"));
                 Ok(())
             })?;
             tracing::info!(key = key.id, tenant, "key revoked with its tenant");
@@ -282,49 +305,53 @@ impl Engine {
         let keys = &self.inner.keys;
         let (kind, id) = secret::parse(token).ok_or(KeyRefusal::Malformed)?;
         let live = keys.live.load().get(id).filter(|live| live.key.kind == kind).cloned();
-        let live = live.ok_or(KeyRefusal::Unknown)?;
-        if let Some(proven) = keys.proven.get(&keyed(&keys.pepper, token.as_bytes()))
+        let proven = keys.proven.get(&keyed(&keys.pepper, token.as_bytes()));
+        if let (Some(live), Some(proven)) = (&live, proven)
             && live.secrets_at(now).any(|secret| secret.salt == proven.salt)
         {
             return live.admit(now).map(Lookup::Known);
         }
-        let may_be = |secret: &&SecretHash| secret::may_match(secret, token);
-        let candidates: Vec<SecretHash> = live.secrets_at(now).filter(may_be).cloned().collect();
+        // For an id of no key a secret that nobody has: it takes the same work, and as seldom that of Argon2.
+        let decoy = secret::decoy(&keys.pepper, id);
+        let secrets: Vec<&SecretHash> =
+            live.as_ref().map_or_else(|| vec![&decoy], |live| live.secrets_at(now).collect());
+        let candidates: Vec<SecretHash> =
+            secrets.into_iter().filter(|secret| secret::may_match(secret, token)).cloned().collect();
         if candidates.is_empty() {
-            return Err(live.refuse_secret());
+            return Err(keys.refuse(id));
         }
-        Ok(Lookup::Unproven(Unproven { token: Token::new(token), live, candidates }))
+        Ok(Lookup::Unproven(Unproven { token: Token::new(token), id: id.to_owned(), candidates }))
     }
 
     /// Whether a token is what it may be: the work of Argon2, unless somebody has done it meanwhile.
     pub(crate) fn prove_key(&self, unproven: &Unproven, now: Timestamp) -> std::result::Result<Admitted, KeyRefusal> {
-        let Unproven { token, live, candidates } = unproven;
+        let Unproven { token, id, candidates } = unproven;
         if let Lookup::Known(admitted) = self.look_up_key(token.reveal(), now)? {
             return Ok(admitted);
         }
         let damaged = |error: Error| {
-            tracing::error!(%error, key = live.key.id, "a key cannot be checked");
+            tracing::error!(%error, key = id, "a key cannot be checked");
             KeyRefusal::Damaged
         };
+        let keys = &self.inner.keys;
         for secret in candidates {
             if secret::matches(secret, token.reveal()).map_err(damaged)? {
-                let keys = &self.inner.keys;
                 let proven = Proven { salt: secret.salt.clone() };
                 keys.proven.insert(keyed(&keys.pepper, token.reveal().as_bytes()), Arc::new(proven));
                 // As it is now: the key may have been revoked meanwhile.
-                let live = keys.live.load().get(&live.key.id).cloned().ok_or(KeyRefusal::Unknown)?;
+                let live = keys.live.load().get(id).cloned().ok_or(KeyRefusal::Unknown)?;
                 let is_good = live.secrets_at(now).any(|good| good.salt == secret.salt);
                 return if is_good { live.admit(now) } else { Err(KeyRefusal::Unknown) };
             }
         }
-        Err(live.refuse_secret())
+        Err(keys.refuse(id))
     }
 
     fn change_key(&self, id: &str, change: impl FnOnce(&mut StoredKey) -> Result<()>) -> Result<StoredKey> {
         let keys = &self.inner.keys;
         let _changing = lock(&keys.changing);
         let stored = self.inner.store.change_key(id, change)?;
-        keys.set(stored.clone());
+        keys.set(stored.clone(), &[]);
         Ok(stored)
     }
 }

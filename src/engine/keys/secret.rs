@@ -73,6 +73,14 @@ pub fn hash(token: &Token) -> Result<SecretHash> {
     })
 }
 
+/// What would be kept of a token that nobody has: always the same for an id, and for none foreseen without the key.
+pub fn decoy(key: &[u8], id: &str) -> SecretHash {
+    let [a, b, salt @ ..] = keyed(key, &[b"decoy/", id.as_bytes()].concat());
+    let salt = salt.first_chunk::<SALT_BYTES>().unwrap_or(&[0; SALT_BYTES]);
+    let hash = hex(&keyed(key, salt));
+    SecretHash { memory_kib: MEMORY_KIB, passes: PASSES, salt: hex(salt), hash, tag: [a, b], until: None }
+}
+
 /// Whether a token may be the one that this was made of: a wrong one passes once in 65,536 times. Takes the same time for all.
 pub fn may_match(stored: &SecretHash, token: &str) -> bool {
     unhex::<SALT_BYTES>(&stored.salt).is_some_and(|salt| bool::from(tag(token, &salt).ct_eq(&stored.tag)))

@@ -108,6 +108,42 @@ fn a_second_rotation_does_not_lengthen_the_life_of_the_first_secret() {
 }
 
 #[test]
+fn a_key_has_so_many_secrets_at_once() {
+    let (engine, _dir) = engine();
+    let made = engine.create_key(&KeyDesign::new("a", [Scope::Read])).unwrap();
+    let rotate = |overlap| engine.rotate_key(&made.key.id, Span::days(overlap));
+    let refused = (0..SECRETS).find_map(|_| rotate(90).err()).unwrap();
+    assert!(refused.code() == "conflict" && refused.to_string().contains("overlap of 0s"), "{refused}");
+    let now = Timestamp::now();
+    assert!(checked(&engine, &made.token, now).is_ok());
+    let last = rotate(0).unwrap();
+    assert_eq!(checked(&engine, &made.token, Timestamp::now()), Err(KeyRefusal::Unknown));
+    assert!(checked(&engine, &last.token, Timestamp::now()).is_ok());
+    rotate(90).unwrap();
+}
+
+#[test]
+fn an_id_of_no_key_is_refused_as_that_of_a_key_is_and_after_the_same_work() {
+    let (engine, _dir) = engine();
+    let made = engine.create_key(&KeyDesign::new("a", [Scope::Read])).unwrap();
+    let now = Timestamp::now();
+    let text = made.token.reveal();
+    let stranger = format!("{}{}{}", &text[..3], "zzzzzzzzzzzz", &text[15..]);
+    let letters = "abcdefghijkmnpqrstuvwxyz23456789";
+    let mut unproven = [0; 2];
+    for (place, base) in [text, &stranger].into_iter().enumerate() {
+        let guess = |n: usize| {
+            let letter = |shift: usize| char::from(letters.as_bytes()[n >> shift & 31]);
+            format!("{}{}{}{}{}", &base[..base.len() - 4], letter(15), letter(10), letter(5), letter(0))
+        };
+        let of = (0..800_000).map(guess).filter(|guess| guess.as_str() != text);
+        unproven[place] = of.filter(|guess| matches!(engine.look_up_key(guess, now), Ok(Lookup::Unproven(_)))).count();
+    }
+    // One in 65,536, as it falls.
+    assert!(unproven.iter().all(|count| (1..50).contains(count)), "{unproven:?}");
+}
+
+#[test]
 fn wrong_secrets_are_throttled_and_the_right_one_is_not() {
     let (engine, _dir) = engine();
     let made = engine.create_key(&KeyDesign::new("a", [Scope::Read])).unwrap();

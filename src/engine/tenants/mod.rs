@@ -8,6 +8,7 @@ mod allowance;
 mod bucket;
 mod copies;
 mod directory;
+mod folder;
 mod lane;
 mod settings;
 
@@ -342,7 +343,7 @@ impl Tenants {
     }
 
     /// Deletes a tenant with everything that it has; `confirmation` is its name once more. From the moment in which its directory is
-    /// renamed nothing of it is there, whatever happens then. Errors: [`Error::Invalid`] without the confirmation, [`Error::NotFound`],
+    /// renamed nothing of it is there, whatever happens then. Backups that a server made of it are put aside. Errors: [`Error::Invalid`] without the confirmation, [`Error::NotFound`],
     /// [`Error::Conflict`] when somebody has it open and does not end.
     pub fn delete(&self, name: &TenantName, confirmation: &str) -> Result<()> {
         let _changing = self.changing();
@@ -356,7 +357,11 @@ impl Tenants {
         }
         // First, so that no crash leaves keys to whoever is given the name next.
         self.set.home.revoke_keys_of(name.as_str()).inspect_err(|_| self.reopen(name))?;
-        let gone = self.set.directory.delete(name).inspect_err(|_| self.reopen(name))?;
+        let aside = self.put_backups_aside(name).inspect_err(|_| self.reopen(name))?;
+        let gone = self.set.directory.delete(name).inspect_err(|_| {
+            self.put_backups_back(name, aside.as_deref());
+            self.reopen(name);
+        })?;
         self.set.slots.write().remove(name);
         tracing::info!(tenant = %name, "tenant deleted");
         // It is gone already: what cannot be removed now is removed when the directory is opened next.

@@ -40,7 +40,8 @@ pub fn routes() -> Vec<Route> {
             .of_caller()
             .summary("Makes a key; its secret is in this answer and nowhere else. From the first one on everybody needs a key")
             .takes::<KeyDesign>()
-            .answers::<NewKey>(201, "The key with its token"),
+            .answers::<NewKey>(201, "The key with its token")
+            .problems(&[409]),
         Route::new(Method::GET, "/v1/keys", "listKeys", OPERATE, list)
             .of_caller()
             .summary("Lists the keys, without their secrets")

@@ -70,6 +70,7 @@ fn similar_items(context: &Context, call: &Call) -> Result<Reply, Problem> {
         Some("next") => Likeness::Next,
         _ => Likeness::Taste,
     };
+    query.shown_only = call.caller().is_publishable();
     Reply::json(&context.note(context.engine.similar_items(&query)?))
 }
 

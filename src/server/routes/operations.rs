@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackupGeneration, Engine, Expired, IndexReport, Purged, Stats, Tenants};
-use crate::record::{TenantName, Timestamp};
+use crate::record::Timestamp;
 use crate::server::admission::Class;
 use crate::server::call::Call;
 use crate::server::context::Context;
@@ -226,14 +226,17 @@ fn back_up(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let request: BackupRequest = call.body_or_default()?;
     let name = request.name.unwrap_or_else(|| "default".to_owned());
     check_name(&name)?;
-    let (engine, path) = (&context.engine, folder(context).join(&name));
+    let (engine, folder) = (&context.engine, folder(context));
+    check_count(context, &folder, &name)?;
+    let path = folder.join(&name);
     let is_one = engine.tenant().is_some() || call.caller().tenant().is_some();
     let (generation, sequence) = if request.log {
         let log = if is_one { engine.backup_log(&path) } else { context.tenants.backup_log(&path) }?;
         (None, log.sequence)
     } else {
         let made = if is_one { engine.backup_with_settings(&path) } else { context.tenants.backup(&path) }?;
-        let keep = context.tenants.home().config().backup.keep;
+        let config = &context.tenants.home().config().backup;
+        let keep = if engine.tenant().is_some() { config.keep_per_tenant } else { config.keep };
         if keep > 0 {
             Tenants::prune_backup(&path, keep)?;
         }
@@ -258,27 +261,24 @@ fn backups(context: &Context, _: &Call) -> Result<Reply, Problem> {
 
 /// Where the back-ups of a server lie: its operator says so. Clients choose a name in there, never a path.
 fn folder(context: &Context) -> PathBuf {
-    folder_of(context, context.engine.tenant())
+    context.tenants.backup_folder(context.engine.tenant())
 }
 
-fn folder_of(context: &Context, tenant: Option<&TenantName>) -> PathBuf {
-    let home = context.tenants.home();
-    match (&home.config().backup.directory, tenant) {
-        (Some(folder), None) => folder.clone(),
-        // No name begins with a point.
-        (Some(folder), Some(tenant)) => folder.join(".tenants").join(tenant.as_str()),
-        (None, tenant) => beside(home.path(), tenant),
+/// Refuses another back-up where there are as many as may be; those that are there go on.
+fn check_count(context: &Context, folder: &Path, name: &str) -> Result<(), Problem> {
+    let config = &context.tenants.home().config().backup;
+    let (most, setting) = match context.engine.tenant() {
+        Some(_) => (config.max_per_tenant, "backup.max_per_tenant"),
+        None => (config.max, "backup.max"),
+    };
+    // There is no folder before the first back-up; what begins with a point is nobody's choice.
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let count = names.filter(|name| !name.as_encoded_bytes().starts_with(b".")).count();
+    if count < most || folder.join(name).exists() {
+        return Ok(());
     }
-}
-
-/// Back-ups of a tenant that is gone are not those of whoever is given its name next: they are put aside, for the operator.
-pub fn put_backups_aside(context: &Context, tenant: &TenantName) -> std::io::Result<()> {
-    let folder = folder_of(context, Some(tenant));
-    let aside = folder.with_file_name(format!(".deleted-{tenant}-{}", Timestamp::now().millis()));
-    match std::fs::rename(&folder, aside) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    let detail = format!("there are as many back-ups as may be, {most}: add to one of them, or raise {setting}");
+    Err(Problem::new(StatusCode::CONFLICT, "conflict", detail).in_field("name"))
 }
 
 /// A name must stay inside the directory of back-ups.
@@ -291,16 +291,6 @@ fn check_name(name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Where back-ups of a data directory lie: `data.backups` beside `data`; those of a tenant in `data.tenants.backups`, each in a folder of
-/// its own. Clients choose a name in there, never a path.
-fn beside(data: &Path, tenant: Option<&TenantName>) -> PathBuf {
-    let data = data.canonicalize().unwrap_or_else(|_| data.to_path_buf());
-    let mut name = data.file_name().unwrap_or_default().to_os_string();
-    name.push(if tenant.is_some() { ".tenants.backups" } else { ".backups" });
-    let folder = data.with_file_name(name);
-    tenant.map_or_else(|| folder.clone(), |tenant| folder.join(tenant.as_str()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,13 +301,5 @@ mod tests {
             assert!(check_name(bad).is_err(), "{bad}");
         }
         assert!(check_name("2026-11-24T08-30-00.000Z").is_ok());
-    }
-
-    #[test]
-    fn backups_lie_beside_the_data() {
-        let data = Path::new("/srv/no-such/data");
-        assert_eq!(beside(data, None), Path::new("/srv/no-such/data.backups"));
-        let tenant = "acme".parse().unwrap();
-        assert_eq!(beside(data, Some(&tenant)), Path::new("/srv/no-such/data.tenants.backups/acme"));
     }
 }

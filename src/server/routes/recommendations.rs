@@ -112,6 +112,10 @@ fn recommend(context: &Context, call: &Call) -> Result<Reply, Problem> {
 fn answer(context: &Context, call: &Call, query: &Query) -> Result<Reply, Problem> {
     call.caller().may_ask(query)?;
     if call.caller().is_publishable() {
+        // Which others there are is for secret keys.
+        if let Some(name) = query.scenario.as_ref().filter(|name| !context.engine.has_scenario(name)) {
+            return Err(Problem::invalid("scenario", format!("is \"{name}\", which is not there")));
+        }
         // The variant of an experiment may have asked for more than may be seen.
         let answer = context.engine.recommend_at(query, call.effort())?;
         return Reply::json(&context.note(call.caller().shown(answer)));
@@ -158,8 +162,9 @@ fn next(context: &Context, call: &Call) -> Result<Reply, Problem> {
 }
 
 fn rank(context: &Context, call: &Call) -> Result<Reply, Problem> {
-    let query: RankQuery = call.body()?;
+    let mut query: RankQuery = call.body()?;
     call.caller().may_explain(query.explain)?;
+    query.shown_only = call.caller().is_publishable();
     let answer = context.engine.rank_at(&query, call.effort())?;
     Reply::json(&context.note(call.caller().shown(answer)))
 }

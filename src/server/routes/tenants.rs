@@ -5,7 +5,6 @@ use http::{Method, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::operations;
 use crate::engine::{TenantSettings, TenantStatus};
 use crate::record::TenantName;
 use crate::server::call::Call;
@@ -74,9 +73,6 @@ fn put(context: &Context, call: &Call) -> Result<Reply, Problem> {
 fn delete(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let name = name(call)?;
     context.tenants.delete(&name, call.text("confirm").unwrap_or_default())?;
-    if let Err(error) = operations::put_backups_aside(context, &name) {
-        tracing::error!(tenant = %name, %error, "back-ups of a deleted tenant are left under its name");
-    }
     context.metrics.forget_tenant(&name);
     Ok(Reply::nothing())
 }

@@ -14,6 +14,7 @@ use super::log::{self, Segment};
 use super::stage::sync;
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
+use crate::store::format::make_private;
 
 const GENERATIONS: &str = "generations";
 const OBJECTS: &str = "objects";
@@ -25,7 +26,17 @@ const TEMPORARY: &str = ".new-";
 pub struct Repository {
     dir: PathBuf,
     /// Of whoever writes.
-    _lock: Option<File>,
+    _lock: Option<Held>,
+}
+
+/// A lock that is given back at once: closing alone leaves it to a child of this process that is about to become another program.
+struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // What cannot be given back is when the process ends.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Repository {
@@ -52,7 +63,7 @@ impl Repository {
             }
             Err(TryLockError::Error(error)) => return Err(Error::io(&path)(error)),
         }
-        let repository = Self { _lock: Some(lock), ..repository };
+        let repository = Self { _lock: Some(Held(lock)), ..repository };
         repository.remove_temporary()?;
         Ok(repository)
     }
@@ -67,6 +78,7 @@ impl Repository {
                     "holds something that is no backup; give an empty or a new folder, or one that holds a backup";
                 return Err(Error::Conflict(format!("{} {reason}", dir.display())));
             }
+            make_private(dir)?;
             for folder in [GENERATIONS, OBJECTS, LOG] {
                 let path = dir.join(folder);
                 fs::create_dir_all(&path).map_err(Error::io(&path))?;

@@ -1,0 +1,87 @@
+//! What answers leave behind is bounded: the oldest go, answers are given all the same, and nobody else has less room for it.
+
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code)] // Its taste is not asked for.
+mod support;
+
+use savor::{Config, Engine, Event, Item, Query, Quotas, TenantSettings, Tenants};
+use support::{Random, config};
+
+/// Items whose names no table holds in less space: an answer of all of them leaves some 250 KB behind.
+fn items() -> Vec<Item> {
+    let mut random = Random(8);
+    let mut name = |n: usize| -> String {
+        let tail: String = (0..250).map(|_| char::from(b'!' + random.below(94) as u8)).collect();
+        format!("{n:04}{tail}")
+    };
+    (0..1_000).map(|n| Item::new(name(n))).collect()
+}
+
+fn bounded(mib: u64) -> Config {
+    let mut config = config();
+    config.exposures.max_mib = mib;
+    config
+}
+
+/// So many answers, each written before the next is given; the names of all.
+fn ask(engine: &Engine, count: usize) -> Vec<String> {
+    let answer = |n: usize| {
+        let answer = engine.recommend(&Query::for_user(format!("u{n}")).limit(1_000)).unwrap();
+        assert_eq!(answer.items.len(), 1_000, "it is given whatever becomes of it");
+        engine.flush_exposures();
+        answer.recommendation_id
+    };
+    (0..count).map(answer).collect()
+}
+
+/// Those of them that are kept.
+fn kept(engine: &Engine, names: &[String]) -> Vec<usize> {
+    let is_kept = |name: &String| engine.exposure(name).unwrap().is_some();
+    names.iter().enumerate().filter(|(_, name)| is_kept(name)).map(|(n, _)| n).collect()
+}
+
+#[test]
+fn the_newest_stay_also_after_a_restart_with_less_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(dir.path(), bounded(4)).unwrap();
+    engine.put_items(&items()).unwrap();
+    engine.keep_exposures().unwrap();
+    let names = ask(&engine, 40);
+    let before = kept(&engine, &names);
+    assert!(before.len() > 10 && before[..] == (40 - before.len()..40).collect::<Vec<_>>(), "{before:?}");
+    let stats = engine.stats().unwrap();
+    assert!(stats.exposures_bytes <= 4 << 20, "{}", stats.exposures_bytes);
+    assert_eq!((stats.exposures_evicted, stats.exposures_dropped), (40 - before.len() as u64, 0));
+    drop(engine);
+    let engine = Engine::open(dir.path(), bounded(2)).unwrap();
+    engine.keep_exposures().unwrap();
+    let last = ask(&engine, 1);
+    let after = kept(&engine, &names);
+    assert!(after.len() > 2 && after.len() < before.len(), "{after:?} of {before:?}");
+    assert_eq!(after[..], before[before.len() - after.len()..]);
+    assert_eq!(kept(&engine, &last), [0]);
+}
+
+#[test]
+fn whoever_only_asks_does_not_keep_a_tenant_from_writing() {
+    let dir = tempfile::tempdir().unwrap();
+    let tenants = Tenants::open(dir.path().join("data"), config()).unwrap();
+    let name = "a".parse().unwrap();
+    tenants.create(&name, TenantSettings::default()).unwrap();
+    let engine = tenants.get(&name).unwrap();
+    engine.put_items(&items()).unwrap();
+    let used = tenants.show(&name).unwrap().usage.unwrap().storage_bytes;
+    let most = 4 * used.max(2 << 20);
+    let quotas = Quotas { storage_bytes: Some(most), ..Quotas::default() };
+    tenants.set(&name, TenantSettings { quotas, ..TenantSettings::default() }).unwrap();
+    engine.keep_exposures().unwrap();
+    // Several times what may be stored at all.
+    let names = ask(&engine, usize::try_from(3 * most / 250_000).unwrap());
+    let stats = engine.stats().unwrap();
+    assert!(stats.exposures_bytes <= most / 4, "{} of {most}", stats.exposures_bytes);
+    assert!(stats.disk_bytes <= most, "{} of {most}", stats.disk_bytes);
+    assert!(!kept(&engine, &names).is_empty());
+    let events: Vec<Event> = items().iter().map(|item| Event::new("u1", &item.id, "click")).collect();
+    assert_eq!(engine.append_events(&events).unwrap().stored, 1_000);
+}

@@ -1,0 +1,111 @@
+//! What clients can make more and more of has an end: keys, backups, and what is kept of the answers that they are given.
+
+use savor::{KeyDesign, Scope, TenantSettings};
+
+use crate::server::Running;
+
+#[test]
+fn so_many_keys_may_be_and_those_that_let_nobody_in_make_room() {
+    let server = Running::start_configured(|config| {
+        config.keys.max = 3;
+        config.keys.max_per_tenant = 2;
+    });
+    server.tenants.create(&"shop".parse().unwrap(), TenantSettings::default()).unwrap();
+    let operator = server.engine.create_key(&KeyDesign::new("ops", [Scope::Operate])).unwrap();
+    let bound = KeyDesign { tenant: Some("shop".into()), ..KeyDesign::new("bound", [Scope::Operate]) };
+    let bound = server.engine.create_key(&bound).unwrap();
+    let (operator, bound) = (operator.token.reveal(), bound.token.reveal());
+    let mut client = server.client();
+    let mut make = |token: &str| client.keyed(token, "POST", "/v1/keys", r#"{"name":"x","scopes":["read"]}"#);
+    let first = make(bound).expect(201);
+    let refused = make(bound);
+    refused.problem(409, "conflict");
+    for word in ["2 keys of tenant", "revoke one", "keys.max_per_tenant"] {
+        assert!(refused.text().contains(word), "{word}: {}", refused.text());
+    }
+    // Keys of others are counted apart.
+    let of_all = [make(operator).expect(201), make(operator).expect(201)];
+    assert!(make(operator).text().contains("keys.max"));
+    let path = |made: &serde_json::Value| format!("/v1/keys/{}", made["key"]["id"].as_str().unwrap());
+    let mut client = server.client();
+    assert_eq!(client.keyed(bound, "DELETE", &path(&first), "").status, 204);
+    let token = first["token"].as_str().unwrap();
+    client.keyed(token, "GET", "/v1/lists/popular", "").problem(401, "revoked_key");
+    client.keyed(bound, "POST", "/v1/keys", r#"{"name":"y","scopes":["read"]}"#).expect(201);
+    client.keyed(token, "GET", "/v1/lists/popular", "").problem(401, "unknown_key");
+    client.keyed(bound, "GET", &path(&first), "").problem(404, "not_found");
+    for made in &of_all {
+        client.keyed(made["token"].as_str().unwrap(), "GET", "/v1/lists/popular", "").expect(200);
+    }
+    // A tenant that is gone leaves its keys to the server's, the first to go.
+    assert_eq!(client.keyed(operator, "DELETE", "/v1/tenants/shop?confirm=shop", "").status, 204);
+    client.keyed(bound, "GET", "/v1/keys", "").problem(401, "revoked_key");
+    for made in &of_all {
+        assert_eq!(client.keyed(operator, "DELETE", &path(made), "").status, 204);
+    }
+    client.keyed(operator, "POST", "/v1/keys", r#"{"name":"z","scopes":["read"]}"#).expect(201);
+    assert_eq!(server.engine.keys().len(), 3);
+}
+
+#[test]
+fn a_tenant_has_so_many_backups_and_so_many_generations_of_each() {
+    let server = Running::start_configured(|config| {
+        config.backup.max = 1;
+        config.backup.max_per_tenant = 2;
+        config.backup.keep_per_tenant = 3;
+    });
+    server.tenants.create(&"shop".parse().unwrap(), TenantSettings::default()).unwrap();
+    let mut client = server.client();
+    let mut back_up = |tenant: &str, name: &str| {
+        let headers = [("savor-tenant", tenant), ("content-type", "application/json")];
+        client.send("POST", "/v1/backups", &headers, format!(r#"{{"name":"{name}"}}"#).as_bytes())
+    };
+    for name in ["a", "b"] {
+        back_up("shop", name).expect(201);
+    }
+    let refused = back_up("shop", "c");
+    assert_eq!(refused.problem(409, "conflict"), "name");
+    assert!(refused.text().contains("backup.max_per_tenant"), "{}", refused.text());
+    for _ in 0..4 {
+        back_up("shop", "b").expect(201);
+    }
+    back_up("default", "a").expect(201);
+    let refused = back_up("default", "b");
+    assert!(
+        refused.problem(409, "conflict") == "name" && refused.text().contains("raise backup.max\""),
+        "{}",
+        refused.text()
+    );
+    let listed = client.send("GET", "/v1/backups", &[("savor-tenant", "shop")], b"").expect(200);
+    let generations = |of: &serde_json::Value| of["generations"].as_array().unwrap().len();
+    let counts: Vec<usize> = listed["backups"].as_array().unwrap().iter().map(generations).collect();
+    assert_eq!(counts, [1, 3], "{listed}");
+}
+
+#[test]
+fn who_may_only_read_does_not_fill_the_disk() {
+    let server = Running::start_configured(|config| config.exposures.max_mib = 1);
+    let items: Vec<savor::Item> = (0..1_000).map(|n| savor::Item::new(format!("{n:04}-{}", "x".repeat(400)))).collect();
+    server.engine.put_items(&items).unwrap();
+    let made = server.engine.create_key(&KeyDesign::new("web", [Scope::Read]).publishable()).unwrap();
+    let observer = server.engine.create_key(&KeyDesign::new("prometheus", [Scope::Observe])).unwrap();
+    let mut client = server.client();
+    let mut last = String::new();
+    for n in 0..40 {
+        let path = format!("/v1/users/u{n}/recommendations?limit=1000");
+        let answer = client.keyed(made.token.reveal(), "GET", &path, "").expect(200);
+        assert_eq!(answer["items"].as_array().unwrap().len(), 1_000);
+        last = answer["recommendation_id"].as_str().unwrap().to_owned();
+        // What waits is bounded by the queue; here it is about what is written.
+        server.engine.flush_exposures();
+    }
+    assert!(server.engine.exposure(&last).unwrap().is_some(), "the newest is there");
+    assert!(server.engine.user_exposures("u0", 9).unwrap().is_empty(), "the oldest had to go");
+    let stats = server.engine.stats().unwrap();
+    assert!(stats.exposures_bytes <= 1 << 20 && stats.exposures_evicted >= 36, "{stats:?}");
+    assert_eq!(stats.exposures_dropped, 0);
+    let metrics = client.keyed(observer.token.reveal(), "GET", "/metrics", "");
+    let line = |name: &str| metrics.text().lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert_eq!(line("savor_exposures_evicted "), format!("savor_exposures_evicted {}", stats.exposures_evicted));
+    assert_eq!(line("savor_exposures_bytes "), format!("savor_exposures_bytes {}", stats.exposures_bytes));
+}
