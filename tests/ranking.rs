@@ -100,7 +100,7 @@ fn what_helps_on_held_out_time_orders_answers_here_after_a_reopening_and_where_a
     assert!(many[1].items.windows(2).all(|pair| pair[0].score >= pair[1].score), "{many:?}");
 
     let items: Vec<String> = names(&engine, "u7").into_iter().rev().chain(["nothing".into()]).collect();
-    let query = RankQuery { user: Some("u7".into()), session: vec![], items: items.clone(), explain: false };
+    let query = RankQuery { user: Some("u7".into()), ..RankQuery::new(items.clone()) };
     let ranked = engine.rank(&query).unwrap().items;
     assert_eq!(ranked.len(), items.len());
     assert!(ranked[..10].windows(2).all(|pair| pair[0].rank.unwrap() >= pair[1].rank.unwrap()), "{ranked:?}");
