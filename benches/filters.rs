@@ -145,13 +145,7 @@ fn best(engine: &Engine, session: &[String; 3], items: impl Iterator<Item = usiz
     let names: Vec<String> = items.map(|item| item.to_string()).collect();
     let mut best = Vec::new();
     for items in names.chunks(CANDIDATES) {
-        let query = RankQuery {
-            user: None,
-            session: session.clone(),
-            items: items.to_vec(),
-            explain: false,
-            shown_only: false,
-        };
+        let query = RankQuery { session: session.clone(), ..RankQuery::new(items.to_vec()) };
         best.extend(engine.rank(&query)?.items.iter().take(K).map(|item| item.score));
     }
     best.sort_by(|a, b| b.total_cmp(a));

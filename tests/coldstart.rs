@@ -80,13 +80,7 @@ fn new_item_is_found(config: Config) {
     );
 
     // The parts of an explained score sum to it.
-    let query = RankQuery {
-        user: Some("u1".into()),
-        session: vec![],
-        items: vec!["new".into()],
-        explain: true,
-        shown_only: false,
-    };
+    let query = RankQuery { user: Some("u1".into()), explain: true, ..RankQuery::new(vec!["new".into()]) };
     let explained = engine.rank(&query).unwrap();
     let sum: f64 = explained.items[0].because.as_ref().unwrap().iter().map(|part| part.weight).sum();
     assert!((sum - explained.items[0].score).abs() < 1e-4 && explained.items[0].source == Source::New);
@@ -304,7 +298,7 @@ fn what_people_take_next_is_told_beside_an_item_and_has_its_share_of_a_session()
     engine.put_items(&[new_item("new", 2)]).unwrap();
     let score = |engine: &Engine| {
         let session = vec![SessionItem { item: item(2, 0), kind: "click".into(), value: None }];
-        let query = RankQuery { user: None, session, items: vec!["new".into()], explain: false, shown_only: false };
+        let query = RankQuery { session, ..RankQuery::new(vec!["new".into()]) };
         let answer = engine.rank(&query).unwrap();
         assert_eq!(answer.items[0].source, Source::New);
         answer.items[0].score
@@ -322,7 +316,7 @@ fn later_events_of_a_session_weigh_more_where_that_is_wanted() {
         let entry = |name: String| SessionItem { item: name, kind: "click".into(), value: None };
         let session = vec![entry(item(1, 0)), entry(item(1, 1)), entry(item(2, 0)), entry(item(2, 1))];
         let items = vec![item(1, 5), item(2, 5)];
-        let answer = engine.rank(&RankQuery { user: None, session, items, explain: false, shown_only: false }).unwrap();
+        let answer = engine.rank(&RankQuery { session, ..RankQuery::new(items) }).unwrap();
         let score = |name: &str| answer.items.iter().find(|found| found.item == name).unwrap().score;
         score("g2-5") - score("g1-5")
     };

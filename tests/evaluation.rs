@@ -37,6 +37,27 @@ fn folds_test_each_pair_once() {
 }
 
 #[test]
+fn what_was_seen_is_in_no_list_and_not_to_be_found_where_that_is_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = world(dir.path());
+    // Everybody has disliked an item early on that everybody takes in the end.
+    let one = |user: usize, kind: &str, seconds| Event::new(format!("u{user}"), item(3, 7), kind).at(time(seconds));
+    let disliked: Vec<_> = (0..USERS).map(|user| one(user, "dislike", user as i64)).collect();
+    let taken: Vec<_> = (0..USERS).map(|user| one(user, "click", 1_000 + user as i64)).collect();
+    engine.append_events(&disliked).unwrap();
+    engine.append_events(&taken).unwrap();
+    let split = Some(Split::Time { train: 0.8 });
+    let report = |exclude_seen| {
+        let options = EvaluateOptions { split, exclude_seen, ..EvaluateOptions::default() };
+        engine.evaluate(&options, &Silent).unwrap().report
+    };
+    let (plain, unseen) = (report(false), report(true));
+    assert_eq!(plain.test_pairs + plain.dropped_pairs, unseen.test_pairs + unseen.dropped_pairs);
+    assert!(plain.test_pairs > unseen.test_pairs + USERS as u64 / 2, "{} {}", plain.test_pairs, unseen.test_pairs);
+    assert!(unseen.split.contains("left out") && !plain.split.contains("left out"), "{}", unseen.split);
+}
+
+#[test]
 fn contenders_are_measured_on_the_same_users_and_told_apart() {
     let dir = tempfile::tempdir().unwrap();
     let engine = world(dir.path());

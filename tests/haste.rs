@@ -48,13 +48,7 @@ fn the_first_step_leaves_out_the_ranker_and_says_so() {
     let asked = ranker.0.load(Ordering::Relaxed);
     let hasty = names(&engine, &query, Effort::Unranked);
     assert_eq!(hasty, (retrieved.0, Some(Degraded::OverloadedUnranked)));
-    let rank = RankQuery {
-        user: Some("u1".into()),
-        session: vec![],
-        items: ranked.0.clone(),
-        explain: false,
-        shown_only: false,
-    };
+    let rank = RankQuery { user: Some("u1".into()), ..RankQuery::new(ranked.0.clone()) };
     assert_eq!(engine.rank_at(&rank, Effort::Popular).unwrap().degraded, Some(Degraded::OverloadedUnranked));
     assert_eq!(ranker.0.load(Ordering::Relaxed), asked, "nobody asked the ranker");
     assert_eq!(names(&engine, &query, Effort::Full), ranked);
@@ -100,6 +94,32 @@ fn a_kept_answer_that_is_as_good_as_new_is_not_called_less() {
     assert_eq!(names(&engine, &query, Effort::Popular), full);
     let one = engine.recommend_at(&query, Effort::Kept).unwrap().recommendation_id;
     assert_ne!(one, engine.recommend_at(&query, Effort::Kept).unwrap().recommendation_id);
+}
+
+/// Turns the order of retrieval round for one device alone.
+struct ByDevice;
+
+impl Ranker for ByDevice {
+    fn score(&self, question: &RankerQuestion<'_>) -> savor::Result<Vec<f32>> {
+        let sign = if question.context.get("device") == Some(&"tv".into()) { 1.0 } else { -1.0 };
+        Ok((0..question.items.len()).map(|place| sign * place as f32).collect())
+    }
+}
+
+#[test]
+fn an_answer_that_is_kept_for_one_device_is_given_to_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = trained(dir.path());
+    engine.set_ranker(Some(Arc::new(ByDevice)));
+    let on = |device: &str| Query::for_user("u1").limit(5).context([("device", device)]);
+    let (tv, phone) = (names(&engine, &on("tv"), Effort::Full).0, names(&engine, &on("phone"), Effort::Full).0);
+    assert_ne!(tv, phone);
+    assert_eq!(names(&engine, &on("tv"), Effort::Kept), (tv.clone(), Some(Degraded::OverloadedKept)));
+    assert_eq!(names(&engine, &on("phone"), Effort::Kept), (phone, Some(Degraded::OverloadedKept)));
+    assert_eq!(names(&engine, &on("watch"), Effort::Kept).1, Some(Degraded::OverloadedUnranked));
+    let rank = RankQuery { user: Some("u1".into()), context: on("tv").context, ..RankQuery::new(tv.clone()) };
+    let ranked: Vec<String> = engine.rank(&rank).unwrap().items.into_iter().map(|item| item.item).collect();
+    assert_eq!(ranked, tv);
 }
 
 #[test]

@@ -100,8 +100,7 @@ fn what_helps_on_held_out_time_orders_answers_here_after_a_reopening_and_where_a
     assert!(many[1].items.windows(2).all(|pair| pair[0].score >= pair[1].score), "{many:?}");
 
     let items: Vec<String> = names(&engine, "u7").into_iter().rev().chain(["nothing".into()]).collect();
-    let query =
-        RankQuery { user: Some("u7".into()), session: vec![], items: items.clone(), explain: false, shown_only: false };
+    let query = RankQuery { user: Some("u7".into()), ..RankQuery::new(items.clone()) };
     let ranked = engine.rank(&query).unwrap().items;
     assert_eq!(ranked.len(), items.len());
     assert!(ranked[..10].windows(2).all(|pair| pair[0].rank.unwrap() >= pair[1].rank.unwrap()), "{ranked:?}");
@@ -117,6 +116,48 @@ fn what_helps_on_held_out_time_orders_answers_here_after_a_reopening_and_where_a
     other.activate(id).unwrap();
     assert_eq!(names(&other, "u7"), expected);
     assert!(other.snapshot(id).unwrap().ranker.unwrap().is_used);
+}
+
+#[test]
+fn under_which_circumstances_is_asked_decides_the_order_where_it_decides_what_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.ranker.epochs = 40;
+    // On a phone people take items of even numbers, on a television the others; for ten days each has the one or the other at hand.
+    let mut events = fashion(80);
+    for event in &mut events {
+        let number = |text: &str| text[1..].parse::<u64>().unwrap();
+        let period = (event.time.unwrap().millis() - START) as u64 / 864_000_000;
+        let device = (number(&event.user) * 2_654_435_761 + period * 1_640_531_527) >> 12 & 1;
+        event.item = format!("i{}", number(&event.item) / 2 * 2 + device);
+        event.context.insert("device".into(), ["phone", "tv"][device as usize].into());
+    }
+    let engine = Engine::open(dir.path(), config).unwrap();
+    let items: Vec<Item> = (0..ITEMS)
+        .map(|number| {
+            let mut item = Item::new(format!("i{number}"));
+            item.categories = vec![["even", "odd"][number as usize % 2].into()];
+            item
+        })
+        .collect();
+    engine.put_items(&items).unwrap();
+    engine.append_events(&events).unwrap();
+    let report = trained(&engine);
+    assert!(report.is_used && report.model == "network", "{report:?}");
+    let worth = |name: &str| report.importance.iter().find(|of| of.feature == name).unwrap().drop;
+    assert!(worth("request.device") > 0.01, "{:?}", report.importance);
+
+    engine.keep_exposures().unwrap();
+    let even = |device: &str| {
+        let answers = (0..20)
+            .map(|user| engine.recommend(&Query::for_user(format!("u{user}")).context([("device", device)])).unwrap());
+        let numbers = answers.flat_map(|answer| answer.items).map(|item| item.item[1..].parse::<u64>().unwrap());
+        numbers.filter(|number| number % 2 == 0).count()
+    };
+    let (phone, tv) = (even("phone"), even("tv"));
+    assert!(phone > 120 && tv < 80, "{phone} and {tv} of 200");
+    let shown = engine.user_exposures("u3", 1).unwrap().remove(0);
+    assert_eq!(shown.question.unwrap().context["device"], "tv".into());
 }
 
 #[test]
@@ -210,6 +251,12 @@ fn evaluation_measures_it_beside_retrieval_on_what_neither_has_seen() {
     assert!(evaluation.ranker.unwrap().is_used);
     let ndcg = |name: &str| evaluation.report.model(name).unwrap().metric("ndcg@10").unwrap().mean;
     assert!(ndcg("blend + ranker") > ndcg("blend") + 0.02, "{} {}", ndcg("blend + ranker"), ndcg("blend"));
+    // Nobody here touches what they do not like.
+    let unseen = engine.evaluate(&savor::EvaluateOptions { exclude_seen: true, ..options }, &savor::Silent).unwrap();
+    let ndcg_unseen = |name: &str| unseen.report.model(name).unwrap().metric("ndcg@10").unwrap().mean;
+    for name in ["blend", "blend + ranker"] {
+        assert_eq!(ndcg_unseen(name), ndcg(name));
+    }
 }
 
 /// The cheapest first.

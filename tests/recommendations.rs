@@ -163,7 +163,7 @@ fn ranking_returns_every_candidate_the_unknown_ones_last() {
     let dir = tempfile::tempdir().unwrap();
     let engine = trained(dir.path());
     let items = vec!["unknown".to_string(), item(1, 0), item(0, 0), item(0, 1)];
-    let query = RankQuery { user: Some("u0".into()), session: vec![], items, explain: false, shown_only: false };
+    let query = RankQuery { user: Some("u0".into()), ..RankQuery::new(items) };
     let answer = engine.rank(&query).unwrap();
     let order: Vec<_> = answer.items.iter().map(|item| item.item.as_str()).collect();
     assert_eq!(&order[2..], ["g1-0", "unknown"]);

@@ -276,13 +276,7 @@ fn a_known_item_follows_its_new_audience() {
             (0..25).map(|user| Event::new(format!("u{}", 4 * user + 1), item(0, 2), "click").at(at(14.5))).collect();
         engine.append_events(&taken).unwrap();
         let items = vec![item(0, 2), item(0, 3)];
-        let query = savor::RankQuery {
-            user: Some("u117".into()),
-            session: Vec::new(),
-            items,
-            explain: false,
-            shown_only: false,
-        };
+        let query = savor::RankQuery { user: Some("u117".into()), ..savor::RankQuery::new(items) };
         let answer = engine.rank(&query).unwrap();
         answer.items.iter().find(|ranked| ranked.item == item(0, 2)).unwrap().score
     };

@@ -38,6 +38,14 @@ struct Faded {
     seconds: f64,
 }
 
+/// How events are split, and what is in no list.
+#[derive(Clone, Copy)]
+pub(super) struct Protocol {
+    pub split: Split,
+    /// Whether all that a user had an event with is left out, and not only what was liked.
+    pub exclude_seen: bool,
+}
+
 impl Engine {
     /// Trains on one part of the events and measures on the other, over the whole catalogue: the configuration's
     /// settings, others to compare them with, and the popularity baseline, all on the same users. Errors:
@@ -58,7 +66,8 @@ impl Engine {
         log.order_ties(&view)?;
         let Some(file) = &options.test else {
             let ranking = inner.config.ranker.enabled.then(|| Ranking::new(self, &view));
-            let parts = self.parts(&log, split, &contenders, inner.config.events.half_life, progress)?;
+            let protocol = Protocol { split, exclude_seen: options.exclude_seen };
+            let parts = self.parts(&log, protocol, &contenders, inner.config.events.half_life, progress)?;
             return measure(parts, &contenders, &inner.config.evaluate, ranking.as_ref(), Some(&lists), progress);
         };
         let mut pairs = Vec::new();
@@ -71,6 +80,7 @@ impl Engine {
         // Pairs say nothing about ratings: all of these are for training.
         let rated = log.ratings().matrix(&train).map(|train| RatedSplit { train, test: Vec::new() });
         let holdout = Holdout::from_pairs(train, pairs, split);
+        let holdout = if options.exclude_seen { holdout.and_then(|of| of.without_touched(&log)) } else { holdout };
         let validation = if is_measured(&contenders) { log.validation(progress)? } else { Vec::new() };
         let part = holdout.map(|holdout| Part { holdout, before: None, validation, rated, faded });
         drop(log);
@@ -83,7 +93,7 @@ impl Engine {
     pub(super) fn parts<'a>(
         &'a self,
         log: &'a Log<'a>,
-        split: Split,
+        Protocol { split, exclude_seen }: Protocol,
         contenders: &'a [Contender],
         half_life: HalfLife,
         progress: &'a dyn Progress,
@@ -106,12 +116,15 @@ impl Engine {
             let (mut before, after) = log.split(&*splitter);
             let faded = self.fade_for(&mut before, contenders, half_life, progress)?;
             let mut holdout = before.measured_by(&after, splitter.describe())?;
+            let rated = before.rated_split(&after, &holdout.train);
             if let Some(note) = &note {
                 holdout.split.clone_from(note);
             } else if matches!(split, Split::Time { .. }) && !is_timed {
                 holdout.split.insert_str(0, "events have no times to split by: ");
             }
-            let rated = before.rated_split(&after, &holdout.train);
+            if exclude_seen {
+                holdout = holdout.without_touched(&before)?;
+            }
             let validation = if is_measured(contenders) { before.validation(progress)? } else { Vec::new() };
             let before = is_timed.then(|| (before, after.oldest()));
             Ok(Part { holdout, before, validation, rated, faded })

@@ -290,6 +290,7 @@ impl Engine {
 mod tests {
     use super::*;
     use crate::config::StoreConfig;
+    use crate::record::Span;
 
     fn shown(name: &str, time: Timestamp) -> ShownAnswer {
         let answer = Answer {
@@ -323,7 +324,7 @@ mod tests {
         queue.send(Message::Flush(told)).unwrap();
         drop(queue);
         let waiting = Waiting { items: AtomicUsize::new(0), most: 1 };
-        write(&store, &messages, &config, &AtomicU64::new(0), &waiting);
+        write(&store, &messages, &config, &Counts::default(), &waiting);
         written.recv().unwrap();
         assert!(store.exposure("new").unwrap().is_some());
         let left = store.user_exposures("u", 9_999).unwrap().len();

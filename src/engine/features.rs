@@ -106,7 +106,8 @@ impl Engine {
                 let candidates: Vec<ItemId> = std::iter::once(moment.item).chain(drawn.copied()).collect();
                 fitting.rows(&moment.request, moment.known, &candidates, &mut out);
                 for (place, item) in candidates.iter().enumerate() {
-                    fitting.label(moment.request.user, items.get(*item), f64::from(u8::from(place == 0)));
+                    let (of, label) = (&moment.request, f64::from(u8::from(place == 0)));
+                    fitting.label(of.at, of.user, items.get(*item), label);
                 }
             }
             Ok(())
@@ -435,7 +436,8 @@ mod tests {
         replay(&view, &table, &items, &users, &mut |moment| {
             fitting.rows(&moment.request, moment.known, &catalog, &mut out);
             catalog.iter().for_each(|item| {
-                fitting.label(moment.request.user, items.get(*item), f64::from(u8::from(*item == moment.item)));
+                let (of, label) = (&moment.request, f64::from(u8::from(*item == moment.item)));
+                fitting.label(of.at, of.user, items.get(*item), label);
             });
             all.extend_from_slice(out.data());
             Ok(())

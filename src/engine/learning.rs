@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::TryLockError;
 
+use super::evaluation::Protocol;
 use super::fading::Settled;
 use super::ranking::Ranking;
 use super::{Contender, Engine, TrainOptions, Trained, evaluation, lock};
@@ -220,7 +221,8 @@ impl Engine {
         let evaluate = EvaluateConfig { permutations: 0, ..self.inner.config.evaluate.clone() };
         let own = [Contender { name: train::trainer(config.model)?.name().into(), train: config.clone() }];
         let evaluation = {
-            let parts = self.parts(log, evaluate.split, &own, half_life, progress)?;
+            let protocol = Protocol { split: evaluate.split, exclude_seen: false };
+            let parts = self.parts(log, protocol, &own, half_life, progress)?;
             evaluation::measure(parts, &own, &evaluate, None, None, progress)?
         };
         Ok((offline_metrics(&evaluation.report), evaluation.trained))

@@ -82,6 +82,9 @@ pub struct EvaluateOptions {
     pub diversity: Option<Diversity>,
     /// Replaces the configuration's split.
     pub split: Option<Split>,
+    /// Leaves out of every list, and of what is to be found, all that a user had any event with before, as answers do by default;
+    /// else what the user liked, which is the usual protocol.
+    pub exclude_seen: bool,
     /// Trains on everything stored and tests on the user–item pairs of this file.
     #[serde(skip)]
     pub test: Option<Source>,

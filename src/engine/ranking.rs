@@ -65,7 +65,7 @@ impl<'a> Ranking<'a> {
         let windows: Vec<Window<'_>> = windows.collect();
         let Surveyed { table, items, users } = self.survey(before)?;
         let shown = windows.first().map_or(Ok(Vec::new()), |first| self.shown(first.at, before))?;
-        let past = Past { view: self.view, table: &table, items: &items, users: &users, shown: &shown };
+        let past = Past { view: self.view, log, table: &table, items: &items, users: &users, shown: &shown };
         ranker::learn(&past, &windows, settled, &self.engine.inner.config.ranker, evaluate, progress)
     }
 
@@ -80,7 +80,8 @@ impl<'a> Ranking<'a> {
         at: Timestamp,
     ) -> Result<RankedScorer<'m>> {
         let (items, users) = self.facts(ranker.table().table())?;
-        let past = Past { view: self.view, table: ranker.table().table(), items: &items, users: &users, shown: &[] };
+        let table = ranker.table().table();
+        let past = Past { view: self.view, log, table, items: &items, users: &users, shown: &[] };
         let next = self.next(log, at, holdout);
         let window = Window { at, holdout, next: &next };
         let candidates = self.engine.inner.config.ranker.candidates;
@@ -109,7 +110,9 @@ impl<'a> Ranking<'a> {
                     Some(store.item_id(&shown.item).transpose()?.map(|id| (position, id)))
                 };
                 let items = (0u32..).zip(&exposure.items).filter_map(item).collect::<Result<_>>()?;
-                shown.push(ShownAnswer { at: exposure.time, user, items, taken: taken.into_iter().collect() });
+                let (at, before) = (exposure.time, exposure.before);
+                let context = exposure.question.map(|question| question.context).unwrap_or_default();
+                shown.push(ShownAnswer { at, user, context, items, before, taken: taken.into_iter().collect() });
             }
             if shown.len() >= 2 * MOST_SHOWN {
                 let mut place = 0;

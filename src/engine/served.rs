@@ -3,7 +3,7 @@
 use super::{Engine, Finding, Inner};
 use crate::error::Result;
 use crate::features::table::{AuditedRow, ColumnDifference, FactTable, Facts, FittedTable, PastEvent, audit};
-use crate::record::{Attributes, ItemId, Timestamp, UserId};
+use crate::record::{ItemId, Timestamp, UserId};
 use crate::store::{ServedAnswer, View};
 
 /// What `doctor` calls the check.
@@ -116,7 +116,7 @@ fn audited<'a>(
         user: answer.user.map(UserId::new),
         item: ItemId::new(row.item),
         at,
-        context: Attributes::new(),
+        context: answer.context.clone(),
         visits: answer.visits.iter().map(|(item, kind)| past_event(ItemId::new(*item), kind, at)).collect(),
         known: Some([answer.user_events, row.item_events]),
         row: row.values.clone(),
@@ -157,7 +157,9 @@ mod tests {
             let item = if below(number + 1_000_000, 100) < 80 { hot } else { below(number + 2_000_000, ITEMS) };
             let time = 1_767_225_600_000 + (day * 86_400 + place * 500) as i64 * 1000;
             let user = below(number + 3_000_000, 120);
-            Event::new(format!("u{user}"), format!("i{item}"), "click").at(Timestamp::from_millis(time).unwrap())
+            let mut event = Event::new(format!("u{user}"), format!("i{item}"), "click");
+            event.context.insert("device".into(), ["tv", "phone"][number as usize % 2].into());
+            event.at(Timestamp::from_millis(time).unwrap())
         };
         engine.append_events(&(0..9000).map(event).collect::<Vec<_>>()).unwrap();
         let id = engine.train(&TrainOptions { measure: false, ..TrainOptions::default() }).unwrap();
@@ -189,12 +191,22 @@ mod tests {
         for user in ["u1", "u2", "nobody"] {
             engine.recommend(&Query::for_user(user)).unwrap();
             engine.append_events(&[Event::new("u1", "i5", "click")]).unwrap();
-            let session = Query::for_session(["i7", "i8"]);
+            let session = Query::for_session(["i7", "i8"]).context([("device", "tv")]);
             engine.recommend(&Query { user: Some(user.into()), ..session }).unwrap();
         }
         // Nobody without a session has nothing to rank by.
         let (first, before) = (served(&engine), compared(&engine));
         assert!(is_well(&first, "rows of 5 answers are those that training makes") && before >= 8, "{first:?}");
+        let live = engine.inner.live.load_full().unwrap();
+        let columns = live.snapshot.ranker().unwrap().table().columns();
+        let on_tv = columns.iter().position(|column| column.name == "request.device=tv").unwrap();
+        let answers = engine.inner.store.served().unwrap();
+        let seen = |is: fn(f32) -> bool| answers.iter().filter(|answer| is(answer.rows[0].values[on_tv])).count();
+        assert_eq!(
+            (seen(|value| value == 1.0), seen(f32::is_nan)),
+            (3, 2),
+            "the ranker knows the device where it is told"
+        );
         let replayed = engine.replay(&ReplayOptions::of(Variant::new("the same"))).unwrap();
         assert_eq!((replayed.answers, served(&engine)), (6, first), "what is asked in hindsight was served to nobody");
 

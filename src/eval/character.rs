@@ -133,7 +133,8 @@ mod tests {
             matrix: Csr::from_rows(4, vec![vec![(0, 3.0), (2, 1.0)]]),
             trend: Vec::new(),
         };
-        let holdout = Holdout { train, test: vec![(0, vec![1])], dropped: 0, split: String::new() };
+        let holdout =
+            Holdout { train, test: vec![(0, vec![1])], dropped: 0, split: String::new(), left_out: Default::default() };
         let character = Character::new(&vectors, Some(categories));
         let columns = character.columns(&[vec![3, 0, 1, 2]], &[1, 2, 4], &holdout);
         let value = |k: usize, figure: usize| f64::from(columns[k * 3 + figure][0]);

@@ -12,7 +12,7 @@ const MOST_USERS: usize = 64;
 /// Scores that are held at a time, if one user has not more.
 const MOST_SCORES: usize = 1 << 23;
 
-/// The best `k` unseen columns of every test user, the best first. Memory: `[users, k]` u32, and the scores of some users
+/// The best `k` columns of every test user that are not left out, the best first. Memory: `[users, k]` u32, and the scores of some users
 /// over the whole catalogue, up to 32 MB where one user's are not more. Errors: [`Error::Cancelled`].
 pub fn rank(holdout: &Holdout, scorer: &dyn Scorer, k: usize, progress: &dyn Progress) -> Result<Vec<Vec<u32>>> {
     let matrix = &holdout.train.matrix;
@@ -29,8 +29,7 @@ pub fn rank(holdout: &Holdout, scorer: &dyn Scorer, k: usize, progress: &dyn Pro
         scorer.score_all(&rows, scores);
         let of_users = scores.par_chunks_exact(matrix.n_cols().max(1)).zip(&rows);
         rankings.par_extend(
-            of_users
-                .map_init(Vec::new, |order, (scores, row)| top::unseen(scores, matrix.row(*row as usize).0, k, order)),
+            of_users.map_init(Vec::new, |order, (scores, row)| top::unseen(scores, holdout.left_out(*row), k, order)),
         );
         progress.report(&Step::Evaluating { done: rankings.len(), total });
     }

@@ -38,7 +38,7 @@ fn holdout(users: usize, items: usize, seen: &[(u32, u32)], held: &[(u32, u32)])
     });
     let test = test.collect();
     let train = Interactions { users: users_of, items: items_of, matrix, trend: Vec::new() };
-    Holdout { train, test, dropped: 0, split: String::new() }
+    Holdout { train, test, dropped: 0, split: String::new(), left_out: Default::default() }
 }
 
 /// The textbook, one user at a time, by a full sort: recall, recall_min, ndcg, map, mrr, hit.

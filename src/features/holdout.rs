@@ -5,7 +5,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::interactions::Interactions;
-use super::log::TimedSignal;
+use super::log::{Log, TimedSignal};
 use super::weights::Signal;
 use crate::error::{Error, Result};
 use crate::record::{ItemId, Timestamp, UserId};
@@ -20,6 +20,8 @@ pub struct Holdout {
     pub dropped: u64,
     /// How it was split.
     pub split: String,
+    /// By row, the columns that are in no list of a user, ascending, where these are more than those of the training part.
+    pub left_out: FxHashMap<u32, Vec<u32>>,
 }
 
 impl Holdout {
@@ -59,7 +61,40 @@ impl Holdout {
             .chunk_by(|a, b| a.0 == b.0)
             .filter_map(|of_user| Some((of_user.first()?.0, of_user.iter().map(|(_, column)| *column).collect())))
             .collect();
-        Ok(Self { train, test, dropped, split })
+        Ok(Self { train, test, dropped, split, left_out: FxHashMap::default() })
+    }
+
+    /// The same as answers have it: what a user had any event with in a log, liked or not, is in no list and not to be found.
+    /// Errors: [`Error::NoData`] when nothing is left to be found.
+    pub fn without_touched(mut self, log: &Log<'_>) -> Result<Self> {
+        let Interactions { users, matrix, .. } = &self.train;
+        let user_of = |row: u32| users.get(row as usize).copied();
+        let touches = log.touches(self.test.iter().filter_map(|(row, _)| user_of(*row)));
+        for (row, held) in &mut self.test {
+            let touched = user_of(*row).map(|user| touches.before(user, Timestamp::MAX)).unwrap_or_default();
+            let mut columns = matrix.row(*row as usize).0.to_vec();
+            columns.extend(touched.into_iter().filter_map(|item| self.train.column_of(item)));
+            columns.sort_unstable();
+            columns.dedup();
+            let given = held.len();
+            held.retain(|column| columns.binary_search(column).is_err());
+            self.dropped += (given - held.len()) as u64;
+            self.left_out.insert(*row, columns);
+        }
+        self.test.retain(|(_, held)| !held.is_empty());
+        self.split.push_str("; what a user had any event with before is left out");
+        match self.test.is_empty() {
+            false => Ok(self),
+            true => Err(Error::no_data(
+                "every test pair had an event before, so that no answer would show its item",
+                "import more events, or evaluate without leaving out what was seen",
+            )),
+        }
+    }
+
+    /// The columns that are in no list of a row's user, ascending.
+    pub fn left_out(&self, row: u32) -> &[u32] {
+        self.left_out.get(&row).map_or(self.train.matrix.row(row as usize).0, Vec::as_slice)
     }
 
     /// Test pairs.

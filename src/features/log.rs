@@ -9,6 +9,7 @@ use super::csr::Csr;
 use super::holdout::{Holdout, Splitter};
 use super::interactions::Interactions;
 use super::ratings::{RatedSplit, Ratings};
+use super::touches::Touches;
 use super::transitions::transitions;
 use super::trend::trend;
 use super::weights::{EventWeights, Signal};
@@ -149,6 +150,11 @@ impl<'a> Log<'a> {
     pub fn transitions(&self, items: &[ItemId], config: &TransitionsConfig) -> Csr {
         let now = self.newest().min(Timestamp::now());
         if self.has_times() { transitions(&self.events, items, now, config) } else { Csr::default() }
+    }
+
+    /// Which items these users had an event with, and when. One pass.
+    pub fn touches(&self, users: impl IntoIterator<Item = UserId>) -> Touches {
+        Touches::of(users, self.events.iter().map(|event| (event.time, event.user, event.item)))
     }
 
     /// The last rating of each pair; none unless [`Log::know_raters`].

@@ -14,6 +14,7 @@ mod profile;
 mod ratings;
 mod svd;
 pub mod table;
+mod touches;
 mod transitions;
 mod trend;
 mod validation;
@@ -32,4 +33,5 @@ pub use ratings::RatedSplit;
 #[cfg(test)]
 pub use ratings::TestRating;
 pub use svd::{Svd, truncated_svd};
+pub use touches::Touches;
 pub use weights::{EventWeights, History, Preference, RatingHistory, Signal};

@@ -87,7 +87,7 @@ impl<'a> ArrangedScorer<'a> {
     /// The columns of a user's arranged places.
     fn arranged(&self, row: u32, scores: &[f32]) -> Vec<u32> {
         let (seen, weights) = self.holdout.train.matrix.row(row as usize);
-        let mut best = unseen(scores, seen, self.wanted.candidates(self.limit), &mut Vec::new());
+        let mut best = unseen(scores, self.holdout.left_out(row), self.wanted.candidates(self.limit), &mut Vec::new());
         let score = |column: &u32| scores.get(*column as usize).copied().unwrap_or(f32::NEG_INFINITY);
         best.retain(|column| score(column).is_finite());
         let of = |values: &Vec<Vec<u32>>, column: &u32| values.get(*column as usize).cloned().unwrap_or_default();

@@ -25,6 +25,8 @@ pub struct RankerQuestion<'a> {
     pub user: Option<&'a str>,
     /// When it is asked.
     pub now: Timestamp,
+    /// Under which circumstances.
+    pub context: &'a Attributes,
     /// The candidates, in the order of retrieval.
     pub items: &'a [&'a Item],
     /// What retrieval says of each.
@@ -86,7 +88,7 @@ impl Taste<'_> {
             |item: ItemId| learned.is_some() && context.fresh.get(item).is_some_and(|fresh| fresh.row.is_none());
         let scores = match (context.ranker, learned) {
             _ if found.is_empty() => None,
-            (Some(ranker), _) => Some(self.asked(context, ranker, user, &found)?),
+            (Some(ranker), _) => Some(self.asked(context, ranker, (user, &visitor.context), &found)?),
             (None, Some((ranker, facts))) => Some(self.learned(context, ranker, facts, visitor, &found)?),
             (None, None) => None,
         };
@@ -117,14 +119,16 @@ impl Taste<'_> {
         &self,
         context: &Context<'_>,
         ranker: &dyn Ranker,
-        user: Option<&str>,
+        (user, circumstances): (Option<&str>, &Attributes),
         found: &[(ItemId, f32)],
     ) -> Result<Vec<f32>> {
         let item = |(item, score): &(ItemId, f32)| Some((&**context.catalog.get(*item)?, *score));
         let known: Vec<Option<(&Item, f32)>> = found.iter().map(item).collect();
         let items: Vec<&Item> = known.iter().flatten().map(|(item, _)| *item).collect();
         let scores: Vec<f32> = known.iter().flatten().map(|(_, score)| *score).collect();
-        let given = ranker.score(&RankerQuestion { user, now: context.now, items: &items, scores: &scores })?;
+        let question =
+            RankerQuestion { user, now: context.now, context: circumstances, items: &items, scores: &scores };
+        let given = ranker.score(&question)?;
         if given.len() != items.len() || given.iter().any(|score| score.is_nan()) {
             let reason =
                 format!("gave {} scores for {} candidates, or one that is not a number", given.len(), items.len());
@@ -168,8 +172,8 @@ impl Taste<'_> {
         let items: Vec<ItemId> = found.iter().map(|(item, _)| *item).collect();
         let inputs = scores.inputs();
         let counters = context.store.item_counters();
-        let (context_of, known) = (Attributes::new(), Known { items: facts, counters: &counters });
-        let (request, mut rows) = (state.request(context.now, &context_of, &[]), Matrix::zeros(0, 1));
+        let known = Known { items: facts, counters: &counters };
+        let (request, mut rows) = (state.request(context.now, &visitor.context, &[]), Matrix::zeros(0, 1));
         let follows = following(self.snapshot.next(), |item| self.snapshot.row(item), state.past(), &items);
         let scores = ranker.score(&inputs, follows, &request, known, &items, &mut rows);
         if context.known_until.is_none() && context.served.is_wanted() {

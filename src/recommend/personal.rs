@@ -73,7 +73,8 @@ impl<'a> Asked<'a> {
     fn new(context: &'a Context<'a>, plan: &'a Plan<'a>) -> Result<Self> {
         let query = &*plan.query;
         let user = query.user.as_deref();
-        let visitor = Visitor::gather(context, user, &query.session, &query.exclude_seen, query.explain)?;
+        let visit = (&query.session[..], &query.context);
+        let visitor = Visitor::gather(context, user, visit, &query.exclude_seen, query.explain)?;
         let mut allowed = Allowed::new(context, query.filter.as_ref(), query.category.as_deref())?
             .without(visitor.seen.iter().copied())
             .without(plan.left_out())

@@ -14,7 +14,8 @@ use crate::record::{Answer, Degraded, Effort, ExcludeSeen, ItemId, RankQuery, Re
 pub fn rank(context: &Context<'_>, query: &RankQuery, effort: Effort) -> Result<Answer> {
     query.validate()?;
     let user = query.user.as_deref();
-    let visitor = Visitor::gather(context, user, &query.session, &ExcludeSeen::All(false), query.explain)?;
+    let visit = (&query.session[..], &query.context);
+    let visitor = Visitor::gather(context, user, visit, &ExcludeSeen::All(false), query.explain)?;
     let taste = Taste::of(context, &visitor)?;
     let mut scored = Vec::with_capacity(query.items.len());
     let mut unscored = Vec::new();

@@ -89,6 +89,7 @@ impl Seen<'_> {
             user: visitor.user.map(|user| user.get()),
             user_events: self.state.counters().iter().map(|(_, counter)| counter.events).sum(),
             profile: self.state.facts().map_or(0, Facts::fingerprint),
+            context: visitor.context.clone(),
             visits: visitor.session.iter().map(|(item, kind)| (item.get(), kind.clone())).collect(),
             metadata: items
                 .into_iter()

@@ -214,7 +214,7 @@ fn ranking_gives_the_scores_of_recommending_and_the_parts_sum_to_them() {
     let context = world.context(&snapshot);
     let scores = world.scores(&model, "u3");
     let items: Vec<_> = scores.iter().map(|(item, _)| item.clone()).rev().collect();
-    let query = RankQuery { user: Some("u3".into()), session: vec![], items, explain: true, shown_only: false };
+    let query = RankQuery { user: Some("u3".into()), explain: true, ..RankQuery::new(items) };
     let explained = rank(&context, &query, Effort::Full).unwrap();
     let plain = rank(&context, &RankQuery { explain: false, ..query }, Effort::Full).unwrap();
     assert_close(&plain.items, &scores);

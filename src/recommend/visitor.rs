@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::Context;
 use crate::error::Result;
 use crate::features::{History, RatingHistory};
-use crate::record::{ExcludeSeen, ItemId, Query, SeenPolicy, SessionItem, Timestamp, UserId};
+use crate::record::{Attributes, ExcludeSeen, ItemId, Query, SeenPolicy, SessionItem, Timestamp, UserId};
 use crate::store::Side;
 
 /// So many of the latest items tell what comes next.
@@ -26,6 +26,8 @@ pub struct Visitor {
     pub history: Vec<(u32, f32)>,
     /// Rows of the latest items, the newest first.
     pub latest: Vec<u32>,
+    /// Under which circumstances.
+    pub context: Attributes,
     /// Items of the session, the oldest first, with the type of each event.
     pub session: Vec<(ItemId, String)>,
     /// Items that are left out as seen.
@@ -41,7 +43,7 @@ impl Visitor {
     pub fn gather(
         context: &Context<'_>,
         user: Option<&str>,
-        session: &[SessionItem],
+        (session, circumstances): (&[SessionItem], &Attributes),
         exclude_seen: &ExcludeSeen,
         explain: bool,
     ) -> Result<Self> {
@@ -97,7 +99,8 @@ impl Visitor {
         let profile = if is_known { Vec::new() } else { profile(context, name)? };
         let history = past.finish().into_iter().filter_map(|(item, value)| Some((row(item)?, value))).collect();
         visited.reverse();
-        Ok(Self { user, is_known, profile, history, latest, session: visited, seen, is_fresh, is_folded_in })
+        let (context, session) = (circumstances.clone(), visited);
+        Ok(Self { user, is_known, profile, history, latest, context, session, seen, is_fresh, is_folded_in })
     }
 }
 

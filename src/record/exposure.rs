@@ -29,7 +29,8 @@ pub struct Exposure {
     pub snapshot: Option<SnapshotId>,
     /// The experiment that it belongs to.
     pub experiment: Option<Assignment>,
-    /// What was asked beside the user, the session, the scenario and the number of items, if anything was. More than 256
+    /// What was asked beside the user, the session, the scenario and the number of items, if anything was, and under which
+    /// circumstances. More than 256
     /// `exclude_items` are not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<Box<Query>>,

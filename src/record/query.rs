@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::item::validate_vector;
-use super::{Boost, Diversity, Filter, ListKind, Pin, Span, validate_id, validate_scenario_name};
+use super::value::validate_context;
+use super::{Attributes, Boost, Diversity, Filter, ListKind, Pin, Span, Value, validate_id, validate_scenario_name};
 use crate::error::{Error, Result};
 
 const MAX_LIMIT: usize = 1_000;
@@ -25,6 +26,10 @@ pub struct Query {
     /// What the visitor did in this session and is not stored as events; counts beside the user's events.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub session: Vec<SessionItem>,
+    /// Circumstances: device, place, page; what events have in their `context`. The ranker knows them as features `of` the
+    /// context. Up to 16 KiB.
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub context: Attributes,
     /// The scenario that says how to answer; `default` if absent, where there is one. Experiments on it take part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenario: Option<String>,
@@ -112,6 +117,7 @@ impl Query {
         Self {
             user,
             session: Vec::new(),
+            context: Attributes::new(),
             scenario: None,
             limit: default_limit(),
             category: None,
@@ -137,6 +143,17 @@ impl Query {
             .map(|item| SessionItem { item: item.into(), kind: default_kind(), value: None })
             .collect();
         Self { session, ..Self::new(None) }
+    }
+
+    /// The same question under some circumstances.
+    ///
+    /// ```
+    /// let query = savor::Query::for_user("u1").context([("device", "ios")]);
+    /// assert_eq!(query.context["device"], "ios".into());
+    /// ```
+    pub fn context<N: Into<String>, V: Into<Value>>(mut self, context: impl IntoIterator<Item = (N, V)>) -> Self {
+        self.context = context.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        self
     }
 
     /// The same question for so many items.
@@ -171,7 +188,8 @@ impl Query {
 
     /// What is asked beside the user, the session, the scenario and the number of items; `None` where nothing is.
     pub(crate) fn rest(&self) -> Option<Self> {
-        let is_plain = self.category.is_none()
+        let is_plain = self.context.is_empty()
+            && self.category.is_none()
             && self.filter.is_none()
             && self.exclude_items.is_empty()
             && self.exclude_seen == ExcludeSeen::default()
@@ -195,6 +213,7 @@ impl Query {
             validate_id("user", user)?;
         }
         validate_session(&self.session)?;
+        validate_context("context", &self.context)?;
         validate_limit(self.limit)?;
         validate_explained("limit", self.limit, self.explain)?;
         self.diversity.as_ref().map_or(Ok(()), Diversity::validate)?;
@@ -257,6 +276,9 @@ pub struct RankQuery {
     /// What the visitor did in this session.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub session: Vec<SessionItem>,
+    /// Circumstances, as those of the main question.
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub context: Attributes,
     /// External ids of the candidates, up to 10,000; all come back, the best first.
     pub items: Vec<String>,
     /// Split each score over the user's past items; at most 100 then.
@@ -268,12 +290,19 @@ pub struct RankQuery {
 }
 
 impl RankQuery {
+    /// Ranks these items for whoever is named later.
+    pub fn new<I: Into<String>>(items: impl IntoIterator<Item = I>) -> Self {
+        let items = items.into_iter().map(Into::into).collect();
+        Self { user: None, session: Vec::new(), context: Attributes::new(), items, explain: false, shown_only: false }
+    }
+
     /// Checks every field; the error names the first that is wrong.
     pub fn validate(&self) -> Result<()> {
         if let Some(user) = &self.user {
             validate_id("user", user)?;
         }
         validate_session(&self.session)?;
+        validate_context("context", &self.context)?;
         if self.items.is_empty() || self.items.len() > MAX_RANKED {
             return Err(Error::invalid(
                 "items",

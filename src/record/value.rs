@@ -17,6 +17,8 @@ const MAX_NAME_BYTES: usize = 128;
 const MAX_TEXT_BYTES: usize = 64 << 10;
 const MAX_LIST: usize = 1024;
 const MAX_TIME_BYTES: usize = 64;
+/// A question's circumstances are kept with its answer.
+const MAX_CONTEXT_BYTES: usize = 16 << 10;
 
 /// One attribute value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +77,15 @@ impl Value {
         }
     }
 
+    /// About the bytes that it takes.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => size_of::<f64>() + text.len(),
+            Self::List(values) => values.iter().map(Self::bytes).sum(),
+            Self::Bool(_) | Self::Number(_) => size_of::<f64>(),
+        }
+    }
+
     fn validate(&self, nested: bool) -> Result<()> {
         match self {
             Self::Number(number) if !number.is_finite() => Err(Error::invalid("", "is not a finite number")),
@@ -110,6 +121,17 @@ impl From<bool> for Value {
     fn from(flag: bool) -> Self {
         Self::Bool(flag)
     }
+}
+
+/// Checks the circumstances of a question: what an event's may be, and small enough to be kept with every answer.
+pub(super) fn validate_context(field: &str, context: &Attributes) -> Result<()> {
+    validate_attributes(field, context)?;
+    let bytes: usize = context.iter().map(|(name, value)| name.len() + value.bytes()).sum();
+    if bytes > MAX_CONTEXT_BYTES {
+        let reason = format!("has {bytes} bytes of names and values, expected at most {MAX_CONTEXT_BYTES}");
+        return Err(Error::invalid(field, reason));
+    }
+    Ok(())
 }
 
 /// Checks names, sizes and numbers of an attribute map; `field` leads the path in the error.

@@ -85,7 +85,12 @@ pub fn records(bytes: &[u8]) {
         }
         3 => _ = read_again::<Counters>(raw),
         4 => _ = read_again::<u64>(raw),
-        5 => _ = read_again::<ServedAnswer>(raw),
+        5 => {
+            if let Ok(read) = ServedAnswer::decode(raw) {
+                let written = read.encode().unwrap();
+                assert_eq!(ServedAnswer::decode(&written).unwrap().encode().unwrap(), written);
+            }
+        }
         6 => _ = exposures::read(&key::exposure(Timestamp::default(), "answer"), raw),
         _ => {
             let mut floats = Vec::new();
@@ -197,6 +202,7 @@ mod seeds {
             user: Some(0),
             user_events: 1,
             profile: 7,
+            context: crate::record::Attributes::new(),
             visits: vec![(0, "view".into())],
             metadata: vec![(0, 9)],
             rows: vec![ServedRow { item: 0, item_events: 2, values: vec![1.5, -1.0] }],
@@ -210,7 +216,7 @@ mod seeds {
                 codec::encode(&Counters { next_item: 3, newest_event: Some(-5), ..Counters::default() }).unwrap(),
             ),
             tagged(4, codec::encode(&300u64).unwrap()),
-            tagged(5, codec::encode(&served).unwrap()),
+            tagged(5, served.encode().unwrap()),
             tagged(
                 6,
                 [&[1, 1, 1, b'u', 0, 1, 3, 1, 1, b'x', 0, 1, 1, b'i'][..], &[0; 4], b"\x08personal", &[0; 5]].concat(),

@@ -9,6 +9,7 @@ use super::families::Family;
 use super::{Store, codec, key, storage};
 use crate::config::Durability;
 use crate::error::{Error, Result};
+use crate::record::Attributes;
 
 /// An answer that was logged: dense ids and times as numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub struct ServedAnswer {
     pub user_events: i64,
     /// What stood for the user's attributes.
     pub profile: u64,
+    /// Under which circumstances. Stored beside the rest.
+    #[serde(skip)]
+    pub context: Attributes,
     /// Items of the session, the oldest first, with the type of each event.
     pub visits: Vec<(u32, String)>,
     /// The candidates and the items of the user's past, with what stood for the metadata of each.
@@ -42,6 +46,24 @@ pub struct ServedRow {
     pub values: Vec<f32>,
 }
 
+impl ServedAnswer {
+    /// The circumstances come after all else, as JSON, where there are any; earlier builds wrote none.
+    pub(super) fn encode(&self) -> Result<Vec<u8>> {
+        let context = (!self.context.is_empty()).then(|| serde_json::to_string(&self.context)).transpose();
+        let context = context.map_err(|error| Error::Storage { operation: "encode", reason: error.to_string() })?;
+        codec::encode_with_rest(self, context.as_ref())
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
+        const WHAT: &str = "an answer that was served";
+        let (mut answer, context): (Self, Option<String>) = codec::decode_with_rest(WHAT, bytes)?;
+        if let Some(context) = context {
+            answer.context = serde_json::from_str(&context).map_err(|error| Error::corrupt(WHAT, error.to_string()))?;
+        }
+        Ok(answer)
+    }
+}
+
 impl Store {
     /// Appends answers, but not those of users who are gone; removes the oldest where there are more than `most`, and those
     /// from before `since`, in milliseconds.
@@ -53,7 +75,7 @@ impl Store {
             for answer in answers.iter().filter(|answer| answer.at >= since) {
                 let is_there = |user| turn.holds(Family::UserIds, &key::dense(user));
                 if answer.user.map_or(Ok(true), is_there)? {
-                    turn.put(Family::Exposures, key::served(next), codec::encode(answer)?)?;
+                    turn.put(Family::Exposures, key::served(next), answer.encode()?)?;
                     kept.push((next, answer.at));
                     next += 1;
                 }
@@ -92,7 +114,7 @@ fn for_each(db: &rocksdb::DB, f: &mut dyn FnMut(u64, ServedAnswer)) -> Result<()
         let Some(rest) = raw.strip_prefix(&key::SERVED) else { break };
         let number = key::read_number(rest);
         let number = number.ok_or_else(|| Error::corrupt("exposures", "holds a key that is none; restore a backup"))?;
-        f(number, codec::decode("an answer that was served", &bytes)?);
+        f(number, ServedAnswer::decode(&bytes)?);
     }
     Ok(())
 }
@@ -115,6 +137,7 @@ mod tests {
             user: Some(user),
             user_events: 1,
             profile: 7,
+            context: if at == 6 { [("device".into(), "ios".into())].into() } else { Attributes::new() },
             visits: vec![(0, "view".into())],
             metadata: vec![(0, 9)],
             rows: vec![ServedRow { item: 0, item_events: 2, values: vec![1.5, f32::NAN] }],
@@ -129,6 +152,8 @@ mod tests {
         assert_eq!(times(&store), [3, 4, 6]);
         let read = store.served().unwrap().remove(2);
         assert_eq!((read.rows[0].values[0], read.rows[0].values[1].is_nan()), (1.5, true));
+        let contexts: Vec<usize> = store.served().unwrap().iter().map(|answer| answer.context.len()).collect();
+        assert_eq!((contexts, read.context), (vec![0, 0, 1], answer(6, 1).context));
         store.delete_user("u").unwrap();
         assert_eq!(times(&store), [0i64; 0]);
     }

@@ -131,9 +131,13 @@ fn a_bad_question_names_the_field() {
         (r#"{"user":""}"#, "user"),
         (r#"{"session":[{"item":""}]}"#, "session[0].item"),
         (r#"{"exclude_items":"i1"}"#, "exclude_items"),
+        (r#"{"context":{"device":null}}"#, "context"),
+        (r#"{"context":{"":"ios"}}"#, "context"),
     ] {
         assert_eq!(client.json("POST", "/v1/recommendations", body).problem(400, "invalid"), field, "{body}");
     }
+    let long = json!({"context": {"device": "ios", "page": "x".repeat(16 << 10)}, "items": ["i1"]}).to_string();
+    assert_eq!(client.json("POST", "/v1/rank", &long).problem(400, "invalid"), "context");
     let batch = json!({"queries": [{}, {"limit": 5000}]}).to_string();
     assert_eq!(client.json("POST", "/v1/recommendations:batch", &batch).problem(400, "invalid"), "queries[1].limit");
     assert_eq!(client.json("POST", "/v1/recommendations:batch", "{\"queries\":[]}").problem(400, "invalid"), "queries");

@@ -107,6 +107,9 @@ pub struct EvaluateArgs {
     /// Train on everything stored, test on the user and item pairs of this file (its format by its name or --format)
     #[arg(long, value_name = "FILE")]
     pub test: Option<PathBuf>,
+    /// Leave out what a user had any event with before, as answers do, and not only what the user liked
+    #[arg(long)]
+    pub exclude_seen: bool,
     /// Measure other training settings on the same users, too: KEY=VALUE,…, such as model=ials,dimension=64; repeatable
     #[arg(long, value_name = "SETTINGS")]
     pub compare: Vec<String>,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use crate::cli::render::answer::PARTS;
-use crate::record::{Diversity, Filter, ListKind};
+use crate::record::{Attributes, Diversity, Filter, ListKind, Value};
 
 /// What narrows an answer.
 #[derive(Debug, clap::Args)]
@@ -47,6 +47,21 @@ impl Differing {
     }
 }
 
+/// Under which circumstances is asked.
+#[derive(Debug, clap::Args)]
+pub struct Circumstances {
+    /// Device, place, page, for the ranker: what events have in their context; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = circumstance)]
+    context: Vec<(String, Value)>,
+}
+
+impl Circumstances {
+    /// As a question takes them.
+    pub fn into_context(self) -> Attributes {
+        self.context.into_iter().collect()
+    }
+}
+
 /// `savor recommend`.
 #[derive(Debug, clap::Args)]
 pub struct RecommendArgs {
@@ -62,6 +77,8 @@ pub struct RecommendArgs {
     /// Items an anonymous visitor has just looked at (or the one user given); repeatable
     #[arg(long, value_name = "ITEM")]
     pub session: Vec<String>,
+    #[command(flatten)]
+    pub circumstances: Circumstances,
     /// The scenario that says how to answer
     #[arg(long, value_name = "NAME")]
     pub scenario: Option<String>,
@@ -136,6 +153,8 @@ pub struct RankArgs {
     /// Items of a running session, the oldest first
     #[arg(long, value_name = "ITEM", value_delimiter = ',')]
     pub session: Vec<String>,
+    #[command(flatten)]
+    pub circumstances: Circumstances,
 }
 
 /// `savor explain`.
@@ -169,6 +188,16 @@ fn filter(text: &str) -> Result<Filter, String> {
     let filter: Filter = serde_json::from_str(text).map_err(|error| error.to_string())?;
     filter.validate().map_err(|error| error.to_string())?;
     Ok(filter)
+}
+
+/// A number or a truth value where it looks like one, else text.
+fn circumstance(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, such as device=ios")?;
+    let value = match serde_json::from_str(value) {
+        Ok(value @ (Value::Bool(_) | Value::Number(_))) => value,
+        _ => value.into(),
+    };
+    Ok((name.to_owned(), value))
 }
 
 fn diversity(text: &str) -> Result<Diversity, String> {

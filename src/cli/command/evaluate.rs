@@ -21,7 +21,8 @@ pub fn run(context: Context, args: EvaluateArgs) -> Result<(), Failure> {
     args.report.report.as_deref().map(try_page).transpose()?;
     let bars = Bars::new(Stop::on_signal()?);
     let diversity = args.differing.into_diversity();
-    let options = EvaluateOptions { train: None, compare, diversity, split: args.split, test };
+    let exclude_seen = args.exclude_seen;
+    let options = EvaluateOptions { train: None, compare, diversity, split: args.split, exclude_seen, test };
     let evaluation = engine.evaluate(&options, &bars)?;
     bars.finish();
     let shown = context.output.show(&evaluation, |evaluation| report::evaluation(evaluation, args.report.slices));

@@ -15,7 +15,7 @@ pub fn run(context: &Context, args: ExplainArgs) -> Result<(), Failure> {
         place.recommend(&query)?
     } else {
         let user = Some(args.user.clone());
-        place.rank(&RankQuery { user, session: Vec::new(), items: args.items, explain: true, shown_only: false })?
+        place.rank(&RankQuery { user, explain: true, ..RankQuery::new(args.items) })?
     };
     let mut titles = Titles::default();
     if context.output.is_table() {

@@ -9,7 +9,8 @@ use crate::record::{Query, RankQuery};
 pub fn run(context: &Context, args: RankArgs) -> Result<(), Failure> {
     let place = context.place()?;
     let session = Query::for_session(args.session).session;
-    let answer =
-        place.rank(&RankQuery { user: args.user, session, items: args.items, explain: false, shown_only: false })?;
+    let context_of = args.circumstances.into_context();
+    let query = RankQuery { user: args.user, session, context: context_of, ..RankQuery::new(args.items) };
+    let answer = place.rank(&query)?;
     answer::show(context, &place, &answer)
 }

@@ -65,6 +65,7 @@ struct Line<'a> {
 fn query(args: RecommendArgs) -> Query {
     Query {
         diversity: args.differing.into_diversity(),
+        context: args.circumstances.into_context(),
         scenario: args.scenario,
         category: args.narrow.category,
         filter: args.narrow.filter,

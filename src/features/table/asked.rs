@@ -10,12 +10,14 @@ use crate::record::{Attributes, Timestamp, UserId};
 use crate::store::View;
 
 /// A question that a user might have asked.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Asked {
     /// When. Only what is earlier is known.
     pub at: Timestamp,
     /// Who.
     pub user: UserId,
+    /// Under which circumstances.
+    pub context: Attributes,
 }
 
 /// Passes questions, given in the order of time, on by number, each with what was known before it. There are no scores of
@@ -31,7 +33,6 @@ pub fn replay_asked(
     let mut state = State::default();
     let mut pending: Vec<Pending> = Vec::new();
     let mut next = 0;
-    let context = Attributes::new();
     let mut show = |state: &State, next: &mut usize, until: Option<Timestamp>| -> Result<()> {
         while let Some(question) = asked.get(*next).filter(|of| until.is_none_or(|until| of.at <= until)) {
             let request = FeatureRequest {
@@ -39,7 +40,7 @@ pub fn replay_asked(
                 user: users.at(question.user.index()),
                 counters: state.counters.of(Owner::User(question.user)),
                 past: state.pasts.get(&question.user).map(Vec::as_slice).unwrap_or_default(),
-                context: &context,
+                context: &question.context,
                 scores: &[],
             };
             f(*next, &request, Known { items, counters: &state.counters })?;

@@ -2,7 +2,9 @@
 //! are distributed, and target statistics. Frozen with the snapshot.
 //!
 //! Target statistics are ordered (Prokhorenkova et al., NeurIPS 2018, section 3.2): a training row is encoded by the labels
-//! of the rows before it, never by its own.
+//! that were known before its moment, never by its own.
+
+use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,7 @@ use super::{Column, FeatureTable};
 use crate::config::{FeatureKind, FeatureOf, Missing};
 use crate::error::{Error, Result};
 use crate::linalg::Matrix;
-use crate::record::ItemId;
+use crate::record::{ItemId, Timestamp};
 
 /// Rows that distributions are drawn from at most; of more, every other one is left out, and so on.
 const SAMPLE: usize = 4096;
@@ -77,6 +79,25 @@ pub struct Targets {
 }
 
 impl Targets {
+    /// The same without any label.
+    fn emptied(&self) -> Self {
+        let by_feature = self.by_feature.iter().map(|(place, _)| (*place, Labels::default())).collect();
+        Self { by_feature, smoothing: self.smoothing.clone(), ..Self::default() }
+    }
+
+    /// Adds labels of the same features.
+    fn add(&mut self, other: Self) {
+        self.sum += other.sum;
+        self.rows += other.rows;
+        for ((_, statistics), (_, added)) in self.by_feature.iter_mut().zip(other.by_feature) {
+            for (value, (sum, rows)) in added {
+                let of_value = statistics.entry(value).or_default();
+                of_value.0 += sum;
+                of_value.1 += rows;
+            }
+        }
+    }
+
     /// The mean statistic of some values; `None` without values or before any label.
     pub fn of(&self, feature: usize, values: Option<&[u32]>) -> Option<f64> {
         let values = values.filter(|values| !values.is_empty() && self.rows > 0.0)?;
@@ -95,6 +116,8 @@ impl Targets {
 pub struct Fitting {
     table: FeatureTable,
     targets: Targets,
+    /// Labels that are not known yet, by when they are.
+    waiting: BTreeMap<Timestamp, Targets>,
     sums: Vec<Sums>,
     sample: Vec<Vec<f32>>,
     stride: u64,
@@ -122,25 +145,29 @@ impl FeatureTable {
             ..Targets::default()
         };
         let sums = vec![Sums::default(); self.columns.len()];
-        Fitting { table: self, targets, sums, sample: Vec::new(), stride: 1, rows: 0 }
+        Fitting { table: self, targets, waiting: BTreeMap::new(), sums, sample: Vec::new(), stride: 1, rows: 0 }
     }
 }
 
 impl Fitting {
     /// Raw rows `[candidates, columns]` for training, NaN where nothing is known; to be passed through
-    /// [`FittedTable::standardise`] when all are there. Their distribution is learned.
+    /// [`FittedTable::standardise`] when all are there. Their distribution is learned. Requests come in the order of time.
     pub fn rows(&mut self, request: &FeatureRequest<'_>, known: Known<'_>, candidates: &[ItemId], out: &mut Matrix) {
+        while let Some(of_then) = self.waiting.first_entry().filter(|of| *of.key() < request.at) {
+            self.targets.add(of_then.remove());
+        }
         self.table.raw_rows(request, known, &self.targets, candidates, out);
         for place in 0..candidates.len() {
             self.see(out.row(place));
         }
     }
 
-    /// Tells the label of a row, after it was made: target statistics of later rows know it.
-    pub fn label(&mut self, user: Option<&Facts>, item: Option<&Facts>, label: f64) {
-        self.targets.sum += label;
-        self.targets.rows += 1.0;
-        for (place, statistics) in &mut self.targets.by_feature {
+    /// Tells the label of a row, and when it came to be known: target statistics of rows after that know it.
+    pub fn label(&mut self, at: Timestamp, user: Option<&Facts>, item: Option<&Facts>, label: f64) {
+        let targets = self.waiting.entry(at).or_insert_with(|| self.targets.emptied());
+        targets.sum += label;
+        targets.rows += 1.0;
+        for (place, statistics) in &mut targets.by_feature {
             let Some(feature) = self.table.features.get(*place) else { continue };
             let facts = if feature.definition.of == Some(FeatureOf::User) { user } else { item };
             let values = facts.zip(feature.attribute).map(|(facts, attribute)| facts.values(attribute));
@@ -176,7 +203,8 @@ impl Fitting {
     }
 
     /// The fitted table.
-    pub fn finish(self) -> FittedTable {
+    pub fn finish(mut self) -> FittedTable {
+        std::mem::take(&mut self.waiting).into_values().for_each(|labels| self.targets.add(labels));
         let policies = self.table.policies();
         let columns = self.sums.iter().zip(policies).enumerate().map(|(place, (sums, policy))| {
             let values = self.sample.iter().filter_map(|row| row.get(place)).copied();

@@ -129,6 +129,52 @@ fn a_feature_that_knows_later_events_is_found() {
     assert!(columns.iter().all(|column| column.starts_with("item.")), "{columns:?}");
 }
 
+/// The target statistics of two items in questions of two windows; of each question the first item is taken. `known` says when
+/// what came of it is, by its time and the end of its window.
+fn statistics(known: impl Fn(i64, i64) -> i64) -> Vec<[f32; 2]> {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(dir.path());
+    let target = FeatureDefinition {
+        of: Some(FeatureOf::Item),
+        attribute: Some("categories".into()),
+        ..FeatureDefinition::new(FeatureKind::Target)
+    };
+    let columns = [("item.category_target".to_owned(), target)].into();
+    let config = FeaturesConfig { automatic: false, columns, ..FeaturesConfig::default() };
+    let table = FeatureTable::new(&config, &Survey::default(), &[]);
+    let mut items = FactTable::default();
+    store
+        .view()
+        .for_each_item(&mut |id, item| {
+            items.set(id.get(), Some(table.item_facts(&item)));
+            Ok(())
+        })
+        .unwrap();
+    let candidates = ["i0", "i1"].map(|name| store.item_id(name).unwrap().unwrap());
+    let (state, context, counters) = (UserState::default(), Attributes::new(), CounterSet::default());
+    let at = |millis| Timestamp::from_millis(millis).unwrap();
+    let (mut fitting, mut out) = (table.fit(), Matrix::zeros(0, 1));
+    let of_question = |(time, end)| {
+        let known_items = Known { items: &items, counters: &counters };
+        fitting.rows(&state.request(at(time), &context, &[]), known_items, &candidates, &mut out);
+        for (place, item) in candidates.iter().enumerate() {
+            fitting.label(at(known(time, end)), None, items.get(*item), f64::from(u8::from(place == 0)));
+        }
+        [out.row(0)[0], out.row(1)[0]]
+    };
+    [(11, 20), (15, 20), (21, 30)].map(of_question).to_vec()
+}
+
+#[test]
+fn target_statistics_know_nothing_of_their_own_window_and_a_planted_leak_is_seen() {
+    let is_told = |[taken, other]: [f32; 2]| taken > other;
+    let honest = statistics(|_, end| end);
+    assert!(honest[..2].iter().flatten().all(|value| value.is_nan()), "{honest:?}");
+    assert!(is_told(honest[2]), "{honest:?}");
+    let leaky = statistics(|time, _| time);
+    assert!(is_told(leaky[1]), "the second question knows what came of the first: {leaky:?}");
+}
+
 #[test]
 fn scores_stand_beside_their_candidates_and_are_missing_where_a_source_has_not_found_the_item() {
     let dir = tempfile::tempdir().unwrap();

@@ -164,7 +164,13 @@ fn holdout(matrix: &Csr, is_held: impl Fn(u32, u32) -> bool) -> Holdout {
         }
     }
     let matrix = Csr::from_rows(items.len(), rows);
-    Holdout { train: Interactions { users, items, matrix, trend: Vec::new() }, test, dropped: 0, split: String::new() }
+    Holdout {
+        train: Interactions { users, items, matrix, trend: Vec::new() },
+        test,
+        dropped: 0,
+        split: String::new(),
+        left_out: Default::default(),
+    }
 }
 
 fn weighed(parts: &Parts, holdout: &Holdout) -> BlendConfig {

@@ -33,6 +33,13 @@ pub struct Judged {
 }
 
 impl Judged {
+    fn for_want_of_users(users: usize, config: &RankerConfig) -> Self {
+        let wanted = config.fewest_users;
+        Self::refused(format!(
+            "{users} users came back in the windows of time that it would be judged on, {wanted} are needed"
+        ))
+    }
+
     /// No ranker, for want of data.
     pub fn refused(note: impl Into<String>) -> Self {
         Self { ranker: None, report: RankerReport { note: note.into(), ..RankerReport::default() } }
@@ -57,11 +64,7 @@ pub fn learn(
     judged.sort_unstable();
     judged.dedup();
     if judged.len() < config.fewest_users {
-        let wanted = config.fewest_users;
-        return Ok(Judged::refused(format!(
-            "{} users came back in the windows of time that it would be judged on, {wanted} are needed",
-            judged.len()
-        )));
+        return Ok(Judged::for_want_of_users(judged.len(), config));
     }
     progress.report(&Step::Training { part: "ranker".into() });
     // The trainings of its windows are not the training that is watched.
@@ -89,6 +92,10 @@ pub fn learn(
     let Some((network_of_last, last)) = &best.last else {
         return Ok(Judged::refused("no window has questions to learn from"));
     };
+    // Of those who came back some had nothing to find, and not everybody is asked.
+    if best.of_users.len() < config.fewest_users {
+        return Ok(Judged::for_want_of_users(best.of_users.len(), config));
+    }
     let interval = best.difference(evaluate);
     let epochs = best.epochs();
     let is_used = interval.low > 0.0 && epochs > 0;
@@ -109,7 +116,7 @@ pub fn learn(
         model: best.name.into(),
         questions: all.len() as u64,
         shown: posed.iter().flatten().filter(|posed| posed.whole.is_some()).count() as u64,
-        users: judged.len() as u64,
+        users: best.of_users.len() as u64,
         ndcg_retrieval: mean(best.of_users.values().map(|of| of.retrieval.mean())),
         ndcg_linear: linear.mean(),
         ndcg_network: network.mean(),

@@ -25,9 +25,9 @@ pub struct RankerReport {
     /// Answers that were shown and of which something was taken: those of the questions that nobody had to guess.
     #[serde(default)]
     pub shown: u64,
-    /// Users of held-out time by whom it was judged.
+    /// Users of held-out time by whom it was judged: those of whom a question was asked.
     pub users: u64,
-    /// NDCG@10 of retrieval alone, among its own candidates and all that was taken.
+    /// NDCG@10 of retrieval alone, among its own candidates and all that was taken; neither has what its user had touched before.
     pub ndcg_retrieval: f64,
     /// NDCG@10 of the linear model.
     pub ndcg_linear: f64,

@@ -5,6 +5,7 @@
 //! weights ([`LearnedRanker::score`]).
 
 mod descent;
+mod found;
 mod gather;
 mod importance;
 mod inputs;

@@ -10,7 +10,7 @@ use crate::linalg::Matrix;
 pub struct Question {
     /// Inputs of the candidates, `[candidates, inputs]`.
     pub rows: Matrix,
-    /// Places of the candidates that were taken, with the weight of each.
+    /// Places of the candidates that were taken, with how many times each counts.
     pub taken: Vec<(u32, f32)>,
     /// The logarithm of how often a candidate was expected to be drawn, `[candidates]`: 0 for one that is there in any
     /// case.
@@ -71,22 +71,22 @@ impl Question {
     }
 
     /// The loss of some scores, and its derivatives by them: for each candidate taken, the softmax cross-entropy of it
-    /// against all that were not; the mean by weight.
+    /// against all that were not, as many times as it counts; divided by the number of those taken. So weights count between questions,
+    /// most of which have a single take, and not only within one.
     pub fn loss(&self, scores: &[f32], slopes: &mut Vec<f32>) -> f64 {
         slopes.clear();
         slopes.resize(scores.len(), 0.0);
-        let total: f64 = self.taken.iter().map(|(_, weight)| f64::from(*weight)).sum();
         let shifted: Vec<f64> =
             scores.iter().zip(&self.log_expected).map(|(score, log)| f64::from(*score) - f64::from(*log)).collect();
         let highest = shifted.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        if !(total > 0.0 && highest.is_finite()) {
+        if self.taken.is_empty() || !highest.is_finite() {
             return 0.0;
         }
         let mut masses: Vec<f64> = shifted.iter().map(|score| (score - highest).exp()).collect();
         let mut own = Vec::with_capacity(self.taken.len());
         for (place, weight) in &self.taken {
             if let Some(mass) = masses.get_mut(*place as usize) {
-                own.push((*place as usize, f64::from(*weight) / total, *mass));
+                own.push((*place as usize, f64::from(*weight) / self.taken.len() as f64, *mass));
             }
         }
         own.iter().for_each(|(place, ..)| masses.get_mut(*place).into_iter().for_each(|mass| *mass = 0.0));
@@ -133,6 +133,18 @@ mod tests {
                 prop_assert!(((up - down) / 0.02 - f64::from(slopes[place])).abs() < 2e-3);
             }
         }
+    }
+
+    #[test]
+    fn what_counts_more_pulls_more_though_it_is_the_only_take_of_its_question() {
+        let pull = |taken: &[(u32, f32)]| {
+            let mut slopes = Vec::new();
+            Question::whole(Matrix::zeros(4, 1), taken.to_vec()).loss(&[0.0; 4], &mut slopes);
+            slopes[2]
+        };
+        let ratio = |taken: &[(u32, f32)], other: &[(u32, f32)]| pull(taken) / pull(other);
+        assert!((ratio(&[(2, 5.0)], &[(2, 1.0)]) - 5.0).abs() < 1e-5);
+        assert!((ratio(&[(1, 4.0), (2, 5.0)], &[(1, 4.0), (2, 1.0)]) - 5.0).abs() < 1e-5);
     }
 
     #[test]

@@ -3,14 +3,15 @@
 
 use rustc_hash::FxHashMap;
 
-use super::gather::{Past, Window, found};
+use super::found::found;
+use super::gather::{Past, Window};
 use super::learned::LearnedRanker;
 use crate::error::Result;
 use crate::eval::Scorer;
 use crate::features::Csr;
 use crate::features::table::{Asked, replay_asked};
 use crate::linalg::Matrix;
-use crate::record::ItemId;
+use crate::record::{Attributes, ItemId, UserId};
 use crate::train::{Model, ModelScorer};
 
 /// Scores the test users of a hold-out by a model and a ranker.
@@ -23,7 +24,8 @@ pub struct RankedScorer<'a> {
 }
 
 impl<'a> RankedScorer<'a> {
-    /// Asks for every test user at the time at which the window begins.
+    /// Asks for every test user at the time at which the window begins, of which alone the model knows; under the circumstances of
+    /// the user's first event after it.
     pub fn new(
         name: String,
         past: &Past<'_>,
@@ -36,7 +38,15 @@ impl<'a> RankedScorer<'a> {
         let train = &window.holdout.train;
         let user = |(row, _): &(u32, Vec<u32>)| train.users.get(*row as usize).copied();
         let tested: Vec<_> = window.holdout.test.iter().filter_map(|of| Some((of, user(of)?))).collect();
-        let asked: Vec<Asked> = tested.iter().map(|(_, user)| Asked { at: window.at, user: *user }).collect();
+        let mut contexts: FxHashMap<UserId, Option<Attributes>> =
+            tested.iter().map(|(_, user)| (*user, None)).collect();
+        past.view.for_each_counted(Some(window.at), &mut |event| {
+            contexts.entry(event.user).and_modify(|known| *known = known.take().or(Some(event.context)));
+            Ok(())
+        })?;
+        let context = |user: &UserId| contexts.get(user).cloned().flatten().unwrap_or_default();
+        let asked = |user: &UserId| Asked { at: window.at, user: *user, context: context(user) };
+        let asked: Vec<Asked> = tested.iter().map(|(_, user)| asked(user)).collect();
         let (mut ranks, mut features) = (FxHashMap::default(), Matrix::zeros(0, 1));
         replay_asked(
             past.view,
@@ -49,7 +59,7 @@ impl<'a> RankedScorer<'a> {
                 if !ranker.ranks(matrix.row(of_user.0 as usize).0.len()) {
                     return Ok(());
                 }
-                for found in found(model, window.holdout, of_user, candidates) {
+                if let Some(found) = found(model, window, of_user, candidates) {
                     let follows = window.following(request.past, &found.items);
                     let scores = ranker.score(&found.scores, follows, request, known, &found.items, &mut features);
                     let rank = |(item, score): (&ItemId, f32)| Some((train.column_of(*item)?, score));

@@ -348,7 +348,8 @@ fn patience_finds_the_epochs_on_the_validation_part_and_trains_those() {
         trend: Vec::new(),
     };
     let test = (0..120u32).map(|user| (user, held(user as usize, false).into_iter().map(|(id, _)| id).collect()));
-    let validation = [Holdout { train, test: test.collect(), dropped: 0, split: String::new() }];
+    let validation =
+        [Holdout { train, test: test.collect(), dropped: 0, split: String::new(), left_out: Default::default() }];
     let data = TrainingData { matrix: &matrix, trend: &[], validation: &validation, ratings: None, warm: None };
     for model in [ModelKind::Bpr, ModelKind::Softmax] {
         let sgd = SgdConfig { epochs: 60, ..config().sgd };
