@@ -106,6 +106,16 @@ fn what_helps_on_held_out_time_orders_answers_here_after_a_reopening_and_where_a
     assert!(ranked[..10].windows(2).all(|pair| pair[0].rank.unwrap() >= pair[1].rank.unwrap()), "{ranked:?}");
     assert_eq!((ranked[10].item.as_str(), ranked[10].rank), ("nothing", None));
 
+    // What is asked about beside an item does not change what is said of it.
+    for few in [vec![0], vec![9, 2]] {
+        let items = few.iter().map(|place| answer.items[*place].item.clone()).collect();
+        let query = RankQuery { user: Some("u7".into()), session: vec![], items, explain: false };
+        for of in engine.rank(&query).unwrap().items {
+            let among_many = answer.items.iter().find(|other| other.item == of.item).unwrap().rank.unwrap();
+            assert!((of.rank.unwrap() - among_many).abs() < 1e-2, "{of:?} {among_many}");
+        }
+    }
+
     let expected = names(&engine, "u7");
     let bundle = there.path().join("bundle");
     engine.export_snapshot(engine.active_snapshot().unwrap(), &bundle).unwrap();

@@ -11,6 +11,7 @@ use crate::engine::{
     AuditQuery, Expired, FeatureColumn, FeatureValues, Merged, Page, Purged, ReplayOptions, SnapshotComparison, Stats,
     UserExport,
 };
+use crate::error::Error;
 use crate::experiment::{ExperimentForecast, ExperimentReport, OffPolicy};
 use crate::monitor::{Decision, DriftReport};
 use crate::progress::Progress;
@@ -462,13 +463,17 @@ impl Place {
         }
     }
 
-    /// The features of a user, with an item or without.
-    pub fn feature_values(&self, user: &str, item: Option<&str>) -> Result<FeatureValues, Failure> {
-        match self {
-            Self::Here(engine) => Ok(engine.feature_values(user, item)?),
-            Self::There(remote) => {
+    /// The features of a user, of an item, or of both.
+    pub fn feature_values(&self, user: Option<&str>, item: Option<&str>) -> Result<FeatureValues, Failure> {
+        match (self, user, item) {
+            (Self::There(remote), Some(user), item) => {
                 let item = item.map(|item| format!("?item={}", segment(item))).unwrap_or_default();
                 remote.get(&format!("/v1/users/{}/features{item}", segment(user)))
+            }
+            (Self::There(remote), None, Some(item)) => remote.get(&format!("/v1/items/{}/features", segment(item))),
+            (Self::Here(engine), user, item) => Ok(engine.feature_values(user, item)?),
+            (Self::There(_), None, None) => {
+                Err(Error::invalid("user", "is missing; name a user, an item, or both").into())
             }
         }
     }

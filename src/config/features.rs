@@ -79,10 +79,12 @@ pub struct FeatureDefinition {
     /// `vector`: the space of the items' vectors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space: Option<String>,
-    /// `score`: the source of candidates.
+    /// `score`: what of retrieval: `retrieval` (the whole score), `factors`, `low_pass`, `popularity` or `lists` (its parts), or `next`
+    /// (what people take after what the user did last).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// What stands where nothing is known; `indicator` if absent.
+    /// What stands where nothing is known; `indicator` if absent. Counts, `decayed`, `trend`, `hour` and `weekday` are always known. A
+    /// `rate` without an event of `per` is the mean rate if this is absent, else unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
 }
@@ -147,6 +149,9 @@ pub enum FeatureOf {
     Context,
 }
 
+/// What a feature of the kind `score` may be of.
+pub const SCORE_SOURCES: [&str; 6] = ["retrieval", "factors", "low_pass", "popularity", "lists", "next"];
+
 /// What stands where nothing is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Missing {
@@ -176,7 +181,8 @@ impl FromStr for Missing {
         match (text, number) {
             ("mean", _) => Ok(Self::Mean),
             ("indicator", _) => Ok(Self::Indicator),
-            (_, Some(number)) if number.is_finite() => Ok(Self::Default(number)),
+            // It is served as an f32.
+            (_, Some(number)) if (number as f32).is_finite() => Ok(Self::Default(number)),
             _ => Err(Error::invalid("missing", format!("is \"{text}\", expected mean, indicator or default=NUMBER"))),
         }
     }
@@ -226,6 +232,17 @@ impl FeatureDefinition {
         }
     }
 
+    /// What stands where nothing is known; `None` of what is always known: events that nobody has counted are none, and a rate of
+    /// nothing is the mean rate unless it is said to be unknown.
+    pub fn policy(&self) -> Option<Missing> {
+        use FeatureKind as Kind;
+        match self.kind {
+            Kind::Count | Kind::Decayed | Kind::Trend | Kind::Hour | Kind::Weekday => None,
+            Kind::Rate => self.missing,
+            _ => Some(self.missing.unwrap_or(Missing::Indicator)),
+        }
+    }
+
     /// Checks that the fields are those of the kind.
     fn validate(&self) -> Result<()> {
         use FeatureKind as Kind;
@@ -269,6 +286,9 @@ impl FeatureDefinition {
                 return Err(Error::invalid(field, "does not belong to a feature of this kind"));
             }
         }
+        if self.missing.is_some() && self.policy().is_none() {
+            return Err(Error::invalid("missing", "does not belong to a feature that is always known; leave it out"));
+        }
         if self.of.is_some_and(|whose| !of.contains(&whose)) {
             return Err(Error::invalid("of", "a feature of this kind is not had by that"));
         }
@@ -276,6 +296,10 @@ impl FeatureDefinition {
             if let Some(span) = span {
                 check(field, span.millis() as f64, 1.0..=f64::MAX)?;
             }
+        }
+        if let Some(source) = self.source.as_deref().filter(|source| !SCORE_SOURCES.contains(source)) {
+            let known = SCORE_SOURCES.join(", ");
+            return Err(Error::invalid("source", format!("\"{source}\" is not known, expected one of {known}")));
         }
         check("size", self.size.unwrap_or(1) as f64, 1.0..=1024.0)?;
         check("smoothing", self.smoothing.unwrap_or(1.0), 0.0..=1e9)
@@ -312,5 +336,13 @@ mod tests {
         assert!(refused("kind = \"habit\"").starts_with("features.columns.x.attribute: is missing"));
         assert!(refused("kind = \"age\"\nmissing = \"zero\"").contains("expected mean, indicator or default=NUMBER"));
         assert!(refused("kind = \"dwell\"\nof = \"pair\"").starts_with("features.columns.x.of"));
+        assert!(
+            refused("kind = \"age\"\nmissing = \"default=1e300\"")
+                .contains("expected mean, indicator or default=NUMBER")
+        );
+        let of_user = "kind = \"count\"\nof = \"user\"\nmissing = \"mean\"";
+        assert!(refused(of_user).starts_with("features.columns.x.missing: does not belong"));
+        let misspelt = refused("kind = \"score\"\nsource = \"lowpass\"");
+        assert!(misspelt.contains("\"lowpass\" is not known") && misspelt.contains("low_pass"), "{misspelt}");
     }
 }

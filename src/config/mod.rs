@@ -30,7 +30,7 @@ pub use bound::QUESTIONS_EACH;
 pub use cold::ColdConfig;
 pub use evaluate::{EvaluateConfig, Split};
 pub use exposures::ExposuresConfig;
-pub use features::{FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, Missing};
+pub use features::{FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, Missing, SCORE_SOURCES};
 pub use half_life::HalfLife;
 pub use monitor::{MonitorConfig, RetrainConfig};
 pub use overload::OverloadConfig;

@@ -77,6 +77,18 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// Events in it: none in what is yet to be added to more than it takes out.
+    pub fn events(&self) -> f64 {
+        self.count.max(0) as f64
+    }
+
+    /// When it begins and ends, in milliseconds.
+    pub fn span(&self) -> (f64, f64) {
+        let width = self.level.width() as f64;
+        let begin = f64::from(self.at) * width;
+        (begin, begin + width)
+    }
+
     /// The order in which buckets are kept: by resolution, the newest first.
     fn order(&self, other: &Self) -> Ordering {
         self.level.cmp(&other.level).then(other.at.cmp(&self.at))
@@ -201,41 +213,6 @@ impl Buckets {
         })
     }
 
-    /// Events in the window that ends at a time, at the resolution of the window: whole buckets, the newest of them the one
-    /// that `now` is in. Exact for those; what is later than `now` is not counted.
-    pub fn within(&self, window: i64, now: Timestamp) -> i64 {
-        let level = Level::of_window(window);
-        let newest = level.bucket(now);
-        let buckets = (window / level.width()).max(1);
-        let in_window = |bucket: &&Bucket| i64::from(newest) - i64::from(bucket.at) < buckets;
-        let until_now = self.of(level).iter().skip_while(|bucket| bucket.at > newest);
-        until_now.take_while(in_window).fold(0, |sum, bucket| bucket.count.max(0).saturating_add(sum))
-    }
-
-    /// Events, each halved with every `half_life` milliseconds between the middle of its bucket and `now`: days as far as
-    /// they are kept, four weeks before that.
-    pub fn decayed(&self, half_life: f64, now: Timestamp) -> f64 {
-        let today = Level::Days.bucket(now);
-        let mut days = self.of(Level::Days);
-        let (mut of_days, mut of_months) =
-            (Fading::new(Level::Days, half_life, now), Fading::new(Level::Months, half_life, now));
-        let mut sum = 0.0;
-        for day in days.iter().filter(|day| day.at <= today) {
-            sum += day.count.max(0) as f64 * of_days.weight(day.at);
-        }
-        for month in self.of(Level::Months) {
-            // Both have the newest first.
-            let later = days.iter().take_while(|day| day.at.div_euclid(28) > month.at).count();
-            days = days.get(later..).unwrap_or_default();
-            let of_month = days.iter().take_while(|day| day.at.div_euclid(28) == month.at);
-            let known = of_month.fold(0i64, |sum, day| sum.saturating_add(day.count));
-            if month.count > known {
-                sum += month.count.saturating_sub(known) as f64 * of_months.weight(month.at);
-            }
-        }
-        sum
-    }
-
     /// When the newest of these events was, to five minutes; events after `now` are not looked at. `None` without any.
     pub fn newest(&self, now: Timestamp) -> Option<i64> {
         LEVELS.iter().find_map(|level| {
@@ -251,37 +228,6 @@ impl Buckets {
             let is_whole = of_level.len() < level.most() || *level == Level::Months;
             of_level.last().filter(|_| is_whole).map(|bucket| i64::from(bucket.at) * level.width())
         })
-    }
-}
-
-/// Weights that halve with age, of buckets from the newest on: each from the one before.
-struct Fading {
-    width: f64,
-    half_life: f64,
-    now: f64,
-    step: f64,
-    before: Option<(i32, f64)>,
-}
-
-impl Fading {
-    fn new(level: Level, half_life: f64, now: Timestamp) -> Self {
-        let width = level.width() as f64;
-        Self { width, half_life, now: now.millis() as f64, step: (-width / half_life).exp2(), before: None }
-    }
-
-    /// The weight at the middle of a bucket: 1 from now on.
-    fn weight(&mut self, at: i32) -> f64 {
-        let age = self.now - (f64::from(at) + 0.5) * self.width;
-        if age <= 0.0 {
-            return 1.0;
-        }
-        let weight = match self.before {
-            Some((before, weight)) if before.checked_sub(at) == Some(1) => weight * self.step,
-            Some((before, weight)) if before > at => weight * self.step.powi(before.saturating_sub(at)),
-            _ => (-age / self.half_life).exp2(),
-        };
-        self.before = Some((at, weight));
-        weight
     }
 }
 
@@ -333,24 +279,6 @@ mod tests {
             more.iter().for_each(|time| buckets.add(at(*time), -1));
             prop_assert_eq!(buckets, counted(&times));
         }
-
-        #[test]
-        fn a_window_counts_what_a_scan_of_the_events_counts(times in times(), window in prop_oneof![Just(3_600_000i64), Just(DAY), Just(7 * DAY), Just(30 * DAY)]) {
-            let now = times.iter().copied().max().unwrap_or(0);
-            let level = Level::of_window(window);
-            let first = level.bucket(at(now)) as i64 - window / level.width() + 1;
-            let expected = times.iter().filter(|time| i64::from(level.bucket(at(**time))) >= first).count();
-            prop_assert_eq!(counted(&times).within(window, at(now)), expected as i64);
-        }
-
-        #[test]
-        fn decay_is_that_of_the_events_to_the_resolution(times in proptest::collection::vec(0i64..400 * DAY, 1..200)) {
-            let now = 400 * DAY;
-            let half_life = 60.0 * DAY as f64;
-            let exact: f64 = times.iter().map(|time| (-((now - time) as f64) / half_life).exp2()).sum();
-            let found = counted(&times).decayed(half_life, at(now));
-            prop_assert!((found / exact - 1.0).abs() < 0.19, "{found} {exact}");
-        }
     }
 
     /// What damaged bytes may hold.
@@ -360,16 +288,13 @@ mod tests {
         let all = LEVELS.map(|level| [bucket(level, i32::MAX, i64::MAX), bucket(level, i32::MIN, i64::MAX)]).concat();
         let mut buckets = Buckets::from_all(all).unwrap();
         buckets.merge(&buckets.clone());
-        assert_eq!(buckets.within(i64::MAX, Timestamp::MAX), i64::MAX);
-        assert!(buckets.decayed(1e9, Timestamp::MAX) >= 0.0);
-        let two = LEVELS.map(|level| [bucket(level, 1, i64::MAX), bucket(level, 0, i64::MAX)]).concat();
-        assert_eq!(Buckets::from_all(two).unwrap().within(i64::MAX, at(90 * DAY)), i64::MAX);
+        let all = LEVELS.map(|level| [bucket(level, i32::MAX, i64::MAX), bucket(level, i32::MIN, i64::MAX)]).concat();
+        assert_eq!(Some(buckets), Buckets::from_all(all));
     }
 
     #[test]
-    fn an_event_of_the_future_takes_one_place_and_is_not_counted_now() {
+    fn an_event_of_the_future_is_not_the_newest_now() {
         let buckets = counted(&[0, DAY, 2 * DAY, 2_000_000 * DAY]);
-        assert_eq!(buckets.within(7 * DAY, at(2 * DAY)), 3);
         assert_eq!(buckets.newest(at(2 * DAY + 1)), Some(2 * DAY));
         assert_eq!(buckets.oldest(), Some(0));
     }

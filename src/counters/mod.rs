@@ -8,7 +8,9 @@ mod changes;
 mod codec;
 mod counter;
 mod set;
+mod span;
 
 pub use changes::Changes;
 pub use counter::{CountedEvent, EventCounter};
 pub use set::{CounterSet, Owner};
+pub use span::{Fading, Window};

@@ -1,5 +1,5 @@
-//! What the features of a data directory are: names and kinds, how they are distributed over its events, their values for
-//! one user and item, and whether serving and training agree on them.
+//! What the features of a data directory are: names and kinds, how they are distributed over its events, and whether serving and
+//! training agree on them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,30 +51,6 @@ pub struct FeatureColumn {
     pub deciles: Vec<f32>,
 }
 
-/// The features of one user, with one item if it was named, as of now.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct FeatureValues {
-    /// The user.
-    pub user: String,
-    /// The item.
-    pub item: Option<String>,
-    /// When.
-    pub at: Timestamp,
-    /// The values, in the order of the columns.
-    pub values: Vec<FeatureValue>,
-}
-
-/// One value.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct FeatureValue {
-    /// The column.
-    pub name: String,
-    /// What it depends on.
-    pub scope: String,
-    /// Absent where nothing is known.
-    pub value: Option<f32>,
-}
-
 /// The table of a view, and what it takes from all items and users.
 pub(super) struct Surveyed {
     pub table: FeatureTable,
@@ -121,29 +97,6 @@ impl Engine {
         Ok(report(&table.fit().finish()).columns)
     }
 
-    /// What serving knows of a user, and of the user with an item, right now. Errors: [`Error::NotFound`].
-    pub fn feature_values(&self, user: &str, item: Option<&str>) -> Result<FeatureValues> {
-        let store = &self.inner.store;
-        let id = store.user_id(user)?.ok_or_else(|| Error::not_found("user", user))?;
-        let candidate = match item {
-            Some(item) => Some(store.item_id(item)?.ok_or_else(|| Error::not_found("item", item))?),
-            None => None,
-        };
-        let Surveyed { table, items, .. } = self.survey(&store.view())?;
-        let fitted = table.fit().finish();
-        let at = Timestamp::now();
-        // Without an item, one that nobody knows stands for it, and what depends on it is left out.
-        let row = self.served_row(&fitted, &items, id, candidate.unwrap_or(ItemId::new(u32::MAX)), at)?;
-        let columns = fitted.columns().iter().zip(row);
-        let is_shown = |scope: Scope| item.is_some() || !matches!(scope, Scope::Item | Scope::Pair);
-        let values = columns.filter(|(column, _)| is_shown(column.scope)).map(|(column, value)| FeatureValue {
-            name: column.name.clone(),
-            scope: word(column.scope).into(),
-            value: value.is_finite().then_some(value),
-        });
-        Ok(FeatureValues { user: user.into(), item: item.map(str::to_owned), at, values: values.collect() })
-    }
-
     /// Whether training and serving see the same: rows of sampled moments of the log, and rows that serving makes of
     /// sampled users just after the newest event, each against a row made anew from the log; and rows as the ranker saw them
     /// in answers. What `savor doctor --skew`
@@ -179,7 +132,7 @@ impl Engine {
         let at = Timestamp::from_millis(newest.millis() + 1).unwrap_or(newest);
         for (user, item) in sampled {
             if items.get(item).is_some() {
-                let row = self.served_row(&fitted, &items, user, item, at)?;
+                let row = self.served_row(&fitted, &items, Some(user), item, at)?;
                 served.push(AuditedRow {
                     user: Some(user),
                     item,
@@ -219,15 +172,16 @@ impl Engine {
     }
 
     /// A raw row as serving makes it.
-    fn served_row(
+    pub(super) fn served_row(
         &self,
         fitted: &FittedTable,
         items: &FactTable,
-        user: UserId,
+        user: Option<UserId>,
         item: ItemId,
         at: Timestamp,
     ) -> Result<Vec<f32>> {
-        let user = UserState::read(&self.inner.store, fitted.table(), user, at, None)?;
+        let read = |user| UserState::read(&self.inner.store, fitted.table(), user, at, None);
+        let user = user.map_or_else(|| Ok(UserState::default()), read)?;
         let context = Attributes::new();
         let mut out = Matrix::zeros(0, 1);
         let counters = self.inner.store.item_counters();
@@ -289,7 +243,7 @@ fn report(fitted: &FittedTable) -> FeatureReport {
     FeatureReport { rows: fitted.training_rows(), columns: columns.collect() }
 }
 
-fn word(scope: Scope) -> &'static str {
+pub(super) fn word(scope: Scope) -> &'static str {
     match scope {
         Scope::User => "user",
         Scope::Item => "item",
@@ -305,7 +259,7 @@ fn drawn(number: u64, n: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::config::{Config, Durability, FeatureDefinition, FeatureKind, FeatureOf};
     use crate::counters::Owner;
@@ -313,7 +267,7 @@ mod tests {
     use crate::record::{Event, Item, User};
 
     /// Two days of views, purchases and dwell, not in the order of time.
-    fn filled(dir: &std::path::Path) -> Engine {
+    pub fn filled(dir: &std::path::Path) -> Engine {
         let mut config = Config::default();
         config.store.durability = Durability::Async;
         config.features.history = 5;
@@ -392,28 +346,6 @@ mod tests {
         assert!(wrong.iter().all(|finding| finding.check == "features in serving"), "{wrong:?}");
         assert!(wrong.iter().any(|finding| finding.detail.starts_with("\"item.events_1h\" differs")), "{wrong:?}");
         assert!(wrong.iter().all(|finding| finding.detail.starts_with("\"item.")), "{wrong:?}");
-    }
-
-    #[test]
-    fn values_are_those_of_the_user_and_the_item_and_say_when_nothing_is_known() {
-        let dir = tempfile::tempdir().unwrap();
-        let engine = filled(dir.path());
-        let value = |values: &FeatureValues, name: &str| {
-            values.values.iter().find(|value| value.name == name).map(|value| value.value)
-        };
-        let known = engine.feature_values("u0", Some("i0")).unwrap();
-        let events = engine.user_events("u0", 1000).unwrap().len();
-        assert_eq!(value(&known, "user.events"), Some(Some((events as f32).ln_1p())));
-        assert_eq!(value(&known, "item.price"), Some(Some(0.0)));
-        assert_eq!(value(&known, "item.categories=c0"), Some(Some(1.0)));
-        assert!(value(&known, "user.age").is_none(), "one age is no feature");
-        let alone = engine.feature_values("u0", None).unwrap();
-        assert!(value(&alone, "item.price").is_none() && value(&alone, "user.events").is_some());
-        assert_eq!(engine.feature_values("nobody", None).unwrap_err().code(), "not_found");
-        engine.put_users(&[User::new("new")]).unwrap();
-        let new = engine.feature_values("new", Some("i0")).unwrap();
-        assert_eq!(value(&new, "pair.categories_affinity"), Some(None));
-        assert_eq!(value(&new, "pair.categories_affinity?"), Some(Some(1.0)));
     }
 
     #[test]

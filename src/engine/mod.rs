@@ -11,6 +11,7 @@ mod evaluation;
 mod experiments;
 mod exposures;
 mod fading;
+mod feature_values;
 mod features;
 mod forecast;
 mod foretelling;
@@ -60,7 +61,8 @@ pub use crate::store::{BackupGeneration, BackupLog, Fault, PendingPurge, Purged,
 pub use audit::AuditQuery;
 pub use dossier::{ServedFeatures, UserCounter, UserExport, UserVector};
 pub use fading::{Fading, TriedHalfLife};
-pub use features::{FeatureColumn, FeatureReport, FeatureValue, FeatureValues};
+pub use feature_values::{FeatureValue, FeatureValues};
+pub use features::{FeatureColumn, FeatureReport};
 pub use keys::KeyRefusal;
 #[cfg(feature = "server")]
 pub(crate) use keys::{Limit, Lookup};

@@ -1,8 +1,11 @@
 //! Profiles as numbers: what is known of an item or a user, without any event, as a sparse vector for the cold-start
 //! maps. Categories and short values are one column each (one-hot), texts are TF-IDF over their words, numbers are
 //! piecewise linear between quantiles, vectors that the user brings are taken as they are. Columns are found by a hash of
-//! what they stand for, so a value that training has not met has none. What is missing is said: an attribute that some
-//! records lack has a column for its absence.
+//! what they stand for, so a value that training has not met has none. What is missing is said: numbers, texts, vectors and
+//! other attributes that some records lack have a column for their absence.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -58,6 +61,9 @@ pub struct ProfileEncoder {
     terms: Vec<(u64, u32, f32)>,
     numbers: Vec<NumberColumns>,
     spaces: Vec<SpaceColumns>,
+    /// Hash and column of each attribute without numbers and of each space that some lack. Encoders of older snapshots know none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    absences: Vec<(u64, u32)>,
     columns: u32,
 }
 
@@ -89,9 +95,11 @@ impl ProfileEncoder {
         let mut support: FxHashMap<u64, (u32, Kind)> = FxHashMap::default();
         let mut numbers: BTreeMap<Option<&str>, Vec<f64>> = BTreeMap::new();
         let mut spaces: BTreeMap<&str, (usize, f64, u32)> = BTreeMap::new();
+        let mut had: BTreeMap<u64, u32> = BTreeMap::new();
         let mut count = 0u32;
         for profile in profiles {
             count += 1;
+            profile.fields(&mut |field| *had.entry(field).or_default() += 1);
             let mut met = FxHashSet::default();
             profile.terms(&mut |hash, kind, _| {
                 if met.insert(hash) {
@@ -140,6 +148,12 @@ impl ProfileEncoder {
                 encoder.columns += columns;
             }
         }
+        for (field, with) in had {
+            if with >= MIN_SUPPORT && count - with >= MIN_SUPPORT {
+                encoder.absences.push((field, encoder.columns));
+                encoder.columns += 1;
+            }
+        }
         encoder
     }
 
@@ -175,6 +189,12 @@ impl ProfileEncoder {
         for space in &self.spaces {
             space.encode(profile.vectors.and_then(|vectors| vectors.get(&space.name)), &mut entries);
         }
+        let mut had = FxHashSet::default();
+        profile.fields(&mut |field| _ = had.insert(field));
+        // Of whom nothing is known nothing is missing.
+        let is_known = !had.is_empty() || !given.is_empty();
+        let absent = self.absences.iter().filter(|(field, _)| is_known && !had.contains(field));
+        entries.extend(absent.map(|(_, column)| (*column, 1.0)));
         entries.sort_by_key(|(column, _)| *column);
         entries.chunk_by(|a, b| a.0 == b.0).filter_map(|same| same.first().map(|(c, _)| (*c, sum(same)))).collect()
     }
@@ -194,6 +214,7 @@ impl ProfileEncoder {
         is_finite
             && self.terms.windows(2).all(|pair| matches!(pair, [a, b] if a.0 < b.0))
             && self.terms.iter().all(|(_, column, _)| *column < self.columns)
+            && self.absences.iter().all(|(_, column)| *column < self.columns)
             && ends.all(|(first, taken)| u64::from(first) + taken <= u64::from(self.columns))
             && self.numbers.iter().all(|number| number.knots.windows(2).all(|pair| matches!(pair, [a, b] if a < b)))
             && self.spaces.iter().all(|space| space.columns > 0)
@@ -277,6 +298,18 @@ impl<'a> Profile<'a> {
         }
     }
 
+    /// Passes on the hash of each attribute that is there and not a number, of each space, and of categories if there are some.
+    fn fields(&self, f: &mut dyn FnMut(u64)) {
+        let hash = |tag: &str, name: &str| xxh3_64(format!("{tag}\0{name}").as_bytes());
+        if !self.categories.is_empty() {
+            f(hash("categories", ""));
+        }
+        let is_number = |value: &Value| value.as_number().is_some() || value.as_time().is_some();
+        let others = self.attributes.iter().filter(|(_, value)| !is_number(value));
+        others.for_each(|(name, _)| f(hash("attribute", name)));
+        self.vectors.into_iter().flatten().for_each(|(space, _)| f(hash("space", space)));
+    }
+
     /// Passes the numbers on; the publishing time has no name.
     fn numbers(&self, f: &mut dyn FnMut(Option<&'a str>, f64)) {
         if let Some(time) = self.time {
@@ -304,92 +337,4 @@ fn knots(mut values: Vec<f64>) -> Vec<f64> {
 
 fn sum(entries: &[(u32, f32)]) -> f32 {
     entries.iter().map(|(_, value)| value).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn film(categories: &[&str], title: &str, year: Option<f64>) -> Item {
-        let mut item = Item::new("i");
-        item.categories = categories.iter().map(|name| (*name).to_owned()).collect();
-        item.attributes.insert("title".into(), title.into());
-        item.attributes.extend(year.map(|year| ("year".into(), year.into())));
-        item
-    }
-
-    fn learned(items: &[Item]) -> ProfileEncoder {
-        ProfileEncoder::learn(items.iter().map(Profile::from), 100)
-    }
-
-    #[test]
-    fn what_is_alike_has_columns_in_common_and_what_is_missing_is_said() {
-        let items = [
-            film(&["war"], "The Long Day", Some(1950.0)),
-            film(&["war", "drama"], "The Bridge", Some(1990.0)),
-            film(&["comedy"], "A Day Out", None),
-            film(&["comedy", "drama"], "Bridge Club", Some(1970.0)),
-        ];
-        let encoder = learned(&items);
-        assert!(encoder.is_sound());
-        let columns =
-            |item: &Item| encoder.encode(item.into()).into_iter().map(|(column, _)| column).collect::<Vec<_>>();
-        let common = |a: &Item, b: &Item| columns(a).into_iter().filter(|c| columns(b).contains(c)).count();
-        assert!(
-            common(&items[0], &film(&["war"], "", Some(1950.0))) > common(&items[2], &film(&["war"], "", Some(1950.0)))
-        );
-        // The absence of a year is a column of its own.
-        let without = encoder.encode((&film(&[], "", None)).into());
-        assert_eq!(without.len(), 1);
-        assert!(columns(&items[2]).contains(&without[0].0) && !columns(&items[0]).contains(&without[0].0));
-        // Words that nobody else has are no columns.
-        assert_eq!(columns(&film(&[], "unheard words", None)), columns(&film(&[], "", None)));
-    }
-
-    #[test]
-    fn a_number_is_between_its_neighbouring_knots() {
-        let items: Vec<Item> = (0..50).map(|year| film(&[], "", Some(f64::from(year)))).collect();
-        let encoder = learned(&items);
-        for year in [-100.0, 0.0, 3.3, 17.0, 48.9, 49.0, 1000.0] {
-            let entries = encoder.encode((&film(&[], "", Some(year))).into());
-            assert!(
-                (sum(&entries) - 1.0).abs() < 1e-6 && entries.iter().all(|(_, share)| *share >= 0.0),
-                "{entries:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn long_vectors_are_folded_into_few_columns() {
-        let mut items: Vec<Item> = (0..5).map(|_| Item::new("i")).collect();
-        for (place, item) in items.iter_mut().enumerate() {
-            item.vectors.insert("image".into(), (0..600).map(|at| (at + place) as f32).collect());
-        }
-        let encoder = learned(&items);
-        assert_eq!(encoder.columns(), MAX_VECTOR_COLUMNS);
-        assert!(encoder.is_sound() && encoder.encode((&items[0]).into()).len() <= MAX_VECTOR_COLUMNS);
-    }
-
-    proptest! {
-        #[test]
-        fn an_encoding_stays_within_its_columns_and_survives_json(
-            films in prop::collection::vec((prop::collection::vec("[a-d]{1}", 0..4), "[a-e ]{0,12}", prop::option::of(-1e12f64..1e12)), 1..12),
-            other in ("[a-f ]{0,12}", -1e15f64..1e15),
-        ) {
-            let items: Vec<Item> = films.iter().map(|(categories, title, year)| {
-                film(&categories.iter().map(String::as_str).collect::<Vec<_>>(), title, *year)
-            }).collect();
-            let encoder = learned(&items);
-            prop_assert!(encoder.is_sound());
-            let read: ProfileEncoder = serde_json::from_str(&serde_json::to_string(&encoder).unwrap()).unwrap();
-            for item in items.iter().chain([&film(&["a", "q"], &other.0, Some(other.1))]) {
-                let entries = encoder.encode(item.into());
-                prop_assert!(entries.windows(2).all(|pair| pair[0].0 < pair[1].0));
-                prop_assert!(entries.iter().all(|(column, value)| (*column as usize) < encoder.columns() && value.is_finite()));
-                prop_assert_eq!(&entries, &read.encode(item.into()));
-            }
-        }
-    }
 }

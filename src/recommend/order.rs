@@ -1,13 +1,17 @@
 //! The order of candidates: that of retrieval, unless the snapshot has a ranker that passed its gate, or the library's user
 //! has put in one of their own.
 
+use rustc_hash::FxHashSet;
+
 use super::Context;
+use super::best;
 use super::plan::Plan;
 use super::served::Seen;
 use super::taste::Taste;
 use super::visitor::Visitor;
 use crate::error::{Error, Result};
 use crate::features::table::{FactTable, Known, UserState};
+use crate::index::Ask;
 use crate::linalg::{Matrix, Rows};
 use crate::record::{Attributes, Item, ItemId, Source, Timestamp};
 use crate::train::ranker::{Candidates, LearnedRanker, following};
@@ -78,7 +82,7 @@ impl Taste<'_> {
         context: &Context<'_>,
         user: Option<&str>,
         visitor: &Visitor,
-        found: Vec<(ItemId, f32)>,
+        mut found: Vec<(ItemId, f32)>,
     ) -> Result<Vec<Ordered>> {
         // A learned ranker has seen nobody and nothing of which no event is known: what is foretold of those keeps its order.
         // One of whom less is known than of those it has learned from is left to retrieval.
@@ -86,6 +90,10 @@ impl Taste<'_> {
         let learned = context.learned().filter(|(ranker, _)| self.source() != Source::Profile && ranker.ranks(pairs));
         let is_new =
             |item: ItemId| learned.is_some() && context.fresh.get(item).is_some_and(|fresh| fresh.row.is_none());
+        if context.ranker.is_some() {
+            // What has been deleted meanwhile has no place.
+            found.retain(|(item, _)| context.catalog.get(*item).is_some());
+        }
         let scores = match (context.ranker, learned) {
             _ if found.is_empty() => None,
             (Some(ranker), _) => Some(self.asked(context, ranker, (user, &visitor.context), &found)?),
@@ -122,10 +130,9 @@ impl Taste<'_> {
         (user, circumstances): (Option<&str>, &Attributes),
         found: &[(ItemId, f32)],
     ) -> Result<Vec<f32>> {
-        let item = |(item, score): &(ItemId, f32)| Some((&**context.catalog.get(*item)?, *score));
-        let known: Vec<Option<(&Item, f32)>> = found.iter().map(item).collect();
-        let items: Vec<&Item> = known.iter().flatten().map(|(item, _)| *item).collect();
-        let scores: Vec<f32> = known.iter().flatten().map(|(_, score)| *score).collect();
+        let items: Vec<&Item> =
+            found.iter().filter_map(|(item, _)| context.catalog.get(*item)).map(|of| &**of).collect();
+        let scores: Vec<f32> = found.iter().map(|(_, score)| *score).collect();
         let question =
             RankerQuestion { user, now: context.now, context: circumstances, items: &items, scores: &scores };
         let given = ranker.score(&question)?;
@@ -134,9 +141,7 @@ impl Taste<'_> {
                 format!("gave {} scores for {} candidates, or one that is not a number", given.len(), items.len());
             return Err(Error::invalid("ranker", reason));
         }
-        // What has been deleted meanwhile has no place.
-        let mut given = given.into_iter();
-        Ok(known.iter().map(|of| of.and_then(|_| given.next()).unwrap_or(f32::NEG_INFINITY)).collect())
+        Ok(given)
     }
 
     fn learned(
@@ -155,30 +160,65 @@ impl Taste<'_> {
         for (item, kind) in &visitor.session {
             state.visit(table.past_event(*item, kind, context.now));
         }
-        let vectors: Rows<'_> = self.snapshot.vectors();
-        let totals: Vec<f32> = found.iter().map(|(_, score)| *score).collect();
-        let rows: Vec<Option<u32>> = found.iter().map(|(item, _)| self.snapshot.row(*item)).collect();
-        let lists: Vec<f32> = rows.iter().map(|row| row.map_or(0.0, |row| self.lists.get(row))).collect();
-        // Of what is newer than the snapshot the ranker knows the whole score, not its parts.
-        let nowhere = vec![0.0; vectors.dim()];
-        let of = |row: &Option<u32>| row.map_or(&nowhere[..], |row| vectors.row(row as usize));
-        let scores = Candidates {
-            mix: self.snapshot.fold_in().mix(),
-            vector: &self.vector,
-            items: rows.iter().map(of).collect(),
-            totals: &totals,
-            lists: &lists,
-        };
         let items: Vec<ItemId> = found.iter().map(|(item, _)| *item).collect();
-        let inputs = scores.inputs();
-        let counters = context.store.item_counters();
-        let known = Known { items: facts, counters: &counters };
-        let (request, mut rows) = (state.request(context.now, &visitor.context, &[]), Matrix::zeros(0, 1));
+        let parts = Parts::of(self, found);
+        let inputs = match self.usual(context, visitor, found.len()) {
+            Some(usual) => parts.candidates(self).inputs_among(&Parts::of(self, &usual).candidates(self)),
+            None => parts.candidates(self).inputs(),
+        };
         let follows = following(self.snapshot.next(), |item| self.snapshot.row(item), state.past(), &items);
-        let scores = ranker.score(&inputs, follows, &request, known, &items, &mut rows);
-        if context.known_until.is_none() && context.served.is_wanted() {
-            Seen { candidates: &items, rows: &rows, state: &state, facts, counters: &counters }.log(context, visitor);
+        let (request, mut rows) = (state.request(context.now, &visitor.context, &[]), Matrix::zeros(0, 1));
+        {
+            let counters = context.store.item_counters();
+            let known = Known { items: facts, counters: &counters };
+            ranker.rows(&inputs, follows, &request, known, &items, &mut rows);
+            if context.known_until.is_none() && context.served.is_wanted() {
+                Seen { candidates: &items, rows: &rows, state: &state, facts, counters: &counters }
+                    .log(context, visitor);
+            }
         }
-        Ok(scores)
+        Ok(ranker.score_rows(&inputs, &rows))
+    }
+
+    /// What retrieval finds where nothing narrows it, as training did; `None` where that is what was found.
+    fn usual(&self, context: &Context<'_>, visitor: &Visitor, found: usize) -> Option<Vec<(ItemId, f32)>> {
+        let (index, wanted) = (self.snapshot.index(), context.config.ranker.candidates);
+        if found >= wanted.min(index.vectors().len().saturating_sub(visitor.history.len())) {
+            return None;
+        }
+        let liked: FxHashSet<u32> = visitor.history.iter().map(|(row, _)| *row).collect();
+        let is_new = |row: u32| !liked.contains(&row);
+        let (best, _) = best::best(index, &self.vector, &self.lists, Ask::best(wanted).allow(&is_new));
+        let items = best.into_iter().filter_map(|(row, score)| Some((self.snapshot.item(row)?, score)));
+        Some(items.collect()).filter(|usual: &Vec<_>| !usual.is_empty())
+    }
+}
+
+/// What the model knows of candidates.
+struct Parts<'a> {
+    items: Vec<&'a [f32]>,
+    totals: Vec<f32>,
+    lists: Vec<f32>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(taste: &Taste<'a>, found: &[(ItemId, f32)]) -> Self {
+        let vectors: Rows<'a> = taste.snapshot.vectors();
+        let rows: Vec<Option<u32>> = found.iter().map(|(item, _)| taste.snapshot.row(*item)).collect();
+        Self {
+            items: rows.iter().map(|row| row.map_or(&[][..], |row| vectors.row(row as usize))).collect(),
+            totals: found.iter().map(|(_, score)| *score).collect(),
+            lists: rows.iter().map(|row| row.map_or(0.0, |row| taste.lists.get(row))).collect(),
+        }
+    }
+
+    fn candidates<'b>(&'b self, taste: &'b Taste<'a>) -> Candidates<'b> {
+        Candidates {
+            mix: taste.snapshot.fold_in().mix(),
+            vector: &taste.vector,
+            items: self.items.clone(),
+            totals: &self.totals,
+            lists: &self.lists,
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Context;
 use super::visitor::Visitor;
-use crate::counters::{CounterSet, Owner};
+use crate::counters::{CounterSet, EventCounter, Owner};
 use crate::features::table::{FactTable, Facts, UserState};
 use crate::linalg::Matrix;
 use crate::record::ItemId;
@@ -69,16 +69,25 @@ pub(super) struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    /// Logs some of it.
+    /// Logs some of it, but nothing of those who have events that are dated later: means over all events know them already, and
+    /// training will not.
     pub fn log(&self, context: &Context<'_>, visitor: &Visitor) {
         let Some(snapshot) = context.snapshot else { return };
+        let is_ahead = |counters: &[(Box<str>, EventCounter)]| {
+            counters.iter().any(|(_, counter)| counter.buckets.dated_after(context.now) > 0)
+        };
+        if is_ahead(self.state.counters()) {
+            return;
+        }
         let step = self.candidates.len().div_ceil(ROWS).max(1);
         let row = |(place, item): (usize, &ItemId)| ServedRow {
             item: item.get(),
             item_events: self.counters.of(Owner::Item(*item)).iter().map(|(_, counter)| counter.events).sum(),
             values: self.rows.row(place).to_vec(),
         };
-        let rows: Vec<ServedRow> = self.candidates.iter().enumerate().step_by(step).map(row).collect();
+        let sampled = self.candidates.iter().enumerate().step_by(step);
+        let rows: Vec<ServedRow> =
+            sampled.filter(|(_, item)| !is_ahead(self.counters.of(Owner::Item(**item)))).map(row).collect();
         let mut items: Vec<ItemId> = rows.iter().map(|row| ItemId::new(row.item)).collect();
         items.extend(self.state.past().iter().map(|event| event.item));
         items.sort_unstable();

@@ -13,11 +13,15 @@ use super::bundle::Content;
 use super::sections::SectionWriter;
 #[cfg(fuzzing)]
 pub use super::sections::fuzzing::{any as sections_any, signed as sections_signed};
+use crate::counters::CounterSet;
 use crate::error::Error;
 use crate::features::Profile;
+use crate::features::table::{FactTable, Known, UserState};
 use crate::index::Ask;
-use crate::record::{Item, User};
-use crate::train::{Base, NewEvent};
+use crate::linalg::Matrix;
+use crate::record::{Item, ItemId, Timestamp, User};
+use crate::train::ranker::{Candidates, LearnedRanker};
+use crate::train::{Base, Mix, NewEvent};
 
 /// What sections are called.
 const NAMES: [&str; 32] = [
@@ -118,6 +122,23 @@ fn open(path: &Path) {
         assert!(cold.prior_history(&profile, 1.0, 1.0).iter().all(|(row, _)| *row < n));
     }
     cold.prior_share(n.saturating_sub(1));
+    beside.ranker.iter().for_each(|ranker| try_ranker(ranker, &item));
+}
+
+fn try_ranker(ranker: &LearnedRanker, item: &Item) {
+    let table = ranker.table().table();
+    let mut items = FactTable::default();
+    items.set(1, Some(table.item_facts(item)));
+    let (mut state, context) = (UserState::default(), item.attributes.clone());
+    state.visit(table.past_event(ItemId::new(1), "view", Timestamp::default()));
+    let inputs =
+        Candidates { mix: &Mix::default(), vector: &[], items: vec![&[], &[]], totals: &[1.0, 0.5], lists: &[] };
+    let (request, counters) = (state.request(Timestamp::default(), &context, &[]), CounterSet::default());
+    let known = Known { items: &items, counters: &counters };
+    let candidates = [0, 1].map(ItemId::new);
+    let follows = vec![f32::NAN; candidates.len()];
+    let scores = ranker.score(&inputs.inputs(), follows, &request, known, &candidates, &mut Matrix::zeros(0, 1));
+    assert_eq!(scores.len(), candidates.len());
 }
 
 #[cfg(test)]

@@ -49,13 +49,13 @@ pub fn write_ranker(to: &mut SectionWriter, ranker: &LearnedRanker) -> Result<()
     to.section("features", |out| out.write_all(&table))
 }
 
-/// Reads the ranker, if the file has one.
+/// Reads the ranker, if the file has one that this build can serve.
 pub fn read_ranker(from: &SectionFile) -> Result<Option<LearnedRanker>> {
     if !from.has("ranker") {
         return Ok(None);
     }
     let ranker = LearnedRanker::from_bytes(&from.bytes("ranker")?, &from.bytes("features")?);
-    ranker.map(Some).map_err(|error| from.damaged(error.to_string()))
+    ranker.map_err(|error| from.damaged(error.to_string()))
 }
 
 fn layout(from: &SectionFile) -> Result<(Mix, ItemParts)> {

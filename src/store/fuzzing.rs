@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::key::{self, EventKey};
 use super::stored::{Counters, StoredEvent, StoredItem, StoredUser};
 use super::{ServedAnswer, Terms, codec, counters, exposures, term_kind};
-use crate::counters::{CountedEvent, EventCounter};
+use crate::counters::{CountedEvent, EventCounter, Fading, Window};
 use crate::record::{ItemId, SnapshotId, Timestamp};
 
 /// A key that is read is written as the same bytes.
@@ -130,10 +130,10 @@ fn try_counter(counter: &EventCounter) {
     assert_eq!(twice, bytes);
     let now = Timestamp::from_millis(1_700_000_000_000).unwrap();
     for now in [Timestamp::MIN, Timestamp::default(), now, Timestamp::MAX] {
-        for window in [1, 3_600_000, 86_400_000, 30 * 86_400_000, i64::MAX] {
-            assert!(counter.buckets.within(window, now) >= 0);
+        for window in [1, 3_600_000, 5_400_000, 86_400_000, 30 * 86_400_000, 40 * 86_400_000, i64::MAX] {
+            assert!(counter.buckets.within(&Window::new(window, now)) >= 0.0);
         }
-        assert!(counter.buckets.decayed(1e9, now) >= 0.0);
+        assert!(counter.buckets.decayed(&Fading::new(1e9, now)) >= 0.0);
         assert!(counter.buckets.newest(now).is_none_or(|newest| newest <= now.millis()));
         counter.buckets.oldest();
         let mut more = counter.clone();

@@ -160,7 +160,10 @@ fn every_question_answers_in_json() {
     assert!(std::fs::read_to_string(page).unwrap().contains("user.events_7d"));
     let values = place.json(&["features", "show", "--user", "u1", "--item", "f5"]);
     assert_eq!(values["values"].as_array().unwrap().len(), columns);
+    let of_item = place.json(&["features", "show", "--item", "f5"]);
+    assert!(of_item["values"].as_array().unwrap().iter().all(|value| value["scope"] == "item"), "{of_item}");
     assert_eq!(place.fails(&["features", "show", "--user", "nobody"]).0, 1);
+    assert_eq!(place.fails(&["features", "show"]).0, 2);
     assert_eq!(place.json(&["config", "show", "--set", "train.dimension=7"])["train"]["dimension"], 7);
     assert_eq!(place.json(&["user", "show", "u1", "-n", "3"])["events"].as_array().unwrap().len(), 3);
     assert_eq!(place.ok(&["recommend", "u1", "u2", "nobody", "--format", "json"]).lines().count(), 3);

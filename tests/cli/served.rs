@@ -41,6 +41,7 @@ fn a_server_takes_the_same_commands() {
     let values = there(&["features", "show", "--user", "u1", "--item", "f5"]);
     assert_eq!(values["values"].as_array().unwrap().len(), columns);
     assert!(there(&["features", "show", "--user", "u1"])["values"].as_array().unwrap().len() < columns);
+    assert_eq!(there(&["features", "show", "--item", "f5"])["item"], "f5");
     assert!(Path::new(there(&["backup", "monday"])["path"].as_str().unwrap()).is_dir());
     let titles = place.ok(&["recommend", "u1", "--url", &server.url]);
     assert!(titles.contains("Comedy 5"), "{titles}");

@@ -37,6 +37,7 @@ const NEEDS: &[(Scope, &[&str], &[&str])] = &[
             "listUserEvents",
             "listUserExposures",
             "getUserFeatures",
+            "getItemFeatures",
             "mergeUsers",
             "listScenarios",
             "getScenario",

@@ -112,6 +112,7 @@ const ASKED: &[(&str, &str, &str, &str, u16)] = &[
     ("GET", "/v1/users/{id}/recommendations", "/v1/users/u1/recommendations", "", 200),
     ("GET", "/v1/users/{id}/similar", "/v1/users/u1/similar", "", 404),
     ("GET", "/v1/users/{id}/features", "/v1/users/u1/features?item=i1", "", 404),
+    ("GET", "/v1/items/{id}/features", "/v1/items/i1/features", "", 404),
     ("POST", "/v1/recommendations", "/v1/recommendations", r#"{"user":"u1","explain":true}"#, 200),
     ("POST", "/v1/recommendations", "/v1/recommendations", r#"{"session":[{"item":"i1","type":"view"}]}"#, 200),
     ("POST", "/v1/recommendations", "/v1/recommendations", r#"{"user":"u1","scenario":"s"}"#, 400),

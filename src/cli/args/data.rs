@@ -90,11 +90,11 @@ pub enum FeaturesCommand {
         #[arg(long, value_name = "FILE")]
         report: Option<PathBuf>,
     },
-    /// The values of a user, or of a user with an item, as serving sees them now
+    /// The values of a user, of an item, or of both, as serving sees them now
     Show {
         /// Id of the user
-        #[arg(long, value_name = "USER")]
-        user: String,
+        #[arg(long, value_name = "USER", required_unless_present = "item")]
+        user: Option<String>,
         /// Id of the item
         #[arg(long, value_name = "ITEM")]
         item: Option<String>,

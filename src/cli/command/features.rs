@@ -1,4 +1,4 @@
-//! `savor features …`: the columns of the feature table, their distributions, and the values of one user and item.
+//! `savor features …`: the columns of the feature table, their distributions, and the values of a user and an item.
 
 use crate::cli::args::FeaturesCommand;
 use crate::cli::bars::Bars;
@@ -27,7 +27,7 @@ pub fn run(context: &Context, command: FeaturesCommand) -> Result<(), Failure> {
             shown
         }
         FeaturesCommand::Show { user, item } => {
-            context.output.show(&context.place()?.feature_values(&user, item.as_deref())?, features::values)
+            context.output.show(&context.place()?.feature_values(user.as_deref(), item.as_deref())?, features::values)
         }
     }
 }

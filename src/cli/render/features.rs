@@ -33,7 +33,7 @@ pub fn statistics(report: &FeatureReport) -> String {
     format!("{}\nof {} rows", table.trim_fmt(), count(report.rows))
 }
 
-/// The values of one user.
+/// The values of a user and an item.
 pub fn values(values: &FeatureValues) -> String {
     let mut table = table(&["feature", "of", "value"], &[2]);
     for value in &values.values {

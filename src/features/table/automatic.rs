@@ -42,8 +42,16 @@ pub fn definitions(survey: &Survey, sources: &[&str]) -> Vec<(String, FeatureDef
         if survey.kinds.values().any(|seen| seen.dwells > 0) {
             add(format!("{word}.dwell"), of(Kind::Dwell, side));
         }
-        if survey.kinds.values().any(|seen| seen.values > 0) {
-            add(format!("{word}.value"), of(Kind::Value, side));
+        // A mean of ratings and prices together is neither.
+        let valued: Vec<&String> =
+            survey.kinds.iter().filter(|(_, seen)| seen.values > 0).map(|(kind, _)| kind).collect();
+        match &valued[..] {
+            [] => {}
+            [_] => add(format!("{word}.value"), of(Kind::Value, side)),
+            several => several.iter().take(MOST_KINDS).for_each(|kind| {
+                let types = vec![(*kind).clone()];
+                add(format!("{word}.{kind}_value"), FeatureDefinition { types, ..of(Kind::Value, side) });
+            }),
         }
     }
     let mut kinds: Vec<(&String, &KindSeen)> = survey.kinds.iter().collect();

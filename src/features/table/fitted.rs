@@ -13,7 +13,6 @@ use super::facts::Facts;
 use super::rows::{FeatureRequest, Known};
 use super::{Column, FeatureTable};
 use crate::config::{FeatureKind, FeatureOf, Missing};
-use crate::error::{Error, Result};
 use crate::linalg::Matrix;
 use crate::record::{ItemId, Timestamp};
 
@@ -21,13 +20,16 @@ use crate::record::{ItemId, Timestamp};
 const SAMPLE: usize = 4096;
 /// Standardised numbers are cut off here: one wild value must not outweigh all else.
 const LARGEST: f32 = 8.0;
+/// Nor must it stretch the deviation: what lies so many times as far out as all but two in a hundred rows counts as if it were
+/// there.
+const WILD: f64 = 20.0;
 
 /// The table with what was learned of its columns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FittedTable {
-    table: FeatureTable,
-    columns: Vec<ColumnStatistics>,
-    targets: Targets,
+    pub(super) table: FeatureTable,
+    pub(super) columns: Vec<ColumnStatistics>,
+    pub(super) targets: Targets,
     rows: u64,
 }
 
@@ -51,18 +53,22 @@ pub struct ColumnStatistics {
 pub struct Standard {
     /// What stands where nothing is known.
     missing: f32,
-    /// Of numbers: the mean, and one over the deviation.
-    scale: Option<(f64, f64)>,
+    /// Of numbers the mean, and one over the deviation; others stay as they are.
+    mean: f64,
+    scale: f64,
+    /// The largest that it may become.
+    most: f32,
 }
 
 impl Standard {
+    /// Of what is as it should be.
+    pub const NONE: Self = Self { missing: 0.0, mean: 0.0, scale: 1.0, most: f32::MAX };
+
     /// A raw value, standardised.
+    #[inline]
     pub fn of(&self, value: f32) -> f32 {
         let value = if value.is_finite() { value } else { self.missing };
-        match self.scale {
-            Some((mean, scale)) => (((f64::from(value) - mean) * scale) as f32).clamp(-LARGEST, LARGEST),
-            None => value,
-        }
+        (((f64::from(value) - self.mean) * self.scale) as f32).clamp(-self.most, self.most)
     }
 }
 
@@ -125,11 +131,13 @@ pub struct Fitting {
 }
 
 /// Running mean and squared deviations (Welford 1962).
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Sums {
     known: u64,
     mean: f64,
     squares: f64,
+    least: f32,
+    most: f32,
 }
 
 impl FeatureTable {
@@ -181,10 +189,7 @@ impl Fitting {
 
     fn see(&mut self, row: &[f32]) {
         for (sums, value) in self.sums.iter_mut().zip(row).filter(|(_, value)| value.is_finite()) {
-            sums.known += 1;
-            let before = f64::from(*value) - sums.mean;
-            sums.mean += before / sums.known as f64;
-            sums.squares += before * (f64::from(*value) - sums.mean);
+            sums.see(*value);
         }
         if self.rows.is_multiple_of(self.stride) {
             if self.sample.len() == SAMPLE {
@@ -211,10 +216,10 @@ impl Fitting {
             let mut values: Vec<f32> = values.filter(|value| value.is_finite()).collect();
             values.sort_unstable_by(f32::total_cmp);
             let decile = |part: usize| values.get(values.len().saturating_sub(1) * part / 10).copied();
-            let known = sums.known.max(1) as f64;
+            let (mean, deviation) = sums.moments(&values);
             ColumnStatistics {
-                mean: sums.mean,
-                deviation: (sums.squares / known).max(0.0).sqrt(),
+                mean,
+                deviation,
                 missing: if self.rows == 0 { 0.0 } else { 1.0 - sums.known as f64 / self.rows as f64 },
                 deciles: (0..=10).filter_map(decile).collect(),
                 policy: policy.map_or_else(|| "never missing".into(), |policy| policy.to_string()),
@@ -224,15 +229,44 @@ impl Fitting {
     }
 }
 
+impl Sums {
+    fn see(&mut self, value: f32) {
+        self.known += 1;
+        self.least = self.least.min(value);
+        self.most = self.most.max(value);
+        let before = f64::from(value) - self.mean;
+        self.mean += before / self.known as f64;
+        self.squares += before * (f64::from(value) - self.mean);
+    }
+
+    /// Mean and deviation of all; where some are wild, of a sample, ascending, in which they are cut off.
+    fn moments(&self, sample: &[f32]) -> (f64, f64) {
+        let at = |share: f64| sample.get((share * sample.len().saturating_sub(1) as f64) as usize).copied();
+        let (low, high) = (f64::from(at(0.01).unwrap_or(0.0)), f64::from(at(0.99).unwrap_or(0.0)));
+        let (least, most) = (low - WILD * (high - low), high + WILD * (high - low));
+        let is_tame = f64::from(self.least) >= least && f64::from(self.most) <= most;
+        if is_tame || low == high {
+            return (self.mean, (self.squares / self.known.max(1) as f64).max(0.0).sqrt());
+        }
+        let mut cut = Sums::default();
+        sample.iter().for_each(|value| cut.see(f64::from(*value).clamp(least, most) as f32));
+        cut.moments(&[])
+    }
+}
+
+impl Default for Sums {
+    fn default() -> Self {
+        Self { known: 0, mean: 0.0, squares: 0.0, least: f32::INFINITY, most: f32::NEG_INFINITY }
+    }
+}
+
 impl FeatureTable {
     /// What stands in each column where nothing is known; `None` for the columns that say so.
     fn policies(&self) -> Vec<Option<Missing>> {
         let mut policies = vec![None; self.columns.len()];
         for feature in &self.features {
-            let policy = feature.definition.missing.unwrap_or(Missing::Indicator);
-            let can_miss = super::can_miss(feature.definition.kind);
             for slot in policies.iter_mut().skip(feature.first).take(feature.width) {
-                *slot = can_miss.then_some(policy);
+                *slot = feature.definition.policy();
             }
         }
         policies
@@ -278,35 +312,42 @@ impl FittedTable {
     /// How each column is standardised.
     pub fn standards(&self) -> Vec<Standard> {
         let columns = self.table.columns.iter().zip(&self.columns).zip(self.table.policies());
-        let standard = |((column, statistics), policy): ((&Column, &ColumnStatistics), Option<Missing>)| Standard {
-            missing: match policy {
+        let standard = |((column, statistics), policy): ((&Column, &ColumnStatistics), Option<Missing>)| {
+            let missing = match policy {
                 Some(Missing::Default(number)) => number as f32,
                 _ => statistics.mean as f32,
-            },
-            scale: column
-                .is_number
-                .then(|| (statistics.mean, if statistics.deviation > 1e-9 { 1.0 / statistics.deviation } else { 1.0 })),
+            };
+            let scale = if statistics.deviation > 1e-9 { 1.0 / statistics.deviation } else { 1.0 };
+            match column.is_number {
+                true => Standard { missing, mean: statistics.mean, scale, most: LARGEST },
+                false => Standard { missing, ..Standard::NONE },
+            }
         };
         columns.map(standard).collect()
     }
+}
 
-    /// As the bytes of a snapshot's section.
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(self).map_err(|error| Error::corrupt("the feature table", error.to_string()))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moments(values: &[f32]) -> (f64, f64) {
+        let mut sums = Sums::default();
+        values.iter().for_each(|value| sums.see(*value));
+        let mut sample = values.to_vec();
+        sample.sort_unstable_by(f32::total_cmp);
+        sums.moments(&sample)
     }
 
-    /// From the bytes of a snapshot's section. Errors: [`Error::Corrupt`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let damaged = |reason: String| Error::corrupt("the feature table", reason);
-        let fitted: Self = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
-        let width = fitted.table.columns.len();
-        let is_within = |feature: &super::Feature| {
-            feature.first.checked_add(feature.width).is_some_and(|end| end <= width)
-                && feature.indicator.is_none_or(|place| place < width)
-        };
-        if fitted.columns.len() != width || !fitted.table.features.iter().all(is_within) {
-            return Err(damaged("its features do not fit its columns".into()));
-        }
-        Ok(fitted)
+    #[test]
+    fn one_wild_number_flattens_no_column_and_seldom_ones_are_not_wild() {
+        let mut prices: Vec<f32> = (0..1000).map(|n| 10.0 + (n % 50) as f32).collect();
+        let (mean, deviation) = moments(&prices);
+        prices[500] = 1e30;
+        let (with_wild, stretched) = moments(&prices);
+        assert!((with_wild - mean).abs() < 2.0 && stretched < 2.5 * deviation, "{with_wild} {stretched}");
+        let seldom: Vec<f32> = (0..1000).map(|n| f32::from(u8::from(n % 300 == 0))).collect();
+        let (mean, deviation) = moments(&seldom);
+        assert!((mean - 0.004).abs() < 1e-6 && (deviation - 0.0631).abs() < 1e-3, "{mean} {deviation}");
     }
 }

@@ -12,12 +12,14 @@
 mod asked;
 mod audit;
 mod automatic;
+mod counted;
 mod facts;
 mod fitted;
 mod past;
 mod replay;
 mod rows;
 mod serving;
+mod stored;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -79,6 +81,9 @@ pub struct FeatureTable {
     item_attributes: Vec<String>,
     /// The same of users.
     user_attributes: Vec<String>,
+    /// How values are made of definitions: see `stored`.
+    #[serde(default)]
+    rules: u32,
 }
 
 /// A feature with what it was given by the data.
@@ -118,6 +123,7 @@ impl FeatureTable {
             kinds: Vec::new(),
             item_attributes: Vec::new(),
             user_attributes: Vec::new(),
+            rules: stored::RULES,
         };
         for (name, definition) in definitions {
             table.add(name, definition, survey);
@@ -201,8 +207,7 @@ impl FeatureTable {
         let first = self.columns.len();
         let width = parts.len();
         self.columns.extend(parts.into_iter().map(|name| Column { name, scope, is_number }));
-        let missing = definition.missing.unwrap_or(crate::config::Missing::Indicator);
-        let indicator = (missing == crate::config::Missing::Indicator && can_miss(definition.kind)).then(|| {
+        let indicator = (definition.policy() == Some(crate::config::Missing::Indicator)).then(|| {
             self.columns.push(Column { name: format!("{name}?"), scope, is_number: false });
             self.columns.len() - 1
         });
@@ -230,12 +235,6 @@ impl FeatureTable {
             text,
         });
     }
-}
-
-/// Whether a feature may be unknown: counts and what is made of them are known to be 0 where there are none.
-fn can_miss(kind: FeatureKind) -> bool {
-    use FeatureKind as Kind;
-    !matches!(kind, Kind::Count | Kind::Decayed | Kind::Rate | Kind::Trend | Kind::Hour | Kind::Weekday)
 }
 
 fn place_of(known: &mut Vec<String>, name: &str) -> usize {

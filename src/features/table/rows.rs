@@ -1,7 +1,10 @@
 //! Rows of the table: the one place where a feature's value is worked out, for training and serving.
 
+use std::ops::Range;
+
 use rustc_hash::FxHashMap;
 
+use super::counted::{Counted, Questions, log};
 use super::facts::{FactTable, Facts, encode, hashes, is_fixed, number};
 use super::fitted::Targets;
 use super::past::{Affinity, Habit, PastEvent, by_item, in_session};
@@ -19,7 +22,8 @@ const DAY: f64 = 86_400_000.0;
 /// Who asks, and when: everything but the candidates.
 #[derive(Clone, Copy)]
 pub struct FeatureRequest<'a> {
-    /// The moment. Nothing in the other fields is of then or later.
+    /// The moment. Nothing in the other fields is of then or later, but that serving's counters hold events which are dated later:
+    /// they are not counted, and are in mean dwell times and values.
     pub at: Timestamp,
     /// The user's profile; `None` for an unknown user.
     pub user: Option<&'a Facts>,
@@ -51,10 +55,12 @@ pub struct Known<'a> {
     pub counters: &'a CounterSet,
 }
 
-type Counters<'a> = &'a [(Box<str>, EventCounter)];
+/// The counters of one owner by event type.
+pub type Counters<'a> = &'a [(Box<str>, EventCounter)];
 
 impl FeatureTable {
-    /// Raw rows `[candidates, columns]`: NaN where nothing is known, numbers as they are.
+    /// Raw rows `[candidates, columns]`: NaN where nothing is known, numbers as they are. Row by row, as what is known of an item
+    /// fits the cache and what is known of all candidates does not.
     pub(super) fn raw_rows(
         &self,
         request: &FeatureRequest<'_>,
@@ -66,148 +72,142 @@ impl FeatureTable {
         if out.dim() != self.columns.len().max(1) || out.rows() != candidates.len() {
             *out = Matrix::zeros(candidates.len(), self.columns.len().max(1));
         }
-        let gathered: Vec<(Option<&Facts>, Counters<'_>)> =
-            candidates.iter().map(|item| (known.items.get(*item), known.counters.of(Owner::Item(*item)))).collect();
-        let (mut of_user, mut of_item) = (0, 0);
-        for (place, feature) in self.features.iter().enumerate() {
-            let is_user = is_fixed(feature, Of::User);
-            let is_item = is_fixed(feature, Of::Item);
-            let mut put = Put { feature, out: &mut *out };
-            if is_item {
-                let from = of_item;
-                of_item += feature.width;
-                for (row, (facts, _)) in gathered.iter().enumerate() {
-                    put.all(row, facts.and_then(|facts| facts.fixed().get(from..from + feature.width)));
+        let mut shared = vec![f32::NAN; out.dim()];
+        let mut questions = Questions::new(request.at);
+        let mut sources: Vec<(&Feature, Source<'_>)> = Vec::with_capacity(self.features.len());
+        let mut of_item = 0;
+        let of_request = self.of_request(request, targets);
+        for (place, (feature, values)) in self.features.iter().zip(of_request).enumerate() {
+            let source = match values {
+                Some(values) => {
+                    feature.put(&values, &mut shared);
+                    continue;
                 }
-            } else if is_user {
-                let values = request.user.and_then(|facts| facts.fixed().get(of_user..of_user + feature.width));
-                of_user += feature.width;
-                (0..gathered.len()).for_each(|row| put.all(row, values));
-            } else if let Some(values) = self.of_request(feature, place, request, targets) {
-                (0..gathered.len()).for_each(|row| put.all(row, Some(&values)));
-            } else {
-                let prepared = Prepared::new(feature, request, known.items);
-                for (row, (item, (facts, counters))) in candidates.iter().zip(&gathered).enumerate() {
-                    let value = match (&prepared, feature.definition.kind) {
-                        (_, Kind::Target) => targets.of(place, facts.map(|facts| facts.values(attribute(feature)))),
-                        (Prepared::Nothing, _) => of_owner(feature, *facts, counters, request.at),
-                        (prepared, _) => prepared.value(feature, row, *item, *facts, request.at),
-                    };
-                    put.one(row, value);
+                None if is_fixed(feature, Of::Item) => {
+                    let from = of_item;
+                    of_item += feature.width;
+                    Source::Fixed(from..of_item)
                 }
+                None => {
+                    let counted = is_of_items(feature).then(|| questions.ask(&feature.definition, feature.level));
+                    let others = || Source::new(feature, place, request, known.items);
+                    counted.flatten().map_or_else(others, Source::Counted)
+                }
+            };
+            sources.push((feature, source));
+        }
+        let questions = questions.ready();
+        let mut answers = Vec::new();
+        for (row, item) in candidates.iter().enumerate() {
+            let facts = known.items.get(*item);
+            questions.answer(known.counters.of(Owner::Item(*item)), &mut answers);
+            let out = out.row_mut(row);
+            out.copy_from_slice(&shared);
+            for (feature, source) in &sources {
+                let value = match source {
+                    Source::Fixed(columns) => {
+                        let values = facts.and_then(|facts| facts.fixed().get(columns.clone()));
+                        feature.put(values.unwrap_or_default(), out);
+                        continue;
+                    }
+                    Source::Counted(counted) => {
+                        counted.value(&answers, facts.and_then(|facts| facts.published), request.at)
+                    }
+                    Source::Target(place) => targets.of(*place, facts.map(|facts| facts.values(attribute(feature)))),
+                    source => source.value(feature, row, *item, facts, request.at),
+                };
+                feature.put(&[value.map_or(f32::NAN, |value| value as f32)], out);
             }
         }
     }
 
-    /// The columns of a feature that does not depend on the candidate; `None` for one that does.
-    fn of_request(
-        &self,
-        feature: &Feature,
-        place: usize,
-        request: &FeatureRequest<'_>,
-        targets: &Targets,
-    ) -> Option<Vec<f32>> {
-        let definition = &feature.definition;
-        match (definition.kind, definition.of) {
-            (Kind::Hour, _) => Some(circle(request.at.millis() as f64 / DAY)),
-            (Kind::Weekday, _) => Some(circle((request.at.millis() as f64 / DAY).floor() / 7.0)),
-            (Kind::Count, Some(Of::Session)) => {
-                Some(vec![log(f64::from(in_session(request.past, &feature.kinds, request.at))) as f32])
+    /// The columns of each feature that does not depend on the candidate; `None` for the others.
+    fn of_request<'a>(&'a self, request: &'a FeatureRequest<'a>, targets: &'a Targets) -> Vec<Option<Vec<f32>>> {
+        let mut questions = Questions::new(request.at);
+        let is_users = |feature: &&Feature| feature.definition.of == Some(Of::User);
+        let counted = |feature: &'a Feature| {
+            Some(feature).filter(is_users).and_then(|feature| questions.ask(&feature.definition, feature.level))
+        };
+        let counted: Vec<Option<Counted>> = self.features.iter().map(counted).collect();
+        let mut answers = Vec::new();
+        questions.ready().answer(request.counters, &mut answers);
+        let mut of_user = 0;
+        let of_feature = |(place, (feature, counted)): (usize, (&Feature, Option<Counted>))| {
+            if is_fixed(feature, Of::User) {
+                let values = request.user.and_then(|facts| facts.fixed().get(of_user..of_user + feature.width));
+                of_user += feature.width;
+                return Some(values.unwrap_or_default().to_vec());
             }
-            (Kind::Number, Some(Of::Context)) => {
-                Some(vec![number(request.context.get(definition.attribute.as_ref()?))])
+            match counted {
+                Some(counted) => Some(one(counted.value(&answers, None, request.at))),
+                None => of_request(feature, place, request, targets),
             }
-            (Kind::OneHot, Some(Of::Context)) => {
-                let values = request.context.get(definition.attribute.as_ref()?).map(hashes).unwrap_or_default();
-                let mut out = Vec::new();
-                encode(feature, &values, &mut out);
-                Some(out)
-            }
-            (Kind::Target, Some(Of::User)) => {
-                let values = request.user.map(|facts| facts.values(attribute(feature)));
-                Some(vec![targets.of(place, values).map_or(f32::NAN, |value| value as f32)])
-            }
-            (_, Some(Of::User)) => {
-                let value = of_owner(feature, request.user, request.counters, request.at);
-                Some(vec![value.map_or(f32::NAN, |value| value as f32)])
-            }
-            _ => None,
-        }
+        };
+        self.features.iter().zip(counted).enumerate().map(of_feature).collect()
     }
 }
 
-/// A feature of one owner, from facts and counters.
-fn of_owner(feature: &Feature, facts: Option<&Facts>, counters: Counters<'_>, at: Timestamp) -> Option<f64> {
+/// The columns of a feature that depends on the moment, the context or the user's attributes alone.
+fn of_request(feature: &Feature, place: usize, request: &FeatureRequest<'_>, targets: &Targets) -> Option<Vec<f32>> {
     let definition = &feature.definition;
-    let within = |window: Option<Span>, types: &[String]| -> i64 {
-        let count = |counter: &EventCounter| match window {
-            Some(window) => counter.buckets.within(window.millis(), at),
-            None => counter.events.max(0),
-        };
-        of_types(counters, types).map(count).sum()
-    };
-    match definition.kind {
-        Kind::Count => Some(log(within(definition.window, &definition.types) as f64)),
-        Kind::Rate => {
-            let smoothing = definition.smoothing.unwrap_or(20.0);
-            let per = within(definition.window, &definition.per) as f64 + smoothing;
-            let events = within(definition.window, &definition.types) as f64 + smoothing * feature.level;
-            Some(if per > 0.0 { events / per } else { feature.level })
+    match (definition.kind, definition.of) {
+        (Kind::Hour, _) => Some(circle(request.at.millis() as f64 / DAY)),
+        (Kind::Weekday, _) => Some(circle((request.at.millis() as f64 / DAY).floor() / 7.0)),
+        (Kind::Count, Some(Of::Session)) => {
+            let past = request.recent(definition.window);
+            Some(one(Some(log(f64::from(in_session(past, &feature.kinds, request.at))))))
         }
-        Kind::Decayed => {
-            let half_life = definition.half_life.map_or(DAY, |span| span.millis() as f64);
-            Some(log(of_types(counters, &definition.types).map(|of| of.buckets.decayed(half_life, at)).sum()))
+        (Kind::Number, Some(Of::Context)) => Some(vec![number(request.context.get(definition.attribute.as_ref()?))]),
+        (Kind::OneHot, Some(Of::Context)) => {
+            let values = request.context.get(definition.attribute.as_ref()?).map(hashes).unwrap_or_default();
+            let mut out = Vec::new();
+            encode(feature, &values, &mut out);
+            Some(out)
         }
-        Kind::Trend => {
-            let millis = |span: Option<Span>| span.map_or(DAY, |span| span.millis() as f64);
-            let share = millis(definition.window) / millis(definition.against);
-            let short = within(definition.window, &definition.types) as f64;
-            let long = within(definition.against, &definition.types) as f64;
-            Some(((short + share) / (long * share + share)).ln())
+        (Kind::Target, Some(Of::User)) => {
+            Some(one(targets.of(place, request.user.map(|facts| facts.values(attribute(feature))))))
         }
-        Kind::Dwell => {
-            let of = of_types(counters, &definition.types);
-            let (sum, count) = of.fold((0, 0), |sum, of| (sum.0 + of.dwell_ms, sum.1 + of.dwells));
-            (count > 0).then(|| log(sum as f64 / count as f64 / 1000.0))
+        (Kind::Number, Some(Of::User)) => {
+            Some(one(request.user.and_then(|facts| facts.number(attribute(feature))).map(f64::from)))
         }
-        Kind::Value => {
-            let of = of_types(counters, &definition.types);
-            let (sum, count) = of.fold((0.0, 0), |sum, of| (sum.0 + of.value, sum.1 + of.values));
-            (count > 0).then(|| sum / count as f64)
-        }
-        Kind::Recency => {
-            let newest = of_types(counters, &definition.types).filter_map(|of| of.buckets.newest(at)).max()?;
-            Some(log((at.millis() - newest).max(0) as f64 / HOUR))
-        }
-        Kind::Age => {
-            let first = || counters.iter().filter_map(|(_, of)| of.buckets.oldest()).min();
-            let born = facts.and_then(|facts| facts.published).or_else(first)?;
-            Some(log((at.millis() - born).max(0) as f64 / DAY))
-        }
-        Kind::Number => Some(f64::from(facts?.number(attribute(feature))?)),
         _ => None,
     }
 }
 
-fn of_types<'a>(counters: Counters<'a>, types: &'a [String]) -> impl Iterator<Item = &'a EventCounter> {
-    let is_wanted = |kind: &str| types.is_empty() || types.iter().any(|wanted| wanted == kind);
-    counters.iter().filter(move |(kind, _)| is_wanted(kind)).map(|(_, counter)| counter)
+impl<'a> FeatureRequest<'a> {
+    /// The past within a span; all of it without one.
+    fn recent(&self, window: Option<Span>) -> &'a [PastEvent] {
+        let Some(window) = window else { return self.past };
+        let since = self.at.before(window);
+        let before = self.past.partition_point(|event| event.time <= since);
+        self.past.get(before..).unwrap_or_default()
+    }
 }
 
-/// What is worked out once for all candidates.
-enum Prepared<'a> {
-    Nothing,
+/// Where the value of a candidate comes from; what all candidates share is worked out.
+enum Source<'a> {
+    /// Columns of the item's facts.
+    Fixed(Range<usize>),
+    Counted(Counted),
+    Number,
+    /// By the feature's place.
+    Target(usize),
     Pairs(FxHashMap<ItemId, (u32, Timestamp)>),
     Affinity(Affinity),
     Habit(Option<Habit>),
     Scores(Option<&'a [f32]>),
+    Nothing,
 }
 
-impl<'a> Prepared<'a> {
-    fn new(feature: &Feature, request: &FeatureRequest<'a>, items: &FactTable) -> Self {
+impl<'a> Source<'a> {
+    fn new(feature: &Feature, place: usize, request: &FeatureRequest<'a>, items: &FactTable) -> Self {
         let definition = &feature.definition;
         match (definition.kind, definition.of) {
-            (_, Some(Of::Pair)) => Self::Pairs(by_item(request.past, &feature.kinds)),
+            (Kind::Target, _) => Self::Target(place),
+            (Kind::Number, _) => Self::Number,
+            (Kind::Count | Kind::Recency, Some(Of::Pair)) => {
+                Self::Pairs(by_item(request.recent(definition.window), &feature.kinds))
+            }
             (Kind::Affinity, _) => {
                 let half_life = definition.half_life.unwrap_or(AFFINITY_HALF_LIFE).millis() as f64;
                 let place = attribute(feature);
@@ -226,7 +226,6 @@ impl<'a> Prepared<'a> {
 
     fn value(&self, feature: &Feature, row: usize, item: ItemId, facts: Option<&Facts>, at: Timestamp) -> Option<f64> {
         match self {
-            Self::Nothing => None,
             Self::Pairs(pairs) => match (feature.definition.kind, pairs.get(&item)) {
                 (Kind::Count, found) => Some(log(found.map_or(0.0, |(count, _)| f64::from(*count)))),
                 (_, found) => Some(log((at.millis() - found?.1.millis()).max(0) as f64 / HOUR)),
@@ -234,46 +233,42 @@ impl<'a> Prepared<'a> {
             Self::Affinity(affinity) => affinity.to(facts?.values(attribute(feature))),
             Self::Habit(habit) => Some(habit.as_ref()?.distance(facts?.number(attribute(feature))?)),
             Self::Scores(scores) => scores.as_ref()?.get(row).map(|score| f64::from(*score)),
+            Self::Number => Some(f64::from(facts?.number(attribute(feature))?)),
+            Self::Fixed(_) | Self::Counted(_) | Self::Target(_) | Self::Nothing => None,
         }
     }
 }
 
-/// Writes the columns of one feature.
-struct Put<'a> {
-    feature: &'a Feature,
-    out: &'a mut Matrix,
-}
-
-impl Put<'_> {
-    fn all(&mut self, row: usize, values: Option<&[f32]>) {
-        let Feature { first, width, indicator, .. } = *self.feature;
-        let out = self.out.row_mut(row);
-        let is_known = match (values, out.get_mut(first..first + width)) {
-            (Some(values), Some(slots)) if values.len() == width => {
+impl Feature {
+    /// Writes its columns into a row: all NaN unless there is a value for each.
+    fn put(&self, values: &[f32], row: &mut [f32]) {
+        let slots = row.get_mut(self.first..self.first + self.width).unwrap_or_default();
+        let is_known = match slots.len() == values.len() {
+            true => {
                 slots.copy_from_slice(values);
                 values.iter().all(|value| !value.is_nan())
             }
-            (_, slots) => {
-                slots.into_iter().flatten().for_each(|slot| *slot = f32::NAN);
+            false => {
+                slots.fill(f32::NAN);
                 false
             }
         };
-        if let Some(slot) = indicator.and_then(|place| out.get_mut(place)) {
+        if let Some(slot) = self.indicator.and_then(|place| row.get_mut(place)) {
             *slot = f32::from(u8::from(!is_known));
         }
     }
+}
 
-    fn one(&mut self, row: usize, value: Option<f64>) {
-        self.all(row, Some(&[value.map_or(f32::NAN, |value| value as f32)]));
-    }
+fn is_of_items(feature: &Feature) -> bool {
+    feature.definition.of == Some(Of::Item) || feature.definition.kind == Kind::Age
+}
+
+fn one(value: Option<f64>) -> Vec<f32> {
+    vec![value.map_or(f32::NAN, |value| value as f32)]
 }
 
 fn attribute(feature: &Feature) -> usize {
     feature.attribute.unwrap_or(usize::MAX)
-}
-
-fn log(count: f64) -> f64 {
-    count.max(0.0).ln_1p()
 }
 
 /// Sine and cosine of so many turns.

@@ -157,8 +157,11 @@ impl Side {
         own.sort_unstable();
         own.dedup();
         for text in own {
-            if seen.values.len() < MOST_VALUES {
-                *seen.values.entry(text).or_default() += 1;
+            let is_full = seen.values.len() >= MOST_VALUES;
+            match seen.values.get_mut(&text) {
+                Some(count) => *count += 1,
+                None if !is_full => *seen.values.entry(text).or_default() += 1,
+                None => {}
             }
         }
     }
@@ -185,5 +188,24 @@ impl Seen {
     /// Words that few share as a whole.
     pub fn is_text(&self) -> bool {
         !self.is_number() && !self.is_categorical() && self.words >= 2 * self.owners && self.owners > 20
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_are_known_are_counted_on_when_there_is_no_room_for_others() {
+        let mut survey = Survey::default();
+        let mut see = |brand: String| {
+            let mut item = Item::new("i");
+            item.attributes.insert("brand".into(), brand.into());
+            survey.item(&item);
+        };
+        (0..MOST_VALUES + 10).for_each(|number| see(format!("b{number}")));
+        (0..5).for_each(|_| see("b7".into()));
+        let most = survey.frequent_values(Some(FeatureOf::Item), "brand", 1);
+        assert_eq!(most[0].0, "b7");
     }
 }

@@ -3,7 +3,7 @@
 use super::replay::Moment;
 use super::replay::{Pending, State};
 use super::*;
-use crate::config::{Durability, StoreConfig};
+use crate::config::{Durability, Missing, StoreConfig};
 use crate::counters::CounterSet;
 use crate::error::Result;
 use crate::linalg::Matrix;
@@ -116,7 +116,9 @@ fn an_honest_replay_knows_what_was_before_each_event_and_nothing_else() {
 #[test]
 fn a_feature_that_knows_its_own_event_is_found() {
     let columns = found(Planted::OwnEvent);
-    for expected in ["user.events", "item.events_1h", "item.value", "pair.events", "pair.recency", "session.events"] {
+    for expected in
+        ["user.events", "item.events_1h", "item.view_value", "pair.events", "pair.recency", "session.events"]
+    {
         assert!(columns.iter().any(|column| column == expected), "{expected} is not among {columns:?}");
     }
     assert!(!columns.iter().any(|column| column == "item.price" || column.starts_with("request.")), "{columns:?}");
@@ -194,6 +196,156 @@ fn scores_stand_beside_their_candidates_and_are_missing_where_a_source_has_not_f
     let (score, indicator) = (place("score.personal"), place("score.personal?"));
     assert_eq!((out.row(0)[score], out.row(0)[indicator]), (0.5, 0.0));
     assert!(out.row(1)[score].is_nan() && out.row(1)[indicator] == 1.0);
+}
+
+/// A table of declared features alone, of items with titles.
+fn declared(features: &[(&str, FeatureDefinition)]) -> FeatureTable {
+    let mut survey = Survey::default();
+    for number in 0..40 {
+        let mut item = Item::new(format!("i{number}"));
+        item.categories = vec![format!("c{}", number % 3)];
+        item.attributes.insert("title".into(), format!("red wine number {number} of {}", number % 5).into());
+        survey.item(&item);
+    }
+    let mut config = FeaturesConfig { automatic: false, ..FeaturesConfig::default() };
+    config.columns.extend(features.iter().map(|(name, definition)| ((*name).to_owned(), definition.clone())));
+    FeatureTable::new(&config, &survey, &[])
+}
+
+const NOW: i64 = 1_767_225_600_000;
+
+fn ago(text: &str) -> Timestamp {
+    Timestamp::from_millis(NOW).unwrap().before(text.parse().unwrap())
+}
+
+/// The row of an item for a visitor with these events, by column.
+fn row_of(fitted: &FittedTable, past: &[(u32, &str)], counters: &CounterSet) -> Vec<(String, f32)> {
+    let mut state = UserState::default();
+    for (item, time) in past {
+        state.visit(fitted.table().past_event(crate::record::ItemId::new(*item), "view", ago(time)));
+    }
+    let (context, items, mut out) = (Attributes::new(), FactTable::default(), Matrix::zeros(0, 1));
+    let request = state.request(Timestamp::from_millis(NOW).unwrap(), &context, &[]);
+    fitted.raw_rows(&request, Known { items: &items, counters }, &[crate::record::ItemId::new(1)], &mut out);
+    fitted.columns().iter().map(|column| column.name.clone()).zip(out.row(0).iter().copied()).collect()
+}
+
+fn count_of(of: FeatureOf, window: &str) -> FeatureDefinition {
+    let window = Some(window.parse().unwrap());
+    FeatureDefinition { of: Some(of), window, ..FeatureDefinition::new(FeatureKind::Count) }
+}
+
+#[test]
+fn counts_of_the_pair_and_of_the_session_have_windows() {
+    let features = [("a.pair", count_of(FeatureOf::Pair, "1h")), ("b.session", count_of(FeatureOf::Session, "10m"))];
+    let fitted = declared(&features).fit().finish();
+    let past = [(1, "3h"), (1, "45m"), (1, "20m"), (2, "5m")];
+    let row = row_of(&fitted, &past, &CounterSet::default());
+    assert_eq!(row, [("a.pair".into(), 2f32.ln_1p()), ("b.session".into(), 1f32.ln_1p())]);
+}
+
+#[test]
+fn a_rate_of_nothing_is_the_mean_rate_unless_it_is_said_to_be_unknown() {
+    let rate = |missing| FeatureDefinition {
+        of: Some(FeatureOf::Item),
+        types: vec!["buy".into()],
+        per: vec!["view".into()],
+        missing,
+        ..FeatureDefinition::new(FeatureKind::Rate)
+    };
+    let fitted = declared(&[("a", rate(None)), ("b", rate(Some(Missing::Indicator)))]).fit().finish();
+    let mut counters = CounterSet::default();
+    let nothing = row_of(&fitted, &[], &counters);
+    assert_eq!((nothing[0].1, nothing[2].clone()), (0.0, ("b?".into(), 1.0)));
+    assert!(nothing[1].1.is_nan());
+    let event = crate::counters::CountedEvent { time: ago("2d"), value: None, dwell_ms: None };
+    counters.add(crate::record::UserId::new(0), crate::record::ItemId::new(1), "view", event);
+    let known = row_of(&fitted, &[], &counters);
+    assert_eq!((known[1].1, known[2].1), (known[0].1, 0.0));
+}
+
+#[test]
+fn what_was_read_and_does_not_fit_together_is_refused() {
+    let of = |kind, attribute: &str| FeatureDefinition {
+        of: (kind == FeatureKind::OneHot).then_some(FeatureOf::Item),
+        attribute: Some(attribute.into()),
+        ..FeatureDefinition::new(kind)
+    };
+    let fitted =
+        declared(&[("a", of(FeatureKind::OneHot, "categories")), ("b", of(FeatureKind::Text, "title"))]).fit().finish();
+    let whole: serde_json::Value = serde_json::from_slice(&fitted.to_bytes().unwrap()).unwrap();
+    let reads = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut changed = whole.clone();
+        change(&mut changed["table"]["features"]);
+        FittedTable::from_bytes(&serde_json::to_vec(&changed).unwrap()).map_err(|error| error.code())
+    };
+    assert_eq!(reads(&|_| {}), Ok(fitted));
+    let damage: [&dyn Fn(&mut serde_json::Value); 6] = [
+        &|features| features[1]["text"]["dimensions"] = u64::MAX.into(),
+        &|features| features[1]["text"]["axes"] = vec![1.0].into(),
+        &|features| features[1]["text"]["rarity"] = vec![1.0].into(),
+        &|features| features[1]["text"] = serde_json::Value::Null,
+        &|features| features[0]["values"] = vec![1, 2, 3, 4, 5].into(),
+        &|features| features[0]["first"] = u64::MAX.into(),
+    ];
+    for change in damage {
+        assert_eq!(reads(change), Err("corrupt"));
+    }
+}
+
+#[test]
+fn tables_of_earlier_rules_are_what_they_were_or_are_outdated() {
+    let next = FeatureDefinition { source: Some("next".into()), ..FeatureDefinition::new(FeatureKind::Score) };
+    let earlier = |features: &[(&str, FeatureDefinition)]| {
+        let mut value = serde_json::to_value(declared(features).fit().finish()).unwrap();
+        value["table"].as_object_mut().unwrap().remove("rules");
+        FittedTable::from_bytes(&serde_json::to_vec(&value).unwrap()).unwrap()
+    };
+    let fitted =
+        earlier(&[("a", count_of(FeatureOf::Pair, "1h")), ("b", next), ("c", count_of(FeatureOf::Item, "7d"))]);
+    assert_eq!(fitted.outdated(), None);
+    let row = row_of(&fitted, &[(1, "3h"), (1, "5m")], &CounterSet::default());
+    assert_eq!(row[0].1, 2f32.ln_1p(), "windows of pairs were not looked at");
+    // What nothing was known of was 0, and is now: of a mean of 0 and a deviation of 1, still 0.
+    let place = fitted.columns().iter().position(|column| column.name == "b").unwrap();
+    assert_eq!(fitted.standards()[place].of(f32::NAN), 0.0);
+    for window in ["90m", "36h", "31d"] {
+        let item = count_of(FeatureOf::Item, window);
+        assert_eq!(earlier(&[("odd", item.clone())]).outdated(), Some("odd"), "{window}");
+        assert_eq!(declared(&[("odd", item)]).fit().finish().outdated(), None);
+    }
+}
+
+#[test]
+fn a_mean_of_values_is_of_one_type_of_events() {
+    let mut survey = Survey::default();
+    let mut counters = CounterSet::default();
+    for (kind, value) in [("rating", Some(4.0)), ("buy", Some(99.0)), ("view", None)] {
+        let event = crate::counters::CountedEvent { time: ago("2d"), value, dwell_ms: None };
+        counters.add(crate::record::UserId::new(0), crate::record::ItemId::new(1), kind, event);
+    }
+    survey.events(&counters);
+    let fitted = FeatureTable::new(&FeaturesConfig::default(), &survey, &[]).fit().finish();
+    let row = row_of(&fitted, &[], &counters);
+    let values: Vec<_> = row.iter().filter(|(name, _)| name.starts_with("item.") && name.ends_with("value")).collect();
+    assert_eq!(values, [&("item.buy_value".to_owned(), 99.0), &("item.rating_value".to_owned(), 4.0)]);
+}
+
+#[test]
+fn events_that_are_dated_later_are_not_counted_yet() {
+    let of_item = |window: Option<&str>| FeatureDefinition {
+        window: window.map(|window| window.parse().unwrap()),
+        of: Some(FeatureOf::Item),
+        ..FeatureDefinition::new(FeatureKind::Count)
+    };
+    let fitted = declared(&[("a", of_item(None)), ("b", of_item(Some("7d")))]).fit().finish();
+    let mut counters = CounterSet::default();
+    for time in [ago("2d"), Timestamp::from_millis(NOW + 86_400_000).unwrap()] {
+        let event = crate::counters::CountedEvent { time, value: None, dwell_ms: None };
+        counters.add(crate::record::UserId::new(0), crate::record::ItemId::new(1), "view", event);
+    }
+    let row = row_of(&fitted, &[], &counters);
+    assert_eq!(row, [("a".into(), 1f32.ln_1p()), ("b".into(), 1f32.ln_1p())]);
 }
 
 #[test]

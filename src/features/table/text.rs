@@ -54,6 +54,14 @@ impl TextModel {
         self.dimensions
     }
 
+    /// Whether it gives so many numbers and its tables are as long as they have to be: what was read may be anything.
+    pub fn is_sound(&self, width: usize) -> bool {
+        let places = PLACES as usize;
+        self.dimensions == width
+            && self.rarity.len() == places
+            && Some(self.axes.len()) == places.checked_mul(self.dimensions)
+    }
+
     /// A text as `dimensions` numbers; `None` for one without words.
     pub fn project(&self, text: &str) -> Option<Vec<f32>> {
         let weighted = self.weighted(&counted(text));

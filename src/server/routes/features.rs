@@ -1,4 +1,4 @@
-//! `/v1/features`: the columns of the feature table, and what serving knows of one user and item.
+//! `/v1/features`: the columns of the feature table, and what serving knows of a user and an item.
 
 use http::Method;
 use schemars::JsonSchema;
@@ -38,6 +38,11 @@ pub fn routes() -> Vec<Route> {
             .query(&[ITEM])
             .answers::<FeatureValues>(200, "The values")
             .problems(&[404]),
+        Route::new(Method::GET, "/v1/items/{id}/features", "getItemFeatures", MANAGE, of_item)
+            .group("features")
+            .summary("Reads the features of an item as serving knows them now")
+            .answers::<FeatureValues>(200, "The values")
+            .problems(&[404]),
     ]
 }
 
@@ -46,5 +51,9 @@ fn list(context: &Context, _: &Call) -> Result<Reply, Problem> {
 }
 
 fn values(context: &Context, call: &Call) -> Result<Reply, Problem> {
-    Reply::json(&context.engine.feature_values(call.path("id")?, call.text("item"))?)
+    Reply::json(&context.engine.feature_values(Some(call.path("id")?), call.text("item"))?)
+}
+
+fn of_item(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    Reply::json(&context.engine.feature_values(None, Some(call.path("id")?))?)
 }

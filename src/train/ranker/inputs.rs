@@ -3,6 +3,7 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::config::SCORE_SOURCES;
 use crate::features::Csr;
 use crate::features::table::{PastEvent, SourceScores};
 use crate::linalg::{Matrix, dot};
@@ -15,6 +16,8 @@ const BLOCKS: usize = 4;
 pub const SCORES: usize = 6 + 2 * BLOCKS;
 /// The place of the whole score.
 pub const RETRIEVAL: usize = 0;
+/// The place of the rank.
+const RANK: usize = 1;
 
 /// Names of the inputs.
 pub fn score_names() -> impl Iterator<Item = String> {
@@ -24,12 +27,13 @@ pub fn score_names() -> impl Iterator<Item = String> {
 }
 
 /// The source that a ranker can weigh beside its own inputs, as a feature of the kind `score`.
-pub const NEXT: &str = "next";
+pub const NEXT: &str = SCORE_SOURCES[5];
 /// So many of the latest events tell what comes next, each counting half as much as the one after it.
 const LATEST: usize = 5;
 
 /// What people take after what somebody did last, of some candidates: ln(1 + Σ 2⁻ˢ t(s-th last, candidate)), 0 where nothing
-/// follows. `row` is an item's row and column in `next`. Costs a look at one row for each of the latest events.
+/// follows; NaN of candidates that `next` does not know, and of all where it knows nothing of the latest events. `row` is an
+/// item's row and column in `next`. Costs a look at one row for each of the latest events.
 pub fn following(
     next: &Csr,
     row: impl Fn(ItemId) -> Option<u32>,
@@ -37,15 +41,19 @@ pub fn following(
     candidates: &[ItemId],
 ) -> Vec<f32> {
     let mut sums: FxHashMap<u32, f32> = FxHashMap::default();
-    let mut weight = 1.0;
+    let (mut weight, mut is_known) = (1.0, false);
     for event in past.iter().rev().take(LATEST) {
-        if let Some(from) = row(event.item).filter(|from| (*from as usize) < next.n_rows()) {
+        if let Some(from) = row(event.item).filter(|from| (*from as usize) < next.n_rows() && next.nnz() > 0) {
+            is_known = true;
             let (to, values) = next.row(from as usize);
             to.iter().zip(values).for_each(|(to, value)| *sums.entry(*to).or_default() += weight * value);
         }
         weight /= 2.0;
     }
-    let score = |item: &ItemId| row(*item).and_then(|row| sums.get(&row)).copied().unwrap_or(0.0).ln_1p();
+    let score = |item: &ItemId| match row(*item).filter(|_| is_known) {
+        Some(row) => sums.get(&row).map_or(0.0, |sum| sum.ln_1p()),
+        None => f32::NAN,
+    };
     candidates.iter().map(score).collect()
 }
 
@@ -56,13 +64,14 @@ impl Sources {
     /// From the inputs of some candidates, and what follows of them.
     pub fn of(inputs: &Matrix, following: Vec<f32>) -> Self {
         let column = |place: usize| (0..inputs.rows()).filter_map(|row| inputs.row(row).get(place)).copied().collect();
+        let [retrieval, factors, low_pass, popularity, lists, next] = SCORE_SOURCES;
         Self([
-            ("retrieval", column(RETRIEVAL)),
-            ("factors", column(2)),
-            ("low_pass", column(3)),
-            ("popularity", column(4)),
-            ("lists", column(5)),
-            (NEXT, following),
+            (retrieval, column(RETRIEVAL)),
+            (factors, column(2)),
+            (low_pass, column(3)),
+            (popularity, column(4)),
+            (lists, column(5)),
+            (next, following),
         ])
     }
 
@@ -78,7 +87,7 @@ pub struct Candidates<'a> {
     pub mix: &'a Mix,
     /// The user's vector.
     pub vector: &'a [f32],
-    /// The candidates' vectors.
+    /// The candidates' vectors; empty of those that are newer than the model, of which the whole score is all that is known.
     pub items: Vec<&'a [f32]>,
     /// Their scores.
     pub totals: &'a [f32],
@@ -86,41 +95,78 @@ pub struct Candidates<'a> {
     pub lists: &'a [f32],
 }
 
+/// What scores are relative to.
+struct Scale {
+    means: [f64; SCORES],
+    /// Of the whole score.
+    deviation: f64,
+}
+
 impl Candidates<'_> {
     /// The inputs, `[candidates, SCORES]`: in deviations of the whole score, each with mean 0 but for the rank, which falls
-    /// by its logarithm. Costs an inner product for each candidate.
+    /// by its logarithm. Costs an inner product for each candidate. What is newer than the model moves nobody's.
     pub fn inputs(&self) -> Matrix {
-        let n = self.items.len();
-        let mut out = Matrix::zeros(n, SCORES);
+        let (parts, mut rank) = (self.parts(), 0);
+        let ranks = self.items.iter().map(|item| {
+            rank += usize::from(!item.is_empty());
+            rank.max(1)
+        });
+        let ranks = ranks.collect();
+        let scale = self.scale(&parts);
+        self.scaled(parts, &scale, ranks)
+    }
+
+    /// The inputs of a few candidates as they would be among those that retrieval usually finds for this user: a mean of five
+    /// says nothing, and the ranker has learned from some hundreds.
+    pub fn inputs_among(&self, usual: &Candidates<'_>) -> Matrix {
+        let mut totals: Vec<f32> = usual.totals.to_vec();
+        totals.sort_unstable_by(|a, b| b.total_cmp(a));
+        let ranks = self.totals.iter().map(|total| 1 + totals.partition_point(|usual| usual > total));
+        self.scaled(self.parts(), &usual.scale(&usual.parts()), ranks.collect())
+    }
+
+    /// All but the ranks, as they are.
+    fn parts(&self) -> Matrix {
+        let mut out = Matrix::zeros(self.items.len(), SCORES);
         for (place, item) in self.items.iter().enumerate() {
-            let total = self.totals.get(place).copied().unwrap_or(0.0);
-            self.parts(item, total, self.lists.get(place).copied().unwrap_or(0.0), place, out.row_mut(place));
-        }
-        let (mean, deviation) = moments(self.totals);
-        for column in 0..SCORES {
-            if column == 1 {
-                continue;
-            }
-            let mean = match column {
-                RETRIEVAL => mean,
-                _ => (0..n).map(|place| f64::from(out.row(place)[column])).sum::<f64>() / n.max(1) as f64,
-            };
-            for place in 0..n {
-                let value = &mut out.row_mut(place)[column];
-                *value = ((f64::from(*value) - mean) / deviation).clamp(-16.0, 16.0) as f32;
-            }
+            let of = |values: &[f32]| values.get(place).copied().unwrap_or(0.0);
+            self.parts_of(item, of(self.totals), of(self.lists), out.row_mut(place));
         }
         out
     }
 
-    fn parts(&self, item: &[f32], total: f32, list: f32, place: usize, out: &mut [f32]) {
+    fn scale(&self, parts: &Matrix) -> Scale {
+        let known: Vec<usize> = (0..parts.rows()).filter(|place| !self.items[*place].is_empty()).collect();
+        let (n, mut means) = (known.len().max(1) as f64, [0.0; SCORES]);
+        for place in &known {
+            means.iter_mut().zip(parts.row(*place)).for_each(|(mean, value)| *mean += f64::from(*value));
+        }
+        means.iter_mut().for_each(|mean| *mean /= n);
+        let square = |place: &usize| (f64::from(parts.row(*place)[RETRIEVAL]) - means[RETRIEVAL]).powi(2);
+        let deviation = (known.iter().map(square).sum::<f64>() / n).sqrt();
+        Scale { means, deviation: if deviation > 1e-12 { deviation } else { 1.0 } }
+    }
+
+    fn scaled(&self, mut parts: Matrix, scale: &Scale, ranks: Vec<usize>) -> Matrix {
+        for (place, (item, rank)) in self.items.iter().zip(ranks).enumerate() {
+            let row = parts.row_mut(place);
+            for (column, (value, mean)) in row.iter_mut().zip(scale.means).enumerate() {
+                let is_known = column == RETRIEVAL || !item.is_empty();
+                let relative = if is_known { (f64::from(*value) - mean) / scale.deviation } else { 0.0 };
+                *value = relative.clamp(-16.0, 16.0) as f32;
+            }
+            // Mean and deviation over a few hundred candidates, about.
+            row[RANK] = (4.5 - (rank as f32).ln()) / 1.2;
+        }
+        parts
+    }
+
+    fn parts_of(&self, item: &[f32], total: f32, list: f32, out: &mut [f32]) {
         let Mix { factors, components, has_popularity, .. } = *self.mix;
         let of = |begin: usize, end: usize| {
             dot(self.vector.get(begin..end).unwrap_or_default(), item.get(begin..end).unwrap_or_default())
         };
         let popularity = if has_popularity { of(factors + components, factors + components + 1) } else { 0.0 };
-        // Mean and deviation over a few hundred candidates, about.
-        let rank = (4.5 - ((place + 1) as f32).ln()) / 1.2;
         let mut blocks = [0.0; 2 * BLOCKS];
         let (of_factors, of_components) = blocks.split_at_mut(BLOCKS);
         for (slots, begin, width) in [(of_factors, 0, factors), (of_components, factors, components)] {
@@ -130,17 +176,9 @@ impl Candidates<'_> {
         }
         let sum = |blocks: &[f32]| blocks.iter().sum::<f32>();
         let (of_factors, of_components) = blocks.split_at(BLOCKS);
-        let whole = [total, rank, sum(of_factors), sum(of_components), popularity, list];
+        let whole = [total, 0.0, sum(of_factors), sum(of_components), popularity, list];
         out.iter_mut().zip(whole.iter().chain(&blocks)).for_each(|(slot, value)| *slot = *value);
     }
-}
-
-fn moments(values: &[f32]) -> (f64, f64) {
-    let n = values.len().max(1) as f64;
-    let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / n;
-    let variance = values.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>() / n;
-    let deviation = variance.sqrt();
-    (mean, if deviation > 1e-12 { deviation } else { 1.0 })
 }
 
 #[cfg(test)]
@@ -156,10 +194,12 @@ mod tests {
         let of = |past: &[PastEvent]| {
             following(&next, row, past, &candidates).iter().map(|of| of.exp_m1()).collect::<Vec<_>>()
         };
-        let is_near = |a: Vec<f32>, b: [f32; 4]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
-        assert!(is_near(of(&[event(1), event(0)]), [1.5, 4.0, 0.0, 0.0]));
-        assert!(is_near(of(&[event(0), event(1), event(9)]), [0.75, 4.0, 0.0, 0.0]));
-        assert!(is_near(of(&[]), [0.0; 4]));
+        let is_near = |a: Vec<f32>, b: [f32; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(is_near(of(&[event(1), event(0)]), [1.5, 4.0, 0.0]));
+        assert!(is_near(of(&[event(0), event(1), event(9)]), [0.75, 4.0, 0.0]));
+        assert!(is_near(of(&[event(2)]), [0.0; 3]), "nothing has ever followed the third");
+        assert!(of(&[event(0)])[3].is_nan(), "a candidate that nobody knows");
+        assert!(of(&[]).iter().chain(&of(&[event(9)])).all(|score| score.is_nan()), "nothing to follow");
     }
 
     #[test]
@@ -185,5 +225,46 @@ mod tests {
         let variance: f32 = (0..20).map(|place| one.row(place)[0].powi(2)).sum::<f32>() / 20.0;
         assert!((variance - 1.0).abs() < 1e-4);
         assert_eq!(score_names().count(), SCORES);
+    }
+
+    /// A few candidates, and what is newer than the model, among the usual ones.
+    #[test]
+    fn inputs_do_not_depend_on_who_else_is_asked_about() {
+        let mix = Mix { factors: 4, components: 4, ..Mix::default() };
+        let number = |seed: usize| ((seed * 7919 + 13) % 101) as f32 / 50.0 - 1.0;
+        let vector: Vec<f32> = (0..8).map(number).collect();
+        let mut items: Vec<Vec<f32>> =
+            (1..301).map(|item| (0..8).map(|column| number(item * 8 + column)).collect()).collect();
+        items.sort_by(|a, b| dot(&vector, b).total_cmp(&dot(&vector, a)));
+        let of = |items: &[&[f32]], totals: &[f32], usual: Option<&Candidates<'_>>| {
+            let lists = vec![0.0; items.len()];
+            let candidates = Candidates { mix: &mix, vector: &vector, items: items.to_vec(), totals, lists: &lists };
+            usual.map_or_else(|| candidates.inputs(), |usual| candidates.inputs_among(usual))
+        };
+        let all: Vec<&[f32]> = items.iter().map(Vec::as_slice).collect();
+        let totals: Vec<f32> = all.iter().map(|item| dot(&vector, item)).collect();
+        let inputs = of(&all, &totals, None);
+        let lists = vec![0.0; all.len()];
+        let usual = Candidates { mix: &mix, vector: &vector, items: all.clone(), totals: &totals, lists: &lists };
+        let is_same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+        for place in [0, 7, 150, 299] {
+            let one = of(&[all[place]], &[totals[place]], Some(&usual));
+            // Equal scores share a rank.
+            let skipped =
+                |row: &[f32]| row.iter().enumerate().filter(|(at, _)| *at != RANK).map(|of| *of.1).collect::<Vec<_>>();
+            assert!(
+                is_same(&skipped(one.row(0)), &skipped(inputs.row(place))),
+                "{:?} {:?}",
+                one.row(0),
+                inputs.row(place)
+            );
+            assert!((one.row(0)[RANK] - inputs.row(place)[RANK]).abs() < 0.6);
+        }
+        let (mut with_new, mut with_total) = (all.clone(), totals.clone());
+        with_new.insert(3, &[]);
+        with_total.insert(3, totals[2]);
+        let beside = of(&with_new, &with_total, None);
+        assert!(is_same(beside.row(0), inputs.row(0)) && is_same(beside.row(300), inputs.row(299)));
+        assert!(beside.row(3)[2..].iter().all(|part| *part == 0.0), "its parts are not known");
     }
 }

@@ -65,8 +65,26 @@ pub struct FeatureImportance {
 pub struct LearnedRanker {
     table: FittedTable,
     weights: Weights,
-    /// How each column of the table is standardised.
-    standards: Vec<Standard>,
+    /// The columns that are the same for all candidates of a question, and the others, as the network reads them.
+    shared: Vec<Input>,
+    own: Vec<Input>,
+}
+
+/// A column that a network reads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Input {
+    place: usize,
+    standard: Standard,
+}
+
+impl Input {
+    fn read(&self, scores: &[f32], features: &[f32]) -> f32 {
+        let raw = match self.place.checked_sub(SCORES) {
+            None => scores.get(self.place),
+            Some(place) => features.get(place),
+        };
+        self.standard.of(raw.copied().unwrap_or(0.0))
+    }
 }
 
 /// The network and what goes into it.
@@ -121,7 +139,14 @@ impl LearnedRanker {
     /// Of a table and the weights that were learned on its rows.
     pub(super) fn new(table: FittedTable, weights: Weights) -> Self {
         let standards = table.standards();
-        Self { table, weights, standards }
+        let standard = |place: usize| place.checked_sub(SCORES).and_then(|place| standards.get(place)).copied();
+        let input = |place: &u32| {
+            let place = *place as usize;
+            Input { place, standard: standard(place).unwrap_or(Standard::NONE) }
+        };
+        let (shared, own) = (&weights.columns.shared, &weights.columns.own);
+        let (shared, own) = (shared.iter().map(input).collect(), own.iter().map(input).collect());
+        Self { table, weights, shared, own }
     }
 
     /// Whether it is to rank for somebody of whom so many liked items are known: one who has just come is not like those that
@@ -131,9 +156,8 @@ impl LearnedRanker {
     }
 
     /// Scores of candidates, the larger the better. `scores` is what retrieval knows of them ([`super::Candidates::inputs`]),
-    /// `following` what people take after what the user did last ([`super::following`]).
-    /// The user's features are worked out once, and their part of the first layer. `features` becomes the raw rows that it has
-    /// seen, `[candidates, columns]`.
+    /// `following` what people take after what the user did last ([`super::following`]). `features` becomes the raw rows that it
+    /// has seen, `[candidates, columns]`.
     pub fn score(
         &self,
         scores: &Matrix,
@@ -143,28 +167,43 @@ impl LearnedRanker {
         candidates: &[ItemId],
         features: &mut Matrix,
     ) -> Vec<f32> {
+        self.rows(scores, following, request, known, candidates, features);
+        self.score_rows(scores, features)
+    }
+
+    /// The raw rows of the candidates, `[candidates, columns]`: all that needs to know what is counted.
+    pub fn rows(
+        &self,
+        scores: &Matrix,
+        following: Vec<f32>,
+        request: &FeatureRequest<'_>,
+        known: Known<'_>,
+        candidates: &[ItemId],
+        features: &mut Matrix,
+    ) {
         let sources = Sources::of(scores, following);
         let request = &FeatureRequest { scores: &sources.scores(), ..*request };
         self.table.raw_rows(request, known, candidates, features);
-        let Weights { network, columns, .. } = &self.weights;
-        let value = |row: usize, place: u32| match (place as usize).checked_sub(SCORES) {
-            None => scores.row(row)[place as usize],
-            Some(place) => {
-                let raw = features.row(row).get(place).zip(self.standards.get(place));
-                raw.map_or(0.0, |(value, standard)| standard.of(*value))
-            }
-        };
-        if candidates.is_empty() || scores.rows() < candidates.len() {
+    }
+
+    /// Scores of raw rows, `[candidates, columns]`. The user's part of the first layer is worked out once.
+    pub fn score_rows(&self, scores: &Matrix, features: &Matrix) -> Vec<f32> {
+        let candidates = scores.rows().min(features.rows());
+        if candidates == 0 {
             return Vec::new();
         }
-        let common: Vec<f32> = columns.shared.iter().map(|place| value(0, *place)).collect();
-        let mut request = network.request(&common);
-        let mut own = vec![0.0; columns.own.len()];
+        let read = |inputs: &[Input], row: usize, out: &mut [f32]| {
+            let (scores, features) = (scores.row(row), features.row(row));
+            out.iter_mut().zip(inputs).for_each(|(slot, input)| *slot = input.read(scores, features));
+        };
+        let (mut common, mut own) = (vec![0.0; self.shared.len()], vec![0.0; self.own.len()]);
+        read(&self.shared, 0, &mut common);
+        let mut request = self.weights.network.request(&common);
         let of_row = |row: usize| {
-            own.iter_mut().zip(&columns.own).for_each(|(slot, place)| *slot = value(row, *place));
+            read(&self.own, row, &mut own);
             request.score(&own)
         };
-        (0..candidates.len()).map(of_row).collect()
+        (0..candidates).map(of_row).collect()
     }
 
     /// The table that makes its rows.
@@ -177,8 +216,9 @@ impl LearnedRanker {
         Ok((serde_json::to_vec(&self.weights).map_err(|error| damaged(error.to_string()))?, self.table.to_bytes()?))
     }
 
-    /// From the bytes of both sections. Errors: [`Error::Corrupt`] when they do not fit together.
-    pub fn from_bytes(weights: &[u8], table: &[u8]) -> Result<Self> {
+    /// From the bytes of both sections; `None` for one that this build would give other features than it was learned from. Errors:
+    /// [`Error::Corrupt`] when they do not fit together.
+    pub fn from_bytes(weights: &[u8], table: &[u8]) -> Result<Option<Self>> {
         let weights: Weights = serde_json::from_slice(weights).map_err(|error| damaged(error.to_string()))?;
         let table = FittedTable::from_bytes(table)?;
         let width = SCORES + table.columns().len();
@@ -186,7 +226,14 @@ impl LearnedRanker {
         if !is_known || !weights.network.is_sound() || weights.network.shape().inputs() != weights.columns.len() {
             return Err(damaged("its weights do not fit its columns".into()));
         }
-        Ok(Self::new(table, weights))
+        if let Some(feature) = table.outdated() {
+            tracing::warn!(
+                feature,
+                "this build makes a feature otherwise than the one that the ranker was learned by: answers stay in the order of retrieval until the next training"
+            );
+            return Ok(None);
+        }
+        Ok(Some(Self::new(table, weights)))
     }
 }
 

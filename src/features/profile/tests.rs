@@ -1,0 +1,100 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn film(categories: &[&str], title: &str, year: Option<f64>) -> Item {
+    let mut item = Item::new("i");
+    item.categories = categories.iter().map(|name| (*name).to_owned()).collect();
+    item.attributes.insert("title".into(), title.into());
+    item.attributes.extend(year.map(|year| ("year".into(), year.into())));
+    item
+}
+
+fn learned(items: &[Item]) -> ProfileEncoder {
+    ProfileEncoder::learn(items.iter().map(Profile::from), 100)
+}
+
+#[test]
+fn what_is_alike_has_columns_in_common_and_what_is_missing_is_said() {
+    let items = [
+        film(&["war"], "The Long Day", Some(1950.0)),
+        film(&["war", "drama"], "The Bridge", Some(1990.0)),
+        film(&["comedy"], "A Day Out", None),
+        film(&["comedy", "drama"], "Bridge Club", Some(1970.0)),
+    ];
+    let encoder = learned(&items);
+    assert!(encoder.is_sound());
+    let columns = |item: &Item| encoder.encode(item.into()).into_iter().map(|(column, _)| column).collect::<Vec<_>>();
+    let common = |a: &Item, b: &Item| columns(a).into_iter().filter(|c| columns(b).contains(c)).count();
+    assert!(
+        common(&items[0], &film(&["war"], "", Some(1950.0))) > common(&items[2], &film(&["war"], "", Some(1950.0)))
+    );
+    // The absence of a year is a column of its own.
+    let without = encoder.encode((&film(&[], "", None)).into());
+    assert_eq!(without.len(), 1);
+    assert!(columns(&items[2]).contains(&without[0].0) && !columns(&items[0]).contains(&without[0].0));
+    // Words that nobody else has are no columns.
+    assert_eq!(columns(&film(&[], "unheard words", None)), columns(&film(&[], "", None)));
+}
+
+#[test]
+fn the_absence_of_a_text_a_list_and_a_vector_is_said_but_not_of_everything() {
+    let with = |number: usize| {
+        let mut item = Item::new("i");
+        let is_full = number.is_multiple_of(2);
+        item.attributes.insert("colour".into(), ["red", "blue"][number / 2 % 2].into());
+        item.categories = if is_full { vec!["war".into()] } else { Vec::new() };
+        item.attributes.extend(is_full.then(|| ("plot".into(), "long ago and far away".into())));
+        item.vectors.extend(is_full.then(|| ("image".into(), vec![0.0, 0.0])));
+        item
+    };
+    let items: Vec<Item> = (0..8).map(with).collect();
+    let encoder = learned(&items);
+    assert!(encoder.is_sound());
+    let (full, empty) = (encoder.encode((&items[0]).into()), encoder.encode((&items[1]).into()));
+    let only = empty.iter().filter(|(column, _)| full.iter().all(|(other, _)| other != column)).count();
+    assert_eq!(only, 3, "{full:?} {empty:?}");
+    assert_eq!(encoder.encode((&Item::new("nothing")).into()), []);
+}
+
+#[test]
+fn a_number_is_between_its_neighbouring_knots() {
+    let items: Vec<Item> = (0..50).map(|year| film(&[], "", Some(f64::from(year)))).collect();
+    let encoder = learned(&items);
+    for year in [-100.0, 0.0, 3.3, 17.0, 48.9, 49.0, 1000.0] {
+        let entries = encoder.encode((&film(&[], "", Some(year))).into());
+        assert!((sum(&entries) - 1.0).abs() < 1e-6 && entries.iter().all(|(_, share)| *share >= 0.0), "{entries:?}");
+    }
+}
+
+#[test]
+fn long_vectors_are_folded_into_few_columns() {
+    let mut items: Vec<Item> = (0..5).map(|_| Item::new("i")).collect();
+    for (place, item) in items.iter_mut().enumerate() {
+        item.vectors.insert("image".into(), (0..600).map(|at| (at + place) as f32).collect());
+    }
+    let encoder = learned(&items);
+    assert_eq!(encoder.columns(), MAX_VECTOR_COLUMNS);
+    assert!(encoder.is_sound() && encoder.encode((&items[0]).into()).len() <= MAX_VECTOR_COLUMNS);
+}
+
+proptest! {
+    #[test]
+    fn an_encoding_stays_within_its_columns_and_survives_json(
+        films in prop::collection::vec((prop::collection::vec("[a-d]{1}", 0..4), "[a-e ]{0,12}", prop::option::of(-1e12f64..1e12)), 1..12),
+        other in ("[a-f ]{0,12}", -1e15f64..1e15),
+    ) {
+        let items: Vec<Item> = films.iter().map(|(categories, title, year)| {
+            film(&categories.iter().map(String::as_str).collect::<Vec<_>>(), title, *year)
+        }).collect();
+        let encoder = learned(&items);
+        prop_assert!(encoder.is_sound());
+        let read: ProfileEncoder = serde_json::from_str(&serde_json::to_string(&encoder).unwrap()).unwrap();
+        for item in items.iter().chain([&film(&["a", "q"], &other.0, Some(other.1))]) {
+            let entries = encoder.encode(item.into());
+            prop_assert!(entries.windows(2).all(|pair| pair[0].0 < pair[1].0));
+            prop_assert!(entries.iter().all(|(column, value)| (*column as usize) < encoder.columns() && value.is_finite()));
+            prop_assert_eq!(&entries, &read.encode(item.into()));
+        }
+    }
+}
