@@ -80,7 +80,7 @@ fn new_item_is_found(config: Config) {
     );
 
     // The parts of an explained score sum to it.
-    let query = RankQuery { user: Some("u1".into()), explain: true, ..RankQuery::new(vec!["new".into()]) };
+    let query = RankQuery { user: Some("u1".into()), explain: true, ..RankQuery::new(["new"]) };
     let explained = engine.rank(&query).unwrap();
     let sum: f64 = explained.items[0].because.as_ref().unwrap().iter().map(|part| part.weight).sum();
     assert!((sum - explained.items[0].score).abs() < 1e-4 && explained.items[0].source == Source::New);
@@ -298,7 +298,7 @@ fn what_people_take_next_is_told_beside_an_item_and_has_its_share_of_a_session()
     engine.put_items(&[new_item("new", 2)]).unwrap();
     let score = |engine: &Engine| {
         let session = vec![SessionItem { item: item(2, 0), kind: "click".into(), value: None }];
-        let query = RankQuery { session, ..RankQuery::new(vec!["new".into()]) };
+        let query = RankQuery { session, ..RankQuery::new(["new"]) };
         let answer = engine.rank(&query).unwrap();
         assert_eq!(answer.items[0].source, Source::New);
         answer.items[0].score

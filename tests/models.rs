@@ -59,7 +59,7 @@ fn explained_scores_are_sums_and_ranking_gives_the_same() {
         let dir = tempfile::tempdir().unwrap();
         let engine = trained(dir.path(), model);
         let plain = engine.recommend(&Query::for_user("u3")).unwrap().items;
-        let names = plain.iter().map(|item| item.item.clone()).collect();
+        let names: Vec<String> = plain.iter().map(|item| item.item.clone()).collect();
         let query = RankQuery { user: Some("u3".into()), explain: true, ..RankQuery::new(names) };
         for (plain, explained) in plain.iter().zip(&engine.rank(&query).unwrap().items) {
             let sum: f64 = explained.because.as_ref().unwrap().iter().map(|part| part.weight).sum();

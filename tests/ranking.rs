@@ -108,8 +108,8 @@ fn what_helps_on_held_out_time_orders_answers_here_after_a_reopening_and_where_a
 
     // What is asked about beside an item does not change what is said of it.
     for few in [vec![0], vec![9, 2]] {
-        let items = few.iter().map(|place| answer.items[*place].item.clone()).collect();
-        let query = RankQuery { user: Some("u7".into()), session: vec![], items, explain: false };
+        let items: Vec<String> = few.iter().map(|place| answer.items[*place].item.clone()).collect();
+        let query = RankQuery { user: Some("u7".into()), ..RankQuery::new(items) };
         for of in engine.rank(&query).unwrap().items {
             let among_many = answer.items.iter().find(|other| other.item == of.item).unwrap().rank.unwrap();
             assert!((of.rank.unwrap() - among_many).abs() < 1e-2, "{of:?} {among_many}");

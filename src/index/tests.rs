@@ -134,7 +134,7 @@ fn a_walk_that_a_narrow_filter_would_make_long_is_given_up_early() {
     let breadth = Breadth { k: 10, ef: 64, budget: 2000, usual: 500 };
     let allow = |row: u32| {
         asked.set(asked.get() + 1);
-        row % 50 == 0
+        row.is_multiple_of(50)
     };
     let walked = index.visited.with(|visited| {
         let graph = index.graph.as_ref().unwrap();

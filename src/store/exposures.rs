@@ -3,7 +3,6 @@
 //! last of them.
 
 use std::borrow::Cow;
-use std::ops::Range;
 use std::sync::Arc;
 
 use rocksdb::ReadOptions;

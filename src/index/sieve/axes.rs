@@ -161,10 +161,9 @@ fn cheapest(space: &Space, order: &[u32], axes: Rows<'_>, queries: &[Vec<f32>]) 
         let thresholds = thresholds(space, order, query, points.rows());
         let turned_query: Vec<f32> = (0..axes.len()).map(|axis| dot(axes.row(axis), query)).collect();
         let length = euclidean(query);
-        for at in 0..points.rows() {
+        for (at, threshold) in thresholds.into_iter().enumerate() {
             let point = points.row(at);
             let own = euclidean(point);
-            let threshold = thresholds[at];
             let needed = match space.metric {
                 Metric::L2 => (threshold + length * length + own * own) / 2.0,
                 Metric::Dot | Metric::Cosine => threshold,
