@@ -288,8 +288,7 @@ pub struct RankQuery {
 
 impl RankQuery {
     /// Ranks these items for whoever is named later.
-    pub fn new<I: Into<String>>(items: impl IntoIterator<Item = I>) -> Self {
-        let items = items.into_iter().map(Into::into).collect();
+    pub fn new(items: Vec<String>) -> Self {
         Self { user: None, session: Vec::new(), context: Attributes::new(), items, explain: false }
     }
 
