@@ -131,7 +131,7 @@ fn a_bad_question_names_the_field() {
         (r#"{"user":""}"#, "user"),
         (r#"{"session":[{"item":""}]}"#, "session[0].item"),
         (r#"{"exclude_items":"i1"}"#, "exclude_items"),
-        (r#"{"context":{"device":null}}"#, "context"),
+        (r#"{"context":{"device":null}}"#, "context.device"),
         (r#"{"context":{"":"ios"}}"#, "context"),
     ] {
         assert_eq!(client.json("POST", "/v1/recommendations", body).problem(400, "invalid"), field, "{body}");
