@@ -21,9 +21,14 @@ impl Engine {
         let until = Timestamp::now();
         let mut first = until;
         let mut targets: FxHashMap<String, bool> = FxHashMap::default();
-        let scenario = design.scenario.as_deref();
-        let is_about =
-            |exposure: &Exposure| scenario.is_none_or(|of| of == exposure.scenario.as_deref().unwrap_or(DEFAULT));
+        // As when answers are treated: a scenario may name the one experiment that it takes part in.
+        let is_about = |exposure: &Exposure| {
+            let scenario = exposure.scenario.as_deref().unwrap_or(DEFAULT);
+            match self.inner.scenarios.experiment_of(scenario) {
+                Some(named) => named == id,
+                None => design.scenario.as_deref().is_none_or(|of| of == scenario),
+            }
+        };
         let control = design.variants.first().map(|variant| variant.name.clone());
         let span = (until.before(LOOKED_AT), until);
         let totals = self.tally(&design, span, &mut |exposure| {

@@ -127,8 +127,10 @@ impl Draft {
             }
             is_admitted
         };
+        // Of each draft other coins.
+        let seed = self.seed.wrapping_add(self.items.len() as u64);
         let names = |items: &[RecommendedItem]| items.iter().map(|item| item.item.clone()).collect::<Vec<_>>();
-        let drafted = team_draft(&names(first), &names(second), &pinned, self.missing(), self.seed, &mut admit);
+        let drafted = team_draft(&names(first), &names(second), &pinned, self.missing(), seed, &mut admit);
         let later = pinned.iter().filter(|pinned| drafted.iter().all(|of| *of != (None, **pinned)));
         self.later = later.filter_map(|place| first.get(*place)).cloned().collect();
         for (team, place) in drafted {

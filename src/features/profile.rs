@@ -18,6 +18,8 @@ use crate::record::{Attributes, Item, Timestamp, User, Value};
 
 /// A term must be in so many profiles to tell anything about another.
 const MIN_SUPPORT: u32 = 2;
+/// So many fields have a column for their absence: where kinds of items have attributes of their own there are thousands.
+const MAX_ABSENCES: usize = 256;
 /// Knots of a number's piecewise linear function.
 const KNOTS: usize = 8;
 /// Longer texts are taken by their words alone.
@@ -148,11 +150,14 @@ impl ProfileEncoder {
                 encoder.columns += columns;
             }
         }
-        for (field, with) in had {
-            if with >= MIN_SUPPORT && count - with >= MIN_SUPPORT {
-                encoder.absences.push((field, encoder.columns));
-                encoder.columns += 1;
-            }
+        // Those first that tell most profiles apart; equal ones by name.
+        let mut telling: Vec<(u32, u64)> =
+            had.into_iter().map(|(field, with)| (with.min(count - with), field)).collect();
+        telling.retain(|(fewer, _)| *fewer >= MIN_SUPPORT);
+        telling.sort_unstable_by_key(|(fewer, field)| (std::cmp::Reverse(*fewer), *field));
+        for (_, field) in telling.into_iter().take(MAX_ABSENCES) {
+            encoder.absences.push((field, encoder.columns));
+            encoder.columns += 1;
         }
         encoder
     }

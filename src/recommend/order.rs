@@ -183,11 +183,12 @@ impl Taste<'_> {
     /// What retrieval finds where nothing narrows it, as training did; `None` where that is what was found.
     fn usual(&self, context: &Context<'_>, visitor: &Visitor, found: usize) -> Option<Vec<(ItemId, f32)>> {
         let (index, wanted) = (self.snapshot.index(), context.config.ranker.candidates);
-        if found >= wanted.min(index.vectors().len().saturating_sub(visitor.history.len())) {
+        let seen = visitor.seen.iter().filter_map(|item| self.snapshot.row(*item));
+        let known: FxHashSet<u32> = visitor.history.iter().map(|(row, _)| *row).chain(seen).collect();
+        if found >= wanted.min(index.vectors().len().saturating_sub(known.len())) {
             return None;
         }
-        let liked: FxHashSet<u32> = visitor.history.iter().map(|(row, _)| *row).collect();
-        let is_new = |row: u32| !liked.contains(&row);
+        let is_new = |row: u32| !known.contains(&row);
         let (best, _) = best::best(index, &self.vector, &self.lists, Ask::best(wanted).allow(&is_new));
         let items = best.into_iter().filter_map(|(row, score)| Some((self.snapshot.item(row)?, score)));
         Some(items.collect()).filter(|usual: &Vec<_>| !usual.is_empty())
