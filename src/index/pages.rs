@@ -1,6 +1,6 @@
 //! Numbers on pages of their own. They begin at a cache line, as those of a mapped file do, and lie on large pages where the
 //! system has them: walks and scans read whole lines, and a vector that lies across one more of them than it has to costs a
-//! miss more, a quarter of the time of a walk.
+//! miss more.
 
 #![allow(unsafe_code)] // Bytes of pages as numbers.
 

@@ -202,7 +202,8 @@ fn cheapest(space: &Space, order: &[u32], axes: Rows<'_>, queries: &[Vec<f32>]) 
 }
 
 /// What it costs to sift a vector by so many directions, to bound it by its codes, and to score it: bytes read, where what
-/// is read out of turn counts as some more, the more so from memory. Measured on two processors.
+/// is read out of turn counts as some more: measured on two processors where caches keep the codes; where they do not, codes
+/// count four times as much, which chooses well on word vectors (`benches/peers/ann.sh --only glove`).
 fn sift_cost(lead: usize) -> f64 {
     (lead + 16) as f64
 }
