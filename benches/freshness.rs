@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use rand::{RngExt, SeedableRng};
@@ -25,6 +26,8 @@ const DIMENSION: usize = 100;
 const RATE: f64 = 1_000.0;
 /// The most of them at a time, where the writer has fallen behind.
 const MOST: u64 = 64;
+/// Who deletes.
+const CLIENTS: usize = 8;
 const SPACE: &str = "text";
 
 fn main() -> Outcome<()> {
@@ -70,6 +73,7 @@ struct Shop {
     oldest: AtomicU64,
     newest: AtomicU64,
     turns: AtomicU64,
+    clients: Mutex<Clients>,
     dir: TempDir,
 }
 
@@ -78,7 +82,19 @@ impl Shop {
         let dir =
             tempfile::tempdir_in(std::env::var_os("SAVOR_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into))?;
         let engine = Engine::open(dir.path().join("data"), config)?;
-        Ok(Self { engine, oldest: AtomicU64::new(0), newest: AtomicU64::new(0), turns: AtomicU64::new(0), dir })
+        let clients = Mutex::new(Clients::of(&engine));
+        Ok(Self {
+            engine,
+            clients,
+            oldest: AtomicU64::new(0),
+            newest: AtomicU64::new(0),
+            turns: AtomicU64::new(0),
+            dir,
+        })
+    }
+
+    fn delete(&self, numbers: std::ops::Range<u64>) -> Outcome<()> {
+        self.clients.lock().map_err(|_| "a writer panicked")?.delete(numbers)
     }
 
     /// Until nothing is frozen in the background.
@@ -126,7 +142,8 @@ fn spaces(n: usize, metric: Metric, time: Duration) -> Outcome<Measured> {
             }
             no_deleted(answer.items.iter().map(|item| item.item.as_str()), gone_before)
         },
-        |Shop { engine, oldest, newest, .. }, random, count| {
+        |shop, random, count| {
+            let Shop { engine, oldest, newest, .. } = shop;
             let first = newest.fetch_add(count, Ordering::SeqCst);
             let items: Vec<Item> = (first..first + count).map(|number| with_vector(number as usize, random)).collect();
             engine.put_items(&items)?;
@@ -142,7 +159,7 @@ fn spaces(n: usize, metric: Metric, time: Duration) -> Outcome<Measured> {
                 }
             }
             let first = oldest.load(Ordering::SeqCst);
-            delete(engine, first..first + count)?;
+            shop.delete(first..first + count)?;
             oldest.fetch_add(count, Ordering::SeqCst);
             Ok(())
         },
@@ -191,7 +208,8 @@ fn recommendations(n: usize, time: Duration) -> Outcome<Measured> {
             let answer = shop.engine.recommend(&query)?;
             if answer.items.len() == 10 { Ok(()) } else { Err("fewer than 10 items".into()) }
         },
-        |Shop { engine, oldest, newest, turns, .. }, random, count| {
+        |shop, random, count| {
+            let Shop { engine, oldest, newest, turns, .. } = shop;
             // The last put of each item that changes hides it or shows it again.
             let number = turns.fetch_add(1, Ordering::SeqCst);
             let mut items: Vec<Item> =
@@ -200,7 +218,7 @@ fn recommendations(n: usize, time: Duration) -> Outcome<Measured> {
             items.extend((first..first + count).map(|number| plain(number as usize, false, 5)));
             engine.put_items(&items)?;
             let gone = oldest.swap(first, Ordering::SeqCst);
-            delete(engine, gone..first)
+            shop.delete(gone..first)
         },
     )
 }
@@ -268,16 +286,39 @@ fn measure(
     Ok(Measured { quiet, elsewhere, busy: beside(shop, "here")? })
 }
 
-/// Deletes some items at once, as so many clients would: they share an fsync.
-fn delete(engine: &Engine, numbers: std::ops::Range<u64>) -> Outcome<()> {
-    std::thread::scope(|scope| {
-        let delete = |number: u64| scope.spawn(move || engine.delete_item(&number.to_string()));
-        let threads: Vec<_> = numbers.map(delete).collect();
-        for thread in threads {
-            thread.join().map_err(|_| "a deletion panicked")??;
+/// Clients that delete one item at a time each, side by side: they share an fsync.
+struct Clients {
+    asked: mpsc::Sender<u64>,
+    done: mpsc::Receiver<savor::Result<bool>>,
+}
+
+impl Clients {
+    /// They go when it is dropped.
+    fn of(engine: &Engine) -> Self {
+        let ((asked, items), (answer, done)) = (mpsc::channel::<u64>(), mpsc::channel());
+        let items = Arc::new(Mutex::new(items));
+        for _ in 0..CLIENTS {
+            let (engine, items, answer) = (engine.clone(), Arc::clone(&items), answer.clone());
+            let next = move || items.lock().ok()?.recv().ok();
+            std::thread::spawn(move || {
+                while let Some(number) = next() {
+                    if answer.send(engine.delete_item(&number.to_string())).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        Self { asked, done }
+    }
+
+    /// Until all of these are deleted.
+    fn delete(&self, numbers: std::ops::Range<u64>) -> Outcome<()> {
+        numbers.clone().try_for_each(|number| self.asked.send(number))?;
+        for _ in numbers {
+            self.done.recv()??;
         }
         Ok(())
-    })
+    }
 }
 
 /// Items are deleted in the order of their numbers.

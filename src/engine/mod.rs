@@ -53,6 +53,7 @@ mod writes;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -300,12 +301,30 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 // Questions hold these for as long as they take, and come one upon another: with the lock of the standard library a writer
-// waited for a moment in which nobody happened to ask. This one lets nobody pass a writer who waits.
+// waited for a moment in which nobody happened to ask. This one lets nobody pass a writer who waits. Whoever wants one looks
+// for some time before it sleeps: to be woken takes longer than a writer has it.
 
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read()
+    soon(|| lock.try_read()).unwrap_or_else(|| lock.read())
 }
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write()
+    soon(|| lock.try_write()).unwrap_or_else(|| lock.write())
 }
+
+fn soon<G>(attempt: impl Fn() -> Option<G>) -> Option<G> {
+    if let Some(guard) = attempt() {
+        return Some(guard);
+    }
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        (0..16).for_each(|_| std::hint::spin_loop());
+        if let Some(guard) = attempt() {
+            return Some(guard);
+        }
+    }
+    None
+}
+
+/// How long a lock is waited for without sleep.
+const PATIENCE: Duration = Duration::from_micros(100);

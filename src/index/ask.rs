@@ -25,6 +25,8 @@ pub struct Ask<'a> {
     /// Rows outside of these are not in the answer either. Unlike `allow` it is known beforehand, so few matches are looked
     /// at one by one, and what a filter costs is known before it is paid.
     pub within: Option<&'a RoaringBitmap>,
+    /// Rows of a lower score need not be in the answer, whatever `k`: a scan looks at fewer if it knows that beforehand.
+    pub least: Option<f32>,
     /// Scores from elsewhere, added to those of some rows.
     pub listed: Option<Listed<'a>>,
 }
@@ -41,7 +43,7 @@ pub struct Listed<'a> {
 impl<'a> Ask<'a> {
     /// The `k` best of all.
     pub fn best(k: usize) -> Self {
-        Self { k, allow: None, within: None, listed: None }
+        Self { k, allow: None, within: None, least: None, listed: None }
     }
 
     /// Only rows that `allow` lets through.
@@ -52,6 +54,11 @@ impl<'a> Ask<'a> {
     /// Only these rows.
     pub fn within(self, rows: Option<&'a RoaringBitmap>) -> Self {
         Self { within: rows, ..self }
+    }
+
+    /// Without those of a lower score, if it is known.
+    pub fn reaching(self, least: Option<f32>) -> Self {
+        Self { least, ..self }
     }
 
     /// With scores from elsewhere.

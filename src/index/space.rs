@@ -87,16 +87,11 @@ impl Space {
 
     /// Readies a query that [`check`](Self::check) accepts.
     pub fn probe<'a>(&'a self, query: &[f32]) -> Probe<'a> {
-        // An inner product of d terms in f32 is off by at most about d · 2⁻²⁴ · ‖q‖ ‖y‖ (Higham, Accuracy and Stability of
-        // Numerical Algorithms, section 3.1); twice that covers the rounding of the two norms as well.
-        let slack = 1.0 + (self.dim + 8) as f32 * f32::EPSILON;
-        let scorer = Scorer::new(self.metric, query);
         Probe {
             dim: self.dim,
             vectors: self.vectors.as_slice(),
             norms: self.norms.as_slice(),
-            reach: scorer.length * slack,
-            scorer,
+            scorer: Scorer::new(self.metric, query),
         }
     }
 }
@@ -106,35 +101,47 @@ pub(super) struct Scorer {
     metric: Metric,
     /// Of unit length for the cosine.
     query: Vec<f32>,
-    /// Of the query as it was given.
-    length: f32,
+    /// No inner product with a vector exceeds so many times its norm, rounding included.
+    reach: f32,
 }
 
 impl Scorer {
     /// For a query without values that are not finite.
     pub fn new(metric: Metric, query: &[f32]) -> Self {
         let length = norm(query).unwrap_or(0.0);
+        // An inner product of d terms in f32 is off by at most about d · 2⁻²⁴ · ‖q‖ ‖y‖ (Higham, Accuracy and Stability of
+        // Numerical Algorithms, section 3.1); twice that covers the rounding of the two norms as well.
+        let reach = length * (1.0 + (query.len() + 8) as f32 * f32::EPSILON);
         let query = match metric {
             Metric::Cosine if length > 0.0 => query.iter().map(|value| value / length).collect(),
             _ => query.to_vec(),
         };
-        Self { metric, query, length }
+        Self { metric, query, reach }
     }
 
-    /// The score of a vector, whose norm need not be found out if it is known. The cosine of a zero vector is 0 with every
-    /// other.
+    /// The score of a vector of this norm. The cosine of a zero vector is 0 with every other.
     #[inline]
-    pub fn score(&self, vector: &[f32], known: Option<f32>) -> f32 {
+    pub fn score(&self, vector: &[f32], norm: f32) -> f32 {
         let score = match self.metric {
             Metric::Dot => dot(&self.query, vector),
-            Metric::Cosine => match known.unwrap_or_else(|| euclidean(vector) as f32) {
-                norm if norm > 0.0 => (dot(&self.query, vector) / norm).clamp(-1.0, 1.0),
-                _ => 0.0,
-            },
+            Metric::Cosine if norm > 0.0 => (dot(&self.query, vector) / norm).clamp(-1.0, 1.0),
+            Metric::Cosine => 0.0,
             Metric::L2 => -squared_distance(&self.query, vector),
         };
         // Adding 0 turns −0 into +0: they are equal, so their rows decide, and not their signs.
         score + 0.0
+    }
+
+    /// A bound of the inner product with any vector of this norm, rounding included (Cauchy–Schwarz).
+    #[inline]
+    pub fn bound(&self, norm: f32) -> f32 {
+        self.reach * norm + f32::MIN_POSITIVE
+    }
+
+    /// A bound of the score of a vector of this norm: that of the inner product; infinite under other metrics.
+    #[inline]
+    pub fn score_bound(&self, norm: f32) -> f32 {
+        if self.metric == Metric::Dot { self.bound(norm) } else { f32::INFINITY }
     }
 }
 
@@ -144,7 +151,6 @@ pub(super) struct Probe<'a> {
     vectors: &'a [f32],
     norms: &'a [f32],
     scorer: Scorer,
-    reach: f32,
 }
 
 impl<'a> Probe<'a> {
@@ -178,18 +184,18 @@ impl<'a> Probe<'a> {
     /// A row with its score.
     #[inline]
     pub fn hit(&self, row: u32) -> Hit {
-        Hit { row, score: self.scorer.score(self.vector(row), Some(self.norms[row as usize])) }
+        Hit { row, score: self.scorer.score(self.vector(row), self.norms[row as usize]) }
     }
 
     /// A bound of the inner product with any vector of this norm, rounding included (Cauchy–Schwarz).
     #[inline]
     pub fn bound(&self, norm: f32) -> f32 {
-        self.reach * norm + f32::MIN_POSITIVE
+        self.scorer.bound(norm)
     }
 
     /// A bound of the score of a row, without a look at its vector; infinite under other metrics.
     pub fn bound_of(&self, row: u32) -> f32 {
-        if self.metric() == Metric::Dot { self.bound(self.norms[row as usize]) } else { f32::INFINITY }
+        self.scorer.score_bound(self.norms[row as usize])
     }
 }
 

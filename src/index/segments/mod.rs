@@ -183,26 +183,25 @@ impl Segments {
         }
         let mut top = Top::new(ask.k, self.len());
         // Ids rise with rows, so equal scores keep their order.
-        let mut offer = |hits: Vec<Hit>| {
-            hits.into_iter().for_each(|hit| {
-                if top.accepts(hit) {
-                    top.push(hit);
-                }
-            });
-        };
         let (hits, mut searched) = self.base.search(query, ask);
-        offer(hits);
+        hits.into_iter().for_each(|hit| top.offer(hit, |_| true));
+        // What the base has found, smaller ones must beat: of most they see that at once.
         for layer in &self.recent {
-            let (hits, beside) = layer.search(query, ask);
-            offer(hits);
+            let (hits, beside) = layer.search(query, ask.reaching(top.threshold()));
+            hits.into_iter().for_each(|hit| top.offer(hit, |_| true));
             searched = searched.and(beside);
         }
         (searched.layers, searched.waiting) = (self.recent.len(), self.waiting.len());
         let scorer = space::Scorer::new(self.metric(), query);
-        for (id, vector) in self.waiting.each() {
-            let hit = Hit { row: id, score: scorer.score(vector, None) };
-            if top.accepts(hit) && ask.allows(id) {
-                top.push(hit);
+        let mut least = top.threshold().unwrap_or(f32::NEG_INFINITY);
+        for ((id, vector), norm) in self.waiting.each().zip(self.waiting.norms()) {
+            if scorer.score_bound(*norm) < least {
+                continue;
+            }
+            let score = scorer.score(vector, *norm);
+            if score >= least {
+                top.offer(Hit { row: id, score }, |id| ask.allows(id));
+                least = top.threshold().unwrap_or(least);
             }
         }
         (top.into_hits(), searched)
@@ -328,7 +327,7 @@ impl Layer {
         let few = ask.within.filter(|matches| matches.len() < (ids.len() / FEW_MATCHES) as u64);
         let rows: Option<RoaringBitmap> =
             few.map(|matches| matches.iter().filter_map(|id| self.frozen.row(id)).collect());
-        let all = Ask::best(ask.k).within(rows.as_ref());
+        let all = Ask::best(ask.k).within(rows.as_ref()).reaching(ask.least);
         let ask = if ask.allows_all() && self.dead.is_empty() { all } else { all.allow(&living) };
         let (found, searched) = self.frozen.index.traced(query, ask);
         let by_id = |hit: Hit| Some(Hit { row: *ids.get(hit.row as usize)?, ..hit });

@@ -133,7 +133,7 @@ impl<'a> Pass<'a> {
         let falls = !self.sieve.order.as_slice().is_empty();
         let mut found = [0.0; PANEL];
         for at in panels {
-            let threshold = self.top.threshold();
+            let threshold = self.threshold();
             let (Some(bounds), Some(codes)) = (bounds.get(at), codes.get(at * lead * PANEL..(at + 1) * lead * PANEL))
             else {
                 return false;
@@ -196,9 +196,17 @@ impl<'a> Pass<'a> {
         numbers.as_chunks::<PANEL>().0.get(panel).unwrap_or(&NOTHING)
     }
 
-    /// What a bound must reach. Until there are `k`, all do but those of what was scored before.
+    /// What a bound must reach. Until a threshold is known, all do but those of what was scored before.
     fn least(&self) -> f32 {
-        self.top.threshold().map_or(f32::MIN, |threshold| self.probe.threshold(threshold))
+        self.threshold().map_or(f32::MIN, |threshold| self.probe.threshold(threshold))
+    }
+
+    /// What a score must reach, as far as that is known.
+    fn threshold(&self) -> Option<f32> {
+        match (self.top.threshold(), self.ask.least) {
+            (Some(threshold), Some(least)) => Some(threshold.max(least)),
+            (threshold, least) => threshold.or(least),
+        }
     }
 
     fn is_match(&self, place: usize) -> bool {
@@ -279,7 +287,7 @@ impl<'a> Pass<'a> {
                 let (Some(norms), Some(added)) = (bounds.get(place / PANEL * 4 + 1), extra.get(place).copied()) else {
                     continue;
                 };
-                let (norm, threshold) = (norms[place % PANEL], self.top.threshold().unwrap_or(f32::MIN));
+                let (norm, threshold) = (norms[place % PANEL], self.threshold().unwrap_or(f32::MIN));
                 if place >= self.end
                     && self.is_match(place)
                     && self.probe.exact.bound(norm) + added >= threshold

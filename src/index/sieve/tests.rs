@@ -69,6 +69,11 @@ proptest! {
         for ask in asks.into_iter().chain(asks.map(|ask| ask.listed(listed))) {
             let truth = by_force(&space, query, ask);
             prop_assert_eq!(&sieve.search(&space, query, ask).hits, &truth);
+            // Whatever must be reached: all that reach it are there.
+            let least = truth.get(truth.len() / 2).map(|hit| hit.score);
+            let reaching = sieve.search(&space, query, ask.reaching(least)).hits;
+            let reaches = |hit: &&Hit| least.is_none_or(|least| hit.score >= least);
+            prop_assert!(reaching.iter().filter(reaches).eq(truth.iter().filter(reaches)));
             // What a search leaves behind does not show in the next, nor in what is asked beside it.
             let together = sieve.search_many(&space, &[(query, ask), (&data[..dim], asks[0]), (query, ask)]);
             prop_assert_eq!(&together[0].hits, &truth);
