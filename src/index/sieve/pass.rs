@@ -77,6 +77,8 @@ const LAZY: usize = 8;
 const SEEDS: usize = 8;
 /// Matches of a panel that are not worth sifting all of it.
 const FEW: u32 = 6;
+/// So many panels before such matches are looked at, their codes are fetched.
+const AHEAD: usize = 4;
 /// Panels that queries of a batch go through one after the other, so that they find them in the cache.
 const SHARED: usize = 4;
 
@@ -150,15 +152,14 @@ impl<'a> Pass<'a> {
             }
             let here = matches & u64::MAX >> (PANEL - (self.rows - first).min(PANEL));
             self.sifted += here.count_ones() as usize;
+            if here.count_ones() <= FEW {
+                self.advance_singly(at, here, &bounds[1]);
+                continue;
+            }
             let (extra, least) = (self.extra(at), self.least());
-            let head = self.head.panel(at, extra).filter(|_| here.count_ones() > FEW);
+            let head = self.head.panel(at, extra);
             let is_head = head.is_some();
-            let passed = if here.count_ones() <= FEW {
-                // A few are sooner looked at one by one. Infinity and its opposite make no number: what was scored before
-                // stays out.
-                found = extra.map(|extra| extra + f32::INFINITY);
-                here
-            } else if let Some(panel) = head {
+            let passed = if let Some(panel) = head {
                 here & self.form.sift(panel, &self.probe.full, least, &mut found)
             } else {
                 here & self.form.sift(Panel { codes, bounds, extra }, self.probe.lead(), least, &mut found)
@@ -188,6 +189,22 @@ impl<'a> Pass<'a> {
             }
         }
         true
+    }
+
+    /// A panel of which so few are matches that they are sooner looked at one by one.
+    fn advance_singly(&mut self, panel: usize, here: u64, norms: &[f32; PANEL]) {
+        // Codes of matches far apart are in no cache: those of panels to come are on their way meanwhile.
+        let later = self.matches.as_ref().and_then(|matches| matches.get(panel + AHEAD)).copied().unwrap_or(0);
+        if later.count_ones() <= FEW {
+            bits(later).for_each(|item| prefetch(self.codes((panel + AHEAD) * PANEL + item)));
+        }
+        for item in bits(here) {
+            let place = panel * PANEL + item;
+            // Infinity and its opposite make no number: what was scored before stays out.
+            if self.full_bound(place, norms[item]) + self.extra(panel)[item] >= self.least() {
+                self.score(place, false);
+            }
+        }
     }
 
     /// What is added to the bounds of a panel.
