@@ -301,8 +301,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 // Questions hold these for as long as they take, and come one upon another: with the lock of the standard library a writer
-// waited for a moment in which nobody happened to ask. This one lets nobody pass a writer who waits. Whoever wants one looks
-// for some time before it sleeps: to be woken takes longer than a writer has it.
+// waited for a moment in which nobody happened to ask. This one lets nobody pass a writer who sleeps. Whoever wants one looks
+// for some time before that: to be woken takes longer than a writer has it.
 
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     soon(|| lock.try_read()).unwrap_or_else(|| lock.read())
@@ -318,7 +318,8 @@ fn soon<G>(attempt: impl Fn() -> Option<G>) -> Option<G> {
     }
     let began = Instant::now();
     while began.elapsed() < PATIENCE {
-        (0..16).for_each(|_| std::hint::spin_loop());
+        // Whoever has it may be waiting for this processor.
+        std::thread::yield_now();
         if let Some(guard) = attempt() {
             return Some(guard);
         }
