@@ -59,7 +59,7 @@ impl Tenants {
     pub fn verify_backup(of: impl AsRef<Path>) -> Result<(u64, u64)> {
         let (mut files, mut bytes) = Engine::verify_backup(&of)?;
         let copies = Directory::of(of.as_ref());
-        for name in copies.names()? {
+        for name in whole_copies(&copies)? {
             let of_tenant = Engine::verify_backup(copies.of_tenant(&name))?;
             files += of_tenant.0;
             bytes += of_tenant.1;
@@ -71,7 +71,7 @@ impl Tenants {
     pub fn prune_backup(of: impl AsRef<Path>, keep: usize) -> Result<u64> {
         let mut pruned = Engine::prune_backup(&of, keep)?;
         let copies = Directory::of(of.as_ref());
-        for name in copies.names()? {
+        for name in whole_copies(&copies)? {
             pruned += Engine::prune_backup(copies.of_tenant(&name), keep)?;
         }
         Ok(pruned)
@@ -86,7 +86,8 @@ impl Tenants {
     /// back as they were at a time, or else as they were last. A tenant that was deleted since its last generation is back, too.
     pub fn restore_until(from: impl AsRef<Path>, to: impl AsRef<Path>, until: Until) -> Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
-        let (copies, names) = (Directory::of(from), Directory::of(from).names()?);
+        let copies = Directory::of(from);
+        let names = whole_copies(&copies)?;
         if names.is_empty() {
             return Engine::restore_until(from, to, until);
         }
@@ -129,6 +130,14 @@ pub fn backup_tenant(engine: &Engine, to: &Path) -> Result<BackupGeneration> {
     let made = engine.backup(to)?;
     copy_files(engine.path(), to)?;
     Ok(made)
+}
+
+/// The tenants of a backup. What is said of one comes last: where it is not there, a crash has cut off the first backup that had the
+/// tenant.
+fn whole_copies(copies: &Directory) -> Result<Vec<TenantName>> {
+    let mut names = copies.names()?;
+    names.retain(|name| copies.of_tenant(name).join(FILES[0]).is_file());
+    Ok(names)
 }
 
 fn restore_tenant(from: &Path, to: &Path, until: Until) -> Result<()> {
@@ -176,5 +185,34 @@ impl Engine {
             Some(_) => backup_tenant(self, to.as_ref()),
             None => self.backup(to),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::engine::TenantSettings;
+
+    #[test]
+    fn a_tenant_whose_first_backup_a_crash_cut_off_keeps_the_others_from_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, to) = (dir.path().join("data"), dir.path().join("backup"));
+        let [a, b]: [TenantName; 2] = ["a", "b"].map(|name| name.parse().unwrap());
+        let tenants = Tenants::open(&data, Config::default()).unwrap();
+        tenants.create(&a, TenantSettings::default()).unwrap();
+        tenants.backup(&to).unwrap();
+        tenants.create(&b, TenantSettings::default()).unwrap();
+        // Its generation is there, and nothing is said of it.
+        tenants.get(&b).unwrap().backup(to.join("tenants/b")).unwrap();
+        Tenants::verify_backup(&to).unwrap();
+        let restored = dir.path().join("restored");
+        Tenants::restore(&to, &restored).unwrap();
+        assert_eq!(Tenants::open(&restored, Config::default()).unwrap().names(), [a]);
+        // The next backup goes on with it.
+        tenants.backup(&to).unwrap();
+        let again = dir.path().join("again");
+        Tenants::restore(&to, &again).unwrap();
+        assert_eq!(Tenants::open(&again, Config::default()).unwrap().names().len(), 2);
     }
 }
