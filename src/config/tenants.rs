@@ -81,7 +81,7 @@ pub struct Quotas {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_bytes: Option<u64>,
     /// Bytes of its backups on the server, of all together; absent: four times `storage_bytes`, where that is limited. One that
-    /// would begin beyond it is refused, so that they take a generation more at most; of the backup that grows the oldest
+    /// would begin beyond it is refused, so that they take a generation more at most for each that is made at a time; then the oldest
     /// generations go.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup_bytes: Option<u64>,

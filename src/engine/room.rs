@@ -68,31 +68,32 @@ impl<'a> Room<'a> {
         }
         let bytes = shown.iter().map(ShownAnswer::bytes).sum();
         match self.store.put_shown(shown) {
-            Err(Error::Quota { .. }) => self.replace(shown, bytes)?,
+            Err(Error::Quota { .. }) => self.replace(shown)?,
             stored => stored?,
         }
         self.evict(2 * bytes);
         Ok(())
     }
 
-    /// Where too little is free, new answers come in the place of old ones of twice their bytes: the newest are kept, and all of
-    /// them shrink until enough is free.
-    fn replace(&mut self, shown: &[ShownAnswer], bytes: u64) -> Result<()> {
-        let mut left = 2 * bytes;
-        while left > 0
-            && let Some(forgotten) = self.forget(left)
-        {
-            left = left.saturating_sub(forgotten.bytes);
-            if forgotten.next.is_none() {
-                break;
-            }
+    /// Where too little is free, new answers come in the place of old ones: the newest are kept, as many as there is room for, and all
+    /// of them shrink until enough is free. Nothing goes for what is not kept.
+    fn replace(&mut self, shown: &[ShownAnswer]) -> Result<()> {
+        let mut newest = shown;
+        let mut stored = self.store.replace_shown(newest);
+        while newest.len() > 1 && matches!(stored, Err(Error::Quota { .. })) {
+            newest = newest.split_at(newest.len().div_ceil(2)).1;
+            stored = self.store.replace_shown(newest);
         }
-        let stored = self.store.replace_shown(shown);
-        if let Err(error @ Error::Quota { .. }) = &stored
-            && is_due(&mut self.flushed, FLUSHED)
-        {
-            tracing::debug!(%error, "tables are made of the log of writes");
-            self.store.flush_all()?;
+        match &stored {
+            Ok(()) => {
+                self.counts.dropped.fetch_add((shown.len() - newest.len()) as u64, Ordering::Relaxed);
+                self.make_up_for(newest.iter().map(ShownAnswer::bytes).sum());
+            }
+            Err(error @ Error::Quota { .. }) if is_due(&mut self.flushed, FLUSHED) => {
+                tracing::debug!(%error, "tables are made of the log of writes");
+                self.store.flush_all()?;
+            }
+            Err(_) => {}
         }
         if is_due(&mut self.told_full, TIDY) {
             let is_kept = stored.is_ok();
@@ -102,6 +103,22 @@ impl<'a> Room<'a> {
             );
         }
         stored
+    }
+
+    /// Removes as many bytes of the oldest as were written, or twice as many where exposures take much of what may be stored: what
+    /// else a tenant has does not wear them down to nothing.
+    fn make_up_for(&mut self, bytes: u64) {
+        let old = self.store.exposed_bytes().saturating_sub(bytes);
+        let much = self.store.exposure_quota().unwrap_or_default() / 2;
+        let mut left = old.min(if old > much { 2 * bytes } else { bytes });
+        while left > 0
+            && let Some(forgotten) = self.forget(left)
+        {
+            left = left.saturating_sub(forgotten.bytes);
+            if forgotten.next.is_none() {
+                break;
+            }
+        }
     }
 
     fn forget_old(&mut self) {

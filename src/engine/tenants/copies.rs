@@ -133,28 +133,43 @@ pub fn backup_tenant(engine: &Engine, to: &Path) -> Result<BackupGeneration> {
 }
 
 /// The tenants of a backup. What is said of one comes last: where it is not there, a crash has cut off the first backup that had the
-/// tenant.
+/// tenant. Errors: [`Error::NotSavor`] where there are generations beyond a first one.
 fn whole_copies(copies: &Directory) -> Result<Vec<TenantName>> {
-    let mut names = copies.names()?;
-    names.retain(|name| copies.of_tenant(name).join(FILES[0]).is_file());
-    Ok(names)
+    let mut whole = Vec::new();
+    for name in copies.names()? {
+        let path = copies.of_tenant(&name);
+        if path.join(FILES[0]).is_file() {
+            whole.push(name);
+        } else if Engine::backups(&path).is_ok_and(|generations| generations.len() > 1) {
+            return Err(no_tenant(&path));
+        } else {
+            tracing::warn!(path = %path.display(), "the first backup of a tenant was cut off, and is left out");
+        }
+    }
+    Ok(whole)
 }
 
 fn restore_tenant(from: &Path, to: &Path, until: Until) -> Result<()> {
     if !from.join(FILES[0]).is_file() {
-        let reason = format!("it holds no {}: it is no backup of a tenant", FILES[0]);
-        return Err(Error::NotSavor { path: from.to_path_buf(), reason });
+        return Err(no_tenant(from));
     }
     Engine::restore_until(from, to, until)?;
     copy_files(from, to)
 }
 
+fn no_tenant(path: &Path) -> Error {
+    let reason = format!("it holds no {}: it is no backup of a tenant", FILES[0]);
+    Error::NotSavor { path: path.to_path_buf(), reason }
+}
+
 fn copy_files(from: &Path, to: &Path) -> Result<()> {
-    for name in FILES {
-        let (source, target) = (from.join(name), to.join(name));
+    // What a copy is known by comes last.
+    for name in FILES.iter().rev() {
+        let (source, target, half) = (from.join(name), to.join(name), to.join(format!(".{name}")));
         if source.is_file() {
-            fs::copy(&source, &target).map_err(Error::io(&source))?;
-            fs::File::open(&target).and_then(|file| file.sync_all()).map_err(Error::io(&target))?;
+            fs::copy(&source, &half).map_err(Error::io(&source))?;
+            fs::File::open(&half).and_then(|file| file.sync_all()).map_err(Error::io(&half))?;
+            fs::rename(&half, &target).map_err(Error::io(&target))?;
         }
     }
     sync(to)

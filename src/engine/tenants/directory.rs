@@ -85,8 +85,15 @@ impl Directory {
         let stage =
             tempfile::Builder::new().prefix(DELETED).tempdir_in(&self.path).map_err(Error::io(&self.path))?.keep();
         fs::rename(&dir, stage.join(name.as_str())).map_err(Error::io(&dir))?;
-        sync(&self.path)?;
-        Ok(Gone { from: dir, stage })
+        let gone = Gone { from: dir, stage };
+        // Where it is now before where it was: whatever a power cut leaves, one of them has it.
+        match sync(&gone.stage).and_then(|()| sync(&self.path)) {
+            Ok(()) => Ok(gone),
+            Err(error) => {
+                gone.put_back()?;
+                Err(error)
+            }
+        }
     }
 
     /// Tenants whose deletion a crash has cut off, so that what they have elsewhere may still be there.
@@ -122,7 +129,9 @@ impl Gone {
     pub fn put_back(self) -> Result<()> {
         let name = self.from.file_name().unwrap_or_default();
         fs::rename(self.stage.join(name), &self.from).map_err(Error::io(&self.from))?;
-        fs::remove_dir(&self.stage).map_err(Error::io(&self.stage))
+        // Empty: the next start removes it where this does not.
+        let _ = fs::remove_dir(&self.stage);
+        Ok(())
     }
 
     /// Removes the files. What cannot be removed says from now on that nothing else is left of the tenant.

@@ -22,6 +22,8 @@ impl Tenants {
     pub fn backup_within<T>(&self, engine: &Engine, path: &Path, make: impl FnOnce() -> Result<T>) -> Result<T> {
         let (Some(tenant), Some(most)) = (engine.tenant(), engine.quotas().backup_bytes()) else { return make() };
         let folder = self.backup_folder(Some(tenant));
+        // What failed may have left something, and another backup have old generations.
+        trim_all(&folder, most)?;
         let bytes = tree_bytes(&folder)?;
         if bytes >= most {
             let reason = format!("its backups take {bytes} of {most}; have some removed on the server, or raise it");
@@ -33,15 +35,32 @@ impl Tenants {
             });
         }
         let made = make()?;
-        trim(&folder, path, most)?;
+        if let Err(error) = trim(&folder, path, most) {
+            tracing::warn!(%tenant, %error, "old backups of a tenant are not removed; the next backup tries again");
+        }
         Ok(made)
     }
 }
 
-/// Removes the oldest generations of a backup, but not its newest, as long as a folder takes more than it may.
+/// [`trim`], for every backup of a folder.
+fn trim_all(folder: &Path, most: u64) -> Result<()> {
+    let backups = match fs::read_dir(folder) {
+        Ok(backups) => backups,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io(folder)(error)),
+    };
+    for backup in backups {
+        trim(folder, &backup.map_err(Error::io(folder))?.path(), most)?;
+    }
+    Ok(())
+}
+
+/// Removes what failed backups left, and the oldest generations of a backup, but not its newest, as long as a folder takes all that it
+/// may.
 fn trim(folder: &Path, backup: &Path, most: u64) -> Result<()> {
-    for keep in (1..Engine::backups(backup)?.len()).rev() {
-        if tree_bytes(folder)? <= most {
+    let generations = Engine::backups(backup).map_or(0, |generations| generations.len());
+    for keep in (1..=generations).rev() {
+        if tree_bytes(folder)? < most {
             break;
         }
         Engine::prune_backup(backup, keep)?;
@@ -52,20 +71,33 @@ fn trim(folder: &Path, backup: &Path, most: u64) -> Result<()> {
 /// What is left to do for a tenant that is deleted once its directory has gone. It may be done twice. Errors: the tenant must not
 /// be made anew.
 pub(super) fn settle(home: &Engine, tenant: &TenantName) -> Result<()> {
-    home.revoke_keys_of(tenant.as_str())?;
-    put_backups_aside(home, tenant)
+    let aside = put_backups_aside(home, tenant)?;
+    // Last, as it cannot be taken back.
+    home.revoke_keys_of(tenant.as_str()).inspect_err(|_| {
+        if let Some(aside) = &aside
+            && let Err(error) = fs::rename(aside, folder(home, Some(tenant)))
+        {
+            tracing::error!(%tenant, path = %aside.display(), %error, "backups of a tenant stay aside; move them back");
+        }
+    })?;
+    Ok(())
 }
 
 /// Backups of a tenant that is deleted are not those of whoever is given its name next: they are put aside, for the operator.
-fn put_backups_aside(home: &Engine, tenant: &TenantName) -> Result<()> {
+/// Tells where, if there are any.
+fn put_backups_aside(home: &Engine, tenant: &TenantName) -> Result<Option<PathBuf>> {
     let folder = folder(home, Some(tenant));
     let aside = folder.with_file_name(format!(".deleted-{tenant}-{}", Timestamp::now().millis()));
     match fs::rename(&folder, &aside) {
         Ok(()) => {
             tracing::info!(%tenant, path = %aside.display(), "backups of a deleted tenant are put aside");
-            aside.parent().map_or(Ok(()), sync)
+            if let Err(error) = aside.parent().map_or(Ok(()), sync) {
+                fs::rename(&aside, &folder).map_err(Error::io(&aside))?;
+                return Err(error);
+            }
+            Ok(Some(aside))
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io(&folder)(error)),
     }
 }

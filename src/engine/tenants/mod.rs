@@ -152,12 +152,19 @@ impl Tenants {
         let lane =
             inner.allowance.get().map_or_else(|| Arc::new(Lane::new(config.trainings)), |allowance| allowance.lane());
         let directory = Directory::of(home.path());
+        let mut slots = BTreeMap::new();
         for name in directory.half_deleted()? {
             tracing::info!(tenant = %name, "finishing the deletion of a tenant");
-            folder::settle(&home, &name)?;
+            // It keeps no other from opening. Nobody is given the name before it is done.
+            if let Err(error) = folder::settle(&home, &name) {
+                tracing::error!(tenant = %name, %error, "a tenant is deleted in part; the next start goes on with it");
+                slots.insert(name, Slot::Broken(format!("it is deleted in part: {error}")));
+            }
         }
-        directory.remove_leftovers()?;
-        let slots = directory.names()?.into_iter().map(|name| (name, Slot::Closed)).collect();
+        if slots.is_empty() {
+            directory.remove_leftovers()?;
+        }
+        slots.extend(directory.names()?.into_iter().map(|name| (name, Slot::Closed)));
         let allowance = Allowance::new(None, Quotas::default(), Arc::clone(&lane), config.threads(), &home.jobs()?);
         // Those who had them before have set it.
         let _ = inner.allowance.set(Arc::new(allowance));
