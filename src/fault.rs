@@ -89,6 +89,10 @@ points! {
     CopyNamed = "copy-named",
     /// A space of vectors is indexed anew; searches still use the old index.
     SpaceFrozen = "space-frozen",
+    /// A tenant that is deleted has no directory any more; its keys are good, its backups where they were.
+    TenantGone = "tenant-gone",
+    /// Its keys are revoked, its backups put aside; its files are there.
+    TenantSettled = "tenant-settled",
 }
 
 /// Marks a place in the code. Does nothing in a build without the feature `fault-points`.

@@ -5,7 +5,9 @@
 #[allow(dead_code)] // Its taste is not asked for.
 mod support;
 
-use savor::{Config, Engine, Event, Item, Query, Quotas, TenantSettings, Tenants};
+use std::path::Path;
+
+use savor::{Config, Engine, Event, Item, Query, Quotas, TenantName, TenantSettings, Tenants};
 use support::{Random, config};
 
 /// Items whose names no table holds in less space: an answer of all of them leaves some 250 KB behind.
@@ -63,18 +65,51 @@ fn the_newest_stay_also_after_a_restart_with_less_room() {
     assert_eq!(kept(&engine, &last), [0]);
 }
 
+/// A tenant with these items.
+fn tenant(dir: &Path) -> (Tenants, Engine) {
+    let tenants = Tenants::open(dir.join("data"), config()).unwrap();
+    tenants.create(&name(), TenantSettings::default()).unwrap();
+    let engine = tenants.get(&name()).unwrap();
+    engine.put_items(&items()).unwrap();
+    (tenants, engine)
+}
+
+fn name() -> TenantName {
+    "a".parse().unwrap()
+}
+
+fn used(tenants: &Tenants) -> u64 {
+    tenants.show(&name()).unwrap().usage.unwrap().storage_bytes
+}
+
+fn limit(tenants: &Tenants, most: u64) {
+    let quotas = Quotas { storage_bytes: Some(most), ..Quotas::default() };
+    tenants.set(&name(), TenantSettings { quotas, ..TenantSettings::default() }).unwrap();
+}
+
+#[test]
+fn where_too_little_is_free_new_ones_come_in_the_place_of_old_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tenants, engine) = tenant(dir.path());
+    engine.keep_exposures().unwrap();
+    let old = ask(&engine, 40);
+    assert_eq!(kept(&engine, &old).len(), 40);
+    // A fifth is free.
+    let used = used(&tenants);
+    limit(&tenants, used + used / 4);
+    let new = ask(&engine, 2);
+    assert_eq!(kept(&engine, &new), [0, 1]);
+    assert!(kept(&engine, &old).iter().all(|n| *n >= 4), "each in the place of two");
+    let stats = engine.stats().unwrap();
+    assert!(stats.exposures_evicted >= 4 && stats.exposures_dropped == 0, "{stats:?}");
+}
+
 #[test]
 fn whoever_only_asks_does_not_keep_a_tenant_from_writing() {
     let dir = tempfile::tempdir().unwrap();
-    let tenants = Tenants::open(dir.path().join("data"), config()).unwrap();
-    let name = "a".parse().unwrap();
-    tenants.create(&name, TenantSettings::default()).unwrap();
-    let engine = tenants.get(&name).unwrap();
-    engine.put_items(&items()).unwrap();
-    let used = tenants.show(&name).unwrap().usage.unwrap().storage_bytes;
-    let most = 4 * used.max(2 << 20);
-    let quotas = Quotas { storage_bytes: Some(most), ..Quotas::default() };
-    tenants.set(&name, TenantSettings { quotas, ..TenantSettings::default() }).unwrap();
+    let (tenants, engine) = tenant(dir.path());
+    let most = 4 * used(&tenants).max(2 << 20);
+    limit(&tenants, most);
     engine.keep_exposures().unwrap();
     // Several times what may be stored at all.
     let names = ask(&engine, usize::try_from(3 * most / 250_000).unwrap());

@@ -1,7 +1,7 @@
 //! How much memory load can take, whoever asks whatever: a sum that follows from the settings alone. What the data take (catalogue,
 //! indexes, models, a running training) comes beside it.
 
-use super::Config;
+use super::{Config, EXPOSURE_BYTES};
 
 const MIB: usize = 1 << 20;
 /// What hyper buffers of a connection, both ways, and what the connection's task takes.
@@ -12,8 +12,8 @@ const BODIES: usize = 16 * 2;
 const PARSED: usize = 10;
 /// An explained answer of 100 items, each split over a thousand events, and its JSON.
 const ANSWER: usize = 16 * MIB;
-/// An answer that waits to be written: its head, and items of twice the usual number.
-const EXPOSURE: usize = 300 + 20 * 64;
+/// An answer that waits to be written, beside its bytes.
+const EXPOSURE: usize = 300;
 /// Where answers ended, showings for rules, and the working memory of questions.
 const REMEMBERED: usize = (32 + 64 + 64) * MIB;
 /// What RocksDB has not yet written to files: as much as its log may hold, and what is being written.
@@ -52,7 +52,7 @@ impl Config {
             part("bodies", BODIES.saturating_mul(server.max_body_bytes)),
             part("records of bodies", PARSED.saturating_mul(large.saturating_add(small).min(most))),
             part("answers", (questions + bulk).saturating_mul(ANSWER)),
-            part("answers to be written", self.exposures.queue.saturating_mul(EXPOSURE)),
+            part("answers to be written", self.exposures.queue.saturating_mul(EXPOSURE + EXPOSURE_BYTES as usize)),
             part("caches", caches.saturating_mul(MIB)),
             part("remembered answers", REMEMBERED),
             part("unwritten data", UNWRITTEN),

@@ -7,6 +7,9 @@ use super::check;
 use crate::error::Result;
 use crate::record::Span;
 
+/// Bytes that may wait to be written for each answer that may wait: about twice what one of twenty items takes.
+pub const EXPOSURE_BYTES: u64 = 2_048;
+
 /// What is kept of answers, so that outcomes join what was shown: needed by experiments' reports and by replays.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -18,7 +21,8 @@ pub struct ExposuresConfig {
     /// So much of them is kept, in MiB as they are written; beyond it the oldest go before their time. A tenant with a quota of
     /// `storage_bytes` keeps no more than a quarter of that.
     pub max_mib: u64,
-    /// Answers that may wait to be written; more are dropped and counted, as no answer waits for the disk.
+    /// Answers that may wait to be written, with 2 KiB each on the average; more are dropped and counted, as no answer waits for the
+    /// disk.
     pub queue: usize,
     /// An event that names no answer is an outcome of the last one that showed its item to the user so long before; absent: of
     /// none.

@@ -29,6 +29,7 @@ pub use bound::Bounded;
 pub use bound::QUESTIONS_EACH;
 pub use cold::ColdConfig;
 pub use evaluate::{EvaluateConfig, Split};
+pub(crate) use exposures::EXPOSURE_BYTES;
 pub use exposures::ExposuresConfig;
 pub use features::{FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig, Missing, SCORE_SOURCES};
 pub use half_life::HalfLife;

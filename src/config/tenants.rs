@@ -26,6 +26,9 @@ const OWN: [&str; 11] = [
 const SHARED: [(&str, &str); 4] =
     [("train", "threads"), ("retrain", "threads"), ("recommend", "cache_mib"), ("recommend", "filter_cache_mib")];
 
+/// Backups take so many times the bytes that a tenant may store, where nothing else is said.
+const BACKUPS: u64 = 4;
+
 /// How tenants share the process. All of it is without effect until there is a tenant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -77,6 +80,11 @@ pub struct Quotas {
     /// Bytes on disk. Measured every second; what was written since then counts as it was sent. Deletions are never refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_bytes: Option<u64>,
+    /// Bytes of its backups on the server, of all together; absent: four times `storage_bytes`, where that is limited. One that
+    /// would begin beyond it is refused, so that they take a generation more at most for each that is made at a time; then the oldest
+    /// generations go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup_bytes: Option<u64>,
     /// Bytes of a snapshot's files, which are what it takes in memory when it answers. A larger one is not kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot_bytes: Option<u64>,
@@ -96,9 +104,15 @@ impl Quotas {
             requests_per_second: self.requests_per_second.or(others.requests_per_second),
             concurrent_requests: self.concurrent_requests.or(others.concurrent_requests),
             storage_bytes: self.storage_bytes.or(others.storage_bytes),
+            backup_bytes: self.backup_bytes.or(others.backup_bytes),
             snapshot_bytes: self.snapshot_bytes.or(others.snapshot_bytes),
             training_minutes: self.training_minutes.or(others.training_minutes),
         }
+    }
+
+    /// Bytes that its backups on a server may take.
+    pub fn backup_bytes(&self) -> Option<u64> {
+        self.backup_bytes.or_else(|| Some(self.storage_bytes?.saturating_mul(BACKUPS)))
     }
 
     /// Checks every value; the error names the first that is wrong.
@@ -220,6 +234,9 @@ mod tests {
         let all = Quotas { items: Some(5), users: Some(6), ..Quotas::default() };
         let own = Quotas { items: Some(50), ..Quotas::default() };
         assert_eq!(own.or(&all), Quotas { items: Some(50), users: Some(6), ..Quotas::default() });
+        let stored = Quotas { storage_bytes: Some(10), ..Quotas::default() };
+        assert_eq!((own.backup_bytes(), stored.backup_bytes()), (None, Some(40)));
+        assert_eq!(Quotas { backup_bytes: Some(7), ..stored }.backup_bytes(), Some(7));
         assert!(Quotas { events_per_second: Some(f64::NAN), ..Quotas::default() }.validate().is_err());
         assert!(Quotas { concurrent_requests: Some(0), ..Quotas::default() }.validate().is_err());
     }

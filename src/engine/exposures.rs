@@ -3,7 +3,7 @@
 //! and counted; when the process crashes, what is in the queue is lost, and by a power cut the last that was written. The
 //! same thread removes what is too old or too much ([`Room`]).
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::Engine;
 use super::departed::{Moment, Since};
 use super::room::Room;
-use crate::config::ExposuresConfig;
+use crate::config::{EXPOSURE_BYTES, ExposuresConfig};
 use crate::error::{Error, Result};
 use crate::recommend::Kept;
 use crate::record::{Answer, Exposure, Query, Timestamp};
@@ -20,8 +20,8 @@ use crate::store::{ShownAnswer, Store};
 
 /// So many answers are written at once at most.
 const BATCH: usize = 512;
-/// Items that may wait for each answer that may.
-const ITEMS: usize = 20;
+/// So many bytes are written at once, but for a single answer that has more: a writer waits no longer for large answers.
+const BATCH_BYTES: u64 = 4 << 20;
 /// The first of a batch waits so long for others: a thread that woke for each answer would take the processor from those who
 /// ask.
 const GATHER: Duration = Duration::from_millis(50);
@@ -44,19 +44,43 @@ pub(super) struct Counts {
 struct Writer {
     queue: SyncSender<Message>,
     thread: JoinHandle<()>,
-    items: Arc<Waiting>,
+    waiting: Arc<Waiting>,
 }
 
-/// Items of the answers that wait: a few answers may be as large as many.
+/// Bytes of the answers that wait or are being written: a few answers may be as large as many.
 struct Waiting {
-    items: AtomicUsize,
-    most: usize,
+    bytes: AtomicU64,
+    most: u64,
+}
+
+impl Waiting {
+    /// For so many answers.
+    fn new(queue: usize) -> Self {
+        Self { bytes: AtomicU64::new(0), most: (queue as u64).saturating_mul(EXPOSURE_BYTES) }
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) >= self.most
+    }
+
+    /// Takes room; one answer that is larger than all of it has it alone.
+    fn take(&self, bytes: u64) -> bool {
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before == 0 || before.saturating_add(bytes) <= self.most;
+        if !fits {
+            self.give_back(bytes);
+        }
+        fits
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 enum Message {
     Shown {
         shown: ShownAnswer,
-        items: usize,
         /// The moment at which it was asked for.
         asked: Arc<Moment>,
     },
@@ -70,12 +94,12 @@ impl Exposures {
             return Ok(());
         }
         let (queue, messages) = sync_channel(config.queue);
-        let items = Arc::new(Waiting { items: AtomicUsize::new(0), most: config.queue.saturating_mul(ITEMS) });
-        let (config, counts, waiting) = (config.clone(), Arc::clone(&self.counts), Arc::clone(&items));
-        let write = move || write(&store, &messages, &config, &counts, &waiting);
+        let waiting = Arc::new(Waiting::new(config.queue));
+        let (config, counts, shared) = (config.clone(), Arc::clone(&self.counts), Arc::clone(&waiting));
+        let write = move || write(&store, &messages, &config, &counts, &shared);
         let thread = std::thread::Builder::new().name("savor-exposures".into()).spawn(write);
         // Of two that start at once the later one's thread ends with its queue.
-        let _ = self.writer.set(Writer { queue, thread: thread.map_err(Error::io("thread"))?, items });
+        let _ = self.writer.set(Writer { queue, thread: thread.map_err(Error::io("thread"))?, waiting });
         Ok(())
     }
 
@@ -84,15 +108,11 @@ impl Exposures {
         self.writer.get().is_some()
     }
 
-    /// `shown` is called if answers are kept and there is room for so many items; an answer that has no record is dropped.
-    fn hand_over(&self, items: usize, asked: &Arc<Moment>, shown: impl FnOnce() -> Option<ShownAnswer>) {
+    /// `shown` is called if answers are kept and there is room; an answer that has no record is dropped.
+    fn hand_over(&self, asked: &Arc<Moment>, shown: impl FnOnce() -> Option<ShownAnswer>) {
         let Some(writer) = self.writer.get() else { return };
-        let waiting = &writer.items;
-        let fits = waiting.items.fetch_add(items, Ordering::Relaxed) + items <= waiting.most;
-        let shown = if fits { shown() } else { None };
-        let message = shown.map(|shown| Message::Shown { shown, items, asked: Arc::clone(asked) });
-        if message.is_none_or(|message| writer.queue.try_send(message).is_err()) {
-            waiting.items.fetch_sub(items, Ordering::Relaxed);
+        let shown = if writer.waiting.is_full() { None } else { shown() };
+        if !shown.is_some_and(|shown| writer.send(shown, asked)) {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -105,6 +125,21 @@ impl Exposures {
             // An error means that the thread has ended: there is nothing to wait for.
             let _ = written.recv();
         }
+    }
+}
+
+impl Writer {
+    /// Whether there was room for it.
+    fn send(&self, shown: ShownAnswer, asked: &Arc<Moment>) -> bool {
+        let bytes = shown.bytes();
+        if !self.waiting.take(bytes) {
+            return false;
+        }
+        let is_sent = self.queue.try_send(Message::Shown { shown, asked: Arc::clone(asked) }).is_ok();
+        if !is_sent {
+            self.waiting.give_back(bytes);
+        }
+        is_sent
     }
 }
 
@@ -121,13 +156,7 @@ impl Drop for Exposures {
     }
 }
 
-fn write(
-    store: &Store,
-    messages: &Receiver<Message>,
-    config: &ExposuresConfig,
-    counts: &Counts,
-    waiting_items: &Waiting,
-) {
+fn write(store: &Store, messages: &Receiver<Message>, config: &ExposuresConfig, counts: &Counts, waiting: &Waiting) {
     let mut batch = Vec::new();
     let mut is_behind = false;
     let mut room = Room::new(store, config, counts);
@@ -142,11 +171,12 @@ fn write(
         if !is_behind && matches!(first, Message::Shown { .. }) {
             std::thread::park_timeout(GATHER);
         }
-        let mut waiting = Vec::new();
+        let (mut flushes, mut taken) = (Vec::new(), 0);
+        is_behind = false;
         for message in std::iter::once(first).chain(messages.try_iter()) {
             match message {
-                Message::Shown { shown, items, asked } => {
-                    waiting_items.items.fetch_sub(items, Ordering::Relaxed);
+                Message::Shown { shown, asked } => {
+                    taken += shown.bytes();
                     match of_those_there(shown, &asked) {
                         Ok(shown) => batch.extend(shown),
                         Err(error) => {
@@ -155,13 +185,13 @@ fn write(
                         }
                     }
                 }
-                Message::Flush(told) => waiting.push(told),
+                Message::Flush(told) => flushes.push(told),
             }
-            if batch.len() >= BATCH {
+            is_behind = batch.len() >= BATCH || taken >= BATCH_BYTES;
+            if is_behind {
                 break;
             }
         }
-        is_behind = batch.len() >= BATCH;
         if let Err(error) = room.put(&batch) {
             counts.dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
             match error {
@@ -171,7 +201,8 @@ fn write(
             }
         }
         batch.clear();
-        for told in waiting {
+        waiting.give_back(taken);
+        for told in flushes {
             // Whoever waited may be gone.
             let _ = told.send(());
         }
@@ -269,7 +300,7 @@ impl Engine {
         teams: &[Option<String>],
         asked: &Arc<Moment>,
     ) {
-        self.inner.exposures.hand_over(answer.items.len(), asked, || {
+        self.inner.exposures.hand_over(asked, || {
             let record = ShownAnswer::record(query, before, answer, teams).ok()?;
             let (answer, user) = (answer.recommendation_id.clone(), query.user.clone());
             Some(ShownAnswer { answer, time: Timestamp::now(), user, record })
@@ -278,7 +309,7 @@ impl Engine {
 
     /// The same of an answer that is given again, under this name.
     pub(super) fn expose_again(&self, query: &Query, kept: &Kept, name: &str, asked: &Arc<Moment>) {
-        self.inner.exposures.hand_over(kept.answer().items.len(), asked, || {
+        self.inner.exposures.hand_over(asked, || {
             let record = kept.record(|answer| ShownAnswer::record(query, 0, answer, &[]).ok())?;
             let (answer, user) = (name.to_owned(), query.user.clone());
             Some(ShownAnswer { answer, time: Timestamp::now(), user, record })
@@ -319,15 +350,39 @@ mod tests {
         store.put_shown(&old).unwrap();
         let (queue, messages) = sync_channel(2);
         let (told, written) = channel();
-        let message = Message::Shown { shown: shown("new", now), items: 0, asked: Arc::default() };
-        queue.send(message).unwrap();
+        let waiting = Waiting::new(1);
+        let new = shown("new", now);
+        assert!(waiting.take(new.bytes()));
+        queue.send(Message::Shown { shown: new, asked: Arc::default() }).unwrap();
         queue.send(Message::Flush(told)).unwrap();
         drop(queue);
-        let waiting = Waiting { items: AtomicUsize::new(0), most: 1 };
         write(&store, &messages, &config, &Counts::default(), &waiting);
         written.recv().unwrap();
         assert!(store.exposure("new").unwrap().is_some());
         let left = store.user_exposures("u", 9_999).unwrap().len();
         assert!(left > 1_000, "{left} are left when there is something to write");
+        assert_eq!(waiting.bytes.load(Ordering::Relaxed), 0, "what is written waits no more");
+    }
+
+    #[test]
+    fn answers_of_large_questions_have_the_room_of_many_small_ones_and_no_more() {
+        let (queue, messages) = sync_channel(100);
+        let thread = std::thread::spawn(|| ());
+        let exposures = Exposures::default();
+        let waiting = Arc::new(Waiting::new(100));
+        assert!(exposures.writer.set(Writer { queue, thread, waiting: Arc::clone(&waiting) }).is_ok());
+        let large = || ShownAnswer { record: vec![0; 16 << 10].into(), ..shown("large", Timestamp::now()) };
+        for _ in 0..50 {
+            exposures.hand_over(&Arc::default(), || Some(large()));
+        }
+        let taken = messages.try_iter().count() as u64;
+        assert!(taken >= 10 && taken * large().bytes() <= waiting.most, "{taken}");
+        assert_eq!(exposures.counts.dropped.load(Ordering::Relaxed), 50 - taken);
+        // What is larger than all of it is kept where nothing else waits.
+        waiting.give_back(taken * large().bytes());
+        let huge = ShownAnswer { record: vec![0; 1 << 20].into(), ..shown("huge", Timestamp::now()) };
+        exposures.hand_over(&Arc::default(), || Some(huge));
+        exposures.hand_over(&Arc::default(), || unreachable!("no record is made of what is dropped"));
+        assert_eq!(messages.try_iter().count(), 1);
     }
 }

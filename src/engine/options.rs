@@ -281,10 +281,11 @@ pub struct Stats {
     /// Answers that were not kept, as too many waited or the store refused them, since the engine was opened.
     #[serde(default)]
     pub exposures_dropped: u64,
-    /// Answers that were removed before their time, as all took more than `exposures.max_mib`, since the engine was opened.
+    /// Answers that were removed before their time, as all took more than `exposures.max_mib` or a tenant's storage was nearly full,
+    /// since the engine was opened.
     #[serde(default)]
     pub exposures_evicted: u64,
-    /// Bytes of the answers that are kept: when the directory was opened as they were on disk, since then as they were written.
+    /// Bytes of the answers that are kept, as they were written: on disk they take less.
     #[serde(default)]
     pub exposures_bytes: u64,
     /// What has been deleted and may still be in the files: gone after `privacy.purge_after`, or by a purge.

@@ -5,6 +5,7 @@ use rocksdb::{Direction, IteratorMode};
 use super::commit::Turn;
 use super::families::Family;
 use super::item_index::terms_in;
+use super::limits::Purpose;
 use super::stored::{StoredItem, StoredUser};
 use super::term::Terms;
 use super::{Store, codec, key, storage};
@@ -33,7 +34,7 @@ impl Store {
     /// length than the others of its space.
     pub fn put_items(&self, items: &[Item], durability: Durability) -> Result<Put> {
         self.commit(durability, |turn| {
-            turn.charged = true;
+            turn.charged = Some(Purpose::Write);
             let mut put = Put::default();
             for (place, item) in items.iter().enumerate() {
                 turn.put_item(item, &mut put).map_err(|error| error.within(&format!("items[{place}]")))?;
@@ -45,7 +46,7 @@ impl Store {
     /// Inserts or replaces users, in one batch.
     pub fn put_users(&self, users: &[User], durability: Durability) -> Result<Put> {
         self.commit(durability, |turn| {
-            turn.charged = true;
+            turn.charged = Some(Purpose::Write);
             let mut put = Put::default();
             for user in users {
                 turn.put_user(user, &mut put)?;
@@ -62,7 +63,7 @@ impl Store {
             }
             let Some(item) = self.item(id)? else { return Ok(None) };
             let item = change(item)?;
-            turn.charged = true;
+            turn.charged = Some(Purpose::Write);
             turn.put_item(&item, &mut Put::default())?;
             Ok(Some(item))
         })
@@ -73,7 +74,7 @@ impl Store {
         self.commit(Durability::Sync, |turn| {
             let Some(user) = self.user(id)? else { return Ok(None) };
             let user = change(user)?;
-            turn.charged = true;
+            turn.charged = Some(Purpose::Write);
             turn.put_user(&user, &mut Put::default())?;
             Ok(Some(user))
         })

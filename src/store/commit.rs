@@ -11,7 +11,7 @@ use super::dictionary::Staged;
 use super::families::Family;
 use super::limits::Purpose;
 use super::stored::Counters;
-use super::{Store, backup, codec, records, storage};
+use super::{Store, backup, codec, forget, records, storage};
 use crate::config::Durability;
 use crate::counters::{Changes, Owner};
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ use crate::record::Timestamp;
 pub struct Writer {
     /// As they are after the last write.
     pub counters: Counters,
-    /// Bytes of exposures: when the directory was opened as they were on disk, since then as they were written.
+    /// Bytes of the entries of exposures, as they were written.
     pub exposed: u64,
     /// Writes until now.
     ticket: u64,
@@ -48,8 +48,8 @@ pub struct Turn<'a> {
     pub forgotten: Vec<Owner>,
     /// Whether nothing is to be pending in the counters afterwards.
     pub folds: bool,
-    /// Whether it counts against a limit of bytes.
-    pub charged: bool,
+    /// What it wants room for, where it counts against a limit of bytes.
+    pub charged: Option<Purpose>,
     /// Bytes of exposures that this write adds, less those that it removes.
     pub exposed: i64,
     /// Whether this write deletes what belongs to somebody (see `purge`).
@@ -85,7 +85,7 @@ impl Store {
                 counted: Changes::default(),
                 forgotten: Vec::new(),
                 folds: false,
-                charged: false,
+                charged: None,
                 exposed: 0,
                 erases: false,
                 changed: FxHashMap::default(),
@@ -96,12 +96,15 @@ impl Store {
             let counting = Counting::stage(&self.db, &read(&self.kept), counted, forgotten, folds, &mut batch)?;
             drop(known);
             self.limits.check_counts(&writer.counters, &counters)?;
-            if charged {
-                let purpose = if exposed > 0 { Purpose::Exposures } else { Purpose::Any };
+            if let Some(purpose) = charged {
                 self.limits.check_room(&self.dir, batch.size_in_bytes(), purpose, || self.flush_all())?;
             }
             if counters != writer.counters {
                 batch.put_cf(Family::Meta.of(&self.db)?, records::COUNTERS, codec::encode(&counters)?);
+            }
+            let exposed = writer.exposed.saturating_add_signed(exposed);
+            if exposed != writer.exposed {
+                batch.put_cf(Family::Meta.of(&self.db)?, forget::EXPOSED, codec::encode(&exposed)?);
             }
             if !batch.is_empty() {
                 let readers_wait = counting.folds.then(|| write(&self.kept));
@@ -110,12 +113,11 @@ impl Store {
                 if erases {
                     self.erased.fetch_max(self.db.latest_sequence_number(), Ordering::SeqCst);
                 }
-                writer.counters = counters;
+                (writer.counters, writer.exposed) = (counters, exposed);
                 writer.ticket += 1;
                 write(&self.ids).apply(changes);
                 counting.apply(&mut readers_wait.unwrap_or_else(|| write(&self.kept)));
             }
-            writer.exposed = writer.exposed.saturating_add_signed(exposed);
             (outcome, writer.ticket)
         };
         // Also when nothing was written: what was found stored already may be another writer's, not yet on disk.

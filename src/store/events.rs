@@ -7,7 +7,7 @@ use rocksdb::{DB, ReadOptions};
 use super::commit::{Turn, next_id};
 use super::families::Family;
 use super::key::{self, EventKey};
-use super::limits::Refused;
+use super::limits::{Purpose, Refused};
 use super::stored::{StoredEvent, StoredItem, StoredUser};
 use super::{Store, codec, storage};
 use crate::config::Durability;
@@ -85,7 +85,7 @@ impl Store {
     fn append(&self, events: &[Event], fit: Fit, durability: Durability) -> Result<Appended> {
         let now = Timestamp::now();
         self.commit(durability, |turn| {
-            turn.charged = true;
+            turn.charged = Some(Purpose::Write);
             let (places, refused) = match fit {
                 Fit::All => ((0..events.len()).collect(), Vec::new()),
                 Fit::Each => turn.fitting(&self.limits, events, |turn, event| turn.has_event(event, now))?,

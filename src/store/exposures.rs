@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::commit::Turn;
 use super::families::Family;
+use super::limits::Purpose;
 use super::{Store, codec, key, storage};
 use crate::config::Durability;
 use crate::error::{Error, Result};
@@ -121,6 +122,11 @@ impl ShownAnswer {
         encoded(&stored, &StoredRest::new(ranks, question.as_ref(), before as u32)?).map(Into::into)
     }
 
+    /// Bytes of all its entries.
+    pub fn bytes(&self) -> u64 {
+        entry_bytes(&self.answer, self.user.as_deref(), self.record.len())
+    }
+
     /// The same, shown to another user.
     pub fn to(self, user: &str) -> Result<Self> {
         let (mut stored, rest): (StoredExposure<'_>, Option<StoredRest<'_>>) =
@@ -142,11 +148,11 @@ fn encoded(stored: &StoredExposure<'_>, rest: &StoredRest<'_>) -> Result<Vec<u8>
 }
 
 /// Bytes of all entries of an exposure, keys and values.
-pub fn entry_bytes(answer: &str, user: Option<&str>, record: usize) -> i64 {
+pub fn entry_bytes(answer: &str, user: Option<&str>, record: usize) -> u64 {
     let by_time = 9 + answer.len() + record;
     let by_answer = 1 + answer.len() + 8;
     let by_user = user.map_or(0, |user| 3 + user.len() + 8 + answer.len());
-    (by_time + by_answer + by_user) as i64
+    (by_time + by_answer + by_user) as u64
 }
 
 fn borrowed(text: &Option<String>) -> Option<Cow<'_, str>> {
@@ -186,9 +192,19 @@ pub fn read(key: &[u8], value: &[u8]) -> Result<Exposure> {
 }
 
 impl Store {
-    /// Writes answers that were shown, all in one batch, without waiting for the disk. In the order of the keys: the next place
-    /// in the memtable is then found from the last.
+    /// Writes answers that were shown, all in one batch, without waiting for the disk. Errors: [`Error::Quota`] where too little is
+    /// free.
     pub fn put_shown(&self, shown: &[ShownAnswer]) -> Result<()> {
+        self.write_shown(shown, Purpose::Exposures)
+    }
+
+    /// The same in the place of old ones that then go: less has to be free.
+    pub fn replace_shown(&self, shown: &[ShownAnswer]) -> Result<()> {
+        self.write_shown(shown, Purpose::Replacement)
+    }
+
+    /// In the order of the keys: the next place in the memtable is then found from the last.
+    fn write_shown(&self, shown: &[ShownAnswer], purpose: Purpose) -> Result<()> {
         let mut users: Vec<_> = shown
             .iter()
             .filter_map(|shown| Some(key::exposure_of(shown.user.as_deref()?, shown.time, &shown.answer)))
@@ -197,9 +213,9 @@ impl Store {
         let mut shown: Vec<&ShownAnswer> = shown.iter().collect();
         shown.sort_unstable_by_key(|shown| (shown.time, &shown.answer));
         self.commit(Durability::Async, |turn| {
-            turn.charged = true;
+            turn.charged = Some(purpose);
             for ShownAnswer { answer, time, user, record } in &shown {
-                turn.exposed += entry_bytes(answer, user.as_deref(), record.len());
+                turn.exposed += entry_bytes(answer, user.as_deref(), record.len()).cast_signed();
                 turn.put(Family::Exposures, key::exposure(*time, answer), record)?;
             }
             for ShownAnswer { answer, time, .. } in &shown {
@@ -295,7 +311,7 @@ impl Turn<'_> {
     fn put_exposure(&mut self, exposure: &Exposure) -> Result<()> {
         let (time, answer) = (exposure.time, exposure.recommendation_id.as_str());
         let record = record_of(exposure)?;
-        self.exposed += entry_bytes(answer, exposure.user.as_deref(), record.len());
+        self.exposed += entry_bytes(answer, exposure.user.as_deref(), record.len()).cast_signed();
         self.put(Family::Exposures, key::exposure(time, answer), record)?;
         self.put(Family::Exposures, key::exposure_by_answer(answer), key::number(time.millis() as u64))?;
         match &exposure.user {
@@ -312,7 +328,7 @@ impl Turn<'_> {
             count += 1;
             let key = key::exposure(time, answer);
             let record = self.db.get_pinned_cf(family, &key).map_err(storage("read an exposure"))?;
-            self.exposed -= record.map_or(0, |record| entry_bytes(answer, Some(user), record.len()));
+            self.exposed -= record.map_or(0, |record| entry_bytes(answer, Some(user), record.len()).cast_signed());
             self.delete(Family::Exposures, key)?;
             self.delete(Family::Exposures, key::exposure_by_answer(answer))?;
             self.delete(Family::Exposures, key::exposure_of(user, time, answer))
@@ -330,7 +346,7 @@ impl Turn<'_> {
         for_each_of(self.db, from, None, usize::MAX, &mut |time, answer| {
             let key = key::exposure(time, answer);
             if let Some(value) = self.db.get_cf(family, &key).map_err(storage("read an exposure"))? {
-                self.exposed -= entry_bytes(answer, Some(from), value.len());
+                self.exposed -= entry_bytes(answer, Some(from), value.len()).cast_signed();
                 answers.push(Exposure { user: Some(into.to_owned()), ..read(&key, &value)? });
             }
             self.delete(Family::Exposures, key::exposure_of(from, time, answer))

@@ -25,14 +25,40 @@ pub struct Forgotten {
     pub next: Option<Vec<u8>>,
 }
 
-/// Bytes of exposures on disk, as RocksDB estimates them without those that are removed.
+/// In `meta`: bytes of the entries of exposures. It is changed by the writes that change these.
+pub const EXPOSED: &str = "exposed";
+
+/// Bytes of the entries of exposures. Where it is not noted, as in directories of earlier builds, they are counted once.
 pub fn exposed_bytes(db: &DB) -> Result<u64> {
-    let bytes = db.property_int_value_cf(Family::Exposures.of(db)?, "rocksdb.estimate-live-data-size");
-    bytes.map(Option::unwrap_or_default).map_err(storage("measure the exposures"))
+    let meta = Family::Meta.of(db)?;
+    if let Some(noted) = db.get_cf(meta, EXPOSED).map_err(storage("open"))? {
+        return codec::decode("the bytes of exposures", &noted);
+    }
+    let bytes = counted_bytes(db)?;
+    if bytes > 0 {
+        db.put_cf(meta, EXPOSED, codec::encode(&bytes)?).map_err(storage("open"))?;
+    }
+    Ok(bytes)
+}
+
+/// Rows that a ranker saw lie behind them in the same family, and are not of them.
+fn counted_bytes(db: &DB) -> Result<u64> {
+    let mut options = ReadOptions::default();
+    options.fill_cache(false);
+    options.set_iterate_upper_bound(key::SERVED);
+    let mut entries = db.raw_iterator_cf_opt(Family::Exposures.of(db)?, options);
+    entries.seek_to_first();
+    let mut bytes = 0;
+    while let Some((raw, value)) = entries.item() {
+        bytes += (raw.len() + value.len()) as u64;
+        entries.next();
+    }
+    entries.status().map_err(storage("count the exposures"))?;
+    Ok(bytes)
 }
 
 impl Store {
-    /// Bytes of exposures: when the directory was opened as they were on disk, since then as they were written.
+    /// Bytes of the entries of exposures, as they were written: on disk they take less.
     pub fn exposed_bytes(&self) -> u64 {
         commit::lock(&self.writer).exposed
     }
@@ -46,7 +72,7 @@ impl Store {
     pub fn forget_oldest_exposures(&self, bytes: u64, from: Option<&[u8]>) -> Result<Forgotten> {
         self.commit(Durability::Async, |turn| {
             let forgotten = turn.forget_exposures(&key::EXPOSURES_END, from, bytes)?;
-            // There are none: what was estimated is of files that are still to be rewritten.
+            // There are none, whatever was noted: a build that knows nothing of the note has removed some.
             if forgotten.answers == 0 && from.is_none() {
                 turn.exposed = i64::MIN;
             }
@@ -79,9 +105,9 @@ impl Turn<'_> {
             if let Some(user) = &user {
                 self.delete(Family::Exposures, key::exposure_of(user, time, answer))?;
             }
-            self.exposed -= taken;
+            self.exposed -= taken.cast_signed();
             forgotten.answers += 1;
-            forgotten.bytes += taken.unsigned_abs();
+            forgotten.bytes += taken;
             entries.next();
         }
         entries.status().map_err(storage("read the exposures"))?;
@@ -228,18 +254,37 @@ mod tests {
     }
 
     #[test]
-    fn what_is_on_disk_counts_after_a_restart_and_no_longer_than_there_is_something() {
+    fn they_count_the_same_after_a_restart_and_rows_beside_them_do_not_count() {
         let dir = tempfile::tempdir().unwrap();
         let opened = store(&dir);
         fill(&opened, 1_000);
+        opened.forget_exposures(at(1_100), None).unwrap();
         let written = opened.exposed_bytes();
+        assert_eq!(written, entries(&opened).1);
+        opened.db.put_cf(Family::Exposures.of(&opened.db).unwrap(), key::served(1), [0; 9_999]).unwrap();
         drop(opened);
         let opened = store(&dir);
-        let on_disk = opened.exposed_bytes();
-        assert!(on_disk > 0 && on_disk <= written, "{on_disk} of {written}");
+        assert_eq!(opened.exposed_bytes(), written);
+        // As an earlier build leaves it.
+        opened.db.delete_cf(Family::Meta.of(&opened.db).unwrap(), EXPOSED).unwrap();
+        drop(opened);
+        for _ in 0..2 {
+            assert_eq!(store(&dir).exposed_bytes(), written);
+        }
+    }
+
+    #[test]
+    fn a_wrong_note_holds_no_longer_than_there_is_something() {
+        let dir = tempfile::tempdir().unwrap();
+        let opened = store(&dir);
+        fill(&opened, 1_000);
+        opened.db.put_cf(Family::Meta.of(&opened.db).unwrap(), EXPOSED, codec::encode(&(1u64 << 40)).unwrap()).unwrap();
         drop(opened);
         let opened = store(&dir);
+        assert_eq!(opened.exposed_bytes(), 1 << 40);
         while opened.forget_oldest_exposures(u64::MAX, None).unwrap().answers > 0 {}
-        assert_eq!((opened.exposed_bytes(), entries(&opened).0), (0, 0));
+        assert_eq!(entries(&opened).0, 0);
+        drop(opened);
+        assert_eq!(store(&dir).exposed_bytes(), 0);
     }
 }

@@ -42,17 +42,34 @@ struct Set {
 /// What room is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    Any,
+    /// What somebody writes.
+    Write,
+    /// What answers leave behind.
     Exposures,
+    /// The same, in the place of old ones that then go. They are gone from disk only when tables are rewritten: until then half of
+    /// what exposures leave free is theirs.
+    Replacement,
 }
 
-/// What is on disk.
+impl Purpose {
+    /// Bytes that may be on disk with it, of those that may be.
+    fn of(self, most: u64) -> u64 {
+        match self {
+            Self::Write => most,
+            Self::Exposures => most - most / EXPOSED,
+            Self::Replacement => most - most / EXPOSED / 2,
+        }
+    }
+}
+
+/// What is on disk. All who write share it, so that each sees what the others have written since it was measured.
 #[derive(Default)]
 struct Used {
     measured: Option<Instant>,
     bytes: u64,
     /// What was written since then, as it was sent.
     since: u64,
+    /// When tables were last made of the log, for a write.
     flushed: Option<Instant>,
 }
 
@@ -74,7 +91,7 @@ impl Store {
 
     /// Whether there is room on disk for so many bytes more. Errors: [`Error::Quota`].
     pub fn check_room(&self, bytes: usize) -> Result<()> {
-        self.limits.check_room(&self.dir, bytes, Purpose::Any, || self.flush_all())
+        self.limits.check_room(&self.dir, bytes, Purpose::Write, || self.flush_all())
     }
 
     /// Bytes that exposures may take of those on disk; `None` where these are not limited.
@@ -109,7 +126,8 @@ impl Limits {
         Ok(())
     }
 
-    /// Refuses to write so many bytes more where there is no room for them, and `flush` makes none.
+    /// Refuses to write so many bytes more where there is no room for them, and `flush` makes none. Only for a write it takes the
+    /// trouble to make room: exposures are many, and whoever writes would wait for what is done for them.
     pub fn check_room(
         &self,
         dir: &Path,
@@ -121,18 +139,14 @@ impl Limits {
         let Some((set, most)) = set.as_ref().and_then(|set| Some((set, set.quotas.storage_bytes?))) else {
             return Ok(());
         };
-        let most = match purpose {
-            Purpose::Any => most,
-            Purpose::Exposures => most - most / EXPOSED,
-        };
+        let (most, is_write) = (purpose.of(most), purpose == Purpose::Write);
         let mut used = lock(&self.used);
         let fits = |used: &Used| used.bytes.saturating_add(used.since).saturating_add(bytes as u64) <= most;
-        let age = used.measured.map(|at| at.elapsed());
-        let is_old = |age: Duration| age >= if fits(&used) { MEASURED } else { MEASURED_FULL };
-        if age.is_none_or(is_old) {
+        let good_for = if is_write && !fits(&used) { MEASURED_FULL } else { MEASURED };
+        if used.measured.is_none_or(|at| at.elapsed() >= good_for) {
             used.measure(dir)?;
         }
-        if !fits(&used) && used.flushed.is_none_or(|last| last.elapsed() >= FLUSHED) {
+        if is_write && !fits(&used) && used.flushed.is_none_or(|last| last.elapsed() >= FLUSHED) {
             used.flushed = Some(Instant::now());
             flush()?;
             used.measure(dir)?;
@@ -221,7 +235,8 @@ fn disk_bytes(dir: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
-fn tree_bytes(dir: &Path) -> Result<u64> {
+/// Bytes of all files below a directory; none where there is no directory.
+pub fn tree_bytes(dir: &Path) -> Result<u64> {
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
@@ -235,4 +250,56 @@ fn tree_bytes(dir: &Path) -> Result<u64> {
         bytes += if metadata.is_dir() { tree_bytes(&entry.path())? } else { metadata.len() };
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST: u64 = 1 << 20;
+
+    /// Limits of a directory of which so many bytes are used.
+    fn limits(dir: &Path, used: usize) -> Limits {
+        std::fs::create_dir_all(dir.join("rocksdb")).unwrap();
+        std::fs::write(dir.join("rocksdb/file"), vec![0; used]).unwrap();
+        let limits = Limits::default();
+        let quotas = Quotas { storage_bytes: Some(MOST), ..Quotas::default() };
+        limits.set.store(Some(std::sync::Arc::new(Set { tenant: "a".into(), quotas })));
+        limits
+    }
+
+    #[test]
+    fn exposures_are_refused_without_measuring_again_and_without_a_flush() {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = limits(dir.path(), (MOST - MOST / 8) as usize);
+        let take = |bytes, purpose| {
+            let mut flushed = false;
+            let taken = limits.check_room(dir.path(), bytes, purpose, || {
+                flushed = true;
+                Ok(())
+            });
+            (taken.is_ok(), flushed)
+        };
+        assert_eq!(take(10, Purpose::Exposures), (false, false));
+        // Long ago for a write that finds no room, and not for these.
+        let before = Instant::now().checked_sub(MEASURED_FULL);
+        lock(&limits.used).measured = before;
+        for purpose in [Purpose::Exposures, Purpose::Replacement] {
+            assert_eq!(take(MOST as usize / 4, purpose), (false, false));
+            assert_eq!(lock(&limits.used).measured, before);
+        }
+        // Nor is the write's turn to flush taken from it: there is no room for it, and it may make some.
+        assert_eq!(take(MOST as usize / 4, Purpose::Write), (false, true));
+        assert_eq!(take(10, Purpose::Write), (true, false));
+    }
+
+    #[test]
+    fn what_replaces_others_may_take_half_of_what_is_left_free_and_writes_the_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = limits(dir.path(), (MOST - MOST / 4) as usize);
+        let take = |bytes: u64, purpose| limits.check_room(dir.path(), bytes as usize, purpose, || Ok(())).is_ok();
+        assert!(!take(1, Purpose::Exposures) && take(MOST / 8, Purpose::Replacement));
+        assert!(!take(1, Purpose::Replacement), "each sees what another has taken");
+        assert!(take(MOST / 8, Purpose::Write), "the rest is left to who writes");
+    }
 }

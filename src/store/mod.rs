@@ -63,6 +63,7 @@ pub use format::{FORMAT as DATA_FORMAT, Holder, holder};
 pub use health::Trouble;
 pub use item_index::bitmap;
 pub use keys::{SecretHash, StoredKey};
+pub use limits::tree_bytes;
 pub use purge::{PendingPurge, Purged};
 pub use records::Records;
 pub use served::{ServedAnswer, ServedRow};

@@ -130,7 +130,7 @@ impl Store {
     }
 
     /// Puts all that is in memory and in the log into tables.
-    pub(super) fn flush_all(&self) -> Result<()> {
+    pub fn flush_all(&self) -> Result<()> {
         let mut options = FlushOptions::default();
         options.set_wait(true);
         let all = families::ALL.iter().map(|family| family.of(&self.db)).collect::<Result<Vec<_>>>()?;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::families::Family;
+use super::limits::Purpose;
 use super::{Store, codec, key, storage};
 use crate::config::Durability;
 use crate::error::{Error, Result};
@@ -79,7 +80,7 @@ impl Store {
     pub fn put_experiment(&self, experiment: &Experiment) -> Result<()> {
         let bytes = codec::encode_json(experiment)?;
         self.commit(Durability::Sync, |turn| {
-            turn.charged = true;
+            turn.charged = Some(Purpose::Write);
             turn.put(Family::Experiments, &experiment.id, bytes)
         })
     }

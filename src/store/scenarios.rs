@@ -5,6 +5,7 @@ use rocksdb::{Direction, IteratorMode};
 
 use super::commit::Turn;
 use super::families::Family;
+use super::limits::Purpose;
 use super::{Store, codec, key, storage};
 use crate::config::Durability;
 use crate::error::{Error, Result};
@@ -48,7 +49,7 @@ impl Store {
                 created: Timestamp::now(),
                 scenario,
             };
-            turn.charged = version.scenario.is_some();
+            turn.charged = version.scenario.is_some().then_some(Purpose::Write);
             turn.put(Family::Meta, version_key(name, version.version), codec::encode_json(&version)?)?;
             let too_old = (versions.len() + 1).saturating_sub(KEPT);
             versions.iter().take(too_old).try_for_each(|old| turn.delete_version(old))?;

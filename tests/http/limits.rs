@@ -1,6 +1,6 @@
 //! What clients can make more and more of has an end: keys, backups, and what is kept of the answers that they are given.
 
-use savor::{KeyDesign, Scope, TenantSettings};
+use savor::{KeyDesign, Quotas, Scope, TenantSettings};
 
 use crate::server::Running;
 
@@ -76,6 +76,13 @@ fn a_tenant_has_so_many_backups_and_so_many_generations_of_each() {
         "{}",
         refused.text()
     );
+    // As many bytes as they take, too; those of the server are its own.
+    let quotas = Quotas { backup_bytes: Some(1), ..Quotas::default() };
+    server.tenants.set(&"shop".parse().unwrap(), TenantSettings { quotas, ..TenantSettings::default() }).unwrap();
+    let refused = back_up("shop", "b");
+    refused.problem(403, "quota_exceeded");
+    assert!(refused.text().contains("backup_bytes"), "{}", refused.text());
+    back_up("default", "a").expect(201);
     let listed = client.send("GET", "/v1/backups", &[("savor-tenant", "shop")], b"").expect(200);
     let generations = |of: &serde_json::Value| of["generations"].as_array().unwrap().len();
     let counts: Vec<usize> = listed["backups"].as_array().unwrap().iter().map(generations).collect();

@@ -66,7 +66,7 @@ pub struct Said {
     #[arg(long, value_name = "TEXT")]
     pub title: Option<String>,
     /// What it may use: items, users, events, events_per_second, requests_per_second, concurrent_requests, storage_bytes,
-    /// snapshot_bytes, training_minutes; `none` for what all may; repeatable
+    /// backup_bytes, snapshot_bytes, training_minutes; `none` for what all may; repeatable
     #[arg(long, value_name = "QUOTA=NUMBER")]
     pub quota: Vec<String>,
 }

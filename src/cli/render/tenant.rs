@@ -45,6 +45,7 @@ pub fn one(tenant: &TenantStatus) -> String {
         ["users".into(), number(used.map(|used| used.users)), limit(quotas.users)],
         ["events".into(), number(used.map(|used| used.events)), limit(quotas.events)],
         ["storage_bytes".into(), number(used.map(|used| used.storage_bytes)), limit(quotas.storage_bytes)],
+        ["backup_bytes".into(), String::new(), limit(quotas.backup_bytes())],
         ["training_minutes".into(), minutes, rate(quotas.training_minutes)],
         ["snapshot_bytes".into(), String::new(), limit(quotas.snapshot_bytes)],
         ["events_per_second".into(), String::new(), rate(quotas.events_per_second)],

@@ -59,7 +59,7 @@ impl Tenants {
     pub fn verify_backup(of: impl AsRef<Path>) -> Result<(u64, u64)> {
         let (mut files, mut bytes) = Engine::verify_backup(&of)?;
         let copies = Directory::of(of.as_ref());
-        for name in copies.names()? {
+        for name in whole_copies(&copies)? {
             let of_tenant = Engine::verify_backup(copies.of_tenant(&name))?;
             files += of_tenant.0;
             bytes += of_tenant.1;
@@ -71,7 +71,7 @@ impl Tenants {
     pub fn prune_backup(of: impl AsRef<Path>, keep: usize) -> Result<u64> {
         let mut pruned = Engine::prune_backup(&of, keep)?;
         let copies = Directory::of(of.as_ref());
-        for name in copies.names()? {
+        for name in whole_copies(&copies)? {
             pruned += Engine::prune_backup(copies.of_tenant(&name), keep)?;
         }
         Ok(pruned)
@@ -86,7 +86,8 @@ impl Tenants {
     /// back as they were at a time, or else as they were last. A tenant that was deleted since its last generation is back, too.
     pub fn restore_until(from: impl AsRef<Path>, to: impl AsRef<Path>, until: Until) -> Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
-        let (copies, names) = (Directory::of(from), Directory::of(from).names()?);
+        let copies = Directory::of(from);
+        let names = whole_copies(&copies)?;
         if names.is_empty() {
             return Engine::restore_until(from, to, until);
         }
@@ -131,21 +132,44 @@ pub fn backup_tenant(engine: &Engine, to: &Path) -> Result<BackupGeneration> {
     Ok(made)
 }
 
+/// The tenants of a backup. What is said of one comes last: where it is not there, a crash has cut off the first backup that had the
+/// tenant. Errors: [`Error::NotSavor`] where there are generations beyond a first one.
+fn whole_copies(copies: &Directory) -> Result<Vec<TenantName>> {
+    let mut whole = Vec::new();
+    for name in copies.names()? {
+        let path = copies.of_tenant(&name);
+        if path.join(FILES[0]).is_file() {
+            whole.push(name);
+        } else if Engine::backups(&path).is_ok_and(|generations| generations.len() > 1) {
+            return Err(no_tenant(&path));
+        } else {
+            tracing::warn!(path = %path.display(), "the first backup of a tenant was cut off, and is left out");
+        }
+    }
+    Ok(whole)
+}
+
 fn restore_tenant(from: &Path, to: &Path, until: Until) -> Result<()> {
     if !from.join(FILES[0]).is_file() {
-        let reason = format!("it holds no {}: it is no backup of a tenant", FILES[0]);
-        return Err(Error::NotSavor { path: from.to_path_buf(), reason });
+        return Err(no_tenant(from));
     }
     Engine::restore_until(from, to, until)?;
     copy_files(from, to)
 }
 
+fn no_tenant(path: &Path) -> Error {
+    let reason = format!("it holds no {}: it is no backup of a tenant", FILES[0]);
+    Error::NotSavor { path: path.to_path_buf(), reason }
+}
+
 fn copy_files(from: &Path, to: &Path) -> Result<()> {
-    for name in FILES {
-        let (source, target) = (from.join(name), to.join(name));
+    // What a copy is known by comes last.
+    for name in FILES.iter().rev() {
+        let (source, target, half) = (from.join(name), to.join(name), to.join(format!(".{name}")));
         if source.is_file() {
-            fs::copy(&source, &target).map_err(Error::io(&source))?;
-            fs::File::open(&target).and_then(|file| file.sync_all()).map_err(Error::io(&target))?;
+            fs::copy(&source, &half).map_err(Error::io(&source))?;
+            fs::File::open(&half).and_then(|file| file.sync_all()).map_err(Error::io(&half))?;
+            fs::rename(&half, &target).map_err(Error::io(&target))?;
         }
     }
     sync(to)
@@ -176,5 +200,34 @@ impl Engine {
             Some(_) => backup_tenant(self, to.as_ref()),
             None => self.backup(to),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::engine::TenantSettings;
+
+    #[test]
+    fn a_tenant_whose_first_backup_a_crash_cut_off_keeps_the_others_from_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, to) = (dir.path().join("data"), dir.path().join("backup"));
+        let [a, b]: [TenantName; 2] = ["a", "b"].map(|name| name.parse().unwrap());
+        let tenants = Tenants::open(&data, Config::default()).unwrap();
+        tenants.create(&a, TenantSettings::default()).unwrap();
+        tenants.backup(&to).unwrap();
+        tenants.create(&b, TenantSettings::default()).unwrap();
+        // Its generation is there, and nothing is said of it.
+        tenants.get(&b).unwrap().backup(to.join("tenants/b")).unwrap();
+        Tenants::verify_backup(&to).unwrap();
+        let restored = dir.path().join("restored");
+        Tenants::restore(&to, &restored).unwrap();
+        assert_eq!(Tenants::open(&restored, Config::default()).unwrap().names(), [a]);
+        // The next backup goes on with it.
+        tenants.backup(&to).unwrap();
+        let again = dir.path().join("again");
+        Tenants::restore(&to, &again).unwrap();
+        assert_eq!(Tenants::open(&again, Config::default()).unwrap().names().len(), 2);
     }
 }

@@ -12,7 +12,8 @@ use crate::record::TenantName;
 const FOLDER: &str = "tenants";
 /// What begins the name of a directory in the making, and of one that is being removed. The first is also what a restore is called
 /// until it is whole.
-const UNFINISHED: [&str; 2] = [".savor-", DELETED];
+const UNFINISHED: [&str; 2] = [MADE, DELETED];
+const MADE: &str = ".savor-";
 const DELETED: &str = ".deleted-";
 
 /// The folder of tenants.
@@ -20,8 +21,11 @@ pub struct Directory {
     path: PathBuf,
 }
 
-/// A deleted tenant's files.
-pub struct Gone(PathBuf);
+/// A deleted tenant's files: where they were, and the directory in which they are now under the same name.
+pub struct Gone {
+    from: PathBuf,
+    stage: PathBuf,
+}
 
 impl Directory {
     /// Of a data directory.
@@ -53,7 +57,7 @@ impl Directory {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if path.is_dir() && UNFINISHED.iter().any(|prefix| name.starts_with(prefix)) {
                 tracing::info!(path = %path.display(), "removing what was left of a tenant");
-                Gone(path).remove()?;
+                fs::remove_dir_all(&path).map_err(Error::io(&path))?;
             }
         }
         Ok(())
@@ -62,8 +66,7 @@ impl Directory {
     /// Makes a tenant's directory, filled by `fill`: it appears under its name when it is on disk.
     pub fn create(&self, name: &TenantName, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         fs::create_dir_all(&self.path).map_err(Error::io(&self.path))?;
-        let stage =
-            tempfile::Builder::new().prefix(UNFINISHED[0]).tempdir_in(&self.path).map_err(Error::io(&self.path))?;
+        let stage = tempfile::Builder::new().prefix(MADE).tempdir_in(&self.path).map_err(Error::io(&self.path))?;
         let inner = stage.path().join(name.as_str());
         fs::create_dir(&inner).map_err(Error::io(&inner))?;
         fill(&inner)?;
@@ -81,10 +84,34 @@ impl Directory {
         }
         let stage =
             tempfile::Builder::new().prefix(DELETED).tempdir_in(&self.path).map_err(Error::io(&self.path))?.keep();
-        let gone = stage.join(name.as_str());
-        fs::rename(&dir, &gone).map_err(Error::io(&dir))?;
-        sync(&self.path)?;
-        Ok(Gone(stage))
+        fs::rename(&dir, stage.join(name.as_str())).map_err(Error::io(&dir))?;
+        let gone = Gone { from: dir, stage };
+        // Where it is now before where it was: whatever a power cut leaves, one of them has it.
+        match sync(&gone.stage).and_then(|()| sync(&self.path)) {
+            Ok(()) => Ok(gone),
+            Err(error) => {
+                gone.put_back()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Tenants whose deletion a crash has cut off, so that what they have elsewhere may still be there.
+    pub fn half_deleted(&self) -> Result<Vec<TenantName>> {
+        let mut names = Vec::new();
+        for stage in self.entries()? {
+            let is_deleted = stage.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DELETED));
+            if !is_deleted || !stage.is_dir() {
+                continue;
+            }
+            for entry in fs::read_dir(&stage).map_err(Error::io(&stage))? {
+                let entry = entry.map_err(Error::io(&stage))?;
+                let name = entry.file_name().to_str().and_then(|name| name.parse::<TenantName>().ok());
+                // What one has who was given the name since is not the deleted one's.
+                names.extend(name.filter(|name| !self.of_tenant(name).exists()));
+            }
+        }
+        Ok(names)
     }
 
     fn entries(&self) -> Result<Vec<PathBuf>> {
@@ -98,9 +125,21 @@ impl Directory {
 }
 
 impl Gone {
-    /// Removes the files.
+    /// The tenant stays after all.
+    pub fn put_back(self) -> Result<()> {
+        let name = self.from.file_name().unwrap_or_default();
+        fs::rename(self.stage.join(name), &self.from).map_err(Error::io(&self.from))?;
+        // Empty: the next start removes it where this does not.
+        let _ = fs::remove_dir(&self.stage);
+        Ok(())
+    }
+
+    /// Removes the files. What cannot be removed says from now on that nothing else is left of the tenant.
     pub fn remove(self) -> Result<()> {
-        fs::remove_dir_all(&self.0).map_err(Error::io(&self.0))
+        let name = self.stage.file_name().unwrap_or_default().to_string_lossy();
+        let settled = self.stage.with_file_name(name.replacen(DELETED, MADE, 1));
+        fs::rename(&self.stage, &settled).map_err(Error::io(&self.stage))?;
+        fs::remove_dir_all(&settled).map_err(Error::io(&settled))
     }
 }
 
@@ -154,7 +193,11 @@ mod tests {
         directory.create(&name("a"), |dir| fs::write(dir.join("x"), "x").map_err(Error::io(dir))).unwrap();
         let gone = directory.delete(&name("a")).unwrap();
         assert!(directory.names().unwrap().is_empty());
-        gone.remove().unwrap();
+        assert_eq!(directory.half_deleted().unwrap(), [name("a")]);
+        gone.put_back().unwrap();
+        assert_eq!((directory.names().unwrap(), directory.half_deleted().unwrap()), (vec![name("a")], vec![]));
+        assert!(directory.of_tenant(&name("a")).join("x").is_file());
+        directory.delete(&name("a")).unwrap().remove().unwrap();
         assert_eq!(fs::read_dir(data.path().join(FOLDER)).unwrap().count(), 0);
     }
 }

@@ -28,6 +28,7 @@ pub use settings::TenantSettings;
 use super::{Engine, Finding, lock};
 use crate::config::{Config, Quotas};
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::record::{SnapshotId, TenantName, Timestamp};
 use crate::store::Budget;
 use directory::Directory;
@@ -135,7 +136,7 @@ pub struct TenantUsage {
 
 impl Tenants {
     /// Opens a data directory, or makes a new one; its tenants are opened when they are asked for, or by [`Tenants::open_all`]. Removes
-    /// what was left of tenants whose making or deletion a crash cut off. Errors: those of [`Engine::open`].
+    /// what was left of tenants whose making a crash cut off, and finishes deletions. Errors: those of [`Engine::open`].
     pub fn open(path: impl AsRef<Path>, config: Config) -> Result<Self> {
         Self::around(Engine::open(path, config)?)
     }
@@ -151,8 +152,19 @@ impl Tenants {
         let lane =
             inner.allowance.get().map_or_else(|| Arc::new(Lane::new(config.trainings)), |allowance| allowance.lane());
         let directory = Directory::of(home.path());
-        directory.remove_leftovers()?;
-        let slots = directory.names()?.into_iter().map(|name| (name, Slot::Closed)).collect();
+        let mut slots = BTreeMap::new();
+        for name in directory.half_deleted()? {
+            tracing::info!(tenant = %name, "finishing the deletion of a tenant");
+            // It keeps no other from opening. Nobody is given the name before it is done.
+            if let Err(error) = folder::settle(&home, &name) {
+                tracing::error!(tenant = %name, %error, "a tenant is deleted in part; the next start goes on with it");
+                slots.insert(name, Slot::Broken(format!("it is deleted in part: {error}")));
+            }
+        }
+        if slots.is_empty() {
+            directory.remove_leftovers()?;
+        }
+        slots.extend(directory.names()?.into_iter().map(|name| (name, Slot::Closed)));
         let allowance = Allowance::new(None, Quotas::default(), Arc::clone(&lane), config.threads(), &home.jobs()?);
         // Those who had them before have set it.
         let _ = inner.allowance.set(Arc::new(allowance));
@@ -343,8 +355,9 @@ impl Tenants {
     }
 
     /// Deletes a tenant with everything that it has; `confirmation` is its name once more. From the moment in which its directory is
-    /// renamed nothing of it is there, whatever happens then. Backups that a server made of it are put aside. Errors: [`Error::Invalid`] without the confirmation, [`Error::NotFound`],
-    /// [`Error::Conflict`] when somebody has it open and does not end.
+    /// renamed nothing of it is there: what a crash cuts off is finished at the next start. Its keys are revoked, and backups that a
+    /// server made of it are put aside. Errors: [`Error::Invalid`] without the confirmation, [`Error::NotFound`], [`Error::Conflict`]
+    /// when somebody has it open and does not end.
     pub fn delete(&self, name: &TenantName, confirmation: &str) -> Result<()> {
         let _changing = self.changing();
         let slot = self.slot(name).ok_or_else(|| unknown(name))?;
@@ -355,13 +368,17 @@ impl Tenants {
         if let Slot::Open(engine) = slot {
             self.close(name, engine)?;
         }
-        // First, so that no crash leaves keys to whoever is given the name next.
-        self.set.home.revoke_keys_of(name.as_str()).inspect_err(|_| self.reopen(name))?;
-        let aside = self.put_backups_aside(name).inspect_err(|_| self.reopen(name))?;
-        let gone = self.set.directory.delete(name).inspect_err(|_| {
-            self.put_backups_back(name, aside.as_deref());
+        // What follows it is done at the next start if a crash comes before, and before anybody is given the name.
+        let gone = self.set.directory.delete(name).inspect_err(|_| self.reopen(name))?;
+        fault::reach(Point::TenantGone);
+        if let Err(error) = folder::settle(&self.set.home, name) {
+            if let Err(error) = gone.put_back() {
+                tracing::error!(tenant = %name, %error, "a tenant is neither deleted nor put back; the next start deletes it");
+            }
             self.reopen(name);
-        })?;
+            return Err(error);
+        }
+        fault::reach(Point::TenantSettled);
         self.set.slots.write().remove(name);
         tracing::info!(tenant = %name, "tenant deleted");
         // It is gone already: what cannot be removed now is removed when the directory is opened next.

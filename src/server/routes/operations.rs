@@ -230,10 +230,11 @@ fn back_up(context: &Context, call: &Call) -> Result<Reply, Problem> {
     check_count(context, &folder, &name)?;
     let path = folder.join(&name);
     let is_one = engine.tenant().is_some() || call.caller().tenant().is_some();
-    let (generation, sequence) = if request.log {
-        let log = if is_one { engine.backup_log(&path) } else { context.tenants.backup_log(&path) }?;
-        (None, log.sequence)
-    } else {
+    let (generation, sequence) = context.tenants.backup_within(engine, &path, || {
+        if request.log {
+            let log = if is_one { engine.backup_log(&path) } else { context.tenants.backup_log(&path) }?;
+            return Ok((None, log.sequence));
+        }
         let made = if is_one { engine.backup_with_settings(&path) } else { context.tenants.backup(&path) }?;
         let config = &context.tenants.home().config().backup;
         let keep = if engine.tenant().is_some() { config.keep_per_tenant } else { config.keep };
@@ -241,8 +242,8 @@ fn back_up(context: &Context, call: &Call) -> Result<Reply, Problem> {
             Tenants::prune_backup(&path, keep)?;
         }
         let sequence = made.sequence;
-        (Some(made), sequence)
-    };
+        Ok((Some(made), sequence))
+    })?;
     Reply::json_with(StatusCode::CREATED, &Backup { name, path: path.display().to_string(), generation, sequence })
 }
 

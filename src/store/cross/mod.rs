@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::families::Family;
 use super::stored::Counters;
-use super::{Store, codec, counters, item_index, records, storage};
+use super::{Store, codec, counters, forget, item_index, records, storage};
 use crate::error::Result;
 use crate::record::Timestamp;
 use compare::{Ids, events, exposures_agree, factors, ids, read_all, vectors};
@@ -78,6 +78,8 @@ impl Store {
         if let Some(counts) = findings.counts {
             db.put_cf(Family::Meta.of(db)?, records::COUNTERS, codec::encode(&counts)?).map_err(storage("repair"))?;
         }
+        // They are counted anew when the directory is opened.
+        db.delete_cf(Family::Meta.of(db)?, forget::EXPOSED).map_err(storage("repair"))?;
         db.flush_wal(true).map_err(storage("sync"))?;
         Ok(faults)
     }

@@ -52,6 +52,7 @@ impl World {
         }
         check(&engine)?;
         self.compare_pointer(&engine)?;
+        self.compare_estate(&engine, figures)?;
         ask(&engine, &counted)
     }
 
@@ -134,7 +135,8 @@ fn differs(states: &[State], seen: &State, what: String) -> Result<()> {
     Err(Finding::new(kind, what).into())
 }
 
-fn check(engine: &Engine) -> Result<()> {
+/// What a directory says of itself.
+pub fn check(engine: &Engine) -> Result<()> {
     for finding in engine.check()?.into_iter().chain(engine.verify()?) {
         // No snapshot is active when the first training was killed.
         if !finding.ok && finding.check != "serving" {

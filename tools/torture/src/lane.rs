@@ -11,8 +11,9 @@ use serde_json::json;
 
 use crate::Result;
 use crate::finding::wrong_answer;
-use crate::model::{Op, State};
+use crate::model::{Op, State, lane_of};
 use crate::target::{Line, Reply, Request, SPACE};
+use crate::world::LANES;
 
 /// Names of each kind that a lane has.
 const USERS: u64 = 12;
@@ -28,7 +29,7 @@ pub struct Lane {
     inner: Mutex<Inner>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Inner {
     /// What was acknowledged.
     pub state: State,
@@ -101,9 +102,6 @@ pub fn write_until(
         };
         match line.send(&Request::Write(op.clone())) {
             None => return Ok(()),
-            Some(Reply::Refused(reason)) => {
-                return wrong_answer(format!("lane {number}: {op:?} was refused: {reason}"));
-            }
             Some(Reply::Done(counted)) => {
                 if let Some(stored) = stored.filter(|stored| *stored != counted) {
                     return wrong_answer(format!("lane {number}: {counted} events stored, {stored} were new: {op:?}"));
@@ -115,6 +113,7 @@ pub fn write_until(
                     ops.push(op);
                 }
             }
+            Some(other) => return wrong_answer(format!("lane {number}: {op:?} was answered by {other:?}")),
         }
         acknowledged.fetch_add(1, Ordering::Relaxed);
         // Questions between writes: they must be answered.
@@ -122,10 +121,15 @@ pub fn write_until(
             let user = format!("w{number}-u{}", random.random_range(0..USERS));
             match line.send(&Request::Ask(user)) {
                 None => return Ok(()),
-                Some(Reply::Refused(reason)) => {
-                    return wrong_answer(format!("lane {number}: a question failed: {reason}"));
+                Some(Reply::Items(items)) => {
+                    let is_strange = |item: &&String| lane_of(item).is_none_or(|lane| lane >= LANES);
+                    if let Some(item) = items.iter().find(is_strange) {
+                        return wrong_answer(format!("lane {number}: \"{item}\" is a tenant's"));
+                    }
                 }
-                Some(Reply::Done(_)) => {}
+                Some(other) => {
+                    return wrong_answer(format!("lane {number}: a question was answered by {other:?}"));
+                }
             }
         }
     }
@@ -134,7 +138,7 @@ pub fn write_until(
 
 impl Inner {
     /// A valid operation.
-    fn next(&mut self, lane: usize, random: &mut ChaCha8Rng) -> Op {
+    pub fn next(&mut self, lane: usize, random: &mut ChaCha8Rng) -> Op {
         let state = &self.state;
         let scenario = format!("w{lane}-s{}", random.random_range(0..2));
         let experiment = format!("w{lane}-x{}", random.random_range(0..2));

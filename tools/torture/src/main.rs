@@ -1,6 +1,6 @@
 //! Kills a real Savor, again and again, and looks whether anything that it acknowledged is lost. A model of the engine
 //! (`model`) stands beside the process: several lanes of writers (`lane`) write over HTTP, by the library and by commands,
-//! one more thread trains, switches, backs up; a schedule (`plan`) from the seed says who is killed when: at a random
+//! one more thread trains, switches, backs up, another makes tenants and keys (`tenancy`); a schedule (`plan`) from the seed says who is killed when: at a random
 //! moment, or at a named fault point (`savor::fault`). Then the directory is opened and compared with the model, whole
 //! (`compare`).
 //!
@@ -13,11 +13,13 @@ mod copies;
 mod figures;
 mod finding;
 mod lane;
+mod library;
 mod model;
 mod operator;
 mod plan;
 mod serving;
 mod target;
+mod tenancy;
 mod world;
 
 use std::path::PathBuf;
@@ -90,7 +92,7 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = match &args.library {
-        Some(dir) => world::config().and_then(|config| target::serve_library(dir, config)),
+        Some(dir) => world::config().and_then(|config| library::serve_library(dir, config)),
         None => run(&args),
     };
     match outcome {

@@ -196,7 +196,7 @@ fn disputed<V: PartialEq>(states: &[State], seen: &State, of: fn(&State) -> &BTr
 }
 
 /// The lane that a name belongs to: `w2-u17` is of lane 2.
-fn lane_of(name: &str) -> Option<usize> {
+pub fn lane_of(name: &str) -> Option<usize> {
     name.strip_prefix('w')?.split('-').next()?.parse().ok()
 }
 

@@ -63,7 +63,7 @@ impl Operator {
                 focus => focus,
             };
             let went_on = match focus {
-                Focus::Train | Focus::Anything => match random.random_range(0..6) {
+                Focus::Train | Focus::Tenants | Focus::Anything => match random.random_range(0..6) {
                     0 => self.switch(&mut line, Request::RollBack, Doubt::Older)?,
                     1 => {
                         let active = self.pointer()?.acknowledged;
@@ -108,7 +108,7 @@ impl Operator {
                 Ok(true)
             }
             // Nothing to learn from yet, or nothing to go back to.
-            Some(Reply::Refused(_)) => {
+            Some(_) => {
                 self.pointer()?.doubt = None;
                 Ok(true)
             }
@@ -138,6 +138,6 @@ fn done(reply: Option<Reply>) -> Result<Option<u64>> {
     match reply {
         None => Ok(None),
         Some(Reply::Done(number)) => Ok(Some(number)),
-        Some(Reply::Refused(reason)) => wrong_answer(format!("the operator was refused: {reason}")),
+        Some(other) => wrong_answer(format!("the operator was answered by {other:?}")),
     }
 }

@@ -29,6 +29,7 @@ pub enum Focus {
     BackUp,
     Bundle,
     Search,
+    Tenants,
     Anything,
 }
 
@@ -85,7 +86,7 @@ impl Schedule {
             5..14 => Kind::Server,
             _ => Kind::Library,
         };
-        let focus = *[Focus::Train, Focus::BackUp, Focus::Search, Focus::Anything, Focus::Anything]
+        let focus = *[Focus::Train, Focus::BackUp, Focus::Search, Focus::Tenants, Focus::Anything, Focus::Anything]
             .choose(random)
             .unwrap_or(&Focus::Anything);
         let blow =
@@ -110,6 +111,7 @@ fn reach(point: Point, random: &mut ChaCha8Rng) -> (Kind, Focus, u64) {
         }
         Point::BackupStaged | Point::CopyNamed => either(Focus::BackUp, 2),
         Point::SpaceFrozen => either(Focus::Search, 1),
+        Point::TenantGone | Point::TenantSettled => either(Focus::Tenants, 2),
         Point::RetentionMarked | Point::RetentionFactorsGone | Point::RetentionFilesGone => either(Focus::Train, 2),
         Point::SnapshotBegun
         | Point::FactorsWritten

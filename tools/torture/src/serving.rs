@@ -15,10 +15,12 @@ use crate::lane::write_until;
 use crate::operator::Operator;
 use crate::plan::{Blow, Kind, Plan};
 use crate::target::{Victim, backups};
+use crate::tenancy::manage;
 use crate::world::{LONGEST, World, was_killed};
 
 impl World {
     pub fn serve(&mut self, plan: &Plan, figures: &mut Figures) -> Result<()> {
+        self.make_key()?;
         let data = self.data();
         let is_server = plan.kind == Kind::Server;
         let mut command = if is_server {
@@ -31,7 +33,8 @@ impl World {
             command
         };
         self.arm(&mut command, plan);
-        let mut victim = Victim::start(command, is_server.then_some(self.binary.as_path()), &self.path(""))?;
+        let mut victim =
+            Victim::start(command, is_server.then_some(self.binary.as_path()), &self.path(""), self.token.clone())?;
         let acknowledged = Arc::new(AtomicU64::new(0));
         let over = Arc::new(AtomicBool::new(false));
         let gate = Arc::new(RwLock::new(()));
@@ -60,6 +63,13 @@ impl World {
             let (over, random) = (Arc::clone(&over), ChaCha8Rng::seed_from_u64(random.random()));
             std::thread::spawn(move || operator.operate(line, random, &over).map(|()| operator.backup))
         });
+        let managing = victim.line().map(|line| {
+            let (estate, focus, random) =
+                (Arc::clone(&self.estate), plan.focus, ChaCha8Rng::seed_from_u64(random.random()));
+            let (acknowledged, over) = (Arc::clone(&acknowledged), Arc::clone(&over));
+            std::thread::spawn(move || manage(&estate, line, random, focus, &acknowledged, &over))
+        });
+        threads.extend(managing);
         self.strike(&mut victim.child, plan, &acknowledged, &threads)?;
         over.store(true, Ordering::Relaxed);
         let status = victim.kill()?;

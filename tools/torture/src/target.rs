@@ -1,20 +1,19 @@
-//! The process that is killed: the real binary as a server, or this one with the library in it. Both take the same
+//! The process that is killed: the real binary as a server, or this one with the library in it (`library`). Both take the same
 //! requests.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use savor::ingest::{ImportOptions, Kind, Source};
-use savor::{Config, Engine, Query, Silent, SnapshotId, TrainOptions, VectorQuery};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use ureq::Agent;
 
 use crate::Result;
 use crate::model::Op;
+use crate::tenancy::{Deed, tenant_name};
 
 /// Space of the vectors that some items have.
 pub const SPACE: &str = "look";
@@ -31,8 +30,14 @@ pub enum Request {
     BackUp(String),
     /// Exports the active snapshot and takes it in again; answers with its new number.
     Bundle,
+    /// Answers with the items.
     Ask(String),
     Search(Vec<f32>),
+    /// The same of a tenant.
+    Of(String, Box<Request>),
+    Do(Deed),
+    /// Whether a token lets in: 1, or 0.
+    Enter(String),
 }
 
 /// What it says to that.
@@ -40,12 +45,18 @@ pub enum Request {
 pub enum Reply {
     /// A number that belongs to it: records stored, the snapshot.
     Done(u64),
+    Items(Vec<String>),
+    /// A key with a new secret.
+    Key {
+        id: String,
+        token: String,
+    },
     Refused(String),
 }
 
 /// A connection to a victim. `None`: it is gone, and what was asked for is in doubt.
 pub enum Line {
-    Http { agent: Agent, url: String, binary: PathBuf, scratch: PathBuf },
+    Http { agent: Agent, url: String, binary: PathBuf, scratch: PathBuf, token: Option<String> },
     Library(BufReader<TcpStream>),
 }
 
@@ -56,18 +67,20 @@ pub struct Victim {
     address: Option<String>,
     binary: Option<PathBuf>,
     scratch: PathBuf,
+    token: Option<String>,
 }
 
 impl Victim {
-    /// Starts `command`, which tells its address on its first line. A server is the binary that is given.
-    pub fn start(mut command: Command, binary: Option<&Path>, scratch: &Path) -> Result<Self> {
+    /// Starts `command`, which tells its address on its first line. A server is the binary that is given, and is asked with the
+    /// token.
+    pub fn start(mut command: Command, binary: Option<&Path>, scratch: &Path, token: Option<String>) -> Result<Self> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         if let Some(output) = child.stdout.take() {
             BufReader::new(output).read_line(&mut line)?;
         }
         let address = line.trim().strip_prefix("listening on ").map(str::to_owned);
-        Ok(Self { child, address, binary: binary.map(Path::to_path_buf), scratch: scratch.to_path_buf() })
+        Ok(Self { child, address, binary: binary.map(Path::to_path_buf), scratch: scratch.to_path_buf(), token })
     }
 
     /// A connection for one thread.
@@ -77,7 +90,7 @@ impl Victim {
             Some(binary) => {
                 let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
                 let (url, binary, scratch) = (address.clone(), binary.clone(), self.scratch.clone());
-                Some(Line::Http { agent: config.into(), url, binary, scratch })
+                Some(Line::Http { agent: config.into(), url, binary, scratch, token: self.token.clone() })
             }
             None => {
                 let stream = TcpStream::connect(address).ok()?;
@@ -115,16 +128,21 @@ impl Line {
                 stream.read_line(&mut answer).ok()?;
                 serde_json::from_str(&answer).ok()
             }
-            Self::Http { agent, url, binary, scratch } => Http { agent, url, binary, scratch }.send(request),
+            Self::Http { agent, url, binary, scratch, token } => {
+                Http { agent, url, binary, scratch, token: token.as_deref(), tenant: None }.send(request)
+            }
         }
     }
 }
 
+#[derive(Clone, Copy)]
 struct Http<'a> {
     agent: &'a Agent,
     url: &'a str,
     binary: &'a Path,
     scratch: &'a Path,
+    token: Option<&'a str>,
+    tenant: Option<&'a str>,
 }
 
 impl Http<'_> {
@@ -156,13 +174,52 @@ impl Http<'_> {
             // A server neither exports nor imports bundles.
             Request::Bundle => Some(Reply::Done(0)),
             Request::Ask(user) => {
-                self.call("GET", &format!("/v1/users/{user}/recommendations"), &Value::Null, |body| {
-                    body["items"].as_array().map_or(0, |items| items.len() as u64)
+                self.told("GET", &format!("/v1/users/{user}/recommendations"), &Value::Null, |body| {
+                    let items = body["items"].as_array().into_iter().flatten();
+                    Reply::Items(items.filter_map(|item| Some(item["item"].as_str()?.to_owned())).collect())
                 })
             }
             Request::Search(vector) => {
                 self.call("POST", "/v1/vectors/search", &json!({"space": SPACE, "vector": vector}), none)
             }
+            Request::Of(tenant, request) => Http { tenant: Some(tenant), ..*self }.send(request),
+            Request::Do(deed) => self.deed(deed),
+            Request::Enter(token) => {
+                let caller = Http { token: Some(token), ..*self };
+                // Too many wrong secrets are told otherwise, and let nobody in either.
+                caller.reply("GET", "/v1/lists/popular", &Value::Null, |status, _| match status {
+                    200..300 => Some(Reply::Done(1)),
+                    401 | 429 => Some(Reply::Done(0)),
+                    _ => None,
+                })
+            }
+        }
+    }
+
+    fn deed(&self, deed: &Deed) -> Option<Reply> {
+        let none = |_: Value| 0;
+        let key = |body: Value| match (body["key"]["id"].as_str(), body["token"].as_str()) {
+            (Some(id), Some(token)) => Reply::Key { id: id.to_owned(), token: token.to_owned() },
+            _ => Reply::Refused(body.to_string()),
+        };
+        match deed {
+            Deed::MakeTenant(number) => {
+                self.call("PUT", &format!("/v1/tenants/{}", tenant_name(*number)), &json!({}), none)
+            }
+            Deed::DeleteTenant(number) => {
+                let name = tenant_name(*number);
+                self.call("DELETE", &format!("/v1/tenants/{name}?confirm={name}"), &Value::Null, none)
+            }
+            Deed::Write(number, op) => Http { tenant: Some(&tenant_name(*number)), ..*self }.write(op),
+            Deed::MakeKey { name, tenant } => {
+                let mut design = json!({"name": name, "scopes": ["read"]});
+                if let Some(tenant) = tenant {
+                    design["tenant"] = tenant_name(*tenant).into();
+                }
+                self.told("POST", "/v1/keys", &design, key)
+            }
+            Deed::RotateKey(id) => self.told("POST", &format!("/v1/keys/{id}:rotate"), &json!({"overlap": "0s"}), key),
+            Deed::RevokeKey(id) => self.call("DELETE", &format!("/v1/keys/{id}"), &Value::Null, none),
         }
     }
 
@@ -200,6 +257,7 @@ impl Http<'_> {
                 let file = events_file(self.scratch, events).ok()?;
                 let mut command = Command::new(self.binary);
                 command.args(["import", "events", "--format", "json", "--url", self.url]).arg(file.path());
+                command.envs(self.token.map(|token| ("SAVOR_API_KEY", token)));
                 let output = command.current_dir(self.scratch).output().ok()?;
                 let summary: Value = serde_json::from_slice(&output.stdout).ok()?;
                 Some(Reply::Done(summary["stored"].as_u64()?))
@@ -208,24 +266,43 @@ impl Http<'_> {
     }
 
     fn call(&self, method: &str, path: &str, body: &Value, number: impl Fn(Value) -> u64) -> Option<Reply> {
+        self.told(method, path, body, |answer| Reply::Done(number(answer)))
+    }
+
+    fn told(&self, method: &str, path: &str, body: &Value, reply: impl Fn(Value) -> Reply) -> Option<Reply> {
+        self.reply(method, path, body, |status, answer| (200..300).contains(&status).then(|| reply(answer)))
+    }
+
+    /// What a status and a body mean; none if the request was refused.
+    fn reply(
+        &self,
+        method: &str,
+        path: &str,
+        body: &Value,
+        reply: impl Fn(u16, Value) -> Option<Reply>,
+    ) -> Option<Reply> {
         loop {
             let (status, answer) = self.ask(method, path, body)?;
-            return Some(match status {
-                200..300 => Reply::Done(number(answer)),
-                // A machine with much else to do: nothing of it was begun, and it is asked again.
-                503 if answer["code"] == "overloaded" => {
-                    std::thread::sleep(Duration::from_millis(10));
-                    continue;
-                }
-                _ => Reply::Refused(format!("{method} {path}: {status} {answer}")),
-            });
+            // A machine with much else to do: nothing of it was begun, and it is asked again.
+            if status == 503 && answer["code"] == "overloaded" {
+                std::thread::sleep(Duration::from_millis(10));
+                continue;
+            }
+            let refused = || Reply::Refused(format!("{method} {path}: {status} {answer}"));
+            return Some(reply(status, answer.clone()).unwrap_or_else(refused));
         }
     }
 
     /// Status and body. An answer that was cut off is none.
     fn ask(&self, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
         let url = format!("{}{path}", self.url);
-        let request = ureq::http::Request::builder().method(method).uri(&url);
+        let mut request = ureq::http::Request::builder().method(method).uri(&url);
+        if let Some(token) = self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(tenant) = self.tenant {
+            request = request.header("savor-tenant", tenant);
+        }
         let answer = match body {
             // Methods that take a body get an empty one.
             Value::Null if matches!(method, "POST" | "PUT") => self.agent.run(request.body(Vec::new()).ok()?),
@@ -248,95 +325,6 @@ pub fn events_file(scratch: &Path, events: &[savor::Event]) -> Result<tempfile::
         writeln!(file, "{}", serde_json::to_string(event)?)?;
     }
     Ok(file)
-}
-
-/// The library, embedded in a storage service: answers requests, one line each, until it is killed.
-pub fn serve_library(dir: &Path, config: Config) -> Result<()> {
-    let engine = Engine::open(dir, config)?;
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    println!("listening on {}", listener.local_addr()?);
-    for stream in listener.incoming() {
-        let (stream, engine, dir) = (stream?, engine.clone(), dir.to_path_buf());
-        std::thread::spawn(move || {
-            let mut reader = BufReader::new(stream);
-            let mut line = String::new();
-            while reader.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
-                let reply = match serde_json::from_str(&line) {
-                    Ok(request) => answer(&engine, &dir, request)
-                        .map_or_else(|error| Reply::Refused(error.to_string()), Reply::Done),
-                    Err(error) => Reply::Refused(error.to_string()),
-                };
-                line.clear();
-                let reply = serde_json::to_string(&reply).unwrap_or_default();
-                if writeln!(reader.get_mut(), "{reply}").is_err() {
-                    return;
-                }
-            }
-        });
-    }
-    Ok(())
-}
-
-fn answer(engine: &Engine, dir: &Path, request: Request) -> Result<u64> {
-    Ok(match request {
-        Request::Write(op) => write(engine, dir, op)?,
-        Request::Train => {
-            let snapshot = engine.train(&TrainOptions { measure: false, ranker: false, ..TrainOptions::default() })?;
-            engine.activate(snapshot)?;
-            snapshot.0
-        }
-        Request::Activate(id) => {
-            engine.activate(SnapshotId(id))?;
-            id
-        }
-        Request::RollBack => engine.rollback()?.0,
-        Request::BackUp(name) => {
-            engine.backup(backups(dir).join(name))?;
-            0
-        }
-        Request::Bundle => {
-            let Some(active) = engine.active_snapshot() else { return Ok(0) };
-            let file = dir.with_extension("bundle");
-            engine.export_snapshot(active, &file)?;
-            engine.import_snapshot(&file)?.0
-        }
-        Request::Ask(user) => engine.recommend(&Query::for_user(user))?.items.len() as u64,
-        Request::Search(vector) => {
-            let query = VectorQuery { space: SPACE.into(), vector, limit: 10, filter: None, explain: false };
-            engine.search_vectors(&query)?.items.len() as u64
-        }
-    })
-}
-
-fn write(engine: &Engine, dir: &Path, op: Op) -> Result<u64> {
-    let none = 0;
-    Ok(match op {
-        Op::Events(events) => engine.append_events(&events)?.stored,
-        Op::Items(items) => {
-            let put = engine.put_items(&items)?;
-            put.created + put.changed
-        }
-        Op::Users(users) => {
-            let put = engine.put_users(&users)?;
-            put.created + put.changed
-        }
-        Op::PatchItem(id, patch) => engine.patch_item(&id, patch).map(|_| none)?,
-        Op::PatchUser(id, patch) => engine.patch_user(&id, patch).map(|_| none)?,
-        Op::DeleteItem(id) => u64::from(engine.delete_item(&id)?),
-        Op::DeleteUser(id) => u64::from(engine.delete_user(&id)?),
-        Op::Merge { into, from } => engine.merge_users(&into, &from)?.moved,
-        Op::Scenario(name, scenario) => engine.put_scenario(&name, *scenario, None).map(|_| none)?,
-        Op::DeleteScenario(name) => engine.delete_scenario(&name, None).map(|()| none)?,
-        Op::Experiment(id, design) => engine.put_experiment(&id, &design).map(|_| none)?,
-        Op::StartExperiment(id) => engine.start_experiment(&id).map(|_| none)?,
-        Op::StopExperiment(id) => engine.stop_experiment(&id).map(|_| none)?,
-        Op::DeleteExperiment(id) => engine.delete_experiment(&id).map(|()| none)?,
-        Op::Import { events, batch } => {
-            let file = events_file(dir.parent().unwrap_or(dir), &events)?;
-            let options = ImportOptions { batch, ..ImportOptions::default() };
-            engine.import(Kind::Events, &Source::file(file.path()), &options, &Silent)?.stored
-        }
-    })
 }
 
 /// Where backups of a directory lie, as the server puts them.

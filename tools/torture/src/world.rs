@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use savor::Config;
+use savor::{Config, Engine, KeyDesign, Scope};
 use tempfile::TempDir;
 
 use crate::Result;
@@ -17,6 +17,7 @@ use crate::finding::{Finding, Kind as Found};
 use crate::lane::Lane;
 use crate::operator::{Backup, Pointer};
 use crate::plan::{Blow, Kind, Plan};
+use crate::tenancy::{Estate, lock};
 
 /// Writers at work at the same time.
 pub const LANES: usize = 3;
@@ -38,6 +39,10 @@ pub struct World {
     /// The last that is known to be whole.
     pub backup: Option<Backup>,
     pub places: u64,
+    pub estate: Arc<Mutex<Estate>>,
+    /// What the torture's own key sends.
+    pub token: Option<String>,
+    rounds: u64,
 }
 
 impl World {
@@ -53,6 +58,9 @@ impl World {
             pointer: Arc::default(),
             backup: None,
             places: 0,
+            estate: Arc::default(),
+            token: None,
+            rounds: 0,
         })
     }
 
@@ -81,6 +89,7 @@ impl World {
         for file in [&visits, &log] {
             let _ = fs::remove_file(file);
         }
+        self.rounds += 1;
         *figures.kinds.entry(format!("{:?}", plan.kind).to_lowercase()).or_default() += 1;
         // The engine that compares runs in this process, and may panic, too.
         let outcome = catch_unwind(AssertUnwindSafe(|| match plan.kind {
@@ -107,6 +116,18 @@ impl World {
         let panics = said.lines().filter(|line| line.contains("panicked at"));
         findings.extend(panics.map(|line| Finding::new(Found::Panic, format!("a victim said: {line}"))));
         Ok(findings)
+    }
+
+    /// Makes a key for the torture, but not before the first round, in which a victim makes the directory.
+    pub fn make_key(&mut self) -> Result<()> {
+        if self.rounds > 1 && self.token.is_none() {
+            let engine = Engine::open(self.data(), config()?)?;
+            let made = engine.create_key(&KeyDesign::new("operator", Scope::ALL))?;
+            let token = made.token.reveal().to_owned();
+            lock(&self.estate).add_operator(made.key.id, token.clone());
+            self.token = Some(token);
+        }
+        Ok(())
     }
 
     /// The environment of a victim.
