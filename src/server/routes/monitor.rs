@@ -1,5 +1,6 @@
 //! What has drifted, and what was decided about snapshots without anybody's hand.
 
+use super::{PAGE, PAGE_LIMIT};
 use http::Method;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -32,7 +33,8 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::GET, "/v1/decisions", "listDecisions", OBSERVE, decisions)
             .class(Class::Operate)
             .group("operations")
-            .summary("What the retraining policy decided, and by which numbers")
+            .summary("What the retraining policy decided, and by which numbers, as long as `retrain.history` keeps it")
+            .query(&[PAGE_LIMIT])
             .answers::<Decisions>(200, "The newest first"),
     ]
 }
@@ -41,6 +43,8 @@ fn drift(context: &Context, _: &Call) -> Result<Reply, Problem> {
     Reply::json(&context.engine.drift(Timestamp::now())?)
 }
 
-fn decisions(context: &Context, _: &Call) -> Result<Reply, Problem> {
-    Reply::json(&Decisions { decisions: context.engine.decisions()? })
+fn decisions(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    let mut decisions = context.engine.decisions()?;
+    decisions.truncate(call.value("limit").unwrap_or(PAGE));
+    Reply::json(&Decisions { decisions })
 }
