@@ -198,7 +198,10 @@ pub fn live(policy: Policy, server: Option<&Server>, seed: u64, days: usize, pla
         match (client, policy) {
             (Some(client), Policy::Retrained | Policy::Explored) => {
                 month.trained += 1;
-                month.live += usize::from(client.train("gate")?);
+                match client.train("gate")? {
+                    None => month.live += 1,
+                    Some(why) => eprintln!("{}, day {}: {why}", policy.name(), number + 1),
+                }
             }
             (Some(client), Policy::Alone) => {
                 let before = month.trained;
