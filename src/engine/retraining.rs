@@ -62,7 +62,12 @@ impl Engine {
     /// All decisions that are kept, the newest first: those of the last hundred jobs, and older ones for `retrain.history`.
     pub fn decisions(&self) -> Result<Vec<Decision>> {
         let jobs = self.inner.store.records::<Job>(Records::Jobs)?;
-        let mut decisions: Vec<Decision> = jobs.into_iter().flat_map(|(_, job)| job.decisions).collect();
+        let mut decisions = Vec::new();
+        for (id, job) in jobs {
+            // Of one that has ended and could not be written down the last ones are in memory.
+            let job = if job.state == JobState::Running { self.job(id)? } else { job };
+            decisions.extend(job.decisions);
+        }
         decisions.sort_by_key(|decision| decision.time);
         decisions.reverse();
         Ok(decisions)

@@ -81,8 +81,32 @@ impl Filters {
         }
     }
 
-    /// An expression by set algebra.
+    /// An expression by set algebra. Those of its parts that can be kept are: what a question adds to the filter of a scenario does
+    /// not have that made anew.
     fn made(&self, store: &Store, expression: &Expression<'_>, rows: Option<&RowMap>) -> Result<Matches> {
+        let part = |part: &Expression<'_>| match part.leaves() {
+            0 | 1 => self.simple(store, part, rows),
+            _ => self.evaluate(store, part, rows),
+        };
+        match expression {
+            Expression::Both(sets) => {
+                let mut both = None;
+                for set in sets {
+                    let set = part(set)?;
+                    both = Some(both.map_or_else(|| set.clone(), |both: Matches| both.and(&set)));
+                }
+                Ok(both.unwrap_or_default())
+            }
+            Expression::Either(sets) => {
+                sets.iter().try_fold(Matches::default(), |either, set| Ok(either.or(&part(set)?)))
+            }
+            Expression::Except(set, other) => Ok(part(set)?.minus(&part(other)?)),
+            simple => self.simple(store, simple, rows),
+        }
+    }
+
+    /// An expression about one thing.
+    fn simple(&self, store: &Store, expression: &Expression<'_>, rows: Option<&RowMap>) -> Result<Matches> {
         let shown = self.shown(rows);
         let found = expression.evaluate(&shown, &mut |leaf| match leaf {
             Leaf::Terms(range) => self.range(store, range, rows),
@@ -103,6 +127,17 @@ impl Filters {
         }
         let number = self.begin(Reading::Set(set.clone()));
         let found = self.made(store, set, rows);
+        self.finish_set(number, set, found, rows)
+    }
+
+    /// Makes the noted changes in what was made, and keeps it.
+    fn finish_set(
+        &self,
+        number: u64,
+        set: &Expression<'static>,
+        found: Result<Matches>,
+        rows: Option<&RowMap>,
+    ) -> Result<Matches> {
         let mut state = self.lock();
         let changes = state.end(number);
         let mut found = found?;
@@ -147,6 +182,7 @@ impl Filters {
             if let Some(kept) = kept.and_then(|kept| kept.rows.get_mut(place)) {
                 *kept = Some(Arc::clone(&rows));
                 state.bytes += rows.serialized_size();
+                state.fit(self.max_bytes);
             }
         }
         Some(Matches { ids, rows })

@@ -65,8 +65,8 @@ impl HotList {
 
 /// Answers with the most popular items that the question lets through, under all rules, as far as they are among the thousand most
 /// popular: there may be fewer than were asked for. What rules place stands in its place; the others are moved and bounded as
-/// where popular items are a source of their own. Costs a read of the user's history, a look at as many items as it takes, and
-/// for some dozens of them the filters of rules that move.
+/// where popular items are a source of their own. Costs a read of the user's history and a look at as many items as it takes;
+/// where rules move, at as many as are candidates, each by the filters of these.
 pub fn popular(context: &Context<'_>, plan: &Plan<'_>, hot: &HotList) -> Result<Answer> {
     let query = &*plan.query;
     let mut out: FxHashSet<ItemId> = plan.left_out().collect();
@@ -88,7 +88,9 @@ pub fn popular(context: &Context<'_>, plan: &Plan<'_>, hot: &HotList) -> Result<
         let factors = plan.moving(context.catalog.get(item)?).map(|(_, factor)| factor);
         factors.reduce(|product, factor| product * factor)
     };
-    let first = passing.by_ref().take(plan.candidates(missing)).map(|of| (of, of.1)).collect();
+    // Where no rule moves anything no more are looked at than are taken.
+    let first = if plan.moves() { plan.candidates(missing) } else { 0 };
+    let first = passing.by_ref().take(first).map(|of| (of, of.1)).collect();
     let first = shift(first, |(item, _)| factor(*item)).into_iter().map(|moved| moved.of);
     let fits = first.chain(passing).filter(|(item, _)| bounded.take(*item));
     let mut chosen: Vec<(ItemId, f64)> = fits.take(missing).collect();

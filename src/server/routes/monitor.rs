@@ -1,5 +1,6 @@
 //! What has drifted, and what was decided about snapshots without anybody's hand.
 
+use super::audit::{self, BEFORE};
 use super::{PAGE, PAGE_LIMIT};
 use http::Method;
 use schemars::JsonSchema;
@@ -34,7 +35,7 @@ pub fn routes() -> Vec<Route> {
             .class(Class::Operate)
             .group("operations")
             .summary("What the retraining policy decided, and by which numbers, as long as `retrain.history` keeps it")
-            .query(&[PAGE_LIMIT])
+            .query(&[PAGE_LIMIT, BEFORE])
             .answers::<Decisions>(200, "The newest first"),
     ]
 }
@@ -45,6 +46,9 @@ fn drift(context: &Context, _: &Call) -> Result<Reply, Problem> {
 
 fn decisions(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let mut decisions = context.engine.decisions()?;
+    if let Some(before) = audit::before(call)? {
+        decisions.retain(|decision| decision.time < before);
+    }
     decisions.truncate(call.value("limit").unwrap_or(PAGE));
     Reply::json(&Decisions { decisions })
 }

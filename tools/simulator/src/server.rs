@@ -130,11 +130,12 @@ impl Client {
         Err(format!("{path}: not finished after {} s", LONGEST_TRAINING.as_secs()).into())
     }
 
-    /// The numbers of the trainings that the server began and ended by itself.
-    pub fn retrained(&self) -> Result<Vec<u64>> {
+    /// The numbers of the trainings that the server began and ended by itself, and why what they made did not go live.
+    pub fn retrained(&self) -> Result<Vec<(u64, Option<String>)>> {
         let jobs = self.get("/v1/jobs")?;
         let own = jobs["jobs"].as_array().into_iter().flatten().filter(|job| job["kind"] == "retrain");
-        Ok(own.filter(|job| !job["finished"].is_null()).filter_map(|job| job["id"].as_u64()).collect())
+        let ended = own.filter(|job| !job["finished"].is_null());
+        Ok(ended.filter_map(|job| Some((job["id"].as_u64()?, job["message"].as_str().map(str::to_owned)))).collect())
     }
 
     /// Waits until the server has trained by itself once more than `before`.
