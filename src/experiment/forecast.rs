@@ -40,7 +40,7 @@ pub struct MetricForecast {
     pub value: f64,
     /// Users of all variants that it takes to find the change with the planned power; absent where nothing has come of any answer.
     pub users_needed: Option<f64>,
-    /// In so many days they come, at the shares of the ramp-up.
+    /// In so many days they come, at the shares of the ramp-up, at the latest: who is left out at first is not awaited again.
     pub days_needed: Option<f64>,
     /// The relative change that would be found in as many days as were looked at.
     pub smallest_effect: Option<f64>,
