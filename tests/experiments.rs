@@ -124,6 +124,37 @@ fn a_better_variant_wins_and_everybody_stays_where_they_are() {
 }
 
 #[test]
+fn a_forecast_takes_off_what_users_did_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = world(dir.path());
+    engine.keep_exposures().unwrap();
+    let past = |days: u32| savor::Timestamp::now().before(Span::days(days));
+    for user in 0..300 {
+        let name = format!("v{user}");
+        // Every third has always clicked a lot, the others seldom.
+        let often = user % 3 == 0;
+        let events: Vec<Event> = (0..if often { 6 } else { 1 })
+            .map(|place| Event::new(&name, item(user % 4, place), "click").at(past(1 + place as u32)))
+            .collect();
+        engine.append_events(&events).unwrap();
+        let answer = ask(&engine, &name);
+        if often || user % 10 == 1 {
+            engine.append_events(&[outcome(&name, &answer, 0, "click")]).unwrap();
+        }
+    }
+    let reduction = |covariate: Option<Span>| {
+        let plan = ExperimentDesign { covariate, ..design(SHORT) };
+        engine.put_experiment("short", &plan).unwrap();
+        let forecast = engine.experiment_forecast("short").unwrap();
+        assert_eq!((forecast.users, forecast.answers), (300, 300));
+        (forecast.metrics[0].variance_reduction, forecast.metrics[0].users_needed.unwrap())
+    };
+    let (with, without) = (reduction(Some(Span::days(28))), reduction(None));
+    assert!(with.0 > 0.6 && without.0 == 0.0, "{with:?} {without:?}");
+    assert!((with.1 / without.1 - (1.0 - with.0)).abs() < 1e-6, "{with:?} {without:?}");
+}
+
+#[test]
 fn what_would_spoil_an_experiment_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let engine = world(dir.path());

@@ -7,8 +7,10 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use savor::{Degraded, Effort, Engine, Event, Item, Query, RankQuery, Ranker, RankerQuestion, TrainOptions};
-use support::{time, world};
+use savor::{
+    Degraded, Effort, Engine, Event, Item, Query, RankQuery, Ranker, RankerQuestion, Scenario, Source, TrainOptions,
+};
+use support::{item, time, world};
 
 /// Turns the order of retrieval round, and counts how often it is asked.
 #[derive(Default)]
@@ -138,6 +140,62 @@ fn answers_below_full_effort_are_not_kept_for_others() {
             assert_eq!(names(&hurried, &query, Effort::Full), names(&calm, &query, Effort::Full), "u{user}");
         }
     }
+}
+
+#[test]
+fn what_is_popular_in_haste_keeps_the_rules_of_the_scenario() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = trained(dir.path());
+    let query = Query::for_user("nobody").limit(8);
+    let plain = engine.recommend_at(&query, Effort::Popular).unwrap();
+    assert_eq!(plain.degraded, Some(Degraded::OverloadedPopular));
+    let first = plain.items[0].item.clone();
+    let pinned = item(2, 19);
+    let scenario = format!(
+        r#"
+        [[rules]]
+        rule = "exclude"
+        filter = {{ must = [{{ has_id = ["{first}"] }}] }}
+        [[rules]]
+        rule = "exclude"
+        filter = {{ must = [{{ key = "categories", match = {{ value = "group1" }} }}] }}
+        [[rules]]
+        rule = "pin"
+        item = "{first}"
+        position = 1
+        [[rules]]
+        rule = "pin"
+        item = "{pinned}"
+        position = 2
+        [[rules]]
+        rule = "slot"
+        list = "chosen"
+        positions = [4]
+        [[rules]]
+        rule = "max_per"
+        key = "categories"
+        limit = 3
+        [[rules]]
+        rule = "bury"
+        filter = {{ must = [{{ key = "categories", match = {{ value = "group0" }} }}] }}
+        [lists.chosen]
+        items = ["{}", "{}"]
+        "#,
+        item(1, 3),
+        item(3, 17),
+    );
+    engine.put_scenario("home", Scenario::from_toml(&scenario).unwrap(), None).unwrap();
+    let answer = engine.recommend_at(&query.scenario("home"), Effort::Popular).unwrap();
+    assert_eq!(answer.degraded, Some(Degraded::OverloadedPopular));
+    let names: Vec<&str> = answer.items.iter().map(|item| item.item.as_str()).collect();
+    assert_eq!(names.len(), 8, "{names:?}");
+    assert!(names.iter().all(|name| *name != first && !name.starts_with("g1-")), "{names:?}");
+    assert_eq!((names[2], names[4]), (pinned.as_str(), "g3-17"));
+    assert_eq!((answer.items[2].source, answer.items[4].source), (Source::Pin, Source::List));
+    assert_eq!(answer.items[2].rules, ["pin:3"]);
+    let count = |group: &str| names.iter().filter(|name| name.starts_with(group)).count();
+    assert_eq!((count("g0-"), count("g2-"), count("g3-")), (2, 3, 3), "{names:?}");
+    assert!(names[6..].iter().all(|name| name.starts_with("g0-")), "what is buried comes last: {names:?}");
 }
 
 #[test]

@@ -486,15 +486,19 @@ impl Place {
         }
     }
 
-    /// What was decided about snapshots, the newest first.
-    pub fn decisions(&self) -> Result<Vec<Decision>, Failure> {
+    /// So many of the latest decisions about snapshots, the newest first.
+    pub fn decisions(&self, limit: usize) -> Result<Vec<Decision>, Failure> {
         #[derive(Deserialize)]
         struct Decisions {
             decisions: Vec<Decision>,
         }
         match self {
-            Self::Here(engine) => Ok(engine.decisions()?),
-            Self::There(remote) => Ok(remote.get::<Decisions>("/v1/decisions")?.decisions),
+            Self::Here(engine) => Ok(engine.decisions()?.into_iter().take(limit).collect()),
+            Self::There(_) if limit == 0 => Ok(Vec::new()),
+            Self::There(remote) => {
+                let path = format!("/v1/decisions?limit={}", limit.min(LARGEST_PAGE));
+                Ok(remote.get::<Decisions>(&path)?.decisions)
+            }
         }
     }
 

@@ -102,6 +102,8 @@ pub struct RetrainConfig {
     pub watch: Span,
     /// Error probability of the watch, however often it looks.
     pub alpha: f64,
+    /// Decisions and their numbers are kept so long; those of the last hundred jobs longer, of more than 2,000 older ones none.
+    pub history: Span,
 }
 
 impl Default for RetrainConfig {
@@ -121,6 +123,7 @@ impl Default for RetrainConfig {
             canary: 0.0,
             watch: Span::seconds(12 * 3600),
             alpha: 0.05,
+            history: Span::days(365),
         }
     }
 }
@@ -176,6 +179,7 @@ impl RetrainConfig {
         check("list_drift", self.list_drift, 0.0..=1.0)?;
         check("canary", self.canary, 0.0..=1.0)?;
         check("watch", self.watch.millis() as f64, 0.0..=f64::MAX)?;
+        check("history", self.history.millis() as f64, 0.0..=f64::MAX)?;
         check("alpha", self.alpha, 1e-6..=0.5)
     }
 }

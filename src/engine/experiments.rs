@@ -17,6 +17,7 @@ use crate::record::{
     Ending, Experiment, ExperimentDesign, ExperimentState, Exposure, ItemId, SnapshotId, Timestamp, validate_id,
 };
 use crate::snapshot::SnapshotState;
+use crate::store::View;
 
 /// So often running experiments are looked at.
 const LOOK: Duration = Duration::from_secs(3_600);
@@ -164,17 +165,30 @@ impl Engine {
     }
 
     /// Figures of the users to whom something was shown in a span of time, of the answers that `chosen` gives back.
-    pub(super) fn tally(
+    fn tally(
         &self,
         design: &ExperimentDesign,
         (started, until): (Timestamp, Timestamp),
         chosen: &mut dyn FnMut(Exposure) -> Result<Option<Exposure>>,
     ) -> Result<Totals> {
         self.flush_exposures();
+        let view = self.inner.store.view();
+        let mut tally = self.shown_in(&view, design, (started, until), chosen)?;
+        hear(&view, design, started, &mut tally)?;
+        Ok(tally.finish())
+    }
+
+    /// The users to whom something was shown in a span of time, before anything has come of it.
+    pub(super) fn shown_in<'d>(
+        &self,
+        view: &View<'_>,
+        design: &'d ExperimentDesign,
+        (started, until): (Timestamp, Timestamp),
+        chosen: &mut dyn FnMut(Exposure) -> Result<Option<Exposure>>,
+    ) -> Result<Tally<'d>> {
         let window = self.inner.config.exposures.attribution_window;
         let mut tally = Tally::new(design, Period { started, until, window });
         let store = &self.inner.store;
-        let view = store.view();
         view.for_each_exposure(started, Timestamp::MAX, &mut |exposure| {
             if let Some(exposure) = chosen(exposure)? {
                 let user = exposure.user.as_deref().map_or(Ok(None), |user| store.user_id(user))?;
@@ -183,23 +197,7 @@ impl Engine {
             }
             Ok(())
         })?;
-        let from = design.covariate.map_or(started, |span| started.before(span));
-        view.for_each_outcome(from, &mut |event| {
-            tally.hear(Outcome {
-                time: event.counted.time,
-                user: event.user,
-                item: event.item,
-                kind: event.kind,
-                id: event.id,
-                value: event.counted.value,
-                dwell_ms: event.counted.dwell_ms,
-                session: event.session.as_deref(),
-                recommendation_id: event.recommendation_id.as_deref(),
-                position: event.position,
-            });
-            Ok(())
-        })?;
-        Ok(tally.finish())
+        Ok(tally)
     }
 
     /// Looks at all running experiments and ends those whose plan says so: what the watch of
@@ -344,6 +342,31 @@ impl Engine {
         self.load_experiments()?;
         Ok(experiment)
     }
+}
+
+/// Takes the events since a start into account, and those before it that tell what to expect of users.
+pub(super) fn hear(
+    view: &View<'_>,
+    design: &ExperimentDesign,
+    started: Timestamp,
+    tally: &mut Tally<'_>,
+) -> Result<()> {
+    let from = design.covariate.map_or(started, |span| started.before(span));
+    view.for_each_outcome(from, &mut |event| {
+        tally.hear(Outcome {
+            time: event.counted.time,
+            user: event.user,
+            item: event.item,
+            kind: event.kind,
+            id: event.id,
+            value: event.counted.value,
+            dwell_ms: event.counted.dwell_ms,
+            session: event.session.as_deref(),
+            recommendation_id: event.recommendation_id.as_deref(),
+            position: event.position,
+        });
+        Ok(())
+    })
 }
 
 /// Whether a running experiment may be changed so.

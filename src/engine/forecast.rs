@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::Engine;
+use super::experiments::hear;
 use super::scenarios::DEFAULT;
 use crate::error::{Error, Result};
 use crate::experiment::{ExperimentForecast, forecast, is_target};
@@ -13,7 +14,8 @@ const LOOKED_AT: Span = Span::days(28);
 
 impl Engine {
     /// How many users and days an experiment would take, and which change it would find, by what was shown in the last four
-    /// weeks to those whom it is for. Of an interleaved one, what it would take to compare two groups instead. Reads these
+    /// weeks to those whom it is for, and by how much of its variance what they had done before explains (the design's
+    /// `covariate`). They come at the pace of its ramp-up. Of an interleaved one, what it would take to compare two groups instead. Reads these
     /// exposures and what came of them. Errors: [`Error::NotFound`]; [`Error::NoData`] where fewer than two users were shown
     /// anything.
     pub fn experiment_forecast(&self, id: &str) -> Result<ExperimentForecast> {
@@ -31,7 +33,9 @@ impl Engine {
         };
         let control = design.variants.first().map(|variant| variant.name.clone());
         let span = (until.before(LOOKED_AT), until);
-        let totals = self.tally(&design, span, &mut |exposure| {
+        self.flush_exposures();
+        let view = self.inner.store.view();
+        let mut tally = self.shown_in(&view, &design, span, &mut |exposure| {
             let Some(user) = exposure.user.clone().filter(|_| is_about(&exposure)) else { return Ok(None) };
             let is_meant = match targets.get(&user) {
                 Some(known) => *known,
@@ -45,6 +49,10 @@ impl Engine {
             let experiment = Some(Assignment { id: id.to_owned(), variant: control.clone() });
             Ok(Some(Exposure { experiment, ..exposure }))
         })?;
+        // What users did before they were shown anything is to them what the time before the start will be.
+        tally.begin(first);
+        hear(&view, &design, first, &mut tally)?;
+        let totals = tally.finish();
         if totals.users.iter().sum::<u64>() < 2 {
             let what = format!("fewer than two users whom experiment \"{id}\" is for were shown anything");
             return Err(Error::no_data(what, "serve with exposures.enabled, or wait"));

@@ -14,13 +14,15 @@ use crate::record::{SnapshotId, Timestamp};
 use crate::store::{Records, Store};
 
 /// The kind of a training that somebody asked for.
-const TRAIN: &str = "train";
+pub(super) const TRAIN: &str = "train";
 /// The kind of a training that the policy began.
 pub(super) const RETRAIN: &str = "retrain";
 /// The kind of a watch.
 pub(super) const WATCH: &str = "watch";
-/// So many ended jobs are remembered.
+/// So many ended jobs are listed, whatever they decided.
 const REMEMBERED: usize = 100;
+/// Older ones that decided something are kept at most: a year of a policy that trains as often as it may.
+const HISTORY: usize = 2_000;
 
 /// The jobs of an engine.
 pub(super) struct Jobs {
@@ -168,7 +170,7 @@ impl Engine {
         running.clear();
         running.insert(job.id, Running { state, thread: Arc::new(Mutex::new(Some(thread))) });
         drop(running);
-        self.forget_old_jobs()?;
+        self.forget_old_jobs(job.created)?;
         Ok(job)
     }
 
@@ -192,10 +194,15 @@ impl Engine {
         Ok(job)
     }
 
-    /// The last jobs, the newest first.
+    /// The last hundred jobs that have ended, and those that run, the newest first.
     pub fn jobs(&self) -> Result<Vec<Job>> {
         let records = self.inner.store.records::<Job>(Records::Jobs)?;
-        records.into_iter().rev().map(|(id, _)| self.job(id)).collect()
+        let mut ended = 0;
+        let is_listed = |(_, job): &(u64, Job)| {
+            ended += usize::from(job.state != JobState::Running);
+            job.state == JobState::Running || ended <= REMEMBERED
+        };
+        records.into_iter().rev().filter(is_listed).map(|(id, _)| self.job(id)).collect()
     }
 
     /// Asks a job to stop; it does so at its next step and leaves nothing behind. Errors: [`Error::NotFound`].
@@ -285,12 +292,63 @@ impl Engine {
         handle.ended.store(true, Ordering::Release);
     }
 
-    fn forget_old_jobs(&self) -> Result<()> {
+    /// Of the ended jobs the newest stay, and older ones that decided something for as long as `retrain.history` says.
+    fn forget_old_jobs(&self, now: Timestamp) -> Result<()> {
         let records = self.inner.store.records::<Job>(Records::Jobs)?;
-        let ended = records.iter().rev().filter(|(_, job)| job.state != JobState::Running);
-        for (id, _) in ended.skip(REMEMBERED) {
-            self.inner.store.delete_record(Records::Jobs, *id)?;
+        let since = now.before(self.inner.config.retrain.history);
+        let ended = records.iter().rev().filter(|(_, job)| job.state != JobState::Running).skip(REMEMBERED);
+        let mut history = 0;
+        for (id, job) in ended {
+            if !job.decisions.is_empty() && job.created >= since && history < HISTORY {
+                history += 1;
+            } else {
+                self.inner.store.delete_record(Records::Jobs, *id)?;
+            }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::monitor::{Check, Decision, DecisionKind};
+    use crate::record::Span;
+
+    fn at(day: i64) -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000 + day * 86_400_000).unwrap()
+    }
+
+    #[test]
+    fn decisions_outlast_the_list_of_jobs_and_go_when_they_are_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.store.durability = crate::config::Durability::Async;
+        config.retrain.history = Span::days(100);
+        let engine = Engine::open(dir.path(), config).unwrap();
+        for day in 0..150 {
+            let check = Check::at_least("events", 1.0, 0.8, "enough");
+            let decision = Decision::new(at(day), DecisionKind::Swap, None, format!("day {day}"));
+            let decided = Job {
+                kind: RETRAIN.into(),
+                state: JobState::Done,
+                decisions: vec![Decision { checks: vec![check], ..decision }],
+                ..engine.new_job(at(day))
+            };
+            engine.keep_job(&decided).unwrap();
+            let asked = Job { kind: TRAIN.into(), state: JobState::Done, ..engine.new_job(at(day)) };
+            engine.keep_job(&asked).unwrap();
+        }
+        engine.forget_old_jobs(at(149)).unwrap();
+        let decisions = engine.decisions().unwrap();
+        let days: Vec<&str> = decisions.iter().map(|decision| decision.reason.as_str()).collect();
+        assert_eq!((days.len(), days[0], days[100]), (101, "day 149", "day 49"));
+        assert!(decisions.iter().all(|decision| decision.checks.len() == 1), "with their numbers");
+        let listed = engine.jobs().unwrap();
+        assert_eq!((listed.len(), listed.iter().filter(|job| job.kind == TRAIN).count()), (100, 50));
+        let kept = engine.inner.store.records::<Job>(Records::Jobs).unwrap();
+        assert_eq!(kept.iter().filter(|(_, job)| job.kind == TRAIN).count(), 50, "what decided nothing is forgotten");
+        assert_eq!(engine.last_job(RETRAIN).unwrap().unwrap().created, at(149));
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::jobs::{RETRAIN, WATCH};
+use super::jobs::{RETRAIN, TRAIN, WATCH};
 use super::spaces::stand_back;
 use super::{Activate, Engine, Job, JobState, Tended, TrainOptions, lock};
 use crate::config::TrainConfig;
@@ -59,9 +59,15 @@ impl Engine {
         self.tend_training(now, has_looked, decisions)
     }
 
-    /// All decisions that are remembered, the newest first.
+    /// All decisions that are kept, the newest first: those of the last hundred jobs, and older ones for `retrain.history`.
     pub fn decisions(&self) -> Result<Vec<Decision>> {
-        let mut decisions: Vec<Decision> = self.jobs()?.into_iter().rev().flat_map(|job| job.decisions).collect();
+        let jobs = self.inner.store.records::<Job>(Records::Jobs)?;
+        let mut decisions = Vec::new();
+        for (id, job) in jobs {
+            // Of one that has ended and could not be written down the last ones are in memory.
+            let job = if job.state == JobState::Running { self.job(id)? } else { job };
+            decisions.extend(job.decisions);
+        }
         decisions.sort_by_key(|decision| decision.time);
         decisions.reverse();
         Ok(decisions)
@@ -99,11 +105,12 @@ impl Engine {
         let live = self.inner.live.load_full();
         let seen = live.as_ref().map_or(0, |live| live.snapshot.manifest().stored());
         let new_events = self.inner.store.counts().stored.saturating_sub(seen);
-        let attempted = [self.last_job(RETRAIN)?, self.last_job("train")?].into_iter().flatten();
+        let is_training = |job: &Job| job.kind == RETRAIN || job.kind == TRAIN;
+        let attempted = self.inner.store.newest_record(Records::Jobs, is_training)?;
         let facts = Facts {
             now,
             trained: live.as_ref().map(|live| live.snapshot.manifest().created),
-            attempted: attempted.max_by_key(|job| job.id).map(|job| job.created),
+            attempted: attempted.map(|job| job.created),
             new_events,
             drifted: lock(&self.inner.monitoring).drifted.clone(),
             // Two passes over exposures: only for a policy that asks, and as seldom as drift is looked at.
@@ -396,63 +403,11 @@ impl Engine {
         Ok(before.zip(outcomes.click_rate(None, middle, now)?))
     }
 
-    fn last_job(&self, kind: &str) -> Result<Option<Job>> {
-        let records = self.inner.store.records::<Job>(Records::Jobs)?;
-        Ok(records.into_iter().rev().map(|(_, job)| job).find(|job| job.kind == kind))
+    /// The newest job of a kind.
+    pub(super) fn last_job(&self, kind: &str) -> Result<Option<Job>> {
+        self.inner.store.newest_record(Records::Jobs, |job: &Job| job.kind == kind)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-
-    fn config() -> Config {
-        Config::from_toml("[retrain]\nenabled = true\nattempts = 3\n[store]\ndurability = \"async\"\n").unwrap()
-    }
-
-    #[test]
-    fn what_a_crash_cut_off_is_tried_again_a_few_times_and_then_given_up() {
-        let dir = tempfile::tempdir().unwrap();
-        let engine = Engine::open(dir.path(), config()).unwrap();
-        let interrupted = Job {
-            kind: RETRAIN.into(),
-            reason: Some(Reason::NoSnapshot),
-            attempt: 1,
-            ..engine.new_job(Timestamp::now())
-        };
-        engine.keep_job(&interrupted).unwrap();
-        drop(engine);
-        let engine = Engine::open(dir.path(), config()).unwrap();
-        assert_eq!(engine.job(interrupted.id).unwrap().state, JobState::Failed);
-        let start = Timestamp::now().millis();
-        let decided = |hours: i64| {
-            let now = Timestamp::from_millis(start + hours * 3_600_000).unwrap();
-            let tended = engine.tend(now).unwrap();
-            // There is nothing to learn from: each attempt fails.
-            let last = engine.jobs().unwrap().first().unwrap().id;
-            engine.wait_for_job(last).unwrap();
-            tended.decisions.into_iter().map(|decision| decision.kind).collect::<Vec<_>>()
-        };
-        assert_eq!(decided(0), []);
-        assert_eq!(decided(1), [DecisionKind::Retry]);
-        assert_eq!(decided(2), [DecisionKind::Retry]);
-        assert_eq!(decided(3), [DecisionKind::GiveUp]);
-        assert_eq!(decided(4), []);
-        assert_eq!(engine.jobs().unwrap().len(), 3);
-        let kinds: Vec<_> = engine.decisions().unwrap().into_iter().map(|decision| decision.kind).collect();
-        assert_eq!(kinds, [DecisionKind::GiveUp, DecisionKind::Retry, DecisionKind::Retry]);
-    }
-
-    #[test]
-    fn a_watch_goes_on_after_a_restart_and_can_be_cancelled() {
-        let dir = tempfile::tempdir().unwrap();
-        let engine = Engine::open(dir.path(), config()).unwrap();
-        engine.begin_watch(SnapshotId(2), SnapshotId(1), 1.0, Timestamp::now()).unwrap();
-        drop(engine);
-        let engine = Engine::open(dir.path(), config()).unwrap();
-        let watch = engine.jobs().unwrap().remove(0);
-        assert_eq!((watch.kind.as_str(), watch.state), (WATCH, JobState::Running));
-        assert_eq!(engine.cancel_job(watch.id).unwrap().state, JobState::Cancelled);
-    }
-}
+mod tests;

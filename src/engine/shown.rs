@@ -100,15 +100,15 @@ impl Answered<'_> {
 
 impl Shown for Answered<'_> {
     fn shown(&self, user: &str, since: Timestamp, times: u32) -> Result<Vec<ShownItem>> {
-        let mut showings: FxHashMap<ItemId, Vec<Timestamp>> = FxHashMap::default();
         let (remembered, known) = match self.until {
             Some(until) => (Vec::new(), until),
             None => self.showings.of(user, since),
         };
-        for (item, time) in self.forgotten(user, since, known)?.into_iter().chain(remembered) {
-            showings.entry(item).or_default().push(time);
-        }
-        showings.retain(|_, shown| shown.len() as u64 >= u64::from(times));
+        let mut all = self.forgotten(user, since, known)?;
+        all.extend(remembered);
+        all.sort_unstable();
+        let is_often = |shown: &&[(ItemId, Timestamp)]| shown.len() as u64 >= u64::from(times);
+        let showings: Vec<&[(ItemId, Timestamp)]> = all.chunk_by(|a, b| a.0 == b.0).filter(is_often).collect();
         let mut last: FxHashMap<ItemId, Timestamp> = FxHashMap::default();
         // Most questions come by here without a look at the store.
         if times > 0
@@ -119,10 +119,11 @@ impl Shown for Answered<'_> {
                 last.entry(event.item).or_insert(event.time);
             })?;
         }
-        let unanswered = |(item, shown): (ItemId, Vec<Timestamp>)| {
-            let since_last = shown.iter().filter(|time| last.get(&item).is_none_or(|last| last < *time));
-            ShownItem { item, unanswered: since_last.count() as u32 }
+        let unanswered = |shown: &[(ItemId, Timestamp)]| {
+            let (item, _) = *shown.first()?;
+            let since_last = shown.iter().filter(|(_, time)| last.get(&item).is_none_or(|last| last < time));
+            Some(ShownItem { item, unanswered: since_last.count() as u32 })
         };
-        Ok(showings.into_iter().map(unanswered).collect())
+        Ok(showings.into_iter().filter_map(unanswered).collect())
     }
 }

@@ -6,7 +6,8 @@
 //! - [`moments`], [`sequence`], [`correct`]: metrics of users, differences with intervals that hold at every look, and
 //!   p-values of many differences together.
 //! - [`mismatch`]: whether users came in the shares that were promised.
-//! - [`plan`]: how long it takes to see an effect of a size that matters; [`forecast`]: the same before it begins.
+//! - [`plan`]: how long it takes to see an effect of a size that matters; [`forecast`]: the same before it begins, at the pace
+//!   of its ramp-up.
 //! - [`interleave`]: two lists in one, and whose items are clicked.
 //! - [`replay`]: what another policy would have earned, from logged propensities.
 
@@ -27,7 +28,7 @@ mod tests;
 pub use assign::{allot, assign, is_target, layer_of};
 pub use forecast::{ExperimentForecast, MetricForecast, forecast};
 pub use interleave::{Team, team_draft};
-pub use moments::{Moments, UserFigure};
+pub use moments::{Explained, Moments, UserFigure};
 pub use replay::{Interval, LoggedAnswer, LoggedItem, OffPolicy, off_policy};
 pub use report::{
     ComparisonReport, Effect, ExperimentReport, GuardrailState, PreferenceReport, Role, VariantReport, Verdict, report,

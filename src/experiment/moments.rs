@@ -35,6 +35,17 @@ pub struct Figure {
     pub variance: f64,
 }
 
+/// A metric of users whose past is known.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct Explained {
+    /// The metric.
+    pub value: f64,
+    /// The standard error of its estimate without what the past explains.
+    pub error: f64,
+    /// The share of the variance that the past explains.
+    pub share: f64,
+}
+
 impl Moments {
     /// Adds a user.
     pub fn add(&mut self, user: UserFigure) {
@@ -79,6 +90,22 @@ impl Moments {
     /// The metric and the standard error of its estimate.
     pub fn value_and_error(&self) -> Option<(f64, f64)> {
         self.figure(0.0, 0.0).map(|figure| (figure.value, figure.variance.sqrt()))
+    }
+
+    /// The metric, the standard error of its estimate once what the covariate explains is taken off, and the share of the variance
+    /// that goes with it: R², adjusted for the coefficient that is estimated.
+    pub fn explained(&self) -> Option<Explained> {
+        let raw = self.figure(0.0, 0.0)?;
+        let spread = self.covariance(BEFORE, BEFORE);
+        let theta = if spread > 0.0 { self.with_covariate() / spread } else { 0.0 };
+        let left = self.figure(theta, self.means().2)?;
+        let share = if raw.variance > 0.0 && self.users > 2.0 {
+            1.0 - left.variance / raw.variance * (self.users - 1.0) / (self.users - 2.0)
+        } else {
+            0.0
+        };
+        let share = share.clamp(0.0, 1.0);
+        Some(Explained { value: raw.value, error: (raw.variance * (1.0 - share)).sqrt(), share })
     }
 
     /// The metric and the variance of its estimate by the delta method (Deng, Knoblich & Lu, KDD 2018, eq. 3): that of the
@@ -215,6 +242,23 @@ mod tests {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let seen = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;
         assert!((foretold / seen - 1.0).abs() < 0.1, "foretold {foretold}, seen {seen}");
+    }
+
+    #[test]
+    fn a_covariate_that_explains_nothing_takes_nothing_away() {
+        let mut random = ChaCha8Rng::seed_from_u64(3);
+        let mut shares = 0.0;
+        for _ in 0..200 {
+            let mut moments = Moments::default();
+            for _ in 0..20 {
+                let (of, before) = (random.random(), random.random());
+                moments.add(UserFigure { of, over: 1.0, before });
+            }
+            shares += moments.explained().unwrap().share / 200.0;
+        }
+        // Without the adjustment one in 19.
+        assert!(shares < 0.045, "{shares}");
+        assert_eq!(of(&[(1.0, 1.0, 0.0), (2.0, 1.0, 5.0)]).explained().unwrap().share, 0.0, "two users tell nothing");
     }
 
     #[test]

@@ -150,6 +150,12 @@ impl<'d> Tally<'d> {
         self.answers.push(Answer { user: number, time: exposure.time, items, met: 0 });
     }
 
+    /// The experiment begins at another time than was said: events before it tell what to expect of users. Before any event is
+    /// heard.
+    pub fn begin(&mut self, started: Timestamp) {
+        self.period.started = started;
+    }
+
     /// Takes an event into account, after all answers. Those before the experiment are wanted, too.
     pub fn hear(&mut self, outcome: Outcome<'_>) {
         if outcome.time < self.period.started {

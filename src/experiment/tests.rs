@@ -4,9 +4,13 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::forecast::{ExperimentForecast, forecast};
+use super::interleave::Preferences;
 use super::moments::{Moments, Pair, UserFigure};
 use super::plan::Plan;
 use super::sequence::Boundary;
+use super::tally::Totals;
+use crate::record::{ExperimentDesign, RampStep, Span, Timestamp};
 
 /// A population: click-through differs by user, and some come back on each day.
 struct World {
@@ -20,6 +24,8 @@ struct World {
     lift: f64,
     /// Whether users are counted who have clicked at all, over users, rather than clicks over answers.
     converts: bool,
+    /// Until which days, and what share of newcomers takes part; all of them later.
+    ramp: &'static [(usize, f64)],
 }
 
 #[derive(Clone, Copy)]
@@ -38,13 +44,9 @@ impl World {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let boundary = Boundary::planned(0.05, planned);
         let mut users: Vec<User> = Vec::new();
-        (1..=self.days).find(|_| {
-            for _ in 0..self.newcomers {
-                let rate = self.rate * (1.0 + self.spread * (2.0 * random.random::<f64>() - 1.0));
-                let before = f64::from(clicks(&mut random, rate, 10));
-                users.push(User { rate, treated: random.random(), clicks: 0.0, shown: 0.0, before });
-            }
-            let newest = users.len() - self.newcomers;
+        (1..=self.days).find(|day| {
+            let newest = users.len();
+            users.extend((0..self.newcomers_of(*day)).map(|_| self.newcomer(&mut random)));
             let mut moments = [Moments::default(); 2];
             let mut observed = 0.0;
             for (place, user) in users.iter_mut().enumerate() {
@@ -69,6 +71,40 @@ impl World {
     }
 }
 
+impl World {
+    fn newcomers_of(&self, day: usize) -> usize {
+        let share = self.ramp.iter().find(|(until, _)| day <= *until).map_or(1.0, |(_, share)| *share);
+        (self.newcomers as f64 * share).round() as usize
+    }
+
+    fn newcomer(&self, random: &mut ChaCha8Rng) -> User {
+        let rate = self.rate * (1.0 + self.spread * (2.0 * random.random::<f64>() - 1.0));
+        let before = f64::from(clicks(random, rate, 10));
+        User { rate, treated: random.random(), clicks: 0.0, shown: 0.0, before }
+    }
+
+    /// What a forecast says of a test on these people, after so many days in which nothing was tested and each came once.
+    fn forecast(&self, days: usize, design: &ExperimentDesign) -> ExperimentForecast {
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let mut moments = Moments::default();
+        for _ in 0..days * self.newcomers {
+            let user = self.newcomer(&mut random);
+            let of = f64::from(clicks(&mut random, user.rate, self.answers));
+            moments.add(UserFigure { of, over: f64::from(self.answers), before: user.before });
+        }
+        let users = moments.users() as u64;
+        let totals = Totals {
+            users: vec![users, 0],
+            answers: vec![users * u64::from(self.answers), 0],
+            crossed: 0,
+            moments: vec![vec![moments, Moments::default()]],
+            preferences: Preferences::default(),
+        };
+        let at = |day: usize| Timestamp::from_millis(day as i64 * 86_400_000).unwrap();
+        forecast("x", design, &totals, (at(100), at(100 + days)))
+    }
+}
+
 fn clicks(random: &mut ChaCha8Rng, rate: f64, answers: u32) -> u32 {
     (0..answers).map(|_| u32::from(random.random::<f64>() < rate)).sum()
 }
@@ -79,8 +115,17 @@ fn false_positives(world: &World, planned: f64) -> usize {
 
 #[test]
 fn of_a_thousand_tests_of_nothing_looked_at_daily_no_more_than_5_percent_find_something() {
-    let base =
-        World { days: 30, newcomers: 60, returns: 0.2, answers: 2, rate: 0.2, spread: 0.9, lift: 0.0, converts: false };
+    let base = World {
+        days: 30,
+        newcomers: 60,
+        returns: 0.2,
+        answers: 2,
+        rate: 0.2,
+        spread: 0.9,
+        lift: 0.0,
+        converts: false,
+        ramp: &[],
+    };
     let worlds = [
         ("users who differ come and return", World { ..base }),
         (
@@ -113,6 +158,7 @@ fn a_planted_lift_of_5_percent_is_found_with_the_planned_power() {
         spread: 0.0,
         lift: 0.05,
         converts: false,
+        ramp: &[],
     };
     let runs = 400;
     let planned = users * f64::from(answers);
@@ -125,4 +171,42 @@ fn a_planted_lift_of_5_percent_is_found_with_the_planned_power() {
     );
     // Looks before the end only add; 400 runs are off by 2 % (one standard deviation).
     assert!((0.76..=0.92).contains(&power), "{power}");
+}
+
+#[test]
+fn a_forecast_of_users_with_a_past_who_are_let_in_by_steps_is_what_the_test_takes() {
+    let mut design: ExperimentDesign =
+        serde_json::from_str(r#"{"variants":[{"name":"A"},{"name":"B"}],"effect":0.05}"#).unwrap();
+    let mut world = World {
+        days: 0,
+        newcomers: 600,
+        returns: 0.0,
+        answers: 10,
+        rate: 0.3,
+        spread: 0.9,
+        lift: 0.05,
+        converts: false,
+        ramp: &[(4, 0.1), (8, 0.3)],
+    };
+    let days = |design: &ExperimentDesign| world.forecast(28, design).metrics[0].days_needed.unwrap();
+    let without_ramp = days(&design);
+    let steps = [(4, 1_000), (8, 3_000)].map(|(until, traffic)| RampStep { until: Span::days(until), traffic });
+    design.ramp = steps.to_vec();
+    let told = world.forecast(28, &design).metrics.swap_remove(0);
+    // Of the variance of clicks in ten answers .0429, a third is of tastes that the ten before show: .0243² / .0429².
+    assert!((told.variance_reduction - 0.32).abs() < 0.03, "{told:?}");
+    let (needed, last) = (told.users_needed.unwrap(), told.days_needed.unwrap());
+
+    world.days = last.ceil() as usize;
+    let (runs, planned) = (400, needed * 10.0);
+    let found: Vec<usize> = (0..runs).into_par_iter().filter_map(|seed| world.found(seed, planned)).collect();
+    let by = |day: f64| found.iter().filter(|found| (**found as f64) <= day).count() as f64 / runs as f64;
+    println!(
+        "a lift of 5 % in {needed:.0} users let in by steps: found in {:.1} % of {runs} tests by day {last:.1}, in {:.1} % by \
+         day {without_ramp:.1}, which is what it would take without steps",
+        100.0 * by(f64::INFINITY),
+        100.0 * by(without_ramp),
+    );
+    assert!((0.76..=0.93).contains(&by(f64::INFINITY)), "{}", by(f64::INFINITY));
+    assert!(by(without_ramp) < 0.6, "{}", by(without_ramp));
 }

@@ -30,9 +30,13 @@ impl<'a> Bounded<'a> {
 
     /// Counts an item if it fits; false if it does not.
     pub fn take(&mut self, item: ItemId) -> bool {
-        let fits = self.fits(item);
+        if self.bounds.is_empty() {
+            return true;
+        }
+        let values = self.values_of(item);
+        let fits = self.bounds.iter().zip(&values).all(|((_, quota), values)| quota.fits(values));
         if fits {
-            self.count(item);
+            self.bounds.iter_mut().zip(&values).for_each(|((_, quota), values)| quota.count(values));
         }
         fits
     }
@@ -65,6 +69,10 @@ impl<'a> Bounded<'a> {
         best: Vec<Ordered>,
         limit: usize,
     ) -> Vec<Ordered> {
+        // By score alone nothing has to be known of those that are not looked at.
+        if diversity.is_by_score() {
+            return best.into_iter().filter(|best| self.take(best.item)).take(limit).collect();
+        }
         let Self { catalog, bounds, values } = self;
         let scores: Vec<f32> = best.iter().map(|best| best.key as f32).collect();
         let mut of = |key: &str, item: ItemId| catalog.get(item).map_or(Vec::new(), |item| values.of(item, key));

@@ -194,8 +194,7 @@ impl<'a> Assembly<'a> {
         chosen.sort_by_cached_key(|of| movers.bury(of.item));
         let chosen = std::mem::take(&mut self.chosen);
         let page = self.placed.page(chosen.into_iter().map(|of| (of, None)).collect(), |place| {
-            let source = if place.is_pin { Source::Pin } else { Source::List };
-            (Chosen::new(place.item, self.score(place.item), source), Some(place.rule))
+            (Chosen::new(place.item, self.score(place.item), place.source()), Some(place.rule))
         });
         let mut items = Vec::with_capacity(page.len());
         for (of, rule) in page {

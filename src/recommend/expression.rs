@@ -8,10 +8,10 @@ use crate::record::{
     CATEGORIES, Condition, CountRange, Filter, IsEmptyCondition, Match, MatchCondition, RangeCondition, Value,
     ValuesCountCondition,
 };
-use crate::store::TermRange;
+use crate::store::{TermRange, Terms};
 
 /// Sets of items.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Expression<'a> {
     /// Every item that there is.
     All,
@@ -63,13 +63,38 @@ impl<'a> Expression<'a> {
         }
     }
 
-    /// The ranges of terms in it.
-    pub fn for_each_range(&self, f: &mut dyn FnMut(&TermRange) -> Result<()>) -> Result<()> {
+    /// The same, to be kept; `None` if it names items, whose dense ids terms do not tell.
+    pub fn owned(&self) -> Option<Expression<'static>> {
+        let all = |sets: &[Self]| -> Option<Vec<_>> { sets.iter().map(Self::owned).collect() };
+        Some(match self {
+            Self::All => Expression::All,
+            Self::Terms(range) => Expression::Terms(range.clone()),
+            Self::Ids(_) => return None,
+            Self::Both(sets) => Expression::Both(all(sets)?),
+            Self::Either(sets) => Expression::Either(all(sets)?),
+            Self::Except(set, other) => Expression::Except(Box::new(set.owned()?), Box::new(other.owned()?)),
+        })
+    }
+
+    /// How many ranges and lists of names are in it.
+    pub fn leaves(&self) -> usize {
         match self {
-            Self::All | Self::Ids(_) => Ok(()),
-            Self::Terms(range) => f(range),
-            Self::Both(sets) | Self::Either(sets) => sets.iter().try_for_each(|set| set.for_each_range(f)),
-            Self::Except(set, other) => set.for_each_range(f).and_then(|()| other.for_each_range(f)),
+            Self::All => 0,
+            Self::Terms(_) | Self::Ids(_) => 1,
+            Self::Both(sets) | Self::Either(sets) => sets.iter().map(Self::leaves).sum(),
+            Self::Except(set, other) => set.leaves() + other.leaves(),
+        }
+    }
+
+    /// Whether an item that is there and has these terms is among the items; of those that are named none is.
+    pub fn holds(&self, terms: &Terms) -> bool {
+        match self {
+            Self::All => true,
+            Self::Terms(range) => terms.meet(range),
+            Self::Ids(_) => false,
+            Self::Both(sets) => !sets.is_empty() && sets.iter().all(|set| set.holds(terms)),
+            Self::Either(sets) => sets.iter().any(|set| set.holds(terms)),
+            Self::Except(set, other) => set.holds(terms) && !other.holds(terms),
         }
     }
 

@@ -1,131 +1,114 @@
-//! Filters as bitmaps. The parts of filters that have been asked for, ranges of terms, are kept in memory; what is not is
-//! read from the item index. When an item changes, its bit in every kept range is set or cleared, so what is kept is exact
-//! at every moment.
+//! Filters as bitmaps. The parts of filters that have been asked for, ranges of terms, are kept in memory, and so is what whole
+//! filters came to; what is not is read from the item index. When an item changes, its bit in everything that is kept is set or
+//! cleared, so that it is exact at every moment.
 
+mod state;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use roaring::RoaringBitmap;
-use rustc_hash::FxHashMap;
 
 use super::expression::{Expression, Leaf};
 use super::matches::{Matches, rows_of};
 use crate::error::Result;
 use crate::record::{Item, ItemId};
 use crate::snapshot::RowMap;
-use crate::store::{Store, TermRange, Terms, term_kind};
+use crate::store::{Store, TermRange};
+use state::{Reading, State, What};
 
 /// So many ranges are kept at most: a change of an item looks at all that are about the same key.
 const MAX_RANGES: usize = 4_096;
+/// So many whole filters are kept at most: a change of an item is held against all of them.
+const MAX_SETS: usize = 256;
+/// Filters of more conditions are made anew each time.
+const MAX_LEAVES: usize = 32;
 /// Snapshots whose rows are kept at a time: the active one, the one before, and those of experiments.
 const MAX_SNAPSHOTS: usize = 4;
-/// What a kept range costs beside its bitmaps, about.
+/// What something kept costs beside its bitmaps, about.
 const OVERHEAD_BYTES: usize = 256;
 
-/// The kept ranges, and the items that may be shown at all.
+/// What is kept, and the items that may be shown at all.
 pub struct Filters {
     state: Mutex<State>,
     max_bytes: usize,
 }
 
-struct State {
-    /// Items that are there and not hidden.
-    shown: Kept,
-    /// By what their terms begin with, then by range.
-    kinds: FxHashMap<Box<[u8]>, FxHashMap<TermRange, Kept>>,
-    /// Ranges that are being read.
-    reads: Vec<Read>,
-    /// The snapshots that kept rows belong to, in the order of the rows.
-    maps: Vec<RowMap>,
-    /// The place of the snapshot that goes next.
-    oldest: usize,
-    count: usize,
-    bytes: usize,
-    clock: u64,
-}
-
-#[derive(Default)]
-struct Kept {
-    ids: Arc<RoaringBitmap>,
-    rows: [Option<Arc<RoaringBitmap>>; MAX_SNAPSHOTS],
-    used: u64,
-}
-
-/// What has changed while a range was read.
-struct Read {
-    number: u64,
-    range: TermRange,
-    changes: Vec<(u32, bool)>,
-}
-
 impl Filters {
     /// Keeps up to about so many bytes.
     pub fn new(max_bytes: usize) -> Self {
-        let state = State {
-            shown: Kept::default(),
-            kinds: FxHashMap::default(),
-            reads: Vec::new(),
-            maps: Vec::new(),
-            oldest: 0,
-            count: 0,
-            bytes: 0,
-            clock: 0,
-        };
-        Self { state: Mutex::new(state), max_bytes }
+        Self { state: Mutex::default(), max_bytes }
     }
 
     /// Follows a change of an item, after it is in the store; `None` when it is gone. Changes of one item come one after
     /// another, each with what the store says then.
     ///
-    /// All kept ranges are looked at: one that was read a moment ago may have seen a state of the item that was gone
+    /// All that is kept is looked at: what was read a moment ago may have seen a state of the item that was gone
     /// again before anybody was told.
     pub fn change(&self, id: ItemId, item: Option<&Item>) {
-        let mut state = self.lock();
-        let State { shown, kinds, reads, maps, .. } = &mut *state;
-        let rows: Vec<Option<u32>> = maps.iter().map(|map| map.get(id)).collect();
-        shown.set(id.get(), &rows, item.is_some_and(|item| !item.hidden));
-        if kinds.is_empty() && reads.is_empty() {
-            return;
-        }
-        let terms = item.map(Terms::of).unwrap_or_default();
-        let mut by_kind: FxHashMap<&[u8], Vec<&[u8]>> = FxHashMap::default();
-        terms.iter().for_each(|term| by_kind.entry(term_kind(term)).or_default().push(term));
-        for (kind, ranges) in kinds {
-            let terms = by_kind.get(&**kind).map_or(&[][..], Vec::as_slice);
-            for (range, kept) in ranges {
-                kept.set(id.get(), &rows, terms.iter().any(|term| range.contains(term)));
-            }
-        }
-        for read in reads {
-            read.changes.push((id.get(), terms.meet(&read.range)));
-        }
+        self.lock().change(id, item);
     }
 
     /// Items that are there and not hidden.
     pub fn shown(&self, rows: Option<&RowMap>) -> Matches {
-        self.kept(None, rows).unwrap_or_default()
+        self.kept(What::Shown, rows).unwrap_or_default()
     }
 
-    /// Reads what a question needs and is not kept. To be called before it takes its locks: reading a range of a million
+    /// Reads and makes what a question needs and is not kept. To be called before it takes its locks: reading a range of a million
     /// items takes some tenths of a second.
     pub fn prepare(&self, store: &Store, expression: Option<&Expression<'_>>, rows: Option<&RowMap>) -> Result<()> {
-        self.shown(rows);
-        let Some(expression) = expression else { return Ok(()) };
-        expression.for_each_range(&mut |range| self.range(store, range, rows).map(drop))
+        match expression {
+            None => drop(self.shown(rows)),
+            Some(expression) => drop(self.fulfilling(store, expression, rows)?),
+        }
+        Ok(())
     }
 
-    /// The items of an expression that may be shown.
+    /// The items of an expression that may be shown. Of one that has been asked for lately nothing is made anew.
     pub fn evaluate(&self, store: &Store, expression: &Expression<'_>, rows: Option<&RowMap>) -> Result<Matches> {
-        let shown = self.shown(rows);
-        Ok(self.fulfilling(store, expression, rows)?.and(&shown))
+        match expression.owned().filter(|_| expression.leaves() <= MAX_LEAVES) {
+            Some(set) => self.set(store, &set, rows),
+            None => self.made(store, expression, rows),
+        }
     }
 
     /// The items of an expression, hidden ones among them where it is about one thing alone: nothing is copied then.
     pub fn fulfilling(&self, store: &Store, expression: &Expression<'_>, rows: Option<&RowMap>) -> Result<Matches> {
+        match expression {
+            Expression::Terms(range) => self.range(store, range, rows),
+            _ => self.evaluate(store, expression, rows),
+        }
+    }
+
+    /// An expression by set algebra. Those of its parts that can be kept are: what a question adds to the filter of a scenario does
+    /// not have that made anew.
+    fn made(&self, store: &Store, expression: &Expression<'_>, rows: Option<&RowMap>) -> Result<Matches> {
+        let part = |part: &Expression<'_>| match part.leaves() {
+            0 | 1 => self.simple(store, part, rows),
+            _ => self.evaluate(store, part, rows),
+        };
+        match expression {
+            Expression::Both(sets) => {
+                let mut both = None;
+                for set in sets {
+                    let set = part(set)?;
+                    both = Some(both.map_or_else(|| set.clone(), |both: Matches| both.and(&set)));
+                }
+                Ok(both.unwrap_or_default())
+            }
+            Expression::Either(sets) => {
+                sets.iter().try_fold(Matches::default(), |either, set| Ok(either.or(&part(set)?)))
+            }
+            Expression::Except(set, other) => Ok(part(set)?.minus(&part(other)?)),
+            simple => self.simple(store, simple, rows),
+        }
+    }
+
+    /// An expression about one thing.
+    fn simple(&self, store: &Store, expression: &Expression<'_>, rows: Option<&RowMap>) -> Result<Matches> {
         let shown = self.shown(rows);
-        expression.evaluate(&shown, &mut |leaf| match leaf {
+        let found = expression.evaluate(&shown, &mut |leaf| match leaf {
             Leaf::Terms(range) => self.range(store, range, rows),
             Leaf::Ids(names) => {
                 let mut ids = RoaringBitmap::new();
@@ -134,26 +117,55 @@ impl Filters {
                 }
                 Ok(Matches::new(Arc::new(ids), rows))
             }
-        })
+        })?;
+        Ok(found.and(&shown))
+    }
+
+    fn set(&self, store: &Store, set: &Expression<'static>, rows: Option<&RowMap>) -> Result<Matches> {
+        if let Some(kept) = self.kept(What::Set(set), rows) {
+            return Ok(kept);
+        }
+        let number = self.begin(Reading::Set(set.clone()));
+        let found = self.made(store, set, rows);
+        self.finish_set(number, set, found, rows)
+    }
+
+    /// Makes the noted changes in what was made, and keeps it.
+    fn finish_set(
+        &self,
+        number: u64,
+        set: &Expression<'static>,
+        found: Result<Matches>,
+        rows: Option<&RowMap>,
+    ) -> Result<Matches> {
+        let mut state = self.lock();
+        let changes = state.end(number);
+        let mut found = found?;
+        for (id, holds) in changes {
+            state::set(&mut found.ids, id, holds);
+            if let Some(row) = rows.and_then(|rows| rows.get(ItemId::new(id))) {
+                state::set(&mut found.rows, row, holds);
+            }
+        }
+        state.keep_set(set, &found, rows);
+        state.fit(self.max_bytes);
+        Ok(found)
     }
 
     fn range(&self, store: &Store, range: &TermRange, rows: Option<&RowMap>) -> Result<Matches> {
-        if let Some(kept) = self.kept(Some(range), rows) {
+        if let Some(kept) = self.kept(What::Range(range), rows) {
             return Ok(kept);
         }
         let ids = self.read(store, range)?;
-        Ok(self.kept(Some(range), rows).unwrap_or_else(|| Matches::new(ids, rows)))
+        Ok(self.kept(What::Range(range), rows).unwrap_or_else(|| Matches::new(ids, rows)))
     }
 
-    /// A kept range, or with `None` the items that may be shown. Rows are mapped at the first question to a snapshot.
-    fn kept(&self, range: Option<&TermRange>, rows: Option<&RowMap>) -> Option<Matches> {
+    /// What is kept, if it is. Rows are mapped at the first question to a snapshot.
+    fn kept(&self, what: What<'_>, rows: Option<&RowMap>) -> Option<Matches> {
         let ids = {
             let mut state = self.lock();
-            state.clock += 1;
-            let now = state.clock;
             let place = rows.map(|rows| state.place_of(rows));
-            let kept = state.find(range)?;
-            kept.used = now;
+            let kept = state.find(what)?;
             let ids = Arc::clone(&kept.ids);
             let Some(place) = place else { return Some(Matches { ids, ..Matches::default() }) };
             match kept.rows.get(place).and_then(Option::as_ref) {
@@ -164,13 +176,13 @@ impl Filters {
         let map = rows?;
         let rows = Arc::new(rows_of(&ids, map));
         let mut state = self.lock();
-        if let Some(place) = state.maps.iter().position(|known| known == map) {
-            let kept = state.find(range);
+        if let Some(place) = state.known_place(map) {
             // Of an item that has changed meanwhile the rows would say what was.
-            let kept = kept.filter(|kept| Arc::ptr_eq(&kept.ids, &ids));
+            let kept = state.find(what).filter(|kept| Arc::ptr_eq(&kept.ids, &ids));
             if let Some(kept) = kept.and_then(|kept| kept.rows.get_mut(place)) {
                 *kept = Some(Arc::clone(&rows));
                 state.bytes += rows.serialized_size();
+                state.fit(self.max_bytes);
             }
         }
         Some(Matches { ids, rows })
@@ -178,136 +190,29 @@ impl Filters {
 
     /// Reads a range from the index and keeps it.
     fn read(&self, store: &Store, range: &TermRange) -> Result<Arc<RoaringBitmap>> {
-        let number = self.begin(range);
+        let number = self.begin(Reading::Range(range.clone()));
         let ids = store.items_in(range);
         self.finish(number, range, ids)
     }
 
     /// From now on what changes is noted for this read.
-    fn begin(&self, range: &TermRange) -> u64 {
-        let mut state = self.lock();
-        state.clock += 1;
-        let number = state.clock;
-        state.reads.push(Read { number, range: range.clone(), changes: Vec::new() });
-        number
+    fn begin(&self, of: Reading) -> u64 {
+        self.lock().begin(of)
     }
 
     /// Makes the noted changes in what was read, and keeps it.
     fn finish(&self, number: u64, range: &TermRange, ids: Result<RoaringBitmap>) -> Result<Arc<RoaringBitmap>> {
         let mut state = self.lock();
-        let place = state.reads.iter().position(|read| read.number == number);
-        let changes = place.map(|place| state.reads.swap_remove(place).changes).unwrap_or_default();
-        let mut ids = ids?;
-        for (id, holds) in changes {
-            if holds {
-                ids.insert(id)
-            } else {
-                ids.remove(id)
-            };
-        }
-        let ids = Arc::new(ids);
-        state.keep(range, Arc::clone(&ids));
-        if state.count > MAX_RANGES || state.bytes > self.max_bytes {
-            state.forget_unused(self.max_bytes);
-        }
+        let changes = state.end(number);
+        let mut ids = Arc::new(ids?);
+        changes.into_iter().for_each(|(id, holds)| state::set(&mut ids, id, holds));
+        state.keep_range(range, Arc::clone(&ids));
+        state.fit(self.max_bytes);
         Ok(ids)
     }
 
     // Each change behind this lock is one of a bit or of an entry; after a panic the next one goes on from there.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn find(&mut self, range: Option<&TermRange>) -> Option<&mut Kept> {
-        match range {
-            None => Some(&mut self.shown),
-            Some(range) => self.kinds.get_mut(range.kind())?.get_mut(range),
-        }
-    }
-
-    fn keep(&mut self, range: &TermRange, ids: Arc<RoaringBitmap>) {
-        let kept = Kept { ids, used: self.clock, ..Kept::default() };
-        self.bytes += kept.bytes();
-        let kind = self.kinds.entry(range.kind().into()).or_default();
-        match kind.insert(range.clone(), kept) {
-            // Somebody else has read the same meanwhile.
-            Some(other) => self.bytes = self.bytes.saturating_sub(other.bytes()),
-            None => self.count += 1,
-        }
-    }
-
-    /// Where the rows of a snapshot are kept; those of the one that was first asked about longest ago make room.
-    fn place_of(&mut self, map: &RowMap) -> usize {
-        if let Some(place) = self.maps.iter().position(|known| known == map) {
-            return place;
-        }
-        if self.maps.len() < MAX_SNAPSHOTS {
-            self.maps.push(map.clone());
-            return self.maps.len() - 1;
-        }
-        let place = self.oldest;
-        self.oldest = (place + 1) % MAX_SNAPSHOTS;
-        if let Some(old) = self.maps.get_mut(place) {
-            *old = map.clone();
-        }
-        let kept = std::iter::once(&mut self.shown).chain(self.kinds.values_mut().flat_map(FxHashMap::values_mut));
-        kept.filter_map(|kept| kept.rows.get_mut(place)).for_each(|rows| *rows = None);
-        self.measure();
-        place
-    }
-
-    /// Goes back to half of what may be kept; what was used last stays. Half, so that it is seldom done.
-    fn forget_unused(&mut self, max_bytes: usize) {
-        let mut uses: Vec<_> = self.kinds.values().flatten().map(|(_, kept)| (kept.used, kept.bytes())).collect();
-        uses.sort_unstable_by(|a, b| b.cmp(a));
-        let (mut bytes, mut oldest) = (0, u64::MAX);
-        for (used, size) in uses.into_iter().take(MAX_RANGES / 2) {
-            bytes += size;
-            if bytes > max_bytes / 2 {
-                break;
-            }
-            oldest = used;
-        }
-        for kind in self.kinds.values_mut() {
-            kind.retain(|_, kept| kept.used >= oldest);
-        }
-        self.kinds.retain(|_, kind| !kind.is_empty());
-        self.measure();
-    }
-
-    fn measure(&mut self) {
-        self.count = self.kinds.values().map(FxHashMap::len).sum();
-        self.bytes = self.kinds.values().flatten().map(|(_, kept)| kept.bytes()).sum();
-    }
-}
-
-impl Kept {
-    /// `rows` has the item's row in each snapshot that has it.
-    fn set(&mut self, id: u32, rows: &[Option<u32>], holds: bool) {
-        set(&mut self.ids, id, holds);
-        for (kept, row) in self.rows.iter_mut().zip(rows) {
-            if let Some((kept, row)) = kept.as_mut().zip(*row) {
-                set(kept, row, holds);
-            }
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        let rows: usize = self.rows.iter().flatten().map(|rows| rows.serialized_size()).sum();
-        self.ids.serialized_size() + rows + OVERHEAD_BYTES
-    }
-}
-
-/// Copies the bitmap if a question holds it, and only if the bit changes.
-fn set(bitmap: &mut Arc<RoaringBitmap>, bit: u32, holds: bool) {
-    if bitmap.contains(bit) != holds {
-        let bitmap = Arc::make_mut(bitmap);
-        if holds {
-            bitmap.insert(bit)
-        } else {
-            bitmap.remove(bit)
-        };
     }
 }

@@ -81,7 +81,7 @@ impl<'a> Asked<'a> {
             .without_named(&query.exclude_items)?;
         let taste = Taste::of(context, &visitor)?;
         let mut bounded = Bounded::new(context.catalog, plan.bounds());
-        let placed = Placed::new(context, plan, &allowed, &mut bounded)?;
+        let placed = Placed::new(context, plan, &|item| allowed.allows_item(item), &mut bounded)?;
         allowed.exclude(placed.items());
         Ok(Self { context, plan, visitor, allowed, taste, bounded, placed })
     }

@@ -1,11 +1,10 @@
 //! Items that rules put at positions, settled before anything is searched.
 
 use super::Context;
-use super::allowed::Allowed;
 use super::arrange::Bounded;
 use super::plan::Plan;
 use crate::error::Result;
-use crate::record::ItemId;
+use crate::record::{ItemId, Source};
 
 /// What stands where, in one page.
 #[derive(Default)]
@@ -23,8 +22,14 @@ pub struct Place {
     pub item: ItemId,
     /// The number of the rule.
     pub rule: usize,
-    /// Whether it is pinned, not of a list.
-    pub is_pin: bool,
+    is_pin: bool,
+}
+
+impl Place {
+    /// How an answer calls where it comes from.
+    pub fn source(&self) -> Source {
+        if self.is_pin { Source::Pin } else { Source::List }
+    }
 }
 
 impl Placed {
@@ -32,7 +37,7 @@ impl Placed {
     pub fn new(
         context: &Context<'_>,
         plan: &Plan<'_>,
-        allowed: &Allowed<'_>,
+        allows: &dyn Fn(ItemId) -> bool,
         bounded: &mut Bounded<'_>,
     ) -> Result<Self> {
         let mut placed = Self::default();
@@ -41,7 +46,7 @@ impl Placed {
             let Some(position) = place.position.checked_sub(first) else { continue };
             for name in place.items.iter() {
                 let Some(item) = context.store.item_id(name)? else { continue };
-                if !allowed.allows_item(item) || placed.items().any(|other| other == item) {
+                if !allows(item) || placed.items().any(|other| other == item) {
                     continue;
                 }
                 if place.is_pin {

@@ -12,8 +12,8 @@ use super::expression::Expression;
 use super::rules::{LeftOut, Moved, Rule, RulePlace, RuleQuestion, Shown, compile, shift};
 use crate::error::Result;
 use crate::record::{
-    AppliedScenario, Condition, Diversity, EditorialList, Effort, ExcludeSeen, Filter, ItemId, MaxPer, Query, RuleSpec,
-    Scenario, ScenarioVersion, SourceKind, SourceShare, Timestamp,
+    AppliedScenario, Condition, Diversity, EditorialList, Effort, ExcludeSeen, Filter, Item, ItemId, MaxPer, Query,
+    RuleSpec, Scenario, ScenarioVersion, SourceKind, SourceShare, Timestamp,
 };
 use crate::snapshot::Snapshot;
 
@@ -221,6 +221,13 @@ impl<'a> Plan<'a> {
         let own = (self.query.filter.as_ref(), self.query.category.as_deref());
         std::iter::once(own)
             .chain(self.rules.iter().filter_map(|rule| rule.moves()).map(|(filter, _)| (Some(filter), None)))
+    }
+
+    /// The rules that move one item, by its metadata: their numbers and factors. For a few items; [`movers`](Self::movers) are
+    /// for many.
+    pub(super) fn moving<'i>(&'i self, item: &'i Item) -> impl Iterator<Item = (usize, f64)> + 'i {
+        let moves = self.rules.iter().enumerate().filter_map(|(number, rule)| Some((number, rule.moves()?)));
+        moves.filter(|(_, (filter, _))| filter.matches(item)).map(|(number, (_, factor))| (number, factor))
     }
 
     /// Which items rules move.

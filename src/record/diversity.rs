@@ -62,6 +62,11 @@ fn categories() -> String {
 }
 
 impl Diversity {
+    /// Whether items stand by their scores, bounded or not.
+    pub fn is_by_score(&self) -> bool {
+        self.mmr.is_none() && self.dpp.is_none() && self.calibration.is_none()
+    }
+
     /// Checks every field; the error names the first that is wrong.
     pub fn validate(&self) -> Result<()> {
         let weights = [

@@ -71,6 +71,22 @@ impl Store {
         Ok(found)
     }
 
+    /// The record with the greatest number of those that are wanted. Reads back to it and no further.
+    pub fn newest_record<T: DeserializeOwned>(
+        &self,
+        records: Records,
+        is_wanted: impl Fn(&T) -> bool,
+    ) -> Result<Option<T>> {
+        for entry in self.db.iterator_cf(records.family().of(&self.db)?, IteratorMode::End) {
+            let (_, bytes) = entry.map_err(storage("list records"))?;
+            let record = codec::decode_json(records.what(), &bytes)?;
+            if is_wanted(&record) {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
     /// Removes a record.
     pub fn delete_record(&self, records: Records, number: u64) -> Result<()> {
         self.commit(Durability::Sync, |turn| turn.delete(records.family(), key::number(number)))

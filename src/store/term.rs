@@ -15,6 +15,7 @@
 //! item that matches as if it had the other text, which could have been given to it as well.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -86,7 +87,9 @@ impl Terms {
 
     /// Whether one of them is in a range.
     pub fn meet(&self, range: &TermRange) -> bool {
-        self.iter().any(|term| range.contains(term))
+        // A range that ends before it starts holds nothing, and is none that a set can be asked for.
+        let bounds = (Bound::Included(&*range.start), Bound::Excluded(&*range.end));
+        range.start < range.end && self.0.range::<[u8], _>(bounds).next().is_some()
     }
 }
 

@@ -19,8 +19,7 @@ struct Shown {
 pub fn run(context: &Context, args: &DriftArgs) -> Result<(), Failure> {
     let place = context.place()?;
     let drift = place.drift()?;
-    let mut decisions = place.decisions()?;
-    decisions.truncate(args.decisions);
+    let decisions = place.decisions(args.decisions)?;
     let shown = Shown { drift, decisions };
     context.output.show(&shown, |shown| drift::shown(&shown.drift, &shown.decisions, args.all))
 }

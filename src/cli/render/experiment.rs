@@ -51,12 +51,13 @@ pub fn forecast(forecast: &ExperimentForecast) -> String {
     let looked_at = (forecast.until.millis() - forecast.from.millis()) as f64 / 86_400_000.0;
     let within = format!("found in {looked_at:.1} days");
     let needed = format!("users for {:.1} %", forecast.effect * 100.0);
-    let mut table = table(&["metric", "for", "now", &needed, "days", &within], &[2, 3, 4, 5]);
+    let mut table = table(&["metric", "for", "now", "explained", &needed, "days", &within], &[2, 3, 4, 5, 6]);
     for of in &forecast.metrics {
         table.add_row([
             of.metric.clone(),
             of.role.word().to_owned(),
             format!("{:.4}", of.value),
+            format!("{:.0} %", of.variance_reduction * 100.0),
             of.users_needed.map(|users| count(users.min(1e15).round() as u64)).unwrap_or_default(),
             of.days_needed.map(|days| format!("{days:.1}")).unwrap_or_default(),
             of.smallest_effect.map(|effect| format!("{:.1} %", effect * 100.0)).unwrap_or_default(),

@@ -1,5 +1,8 @@
 //! One query's way through the sieve.
 
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
 use roaring::RoaringBitmap;
 
 use super::Sieve;
@@ -272,23 +275,18 @@ impl<'a> Pass<'a> {
                 *slot += listed.score(*row);
             }
         }
-        // Some of them are what the user has seen: as many as are wanted are to be left.
-        let mut favoured = listed.rows.to_vec();
-        let most = self.ask.k.saturating_mul(SEEDS);
-        let falling = |a: &u32, b: &u32| listed.score(*b).total_cmp(&listed.score(*a));
-        if most < favoured.len() {
-            favoured.select_nth_unstable_by(most, falling);
-            favoured.truncate(most);
-        }
-        favoured.sort_unstable_by(falling);
-        let (ask, mut left) = (self.ask, self.ask.k);
-        for row in favoured.into_iter().filter(|row| ask.allows(*row)) {
-            let Some(place) = place(&row).filter(|place| self.is_match(*place)) else { continue };
-            self.score(place, true);
-            extra[place] = f32::NEG_INFINITY;
-            left -= 1;
-            if left == 0 {
-                break;
+        // Some of them are what the user has seen: as many as are wanted are to be left. A heap puts in order no more than are
+        // looked at.
+        let favoured = listed.rows.iter().map(|row| Favoured { score: listed.score(*row), row: *row });
+        let mut favoured: BinaryHeap<Favoured> = favoured.collect();
+        let mut left = self.ask.k;
+        for _ in 0..self.ask.k.saturating_mul(SEEDS) {
+            let Some(Favoured { row, .. }) = favoured.pop().filter(|_| left > 0) else { break };
+            let place = place(&row).filter(|place| self.is_match(*place) && self.ask.allows(row));
+            if let Some(place) = place {
+                self.score(place, true);
+                extra[place] = f32::NEG_INFINITY;
+                left -= 1;
             }
         }
         self.extra = Some(extra);
@@ -319,6 +317,32 @@ impl<'a> Pass<'a> {
         Scanned { hits: self.top.into_hits(), sifted: self.sifted, scored: self.scored }
     }
 }
+
+/// A row by what is added to its score: the largest first, equal ones by row.
+struct Favoured {
+    score: f32,
+    row: u32,
+}
+
+impl Ord for Favoured {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.score.total_cmp(&other.score).then(other.row.cmp(&self.row))
+    }
+}
+
+impl PartialOrd for Favoured {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Favoured {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Favoured {}
 
 /// Vectors of a panel that may enter the answer. The most promising are scored first: they raise what others have to reach.
 struct Near {

@@ -23,7 +23,11 @@ impl Values {
     }
 
     fn number(&mut self, text: &str) -> u32 {
-        let next = self.0.len() as u32;
-        *self.0.entry(text.to_owned()).or_insert(next)
+        if let Some(number) = self.0.get(text) {
+            return *number;
+        }
+        let number = self.0.len() as u32;
+        self.0.insert(text.to_owned(), number);
+        number
     }
 }

@@ -223,8 +223,8 @@ fn the_ranges_used_last_are_kept_within_the_bound() {
         assert!(state.bytes <= 20 * OVERHEAD_BYTES && state.count <= 20, "{} bytes", state.bytes);
     }
     let mut state = filters.lock();
-    assert!(state.find(Some(&range(0))).is_some() && state.find(Some(&range(199))).is_some());
-    assert!(state.find(Some(&range(50))).is_none());
+    assert!(state.find(What::Range(&range(0))).is_some() && state.find(What::Range(&range(199))).is_some());
+    assert!(state.find(What::Range(&range(50))).is_none());
 }
 
 /// An engine's memory over a store that is a step ahead of it now and then.
@@ -248,7 +248,7 @@ fn a_change_during_a_read_is_in_what_was_read() {
     for (before, after) in [(1.0, 2.0), (2.0, 1.0)] {
         let (_dir, mut world, range) = with_one_item();
         world.run(Operation::Put(vec![priced(before)]));
-        let number = world.catalog.filters().begin(&range);
+        let number = world.catalog.filters().begin(Reading::Range(range.clone()));
         let ids = world.store.items_in(&range);
         world.run(Operation::Put(vec![priced(after)]));
         let ids = world.catalog.filters().finish(number, &range, ids).unwrap();
@@ -269,4 +269,46 @@ fn a_state_that_only_a_read_has_seen_does_not_stay() {
     assert!(!read(&world, &range).ids.contains(0) && read(&world, &brand).ids.contains(0));
     world.run(Operation::Put(vec![priced(1.0)]));
     assert!(read(&world, &range).ids.contains(0) && !read(&world, &brand).ids.contains(0));
+}
+
+#[test]
+fn a_filter_that_is_made_follows_changes_and_does_not_miss_those_meanwhile() {
+    let (_dir, mut world, range) = with_one_item();
+    let cheap = Expression::Both(vec![Expression::Terms(range), Expression::All]);
+    let set = cheap.owned().unwrap();
+    for (before, after) in [(1.0, 2.0), (2.0, 1.0)] {
+        let filters = Arc::clone(world.catalog.filters());
+        world.run(Operation::Put(vec![priced(before)]));
+        let number = filters.begin(Reading::Set(set.clone()));
+        let made = filters.made(&world.store, &cheap, None).unwrap();
+        assert_eq!(made.ids.contains(0), before == 1.0);
+        world.run(Operation::Put(vec![priced(after)]));
+        let finished = filters.finish_set(number, &set, Ok(made), None).unwrap();
+        assert_eq!(finished.ids.contains(0), after == 1.0, "what changed meanwhile");
+        // The same as it is kept, and as it follows.
+        assert_eq!(filters.evaluate(&world.store, &cheap, None).unwrap().ids.contains(0), after == 1.0);
+        assert!(filters.lock().find(What::Set(&set)).is_some());
+    }
+    let mut hidden = priced(1.0);
+    hidden.hidden = true;
+    world.run(Operation::Put(vec![hidden]));
+    assert!(world.catalog.filters().evaluate(&world.store, &cheap, None).unwrap().ids.is_empty());
+}
+
+#[test]
+fn the_filters_asked_last_are_kept_and_no_more_than_there_may_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &StoreConfig { cache_mib: 8, ..StoreConfig::default() }).unwrap();
+    let filters = Filters::new(1 << 20);
+    let set = |n: usize| {
+        let range = TermRange::equal("a", &Value::from(n as f64)).unwrap();
+        Expression::Except(Box::new(Expression::All), Box::new(Expression::Terms(range)))
+    };
+    for n in 0..=MAX_SETS {
+        filters.evaluate(&store, &set(n), None).unwrap();
+    }
+    let mut state = filters.lock();
+    assert!(state.find(What::Set(&set(MAX_SETS))).is_some() && state.find(What::Set(&set(0))).is_none());
+    let kept = (0..=MAX_SETS).filter(|n| state.find(What::Set(&set(*n))).is_some()).count();
+    assert!((MAX_SETS / 4..=MAX_SETS).contains(&kept), "{kept}");
 }

@@ -7,14 +7,14 @@ use serde::Serialize;
 use super::{PAGE, PAGE_LIMIT};
 use crate::engine::AuditQuery;
 use crate::error::Error;
-use crate::record::AuditEntry;
+use crate::record::{AuditEntry, Timestamp};
 use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
 use crate::server::reply::Reply;
 use crate::server::route::{OPERATE, Parameter, ParameterKind, Route};
 
-const BEFORE: Parameter = Parameter {
+pub const BEFORE: Parameter = Parameter {
     name: "before",
     about: "Only entries before this time, RFC 3339: the last one of the page before",
     kind: ParameterKind::Text,
@@ -42,16 +42,20 @@ pub fn routes() -> Vec<Route> {
 }
 
 fn audit(context: &Context, call: &Call) -> Result<Reply, Problem> {
-    let before = call.text("before").map(str::parse).transpose();
     let query = AuditQuery {
         limit: call.value("limit").unwrap_or(PAGE),
-        before: before.map_err(|error: Error| match error {
-            Error::Invalid { reason, .. } => Error::invalid("before", reason),
-            other => other,
-        })?,
+        before: before(call)?,
         key: call.text("key").map(str::to_owned),
         user: call.text("user").map(str::to_owned),
         tenant: call.caller().tenant().map(str::to_owned),
     };
     Reply::json(&Audit { entries: context.engine.audit_log(&query)? })
+}
+
+/// The parameter [`BEFORE`].
+pub fn before(call: &Call) -> Result<Option<Timestamp>, Error> {
+    call.text("before").map(str::parse).transpose().map_err(|error: Error| match error {
+        Error::Invalid { reason, .. } => Error::invalid("before", reason),
+        other => other,
+    })
 }

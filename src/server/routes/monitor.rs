@@ -1,5 +1,7 @@
 //! What has drifted, and what was decided about snapshots without anybody's hand.
 
+use super::audit::{self, BEFORE};
+use super::{PAGE, PAGE_LIMIT};
 use http::Method;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -32,7 +34,8 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::GET, "/v1/decisions", "listDecisions", OBSERVE, decisions)
             .class(Class::Operate)
             .group("operations")
-            .summary("What the retraining policy decided, and by which numbers")
+            .summary("What the retraining policy decided, and by which numbers, as long as `retrain.history` keeps it")
+            .query(&[PAGE_LIMIT, BEFORE])
             .answers::<Decisions>(200, "The newest first"),
     ]
 }
@@ -41,6 +44,11 @@ fn drift(context: &Context, _: &Call) -> Result<Reply, Problem> {
     Reply::json(&context.engine.drift(Timestamp::now())?)
 }
 
-fn decisions(context: &Context, _: &Call) -> Result<Reply, Problem> {
-    Reply::json(&Decisions { decisions: context.engine.decisions()? })
+fn decisions(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    let mut decisions = context.engine.decisions()?;
+    if let Some(before) = audit::before(call)? {
+        decisions.retain(|decision| decision.time < before);
+    }
+    decisions.truncate(call.value("limit").unwrap_or(PAGE));
+    Reply::json(&Decisions { decisions })
 }

@@ -198,12 +198,20 @@ pub fn live(policy: Policy, server: Option<&Server>, seed: u64, days: usize, pla
         match (client, policy) {
             (Some(client), Policy::Retrained | Policy::Explored) => {
                 month.trained += 1;
-                month.live += usize::from(client.train("gate")?);
+                match client.train("gate")? {
+                    None => month.live += 1,
+                    Some(why) => eprintln!("{}, day {}: {why}", policy.name(), number + 1),
+                }
             }
             (Some(client), Policy::Alone) => {
                 let before = month.trained;
                 client.await_retraining(before)?;
-                month.trained = client.retrained()?.len();
+                let trained = client.retrained()?;
+                month.trained = trained.len();
+                match trained.into_iter().max().and_then(|(_, refused)| refused) {
+                    None => month.live += 1,
+                    Some(why) => eprintln!("{}, day {}: {why}", policy.name(), number + 1),
+                }
             }
             _ => (),
         }

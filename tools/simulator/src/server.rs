@@ -110,19 +110,19 @@ impl Client {
         Ok(())
     }
 
-    /// Trains and waits for it; whether the new snapshot answers now.
-    pub fn train(&self, activate: &str) -> Result<bool> {
+    /// Trains and waits for it; why the new snapshot does not answer, if it does not.
+    pub fn train(&self, activate: &str) -> Result<Option<String>> {
         let job = self.post("/v1/train", &json!({ "activate": activate }))?;
         self.finished(&format!("/v1/jobs/{}", job["id"]))
     }
 
-    fn finished(&self, path: &str) -> Result<bool> {
+    fn finished(&self, path: &str) -> Result<Option<String>> {
         let begun = Instant::now();
         while begun.elapsed() < LONGEST_TRAINING {
             let job = self.get(path)?;
             match job["state"].as_str() {
                 // A refusal of the gate is told by a message.
-                Some("done") => return Ok(job["message"].is_null()),
+                Some("done") => return Ok(job["message"].as_str().map(str::to_owned)),
                 Some("running") => std::thread::sleep(POLL),
                 _ => return Err(format!("the training failed: {job}").into()),
             }
@@ -130,11 +130,12 @@ impl Client {
         Err(format!("{path}: not finished after {} s", LONGEST_TRAINING.as_secs()).into())
     }
 
-    /// The numbers of the trainings that the server began and ended by itself.
-    pub fn retrained(&self) -> Result<Vec<u64>> {
+    /// The numbers of the trainings that the server began and ended by itself, and why what they made did not go live.
+    pub fn retrained(&self) -> Result<Vec<(u64, Option<String>)>> {
         let jobs = self.get("/v1/jobs")?;
         let own = jobs["jobs"].as_array().into_iter().flatten().filter(|job| job["kind"] == "retrain");
-        Ok(own.filter(|job| !job["finished"].is_null()).filter_map(|job| job["id"].as_u64()).collect())
+        let ended = own.filter(|job| !job["finished"].is_null());
+        Ok(ended.filter_map(|job| Some((job["id"].as_u64()?, job["message"].as_str().map(str::to_owned)))).collect())
     }
 
     /// Waits until the server has trained by itself once more than `before`.
