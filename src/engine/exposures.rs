@@ -36,7 +36,7 @@ pub(super) struct Exposures {
 /// What has become of answers, beside being kept.
 #[derive(Default)]
 pub(super) struct Counts {
-    dropped: AtomicU64,
+    pub dropped: AtomicU64,
     /// Removed before their time, as there was no room for them.
     pub evicted: AtomicU64,
 }

@@ -66,7 +66,7 @@ impl<'a> Room<'a> {
         if shown.is_empty() {
             return Ok(());
         }
-        let bytes = shown.iter().map(ShownAnswer::bytes).sum();
+        let bytes: u64 = shown.iter().map(ShownAnswer::bytes).sum();
         match self.store.put_shown(shown) {
             Err(Error::Quota { .. }) => self.replace(shown)?,
             stored => stored?,

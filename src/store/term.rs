@@ -15,7 +15,7 @@
 //! item that matches as if it had the other text, which could have been given to it as well.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
+use std::ops;
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -88,7 +88,7 @@ impl Terms {
     /// Whether one of them is in a range.
     pub fn meet(&self, range: &TermRange) -> bool {
         // A range that ends before it starts holds nothing, and is none that a set can be asked for.
-        let bounds = (Bound::Included(&*range.start), Bound::Excluded(&*range.end));
+        let bounds = (ops::Bound::Included(&*range.start), ops::Bound::Excluded(&*range.end));
         range.start < range.end && self.0.range::<[u8], _>(bounds).next().is_some()
     }
 }

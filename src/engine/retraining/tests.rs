@@ -148,7 +148,7 @@ fn watched(events: &[Event]) -> Decision {
     assert_eq!(engine.active_snapshot(), Some(if is_back { good } else { forced }));
     let state = engine.snapshot(forced).unwrap().state;
     assert_eq!(state, if is_back { SnapshotState::Rejected } else { SnapshotState::Active });
-    assert_eq!(engine.decisions().unwrap(), [decision.clone()], "it is kept with its numbers");
+    assert_eq!(engine.decisions().unwrap(), std::slice::from_ref(&decision), "it is kept with its numbers");
     decision
 }
 

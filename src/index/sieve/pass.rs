@@ -1,6 +1,5 @@
 //! One query's way through the sieve.
 
-use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use roaring::RoaringBitmap;
@@ -12,7 +11,7 @@ use super::probe::Probe;
 use crate::index::ask::{Ask, Listed};
 use crate::index::kernel::prefetch;
 use crate::index::space::Space;
-use crate::index::top::{Hit, Top};
+use crate::index::top::{Hit, Ranked, Top};
 
 /// An answer and what it took.
 pub struct Scanned {
@@ -277,11 +276,11 @@ impl<'a> Pass<'a> {
         }
         // Some of them are what the user has seen: as many as are wanted are to be left. A heap puts in order no more than are
         // looked at.
-        let favoured = listed.rows.iter().map(|row| Favoured { score: listed.score(*row), row: *row });
-        let mut favoured: BinaryHeap<Favoured> = favoured.collect();
+        let favoured = listed.rows.iter().map(|row| Ranked(Hit { row: *row, score: listed.score(*row) }));
+        let mut favoured: BinaryHeap<Ranked> = favoured.collect();
         let mut left = self.ask.k;
         for _ in 0..self.ask.k.saturating_mul(SEEDS) {
-            let Some(Favoured { row, .. }) = favoured.pop().filter(|_| left > 0) else { break };
+            let Some(Ranked(Hit { row, .. })) = favoured.pop().filter(|_| left > 0) else { break };
             let place = place(&row).filter(|place| self.is_match(*place) && self.ask.allows(row));
             if let Some(place) = place {
                 self.score(place, true);
@@ -317,32 +316,6 @@ impl<'a> Pass<'a> {
         Scanned { hits: self.top.into_hits(), sifted: self.sifted, scored: self.scored }
     }
 }
-
-/// A row by what is added to its score: the largest first, equal ones by row.
-struct Favoured {
-    score: f32,
-    row: u32,
-}
-
-impl Ord for Favoured {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.score.total_cmp(&other.score).then(other.row.cmp(&self.row))
-    }
-}
-
-impl PartialOrd for Favoured {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Favoured {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Favoured {}
 
 /// Vectors of a panel that may enter the answer. The most promising are scored first: they raise what others have to reach.
 struct Near {
