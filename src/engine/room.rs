@@ -76,23 +76,18 @@ impl<'a> Room<'a> {
     }
 
     /// Where too little is free, new answers come in the place of old ones of twice their bytes: the newest are kept, and all of
-    /// them shrink until enough is free.
+    /// them shrink until enough is free. Where there is no room even for that, old ones stay but for what goes with the log.
     fn replace(&mut self, shown: &[ShownAnswer], bytes: u64) -> Result<()> {
-        let mut left = 2 * bytes;
-        while left > 0
-            && let Some(forgotten) = self.forget(left)
-        {
-            left = left.saturating_sub(forgotten.bytes);
-            if forgotten.next.is_none() {
-                break;
-            }
-        }
+        // Of the old ones alone, also where they are fewer.
+        let old = (2 * bytes).min(self.store.exposed_bytes());
         let stored = self.store.replace_shown(shown);
-        if let Err(error @ Error::Quota { .. }) = &stored
-            && is_due(&mut self.flushed, FLUSHED)
-        {
-            tracing::debug!(%error, "tables are made of the log of writes");
-            self.store.flush_all()?;
+        match &stored {
+            Ok(()) => self.forget_oldest(old),
+            Err(Error::Quota { .. }) if is_due(&mut self.flushed, FLUSHED) => {
+                self.forget_oldest(old);
+                self.store.flush_all()?;
+            }
+            Err(_) => {}
         }
         if is_due(&mut self.told_full, TIDY) {
             let is_kept = stored.is_ok();
@@ -142,6 +137,19 @@ impl<'a> Room<'a> {
                 return true;
             }
             left -= forgotten.bytes;
+        }
+    }
+
+    /// Removes the oldest until so many bytes are gone.
+    fn forget_oldest(&mut self, bytes: u64) {
+        let mut left = bytes;
+        while left > 0
+            && let Some(forgotten) = self.forget(left)
+        {
+            left = left.saturating_sub(forgotten.bytes);
+            if forgotten.next.is_none() {
+                break;
+            }
         }
     }
 

@@ -198,7 +198,7 @@ impl Store {
         self.write_shown(shown, Purpose::Exposures)
     }
 
-    /// The same in the place of twice as many bytes that were forgotten just before: less has to be free.
+    /// The same in the place of twice as many bytes that the caller forgets then: less has to be free.
     pub fn replace_shown(&self, shown: &[ShownAnswer]) -> Result<()> {
         self.write_shown(shown, Purpose::Replacement)
     }

@@ -46,8 +46,8 @@ pub enum Purpose {
     Write,
     /// What answers leave behind.
     Exposures,
-    /// The same, in the place of twice as much that has gone just before. It is gone from disk only when tables are rewritten:
-    /// until then half of what exposures leave free is theirs.
+    /// The same, in the place of twice as much that goes then. That is gone from disk only when tables are rewritten: until then
+    /// half of what exposures leave free is theirs.
     Replacement,
 }
 
