@@ -105,6 +105,22 @@ fn where_too_little_is_free_new_ones_come_in_the_place_of_old_ones() {
 }
 
 #[test]
+fn where_too_little_is_free_the_last_old_one_goes_and_the_new_one_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tenants, engine) = tenant(dir.path());
+    engine.keep_exposures().unwrap();
+    let ask = |user| engine.recommend(&Query::for_user(user).limit(10)).unwrap().recommendation_id;
+    let old = ask("u0");
+    engine.flush_exposures();
+    let used = used(&tenants);
+    limit(&tenants, used + used / 4);
+    let new = ask("u1");
+    assert!(engine.exposure(&new).unwrap().is_some() && engine.exposure(&old).unwrap().is_none());
+    let stats = engine.stats().unwrap();
+    assert_eq!((stats.exposures_evicted, stats.exposures_dropped), (1, 0));
+}
+
+#[test]
 fn whoever_only_asks_does_not_keep_a_tenant_from_writing() {
     let dir = tempfile::tempdir().unwrap();
     let (tenants, engine) = tenant(dir.path());

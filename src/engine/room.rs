@@ -76,7 +76,8 @@ impl<'a> Room<'a> {
     }
 
     /// Where too little is free, new answers come in the place of old ones: the newest are kept, as many as there is room for, and all
-    /// of them shrink until enough is free. Nothing goes for what is not kept.
+    /// of them shrink until enough is free. Where there is no room even for that, old ones
+    /// stay but for what goes with the log of writes.
     fn replace(&mut self, shown: &[ShownAnswer]) -> Result<()> {
         let mut newest = shown;
         let mut stored = self.store.replace_shown(newest);
@@ -90,7 +91,9 @@ impl<'a> Room<'a> {
                 self.make_up_for(newest.iter().map(ShownAnswer::bytes).sum());
             }
             Err(error @ Error::Quota { .. }) if is_due(&mut self.flushed, FLUSHED) => {
+                // Some go with the log, so that there is room again where exposures are what takes it.
                 tracing::debug!(%error, "tables are made of the log of writes");
+                self.make_up_for(shown.iter().map(ShownAnswer::bytes).sum());
                 self.store.flush_all()?;
             }
             Err(_) => {}
