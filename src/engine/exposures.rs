@@ -298,6 +298,7 @@ mod tests {
             snapshot: None,
             scenario: None,
             degraded: None,
+            evidence: None,
             items: Vec::new(),
             next: None,
             before: None,
