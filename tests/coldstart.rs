@@ -8,8 +8,8 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use savor::{
-    Config, Degraded, Engine, Event, ExcludeSeen, Item, ItemPatch, Likeness, ModelKind, Query, RankQuery, SessionItem,
-    SimilarQuery, Source, TrainOptions, User,
+    Answer, Config, Degraded, Engine, Event, ExcludeSeen, Item, ItemPatch, Likeness, ModelKind, Prior, Query,
+    RankQuery, SessionItem, SimilarQuery, Source, TrainOptions, User,
 };
 use support::{GROUP, GROUPS, Random, config, item, time, world};
 
@@ -209,17 +209,41 @@ fn somebody_without_events_is_answered_by_the_profile_and_the_answer_says_so() {
         assert_eq!((answer.items.len(), answer.items[0].source), (5, Source::Popular), "{name}");
         assert!(answer.degraded == Some(degraded) || answer.degraded == Some(Degraded::NoHistory));
     }
-    // The blend shifts with evidence.
+    let evidence = answer_of(&engine, "newcomer").evidence.unwrap();
+    assert_eq!((evidence.pairs, evidence.prior, evidence.of), (0.0, 1.0, Prior::Profile));
+    assert!(answer_of(&engine, "blank").evidence.is_none() && answer_of(&engine, "u1").evidence.is_none());
+    // The blend shifts with evidence, and says so.
     let clicks: Vec<Event> = (0..8).map(|place| Event::new("newcomer", item(3, place), "click")).collect();
+    engine.append_events(&clicks[..1]).unwrap();
+    let answer = answer_of(&engine, "newcomer");
+    let after_one = answer.evidence.unwrap();
+    assert!(after_one.pairs > 0.0 && after_one.prior > 0.0 && after_one.prior < 1.0, "{after_one:?}");
+    assert!(answer.items.iter().any(|item| item.item.starts_with("g2-")), "of the profile's group: {answer:?}");
+    sums_up(&answer);
     engine.append_events(&clicks).unwrap();
-    let answer = engine.recommend(&Query::for_user("newcomer").limit(5).explain()).unwrap();
+    let answer = answer_of(&engine, "newcomer");
+    assert!(answer.evidence.unwrap().prior < after_one.prior / 2.0, "{after_one:?} {answer:?}");
     assert!(
         answer.items.iter().all(|item| item.item.starts_with("g3-") && item.source == Source::FoldIn),
         "{answer:?}"
     );
+    sums_up(&answer);
+    // A session with no user behind it: what everybody has is its prior.
+    let session = SessionItem { item: item(1, 0), kind: "click".into(), value: None };
+    let mut query = Query::for_session(Vec::<String>::new()).limit(5);
+    query.session = vec![session];
+    let evidence = engine.recommend(&query).unwrap().evidence.unwrap();
+    assert_eq!((evidence.of, evidence.pairs > 0.0), (Prior::Everybody, true));
+}
+
+fn answer_of(engine: &Engine, user: &str) -> Answer {
+    engine.recommend(&Query::for_user(user).limit(5).explain()).unwrap()
+}
+
+fn sums_up(answer: &Answer) {
     for item in &answer.items {
         let sum: f64 = item.because.as_ref().unwrap().iter().map(|part| part.weight).sum();
-        assert!((sum - item.score).abs() < 1e-4);
+        assert!((sum - item.score).abs() < 1e-4, "{item:?}");
     }
 }
 

@@ -19,6 +19,8 @@ pub struct FeaturesConfig {
     pub automatic: bool,
     /// How many of a user's latest events are looked at for affinities, habits, the pair and the session.
     pub history: usize,
+    /// A visit ends when so much time passes without an event, for what is known of the session.
+    pub session_gap: Span,
     /// The share of the answers of a learned ranker of which some rows are logged as it saw them, for `savor doctor --skew`; 0
     /// logs nothing.
     pub log_share: f64,
@@ -35,6 +37,7 @@ impl Default for FeaturesConfig {
         Self {
             automatic: true,
             history: 200,
+            session_gap: Self::default_session_gap(),
             log_share: 0.001,
             log_answers: 2_000,
             log_retention: Span::days(30),
@@ -111,7 +114,8 @@ pub enum FeatureKind {
     Age,
     /// A number of the item, the user or the context.
     Number,
-    /// How many standard deviations an item's number is from the user's mean.
+    /// How many deviations an item's number is from the user's mean. With few events the deviation is that which is usual among all
+    /// items, 1.48 times the median absolute deviation.
     Habit,
     /// The share of the user's decayed history that has the item's values of an attribute.
     Affinity,
@@ -143,7 +147,8 @@ pub enum FeatureOf {
     Item,
     /// The user with this item.
     Pair,
-    /// The user's visit: the events with less than half an hour between them, up to now.
+    /// The user's visit: the events with less than `session_gap` between them, up to now; where events name their session, those of
+    /// the same.
     Session,
     /// The context of the question or the event.
     Context,
@@ -307,8 +312,14 @@ impl FeatureDefinition {
 }
 
 impl FeaturesConfig {
+    /// Half an hour, as web analytics have it: that of tables that were stored without one.
+    pub const fn default_session_gap() -> Span {
+        Span::seconds(1800)
+    }
+
     pub(super) fn validate(&self) -> Result<()> {
         check("history", self.history as f64, 1.0..=10_000.0)?;
+        check("session_gap", self.session_gap.millis() as f64, 1.0..=f64::MAX)?;
         check("log_share", self.log_share, 0.0..=1.0)?;
         check("log_answers", self.log_answers as f64, 1.0..=1e6)?;
         for (name, definition) in &self.columns {

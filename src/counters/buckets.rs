@@ -221,13 +221,12 @@ impl Buckets {
         })
     }
 
-    /// When the oldest of these events was, to the bucket that is still known.
-    pub fn oldest(&self) -> Option<i64> {
-        LEVELS.iter().find_map(|level| {
-            let of_level = self.of(*level);
-            let is_whole = of_level.len() < level.most() || *level == Level::Months;
-            of_level.last().filter(|_| is_whole).map(|bucket| i64::from(bucket.at) * level.width())
-        })
+    /// When the oldest of these events was, to the bucket that is still known; `None` if all are after `now`, to that bucket.
+    pub fn oldest(&self, now: Timestamp) -> Option<i64> {
+        let is_whole = |level: &Level| self.of(*level).len() < level.most() || *level == Level::Months;
+        let level = LEVELS.into_iter().find(is_whole)?;
+        let bucket = self.of(level).last().filter(|bucket| bucket.at <= level.bucket(now))?;
+        Some(i64::from(bucket.at) * level.width())
     }
 }
 
@@ -296,6 +295,7 @@ mod tests {
     fn an_event_of_the_future_is_not_the_newest_now() {
         let buckets = counted(&[0, DAY, 2 * DAY, 2_000_000 * DAY]);
         assert_eq!(buckets.newest(at(2 * DAY + 1)), Some(2 * DAY));
-        assert_eq!(buckets.oldest(), Some(0));
+        assert_eq!(buckets.oldest(at(2 * DAY + 1)), Some(0));
+        assert_eq!(buckets.oldest(at(-1)), None, "all of it is yet to come");
     }
 }

@@ -329,6 +329,7 @@ mod tests {
             snapshot: None,
             scenario: None,
             degraded: None,
+            evidence: None,
             items: Vec::new(),
             next: None,
             before: None,

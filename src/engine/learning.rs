@@ -127,7 +127,8 @@ impl Engine {
         draft.trained(settled.clone(), last.loss(), warm.and_then(|warm| warm.enough).or(last.gain()));
         let id = draft.id();
         let profiles = self.profiles(&interactions)?;
-        let cold = ColdStart::learn(&model, &interactions.matrix, &profiles, &settled.cold, settled.seed)?;
+        let mut cold = ColdStart::learn(&model, &interactions.matrix, &profiles, &settled.cold, settled.seed)?;
+        cold.weigh_prior(&TrainingData { warm: None, ..data }, &profiles, &settled, progress)?;
         drop(profiles);
         draft.placed(cold, next);
         painted.ask(&model, &interactions)?;

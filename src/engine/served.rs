@@ -59,7 +59,7 @@ impl Engine {
                 users.set(user, known.flatten().map(|user| table.user_facts(&user.attributes)));
             }
             if is_as_it_was(answer, &items, &users) {
-                rows.extend(audited(answer, |item, kind, at| table.past_event(item, kind, at)));
+                rows.extend(audited(answer, |item, kind, at| table.past_event(item, kind, at, None)));
             } else {
                 changed += answer.rows.len() as u64;
             }

@@ -135,6 +135,7 @@ mod tests {
                 scenario: None,
                 experiment: None,
                 degraded: None,
+                evidence: None,
                 items: items.to_vec(),
                 next: next.map(|next| next(name)),
                 before: None,

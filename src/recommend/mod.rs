@@ -105,6 +105,7 @@ impl Context<'_> {
             snapshot,
             scenario: None,
             degraded,
+            evidence: None,
             items,
             next: None,
             before: None,

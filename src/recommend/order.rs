@@ -158,7 +158,7 @@ impl Taste<'_> {
             None => UserState::default(),
         };
         for (item, kind) in &visitor.session {
-            state.visit(table.past_event(*item, kind, context.now));
+            state.visit(table.past_event(*item, kind, context.now, None));
         }
         let items: Vec<ItemId> = found.iter().map(|(item, _)| *item).collect();
         let parts = Parts::of(self, found);

@@ -115,6 +115,7 @@ impl<'a> Asked<'a> {
             degraded = Some(Degraded::OverloadedUnranked);
         }
         let scenario = plan.applied().cloned();
-        Ok(Answer { scenario, ..context.answer(assembly.items()?, degraded) })
+        let evidence = known.filter(|_| is_personal).and_then(Taste::evidence);
+        Ok(Answer { scenario, evidence, ..context.answer(assembly.items()?, degraded) })
     }
 }

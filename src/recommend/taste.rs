@@ -11,7 +11,7 @@ use super::visitor::Visitor;
 use crate::error::Result;
 use crate::index::{Hit, Top};
 use crate::linalg::dot;
-use crate::record::{Because, Degraded, ItemId, Query, Source};
+use crate::record::{Because, Degraded, Evidence, ItemId, Prior, Query, Source};
 use crate::snapshot::Snapshot;
 use crate::store::Side;
 
@@ -19,11 +19,14 @@ use crate::store::Side;
 pub struct Taste<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) vector: Vec<f32>,
-    /// What vector and lists come from: the visitor's history, then what is foretold.
+    /// What vector and lists come from: the visitor's history; where there is none, what is foretold.
     past: Vec<(u32, f32)>,
+    /// What the lists say, and what is foretold of a newcomer beside it.
     pub(super) lists: ListScores,
-    /// What those like the visitor have, where a profile is all that is known: rows and shares, the largest first.
+    /// What those like the visitor have, the largest first: where a profile is all that is known, rows and shares; beside a
+    /// newcomer's history, rows and parts of scores.
     foretold: Vec<(u32, f32)>,
+    evidence: Option<Evidence>,
     /// Where the visitor is among new items.
     among_new: Vec<f32>,
     source: Source,
@@ -36,7 +39,7 @@ impl<'a> Taste<'a> {
         let Some(snapshot) = context.snapshot else { return Ok(Err(Degraded::NoSnapshot)) };
         let (vectors, fold_in) = (snapshot.vectors(), snapshot.fold_in());
         let mut vector = Vec::with_capacity(vectors.dim());
-        let mut past = visitor.history.clone();
+        let past = visitor.history.clone();
         let mut source = Source::Personal;
         let stored = visitor.user.filter(|_| !visitor.is_folded_in);
         let is_there = stored.map_or(Ok(false), |user| {
@@ -50,10 +53,6 @@ impl<'a> Taste<'a> {
                 let unknown = visitor.user.is_none() && !visitor.is_fresh;
                 return Ok(Err(if unknown { Degraded::UnknownUser } else { Degraded::NoHistory }));
             }
-            // Whom the snapshot knows has a vector from events alone, and keeps it when more come.
-            if !visitor.is_known {
-                past.extend(snapshot.cold().prior_history(&visitor.profile, 0.0, fold_in.mix().unit));
-            }
             vector.clear();
             vector.resize(vectors.dim(), 0.0);
             fold_in.solve(vectors, &past, &mut vector)?;
@@ -61,7 +60,24 @@ impl<'a> Taste<'a> {
                 source = Source::FoldIn;
             }
         }
-        Ok(Ok(Self::new(context, snapshot, vector, past, source)))
+        let taste = Self::new(context, snapshot, vector, past, source);
+        // Whom the snapshot knows has a vector from events alone, and keeps it when more come.
+        Ok(Ok(if visitor.is_known { taste } else { taste.with_prior(visitor) }))
+    }
+
+    /// A newcomer's taste, blended with what is foretold: the less, the more events there are.
+    fn with_prior(self, visitor: &Visitor) -> Self {
+        let (cold, fold_in) = (self.snapshot.cold(), self.snapshot.fold_in());
+        let pairs = fold_in.mass(&self.past);
+        let foretold = cold.prior_scores(&visitor.profile, pairs, |row| self.known_score(row));
+        if foretold.is_empty() {
+            return self;
+        }
+        let of = if visitor.profile.is_empty() { Prior::Everybody } else { Prior::Profile };
+        let evidence = Some(Evidence { pairs: pairs.into(), prior: cold.prior_weight(pairs).into(), of });
+        let listed = fold_in.listed(&self.past).chain(foretold.iter().copied());
+        let lists = ListScores::sum(self.snapshot.vectors().len(), listed);
+        Self { lists, foretold, evidence, ..self }
     }
 
     /// From the profile alone; `None` where it says nothing.
@@ -70,12 +86,13 @@ impl<'a> Taste<'a> {
         if visitor.profile.is_empty() {
             return Ok(None);
         }
-        let past = snapshot.cold().prior_history(&visitor.profile, 1.0, fold_in.mix().unit);
+        let past = snapshot.cold().prior_history(&visitor.profile, fold_in.mix().unit);
         let mut vector = vec![0.0; vectors.dim()];
         fold_in.solve(vectors, &past, &mut vector)?;
         let foretold = snapshot.cold().foretold(&visitor.profile);
         let taste = Self::new(context, snapshot, vector, past, Source::Profile);
-        Ok(Some(Self { foretold, ..taste }).filter(|taste| !taste.foretold.is_empty()))
+        let evidence = Some(Evidence { pairs: 0.0, prior: 1.0, of: Prior::Profile });
+        Ok(Some(Self { foretold, evidence, ..taste }).filter(|taste| !taste.foretold.is_empty()))
     }
 
     fn new(
@@ -91,12 +108,17 @@ impl<'a> Taste<'a> {
             true => Vec::new(),
             false => snapshot.cold().visitor(&vector, &past, fold_in.mix().unit),
         };
-        Self { snapshot, vector, past, lists, among_new, foretold: Vec::new(), source }
+        Self { snapshot, vector, past, lists, among_new, foretold: Vec::new(), evidence: None, source }
     }
 
     /// Where its vector comes from.
     pub(super) fn source(&self) -> Source {
         self.source
+    }
+
+    /// How far it goes by events and how far by what is foretold; `None` where it goes by events alone.
+    pub(super) fn evidence(&self) -> Option<Evidence> {
+        self.evidence
     }
 
     /// The score of an item, the inner product and what the lists say, and where it comes from; `None` for an item that the
@@ -145,8 +167,11 @@ impl<'a> Taste<'a> {
         best.into_hits().into_iter().map(|hit| (ItemId::new(hit.row), hit.score)).collect()
     }
 
-    /// The score's parts by past item, the largest first.
+    /// The score's parts by past item, the largest first; none where a profile is all that is known.
     pub fn because(&self, context: &Context<'_>, visitor: &Visitor, item: ItemId) -> Result<Vec<Because>> {
+        if visitor.history.is_empty() {
+            return Ok(Vec::new());
+        }
         let (fold_in, vectors) = (self.snapshot.fold_in(), self.snapshot.vectors());
         let history = &self.past;
         let row = self.snapshot.row(item);
@@ -154,7 +179,7 @@ impl<'a> Taste<'a> {
             Some(row) => fold_in.explain(vectors, history, row),
             None => Ok(history.iter().map(|(row, _)| (*row, 0.0)).collect()),
         };
-        let mut parts = match context.fresh.get(item) {
+        let parts = match context.fresh.get(item) {
             None => of_row()?,
             Some(fresh) => match self.snapshot.cold().parts(fresh.vector, history, fold_in.mix().unit) {
                 None => fold_in.explain_vector(vectors, history, &fresh.now(self.snapshot), row)?,
@@ -164,8 +189,8 @@ impl<'a> Taste<'a> {
             },
         };
         // What is owed to what was foretold is shared alike by the visitor's own items.
-        let foretold: f64 = parts.drain(visitor.history.len().min(parts.len())..).map(|(_, part)| part).sum();
-        let share = foretold / parts.len().max(1) as f64;
+        let foretold = row.and_then(|row| self.foretold.iter().find(|(of, _)| *of == row));
+        let share = foretold.map_or(0.0, |(_, part)| f64::from(*part)) / parts.len().max(1) as f64;
         let mut because: Vec<_> = parts
             .into_iter()
             .map(|(row, weight)| (row, weight + share))

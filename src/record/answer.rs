@@ -22,6 +22,10 @@ pub struct Answer {
     pub experiment: Option<Assignment>,
     /// Why the answer is not (wholly) what was asked for.
     pub degraded: Option<Degraded>,
+    /// How far the answer goes by the visitor's events and how far by what is foretold of them. Absent where it goes by events alone, or
+    /// is no model's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
     /// The items.
     pub items: Vec<RecommendedItem>,
     /// Where the next page is: a path of the REST server. Absent where there is none: the answer is short, or one of a batch.
@@ -34,6 +38,28 @@ pub struct Answer {
     /// How the index was searched. Only when asked for, of a single question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<SearchTrace>,
+}
+
+/// What is known of somebody who has just come, by events and otherwise: with n pairs of their own, what is foretold has k / (n + k)
+/// of the say; k is chosen when a model is trained, on people whom it has not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// n: what the events of the visitor add up to, in pairs of the mean confidence.
+    pub pairs: f64,
+    /// k / (n + k), 0 to 1: how much of the order is foretold.
+    pub prior: f64,
+    /// What is foretold.
+    pub of: Prior,
+}
+
+/// What is taken of somebody before events tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Prior {
+    /// What those with the like profile have.
+    Profile,
+    /// What everybody has.
+    Everybody,
 }
 
 /// The scenario behind an answer.

@@ -23,8 +23,8 @@ mod user;
 mod value;
 
 pub use answer::{
-    Answer, AppliedScenario, Because, BeforeItem, Degraded, ListKind, Neighbour, RecommendedItem, SearchTrace,
-    SearchWay, Source,
+    Answer, AppliedScenario, Because, BeforeItem, Degraded, Evidence, ListKind, Neighbour, Prior, RecommendedItem,
+    SearchTrace, SearchWay, Source,
 };
 pub use audit::AuditEntry;
 pub use condition::{

@@ -5,6 +5,7 @@
 //! item_map        f32, [2 + columns, dim]: intercept, variances of what is not foretold, coefficients; or empty
 //! user_map        f32, [2 + columns, prior items], in the same way for users
 //! prior_items     u32, ascending: rows of the items of which the map of users tells
+//! prior_shares    f32, [prior items]: their shares for everybody; or empty
 //! known_ends      u64, [n_items]: where each row of encoded metadata ends
 //! known_items     u32, [entries]
 //! known_values    f32, [entries]
@@ -64,6 +65,7 @@ pub fn write(to: &mut SectionWriter, cold: &ColdStart) -> Result<()> {
     let space = cold.space.as_ref().map_or(&[][..], Matrix::data);
     let items = &cold.prior_items;
     to.section("prior_items", |out| items.iter().try_for_each(|item| out.write_all(&item.to_le_bytes())))?;
+    to.section("prior_shares", |out| write_floats(out, &cold.prior_shares))?;
     to.section("item_space", |out| write_floats(out, space))?;
     to.section("evidence", |out| write_floats(out, &cold.evidence))?;
     to.section("user_sample", |out| write_floats(out, cold.sample.data()))
@@ -88,6 +90,10 @@ pub fn read(from: &SectionFile, items: usize, dim: usize) -> Result<ColdStart> {
     if !prior_items.is_sorted_by(|a, b| a < b) || prior_items.last().is_some_and(|item| *item as usize >= items) {
         return Err(from.damaged("its prior of users names items that are not there"));
     }
+    let prior_shares = if from.has("prior_shares") { from.floats("prior_shares")? } else { Vec::new() };
+    if ![0, prior_items.len()].contains(&prior_shares.len()) {
+        return Err(from.damaged(format!("it has {} shares of {} items", prior_shares.len(), prior_items.len())));
+    }
     let map = |name: &str, dim: usize, described: Option<DescribedMap>| -> Result<Option<ProfileMap>> {
         let Some(DescribedMap { encoder, quality }) = described else { return Ok(None) };
         let mut intercept = from.floats(name)?;
@@ -110,7 +116,7 @@ pub fn read(from: &SectionFile, items: usize, dim: usize) -> Result<ColdStart> {
     }
     let sample = from.floats("user_sample")?;
     let numbers = [moments.seen.0, moments.seen.1, moments.all.0, moments.all.1, prior_pairs];
-    if numbers.iter().chain(&sample).chain(&evidence).any(|value| !value.is_finite()) {
+    if numbers.iter().chain(&sample).chain(&evidence).chain(&prior_shares).any(|value| !value.is_finite()) {
         return Err(from.damaged("its cold-start prior holds something that is not a number"));
     }
     let sample = Matrix::new(placed_dim, sample).map_err(|error| from.damaged(error.to_string()))?;
@@ -123,6 +129,7 @@ pub fn read(from: &SectionFile, items: usize, dim: usize) -> Result<ColdStart> {
         sample,
         space,
         prior_items,
+        prior_shares,
         prior_pairs,
     })
 }

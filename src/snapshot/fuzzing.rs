@@ -24,7 +24,7 @@ use crate::train::ranker::{Candidates, LearnedRanker};
 use crate::train::{Base, Mix, NewEvent};
 
 /// What sections are called.
-const NAMES: [&str; 32] = [
+const NAMES: [&str; 33] = [
     "manifest",
     "index",
     "mix",
@@ -57,6 +57,7 @@ const NAMES: [&str; 32] = [
     "user_factors",
     "users",
     "unknown",
+    "prior_shares",
 ];
 
 /// Opens any bytes.
@@ -119,7 +120,7 @@ fn open(path: &Path) {
     }
     if let Some(map) = &cold.users {
         let profile = map.encoder().encode(Profile::from(&User::new("u")));
-        assert!(cold.prior_history(&profile, 1.0, 1.0).iter().all(|(row, _)| *row < n));
+        assert!(cold.prior_history(&profile, 1.0).iter().all(|(row, _)| *row < n));
     }
     cold.prior_share(n.saturating_sub(1));
     beside.ranker.iter().for_each(|ranker| try_ranker(ranker, &item));
@@ -130,7 +131,7 @@ fn try_ranker(ranker: &LearnedRanker, item: &Item) {
     let mut items = FactTable::default();
     items.set(1, Some(table.item_facts(item)));
     let (mut state, context) = (UserState::default(), item.attributes.clone());
-    state.visit(table.past_event(ItemId::new(1), "view", Timestamp::default()));
+    state.visit(table.past_event(ItemId::new(1), "view", Timestamp::default(), None));
     let inputs =
         Candidates { mix: &Mix::default(), vector: &[], items: vec![&[], &[]], totals: &[1.0, 0.5], lists: &[] };
     let (request, counters) = (state.request(Timestamp::default(), &context, &[]), CounterSet::default());

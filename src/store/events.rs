@@ -1,6 +1,7 @@
 //! Events: appended once each, read back by user. Both families and new ids go into one batch.
 
 use std::cmp::Reverse;
+use std::num::NonZeroU32;
 
 use rocksdb::{DB, ReadOptions};
 
@@ -9,6 +10,7 @@ use super::families::Family;
 use super::key::{self, EventKey};
 use super::limits::{Purpose, Refused};
 use super::stored::{StoredEvent, StoredItem, StoredUser};
+use super::view::session_number;
 use super::{Store, codec, storage};
 use crate::config::Durability;
 use crate::error::{Error, Result};
@@ -59,6 +61,9 @@ pub struct HistoryEvent<'a> {
     /// When.
     pub time: Timestamp,
 }
+
+/// Looks up the session of an event.
+pub type SessionOf<'a> = &'a dyn Fn() -> Result<Option<NonZeroU32>>;
 
 /// An event of an append, with its key's place in a shared buffer.
 struct Pending {
@@ -158,6 +163,31 @@ impl Store {
             },
             limit,
         )
+    }
+
+    /// The same, each with what looks up in the log which session it names: one more read, of those that it is called of.
+    pub fn user_past(
+        &self,
+        user: UserId,
+        before: Option<Timestamp>,
+        limit: usize,
+        f: &mut dyn FnMut(HistoryEvent<'_>, SessionOf<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let log = Family::Events.of(&self.db)?;
+        let mut take = |key: EventKey<'_>, _: &[u8], value: &[u8]| {
+            let session = || -> Result<Option<NonZeroU32>> {
+                let mut log_key = Vec::with_capacity(64);
+                key.write_log(&mut log_key);
+                let stored = self.db.get_pinned_cf(log, &log_key).map_err(storage("read an event"))?;
+                // Gone with its user since the iterator was made.
+                let Some(stored) = stored else { return Ok(None) };
+                let (_, session): (Option<f64>, Option<String>) = codec::decode_first("an event", &stored)?;
+                Ok(session.as_deref().map(session_number))
+            };
+            let value = codec::decode("an event of a user", value)?;
+            f(HistoryEvent { item: key.item, kind: key.kind, value, time: key.time }, &session)
+        };
+        for_each_of_user_before(&self.db, user, before, &mut take, limit)
     }
 
     /// A user's latest events with all their fields, the newest first, `limit` at most. Events with items that have been

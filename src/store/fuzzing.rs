@@ -135,7 +135,7 @@ fn try_counter(counter: &EventCounter) {
         }
         assert!(counter.buckets.decayed(&Fading::new(1e9, now)) >= 0.0);
         assert!(counter.buckets.newest(now).is_none_or(|newest| newest <= now.millis()));
-        counter.buckets.oldest();
+        assert!(counter.buckets.oldest(now).is_none_or(|oldest| oldest <= now.millis()));
         let mut more = counter.clone();
         more.add(CountedEvent { time: now, value: Some(1.0), dwell_ms: Some(u64::MAX) });
         more.remove(CountedEvent { time: now, value: Some(1.0), dwell_ms: Some(u64::MAX) });

@@ -2,10 +2,12 @@
 //! skipped fields), and in what stands elsewhere (ids in keys, vectors in their own family).
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::key::EventKey;
+use super::view::session_number;
 use crate::counters::CountedEvent;
 use crate::record::{Attributes, Event, Item, Timestamp, User, Value};
 
@@ -150,6 +152,11 @@ impl StoredEvent {
     /// What an experiment takes from it: the answer that it names, and the visit it belongs to.
     pub fn answer_and_session(self) -> (Option<String>, Option<String>) {
         (self.recommendation_id, self.session)
+    }
+
+    /// Stands for the session that it names.
+    pub fn session(&self) -> Option<NonZeroU32> {
+        self.session.as_deref().map(session_number)
     }
 
     /// The place in an answer at which it was shown.

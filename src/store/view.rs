@@ -46,6 +46,8 @@ pub struct LoggedCount<'a> {
     pub context: Attributes,
     /// The place in the answer at which it was shown, from 0, if an answer showed it.
     pub position: Option<u32>,
+    /// Stands for the session it belongs to; `None` where it names none.
+    pub session: Option<NonZeroU32>,
 }
 
 /// An event of the log with what an experiment takes from it.
@@ -67,6 +69,11 @@ pub struct LoggedOutcome<'a> {
     pub recommendation_id: Option<String>,
     /// The place in that answer.
     pub position: Option<u32>,
+}
+
+/// Sessions are told apart within the events of one user: a number is enough.
+pub(super) fn session_number(name: &str) -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(xxh3_64(name.as_bytes()) as u32 >> 1)
 }
 
 /// The store as it was when the view was taken.
@@ -92,9 +99,7 @@ impl View<'_> {
         self.for_each_entry(from, &mut |key, value| {
             let EventKey { time, user, item, kind, .. } = key;
             let (value, session): (Option<f64>, Option<String>) = codec::decode_first("an event", value)?;
-            // Sessions are told apart within the events of one user: a number is enough.
-            let session = session.map(|name| NonZeroU32::MIN.saturating_add(xxh3_64(name.as_bytes()) as u32 >> 1));
-            f(LoggedEvent { time, user, item, kind, value, session })
+            f(LoggedEvent { time, user, item, kind, value, session: session.as_deref().map(session_number) })
         })
     }
 
@@ -228,8 +233,8 @@ impl View<'_> {
         self.for_each_entry(from, &mut |key, value| {
             let stored: StoredEvent = codec::decode("an event", value)?;
             let EventKey { time, user, item, kind, .. } = key;
-            let (counted, position) = (stored.counted(time), stored.position());
-            f(LoggedCount { user, item, kind, counted, context: stored.context(), position })
+            let (counted, position, session) = (stored.counted(time), stored.position(), stored.session());
+            f(LoggedCount { user, item, kind, counted, context: stored.context(), position, session })
         })
     }
 

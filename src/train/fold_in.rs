@@ -300,7 +300,7 @@ impl FoldIn {
     }
 
     /// The sum of a history's confidences, in units of the mean one.
-    fn mass(&self, history: &[(u32, f32)]) -> f32 {
+    pub fn mass(&self, history: &[(u32, f32)]) -> f32 {
         history.iter().map(|(_, weight)| weight).sum::<f32>() / self.mix.unit
     }
 

@@ -3,7 +3,7 @@
 use crate::cli::context::{Context, Place};
 use crate::cli::failure::Failure;
 use crate::cli::titles::Titles;
-use crate::record::{Answer, Because, Degraded, SearchTrace, SearchWay, Source};
+use crate::record::{Answer, Because, Degraded, Evidence, Prior, SearchTrace, SearchWay, Source};
 
 /// So many past items are shown for each score, unless the user wants more or fewer.
 pub const PARTS: usize = 3;
@@ -132,7 +132,10 @@ fn because(parts: &[Because], titles: &Titles, shown: usize) -> String {
 
 fn note(answer: &Answer) -> String {
     let note = match answer.degraded {
-        None => return String::new(),
+        None => return answer.evidence.map_or_else(String::new, evidence),
+        Some(Degraded::NoHistory) if answer.evidence.is_some() => {
+            "no event that the model can learn from: this is what people of the like profile have"
+        }
         Some(Degraded::NoSnapshot) => {
             "nothing is trained yet: this is the popular list (`savor train` makes a snapshot)"
         }
@@ -145,6 +148,15 @@ fn note(answer: &Answer) -> String {
         Some(Degraded::OverloadedPopular) => "the server has too much to do: this is the popular list",
     };
     format!("{note}\n")
+}
+
+/// How far the answer goes by events.
+fn evidence(Evidence { pairs, prior, of }: Evidence) -> String {
+    let of = match of {
+        Prior::Profile => "what people of the like profile have",
+        Prior::Everybody => "what everybody has",
+    };
+    format!("little is known yet: {pairs:.1} pairs; {:.0} % of the say has {of}\n", prior * 100.0)
 }
 
 fn score_text(score: f64, of: Source) -> String {

@@ -99,17 +99,19 @@ fn faded(faded: &Faded) -> String {
     }
 }
 
-/// What was measured of a ranker, and the features that are worth most.
+/// What puts answers in order: a ranker with what was measured of it and the features that are worth most; or retrieval, and why.
 pub fn ranker(report: &RankerReport) -> String {
     let worth: Vec<String> =
         report.importance.iter().take(5).map(|of| format!("{} {:+.4}", of.feature, of.drop)).collect();
-    let head = if report.is_used { format!("{}, ", report.model) } else { "none: ".into() };
+    if !report.is_used {
+        return format!("none, answers are in the order of retrieval: {}", report.note);
+    }
     let worth = if worth.is_empty() { String::new() } else { format!("; worth most: {}", worth.join(", ")) };
     let from = match report.least_pairs {
         0 | 1 => String::new(),
         pairs => format!(", for those of whom {pairs} liked items or more are known"),
     };
-    format!("{head}{}{from}{worth}", report.note)
+    format!("{}, {}{from}{worth}", report.model, report.note)
 }
 
 fn index(plan: &IndexPlan) -> String {
@@ -126,5 +128,29 @@ fn state(of: SnapshotState) -> &'static str {
         SnapshotState::Active => "active",
         SnapshotState::Retired => "retired",
         SnapshotState::Rejected => "rejected",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ranker_that_the_gate_refused_is_not_spoken_of_as_if_it_answered() {
+        let importance = vec![crate::train::ranker::FeatureImportance { feature: "item.trend".into(), drop: 0.1 }];
+        let judged = |is_used| RankerReport {
+            is_used,
+            note: "NDCG@10 +0.0100".into(),
+            model: "network".into(),
+            least_pairs: 5,
+            importance: importance.clone(),
+            ..RankerReport::default()
+        };
+        assert_eq!(ranker(&judged(false)), "none, answers are in the order of retrieval: NDCG@10 +0.0100");
+        let used = ranker(&judged(true));
+        assert!(
+            used.starts_with("network, ") && used.contains("5 liked items") && used.contains("item.trend"),
+            "{used}"
+        );
     }
 }

@@ -89,7 +89,8 @@ pub fn audit(
                         state.before[side] += 1;
                         state.counters.counter(owner, event.kind).add(event.counted);
                         if side == 0 {
-                            state.past.push(table.past_event(event.item, event.kind, event.counted.time));
+                            let counted = event.counted.time;
+                            state.past.push(table.past_event(event.item, event.kind, counted, event.session));
                         }
                     }
                 }

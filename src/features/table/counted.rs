@@ -159,18 +159,20 @@ impl<'a> Questions<'a> {
 impl What {
     fn of(self, prepared: &Prepared, counter: &EventCounter, at: Timestamp) -> f64 {
         let buckets = &counter.buckets;
+        // Sums have no times: with an event in them that is dated later than the question nobody knows what they were.
+        let known = |count: i64, sum: f64| if count != 0 && buckets.dated_after(at) > 0 { f64::NAN } else { sum };
         let time = |time: Option<i64>| time.map_or(f64::NAN, |time| time as f64);
         match (self, prepared) {
             (_, Prepared::Window(window)) => buckets.within(window),
             (_, Prepared::Fading(fading)) => buckets.decayed(fading),
             // Training knows no event that is dated later than the question.
             (Self::Events, _) => counter.events.saturating_sub(buckets.dated_after(at)).max(0) as f64,
-            (Self::Dwells, _) => counter.dwells as f64,
-            (Self::DwellMs, _) => counter.dwell_ms as f64,
-            (Self::Values, _) => counter.values as f64,
-            (Self::Value, _) => counter.value,
+            (Self::Dwells, _) => known(counter.dwells, counter.dwells as f64),
+            (Self::DwellMs, _) => known(counter.dwells, counter.dwell_ms as f64),
+            (Self::Values, _) => known(counter.values, counter.values as f64),
+            (Self::Value, _) => known(counter.values, counter.value),
             (Self::Newest, _) => time(buckets.newest(at)),
-            (Self::Oldest, _) => time(buckets.oldest()),
+            (Self::Oldest, _) => time(buckets.oldest(at)),
             (Self::Within(_) | Self::Decayed(_), Prepared::Nothing) => 0.0,
         }
     }

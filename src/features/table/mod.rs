@@ -25,6 +25,8 @@ mod survey;
 mod tests;
 mod text;
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 pub use asked::{Asked, replay_asked};
@@ -38,7 +40,7 @@ pub use serving::UserState;
 pub use survey::Survey;
 
 use crate::config::{FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig};
-use crate::record::Item;
+use crate::record::{Item, ItemId, Span, Timestamp};
 use text::TextModel;
 
 /// A column of the table.
@@ -75,6 +77,9 @@ pub struct FeatureTable {
     columns: Vec<Column>,
     /// Latest events of a user that are looked at.
     history: usize,
+    /// A visit ends when so much time passes without an event.
+    #[serde(default = "FeaturesConfig::default_session_gap")]
+    session_gap: Span,
     /// Event types that features tell apart.
     kinds: Vec<String>,
     /// Attributes of items that features need as numbers or as values.
@@ -102,7 +107,7 @@ struct Feature {
     kinds: Vec<u16>,
     /// Of one-hot: hashes of the values, the most frequent first.
     values: Vec<u32>,
-    /// Of rates, the mean rate; of habits, the deviation of the attribute over all items.
+    /// Of rates, the mean rate; of habits, how far items usually are apart in the attribute.
     level: f64,
     /// Of text.
     text: Option<TextModel>,
@@ -120,6 +125,7 @@ impl FeatureTable {
             features: Vec::new(),
             columns: Vec::new(),
             history: config.history,
+            session_gap: config.session_gap,
             kinds: Vec::new(),
             item_attributes: Vec::new(),
             user_attributes: Vec::new(),
@@ -142,9 +148,14 @@ impl FeatureTable {
     }
 
     /// What the table takes from an event of the past.
-    pub fn past_event(&self, item: crate::record::ItemId, kind: &str, time: crate::record::Timestamp) -> PastEvent {
+    pub fn past_event(&self, item: ItemId, kind: &str, time: Timestamp, session: Option<NonZeroU32>) -> PastEvent {
         let kind = self.kinds.iter().position(|known| known == kind).map_or(PastEvent::OTHER, |place| place as u16);
-        PastEvent { item, kind, time }
+        PastEvent { item, kind, time, session }
+    }
+
+    /// Whether anything is asked of the visit that is going on.
+    fn asks_of_session(&self) -> bool {
+        self.features.iter().any(|feature| feature.definition.of == Some(FeatureOf::Session))
     }
 
     /// What the table takes from an item.

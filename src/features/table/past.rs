@@ -1,12 +1,11 @@
 //! A user's past: the latest events, and what several features make of them.
 
+use std::num::NonZeroU32;
+
 use rustc_hash::FxHashMap;
 
 use super::facts::FactTable;
-use crate::record::{ItemId, Timestamp};
-
-/// A pause of half an hour ends a visit.
-const PAUSE: i64 = 30 * 60_000;
+use crate::record::{ItemId, Span, Timestamp};
 
 /// An event of the past.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,6 +16,8 @@ pub struct PastEvent {
     pub kind: u16,
     /// When.
     pub time: Timestamp,
+    /// Stands for the session that it names, if it does. Serving knows it of the visit that is going on.
+    pub session: Option<NonZeroU32>,
 }
 
 impl PastEvent {
@@ -39,18 +40,35 @@ pub fn by_item(past: &[PastEvent], kinds: &[u16]) -> FxHashMap<ItemId, (u32, Tim
     items
 }
 
-/// Events of the visit that is going on at a time.
-pub fn in_session(past: &[PastEvent], kinds: &[u16], at: Timestamp) -> u32 {
-    let mut next = at;
-    let mut count = 0;
-    for event in past.iter().rev() {
-        if next.millis() - event.time.millis() > PAUSE {
-            break;
-        }
-        next = event.time;
-        count += u32::from(event.is_of(kinds));
+/// A visit, looked at from its end: who asks at a time does not say in which session.
+pub struct Visit {
+    gap: i64,
+    next: Timestamp,
+    session: Option<NonZeroU32>,
+}
+
+impl Visit {
+    /// That of a time. It ends with a pause of more than `gap`.
+    pub fn at(at: Timestamp, gap: Span) -> Self {
+        Self { gap: gap.millis(), next: at, session: None }
     }
-    count
+
+    /// Whether an event, the one before the last that belongs to it, belongs to it, too. Where both name their session, that decides.
+    pub fn holds(&mut self, time: Timestamp, session: Option<NonZeroU32>) -> bool {
+        let is_held = match (session, self.session) {
+            (Some(own), Some(next)) => own == next,
+            _ => self.next.millis() - time.millis() <= self.gap,
+        };
+        (self.next, self.session) = (time, session);
+        is_held
+    }
+}
+
+/// Events of the visit that is going on at a time.
+pub fn in_session(past: &[PastEvent], kinds: &[u16], at: Timestamp, gap: Span) -> u32 {
+    let mut visit = Visit::at(at, gap);
+    let of_visit = past.iter().rev().take_while(|event| visit.holds(event.time, event.session));
+    of_visit.filter(|event| event.is_of(kinds)).count() as u32
 }
 
 /// The share of each value of an attribute in the decayed past.
@@ -96,7 +114,7 @@ pub struct Habit {
 }
 
 impl Habit {
-    /// `usual` is the deviation over all items: the prior, as strong as one event.
+    /// `usual` is how far items usually are apart: the prior, as strong as one event.
     pub fn new(past: &[PastEvent], kinds: &[u16], place: usize, usual: f64, items: &FactTable) -> Option<Self> {
         let of_event = |event: &PastEvent| items.get(event.item)?.number(place).map(f64::from);
         let numbers: Vec<f64> = past.iter().filter(|event| event.is_of(kinds)).filter_map(of_event).collect();

@@ -90,7 +90,7 @@ impl State {
         for Pending { kind, event } in pending.drain(..).rev() {
             self.counters.add(event.user, event.item, &kind, event.counted);
             let past = self.pasts.entry(event.user).or_default();
-            past.push(table.past_event(event.item, &kind, event.counted.time));
+            past.push(table.past_event(event.item, &kind, event.counted.time, event.session));
             if past.len() > table.history() {
                 past.remove(0);
             }

@@ -23,7 +23,7 @@ const DAY: f64 = 86_400_000.0;
 #[derive(Clone, Copy)]
 pub struct FeatureRequest<'a> {
     /// The moment. Nothing in the other fields is of then or later, but that serving's counters hold events which are dated later:
-    /// they are not counted, and are in mean dwell times and values.
+    /// they are not counted, and mean dwell times and values with such an event in them are unknown until it has come.
     pub at: Timestamp,
     /// The user's profile; `None` for an unknown user.
     pub user: Option<&'a Facts>,
@@ -140,7 +140,7 @@ impl FeatureTable {
             }
             match counted {
                 Some(counted) => Some(one(counted.value(&answers, None, request.at))),
-                None => of_request(feature, place, request, targets),
+                None => of_request(feature, place, request, (targets, self.session_gap)),
             }
         };
         self.features.iter().zip(counted).enumerate().map(of_feature).collect()
@@ -148,14 +148,19 @@ impl FeatureTable {
 }
 
 /// The columns of a feature that depends on the moment, the context or the user's attributes alone.
-fn of_request(feature: &Feature, place: usize, request: &FeatureRequest<'_>, targets: &Targets) -> Option<Vec<f32>> {
+fn of_request(
+    feature: &Feature,
+    place: usize,
+    request: &FeatureRequest<'_>,
+    (targets, gap): (&Targets, Span),
+) -> Option<Vec<f32>> {
     let definition = &feature.definition;
     match (definition.kind, definition.of) {
         (Kind::Hour, _) => Some(circle(request.at.millis() as f64 / DAY)),
         (Kind::Weekday, _) => Some(circle((request.at.millis() as f64 / DAY).floor() / 7.0)),
         (Kind::Count, Some(Of::Session)) => {
             let past = request.recent(definition.window);
-            Some(one(Some(log(f64::from(in_session(past, &feature.kinds, request.at))))))
+            Some(one(Some(log(f64::from(in_session(past, &feature.kinds, request.at, gap))))))
         }
         (Kind::Number, Some(Of::Context)) => Some(vec![number(request.context.get(definition.attribute.as_ref()?))]),
         (Kind::OneHot, Some(Of::Context)) => {

@@ -1,6 +1,6 @@
 //! What the store knows of a user at the moment of a question.
 
-use super::past::PastEvent;
+use super::past::{PastEvent, Visit};
 use super::replay::latest;
 use super::rows::{FeatureRequest, SourceScores};
 use super::{Facts, FeatureTable};
@@ -30,8 +30,18 @@ impl UserState {
         before: Option<Timestamp>,
     ) -> Result<Self> {
         let mut past = Vec::new();
-        store.user_history_before(user, before, table.history() + FUTURE, &mut |event| {
-            past.push(table.past_event(event.item, event.kind, event.time));
+        // Sessions are in the log, and are looked up as long as they may belong to the visit that is going on.
+        let mut visit = Some(Visit::at(at, table.session_gap)).filter(|_| table.asks_of_session());
+        store.user_past(user, before, table.history() + FUTURE, &mut |event, session| {
+            let mut of_event = None;
+            if let Some(going_on) = visit.as_mut().filter(|_| event.time < at) {
+                of_event = session()?;
+                if !going_on.holds(event.time, of_event) {
+                    visit = None;
+                }
+            }
+            past.push(table.past_event(event.item, event.kind, event.time, of_event));
+            Ok(())
         })?;
         past.reverse();
         let profile = store.user_name(user)?.map_or(Ok(None), |name| store.user(&name))?;

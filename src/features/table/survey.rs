@@ -41,6 +41,8 @@ pub(super) struct Seen {
     pub numbers: usize,
     sum: f64,
     squares: f64,
+    /// Each number, in no order that matters.
+    each: Vec<f32>,
     pub values: FxHashMap<String, usize>,
     pub letters: usize,
     pub words: usize,
@@ -134,9 +136,9 @@ impl Survey {
         if per > 0 { sum(types) as f64 / per as f64 } else { 0.0 }
     }
 
-    /// The standard deviation of a number over all items.
+    /// How far a number of an item usually is from that of most: see [`Seen::usual_deviation`].
     pub(super) fn deviation(&self, attribute: &str) -> f64 {
-        self.items.attributes.get(attribute).map_or(0.0, Seen::deviation)
+        self.items.attributes.get(attribute).map_or(0.0, Seen::usual_deviation)
     }
 }
 
@@ -149,6 +151,7 @@ impl Side {
             seen.numbers += 1;
             seen.sum += f64::from(as_number);
             seen.squares += f64::from(as_number).powi(2);
+            seen.each.push(as_number);
         }
         let mut own: Vec<String> = value.each().iter().map(|value| value.display().into_owned()).collect();
         seen.letters += own.iter().map(String::len).sum::<usize>();
@@ -174,6 +177,20 @@ impl Seen {
         (self.squares / count - mean * mean).max(0.0).sqrt()
     }
 
+    /// The standard deviation of a normal distribution with the same median absolute deviation (Hampel 1974): one price in a
+    /// wrong currency does not move it. Where more than half are alike, by those that are not.
+    fn usual_deviation(&self) -> f64 {
+        const OF_NORMAL: f64 = 1.482_602_218_505_602;
+        let Some(middle) = median(&mut self.each.clone()) else { return 0.0 };
+        let mut apart: Vec<f32> = self.each.iter().map(|number| (number - middle).abs()).collect();
+        let mut usual = median(&mut apart);
+        if usual == Some(0.0) {
+            apart.retain(|apart| *apart > 0.0);
+            usual = median(&mut apart);
+        }
+        usual.map_or(0.0, |usual| OF_NORMAL * f64::from(usual))
+    }
+
     /// Numbers with more than one value.
     pub fn is_number(&self) -> bool {
         self.numbers * 2 > self.owners && self.deviation() > 0.0
@@ -189,6 +206,12 @@ impl Seen {
     pub fn is_text(&self) -> bool {
         !self.is_number() && !self.is_categorical() && self.words >= 2 * self.owners && self.owners > 20
     }
+}
+
+/// The lower of two in the middle; `None` without any.
+fn median(numbers: &mut [f32]) -> Option<f32> {
+    let middle = numbers.len().checked_sub(1)? / 2;
+    Some(*numbers.select_nth_unstable_by(middle, f32::total_cmp).1)
 }
 
 #[cfg(test)]
@@ -207,5 +230,26 @@ mod tests {
         (0..5).for_each(|_| see("b7".into()));
         let most = survey.frequent_values(Some(FeatureOf::Item), "brand", 1);
         assert_eq!(most[0].0, "b7");
+    }
+
+    #[test]
+    fn one_wild_number_does_not_change_what_is_usual() {
+        let deviation = |numbers: &[f64]| {
+            let mut survey = Survey::default();
+            for number in numbers {
+                let mut item = Item::new("i");
+                item.attributes.insert("price".into(), (*number).into());
+                survey.item(&item);
+            }
+            survey.deviation("price")
+        };
+        let mut prices: Vec<f64> = (0..101).map(f64::from).collect();
+        let usual = deviation(&prices);
+        assert!((usual - 25.0 * 1.4826).abs() < 0.01, "{usual}");
+        prices[100] = 1e12;
+        assert_eq!(deviation(&prices), usual);
+        let mostly_free = [0.0, 0.0, 0.0, 0.0, 8.0, 10.0, 12.0];
+        assert!((deviation(&mostly_free) - 10.0 * 1.4826).abs() < 0.01, "half are alike");
+        assert_eq!((deviation(&[]), deviation(&[3.0, 3.0])), (0.0, 0.0));
     }
 }

@@ -222,7 +222,7 @@ fn ago(text: &str) -> Timestamp {
 fn row_of(fitted: &FittedTable, past: &[(u32, &str)], counters: &CounterSet) -> Vec<(String, f32)> {
     let mut state = UserState::default();
     for (item, time) in past {
-        state.visit(fitted.table().past_event(crate::record::ItemId::new(*item), "view", ago(time)));
+        state.visit(fitted.table().past_event(crate::record::ItemId::new(*item), "view", ago(time), None));
     }
     let (context, items, mut out) = (Attributes::new(), FactTable::default(), Matrix::zeros(0, 1));
     let request = state.request(Timestamp::from_millis(NOW).unwrap(), &context, &[]);
@@ -242,6 +242,64 @@ fn counts_of_the_pair_and_of_the_session_have_windows() {
     let past = [(1, "3h"), (1, "45m"), (1, "20m"), (2, "5m")];
     let row = row_of(&fitted, &past, &CounterSet::default());
     assert_eq!(row, [("a.pair".into(), 2f32.ln_1p()), ("b.session".into(), 1f32.ln_1p())]);
+}
+
+#[test]
+fn a_visit_ends_with_its_session_where_events_name_one_and_else_with_a_pause() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &StoreConfig::default()).unwrap();
+    let count = FeatureDefinition { of: Some(FeatureOf::Session), ..FeatureDefinition::new(FeatureKind::Count) };
+    let table = |gap: &str| {
+        let columns = [("session".to_owned(), count.clone())].into();
+        let session_gap = gap.parse().unwrap();
+        let config = FeaturesConfig { automatic: false, session_gap, columns, ..FeaturesConfig::default() };
+        FeatureTable::new(&config, &Survey::default(), &[])
+    };
+    let visits: [(&str, &[(&str, Option<&str>)]); 4] = [
+        ("paused", &[("3h", None), ("50m", None), ("25m", None), ("5m", None)]),
+        ("named", &[("3h", Some("a")), ("2h", Some("b")), ("55m", Some("b")), ("5m", Some("b"))]),
+        ("changed", &[("12m", Some("a")), ("11m", Some("a")), ("10m", Some("b")), ("5m", Some("b"))]),
+        ("mixed", &[("3h", Some("b")), ("2h", None), ("20m", Some("b")), ("5m", Some("b"))]),
+    ];
+    for (user, events) in visits {
+        let event = |(place, (time, session)): (usize, &(&str, Option<&str>))| Event {
+            session: session.map(str::to_owned),
+            ..Event::new(user, format!("i{place}"), "view").at(ago(time))
+        };
+        store.append_events(&events.iter().enumerate().map(event).collect::<Vec<_>>(), Durability::Async).unwrap();
+    }
+    let counted = |gap: &str, user: &str| {
+        let (fitted, user) = (table(gap).fit().finish(), store.user_id(user).unwrap().unwrap());
+        let now = Timestamp::from_millis(NOW).unwrap();
+        let state = UserState::read(&store, fitted.table(), user, now, None).unwrap();
+        let (context, items, counters) = (Attributes::new(), FactTable::default(), CounterSet::default());
+        let of_row = |request: &FeatureRequest<'_>| {
+            let mut out = Matrix::zeros(0, 1);
+            fitted.raw_rows(
+                request,
+                Known { items: &items, counters: &counters },
+                &[crate::record::ItemId::new(0)],
+                &mut out,
+            );
+            out.row(0)[0].exp_m1().round() as u32
+        };
+        let served = of_row(&state.request(now, &context, &[]));
+        let asked = [Asked { at: now, user, context: Attributes::new() }];
+        let mut trained = None;
+        let users = FactTable::default();
+        replay_asked(&store.view(), fitted.table(), &items, &users, &asked, &mut |_, request, _| {
+            trained = Some(of_row(request));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(trained, Some(served), "{user:?} with {gap}: training and serving have one rule");
+        served
+    };
+    assert_eq!([counted("30m", "paused"), counted("1h", "paused")], [3, 3]);
+    assert_eq!(counted("10m", "paused"), 1);
+    assert_eq!(counted("30m", "named"), 3, "a long pause within a session");
+    assert_eq!(counted("30m", "changed"), 2, "a session that ends without a pause");
+    assert_eq!(counted("30m", "mixed"), 2, "beside one without a session the pause decides");
 }
 
 #[test]
@@ -346,6 +404,31 @@ fn events_that_are_dated_later_are_not_counted_yet() {
     }
     let row = row_of(&fitted, &[], &counters);
     assert_eq!(row, [("a".into(), 1f32.ln_1p()), ("b".into(), 1f32.ln_1p())]);
+}
+
+#[test]
+fn means_and_ages_know_nothing_of_events_that_are_dated_later() {
+    let of_item = |kind| FeatureDefinition { of: Some(FeatureOf::Item), ..FeatureDefinition::new(kind) };
+    let kinds = [("a.age", FeatureKind::Age), ("b.dwell", FeatureKind::Dwell), ("c.value", FeatureKind::Value)];
+    let fitted = declared(&kinds.map(|(name, kind)| (name, of_item(kind)))).fit().finish();
+    let rows = |times: &[Timestamp]| {
+        let mut counters = CounterSet::default();
+        for (place, time) in times.iter().enumerate() {
+            let (value, dwell_ms) = (Some(place as f64 * 4.0 + 1.0), Some(1000 + 50_000 * place as u64));
+            let event = crate::counters::CountedEvent { time: *time, value, dwell_ms };
+            counters.add(crate::record::UserId::new(0), crate::record::ItemId::new(1), "view", event);
+        }
+        let row = row_of(&fitted, &[], &counters);
+        ["a.age", "b.dwell", "c.value"].map(|name| row.iter().find(|(of, _)| of == name).unwrap().1)
+    };
+    let later = Timestamp::from_millis(NOW + 86_400_000).unwrap();
+    let honest = rows(&[ago("2d")]);
+    assert_eq!((honest[1], honest[2]), (1f32.ln_1p(), 1.0));
+    assert!(honest[0] > 1.0, "{honest:?}");
+    let planted = rows(&[ago("2d"), later]);
+    assert_eq!(planted[0], honest[0]);
+    assert!(planted[1].is_nan() && planted[2].is_nan(), "nobody knows what the means were: {planted:?}");
+    assert!(rows(&[later]).iter().all(|value| value.is_nan()), "nothing is known of what is yet to come");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod events;
 mod map;
+mod newcomers;
 mod ridge;
 mod space;
 #[cfg(test)]
@@ -61,7 +62,9 @@ pub struct ColdStart {
     pub space: Option<Matrix>,
     /// The rows of the items of which the map of users tells, ascending.
     pub prior_items: Vec<u32>,
-    /// For how many pairs counts what is foretold of a user.
+    /// The shares that they have for everybody, `[prior_items]`; empty in snapshots of earlier versions.
+    pub prior_shares: Vec<f32>,
+    /// k: for how many pairs counts what is foretold of a user.
     pub prior_pairs: f32,
 }
 
@@ -81,7 +84,6 @@ impl ColdStart {
             return Ok(Self::default());
         }
         let by_item = matrix.transpose();
-        let counts = |rows: &Csr| (0..rows.n_rows()).map(|row| rows.row(row).0.len() as f32).collect::<Vec<f32>>();
         let inverse = |value: f32| if value > 0.0 { value.recip() } else { 0.0 };
         let (encoder, known) = encoded(profiles.items.iter().map(|item| item.as_ref().map(Profile::from)), config);
         let evidence = counts(&by_item);
@@ -112,13 +114,10 @@ impl ColdStart {
         drop(of_length_one);
         let (encoder, rows) = encoded(profiles.users.iter().map(|user| user.as_ref().map(Profile::from)), config);
         // A rating does not grow with the number of ratings: there the mean is the prior already.
-        let mut cold = Self { prior_items: users::items(&by_item), ..Self::default() };
-        if !cold.prior_items.is_empty() && model.fold_in.mix().ratings.is_none() {
-            let shares = users::shares(matrix, &cold.prior_items);
-            cold.users = users::learn(encoder, &rows, counts(matrix), &shares, config.ridge, seed)?;
-            cold.prior_pairs = users::prior_pairs(model, matrix, &cold, &rows)?;
-        }
-        tracing::info!(pairs = cold.prior_pairs, "cold-start prior of users");
+        let mut cold = match model.fold_in.mix().ratings {
+            None => Self::of_users(matrix, encoder, &rows, config.ridge, seed)?,
+            Some(_) => Self::default(),
+        };
         for (side, map) in [("items", &items), ("users", &cold.users)] {
             if let Some(map) = map {
                 let MapQuality { ridge, slope, explained } = map.quality();
@@ -135,6 +134,23 @@ impl ColdStart {
         }
         Ok(cold)
     }
+
+    /// What profiles foretell of users, and nothing else; `rows` are the encoded profiles beside the rows of `matrix`.
+    fn of_users(matrix: &Csr, encoder: ProfileEncoder, rows: &[Sparse], ridge: f64, seed: u64) -> Result<Self> {
+        let prior_items = users::items(&matrix.transpose());
+        if prior_items.is_empty() {
+            return Ok(Self::default());
+        }
+        let shares = users::shares(matrix, &prior_items);
+        let prior_shares = users::mean_shares(&shares, matrix);
+        let users = users::learn(encoder, rows, counts(matrix), &shares, ridge, seed)?;
+        Ok(Self { users, prior_items, prior_shares, ..Self::default() })
+    }
+}
+
+/// Pairs of each row.
+fn counts(rows: &Csr) -> Vec<f32> {
+    (0..rows.n_rows()).map(|row| rows.row(row).0.len() as f32).collect()
 }
 
 impl Default for ColdStart {
@@ -148,6 +164,7 @@ impl Default for ColdStart {
             sample: Matrix::zeros(0, 1),
             space: None,
             prior_items: Vec::new(),
+            prior_shares: Vec::new(),
             prior_pairs: 0.0,
         }
     }

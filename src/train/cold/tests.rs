@@ -86,7 +86,7 @@ fn a_user_known_by_profile_alone_has_what_the_like_have_under_every_model() {
             let foretold = cold.foretold(&profile);
             assert!(foretold.windows(2).all(|pair| pair[0].1 >= pair[1].1));
             assert!(foretold.iter().take(10).all(|(item, _)| item % 3 == group), "{kind:?}: {foretold:?}");
-            let history = cold.prior_history(&profile, 1.0, model.fold_in.mix().unit);
+            let history = cold.prior_history(&profile, model.fold_in.mix().unit);
             let mut vector = vec![0.0; model.items.dim()];
             model.fold_in.solve(model.items.as_rows(), &history, &mut vector).unwrap();
         }
@@ -148,4 +148,69 @@ fn metadata_that_says_nothing_leaves_the_mean() {
     let [a, b] = [0, 1].map(|i| map.vector(noise(i).as_ref().unwrap().into()));
     let spread = a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
     assert!(spread < 0.3 * length(model.items.row(0)), "{spread}");
+}
+
+/// The prior of a world of four groups in which users have 12 items of their group and `others` of all others. Profiles name the
+/// group, or say nothing.
+fn prior(profiles_tell: bool, others: u32) -> f32 {
+    let (n, users) = (80u32, 200u32);
+    let drawn = |user: u32, item: u32| xxhash_rust::xxh3::xxh3_64(&[user.to_le_bytes(), item.to_le_bytes()].concat());
+    let row = |user: u32| {
+        let of = |is_own: bool, count: u32| {
+            let mut items: Vec<u32> = (0..n).filter(|item| (item % 4 == user % 4) == is_own).collect();
+            items.sort_by_key(|item| drawn(user, *item));
+            items.truncate(count as usize);
+            items
+        };
+        let mut items = [of(true, 12), of(false, others)].concat();
+        items.sort_unstable();
+        items.into_iter().map(|item| (item, 1.0)).collect()
+    };
+    let matrix = Csr::from_rows(n as usize, (0..users).map(row).collect());
+    let profile = |user: u32| {
+        let group = if profiles_tell { user % 4 } else { (drawn(user, n) % 4) as u32 };
+        let mut known = User::new(format!("u{user}"));
+        known.attributes.insert("group".into(), format!("group{group}").into());
+        Some(known)
+    };
+    let profiles = Profiles { items: vec![None; n as usize], users: (0..users).map(profile).collect() };
+    let data = TrainingData { matrix: &matrix, trend: &[], validation: &[], ratings: None, warm: None };
+    let config = TrainConfig { model: ModelKind::Ials, dimension: 8, ..TrainConfig::default() };
+    let (model, settled) = train(&data, &config, &Silent).unwrap();
+    let mut cold = ColdStart::learn(&model, &matrix, &profiles, &ColdConfig::default(), 1).unwrap();
+    assert_eq!(cold.prior_pairs, 0.0, "nothing is weighed yet");
+    cold.weigh_prior(&data, &profiles, &settled, &Silent).unwrap();
+    cold.prior_pairs
+}
+
+#[test]
+fn a_prior_counts_where_people_whom_the_model_has_not_seen_are_told_better_by_profile_than_by_an_event() {
+    let (tells, says_nothing) = (prior(true, 12), prior(false, 2));
+    assert!(tells >= 1.0, "half of all events are of other groups, and the profile knows the group: {tells}");
+    assert!(says_nothing < tells, "{says_nothing} where an event tells the group, {tells} where the profile does");
+}
+
+#[test]
+fn the_less_is_known_by_events_the_more_say_has_what_is_foretold() {
+    let mut cold = learned(ModelKind::Ials).1;
+    cold.prior_pairs = 2.0;
+    let profile = cold.users.as_ref().unwrap().encoder().encode((&user(1)).into());
+    let scores = |row: u32| row as f32;
+    let part = |pairs: f32| cold.prior_scores(&profile, pairs, scores).first().map_or(0.0, |(_, part)| *part);
+    assert!(part(1.0) > part(2.0) && part(2.0) > part(20.0) && part(20.0) > 0.0);
+    let weights = [0.0, 2.0, 18.0].map(|pairs| cold.prior_weight(pairs));
+    assert!(weights[0] > 0.99 && (weights[1] - 0.5).abs() < 1e-6 && (weights[2] - 0.1).abs() < 1e-6, "{weights:?}");
+    // With one pair of each, what is foretold varies as much as the scores do.
+    let parts = cold.prior_scores(&profile, 2.0, scores);
+    let deviation = |values: Vec<f32>| {
+        let mean = values.iter().sum::<f32>() / values.len() as f32;
+        (values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / values.len() as f32).sqrt()
+    };
+    let (foretold, scored): (Vec<f32>, Vec<f32>) = parts.iter().map(|(row, part)| (*part, scores(*row))).unzip();
+    let (foretold, scored) = (deviation(foretold), deviation(scored));
+    assert!((foretold / scored - 1.0).abs() < 1e-3, "{foretold} {scored}");
+    cold.prior_pairs = 0.0;
+    assert!(cold.prior_scores(&profile, 1.0, scores).is_empty());
+    // Without a profile it is what everybody has.
+    assert!(cold.foretold(&[]).windows(2).all(|pair| pair[0].1 >= pair[1].1) && !cold.foretold(&[]).is_empty());
 }

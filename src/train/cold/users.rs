@@ -1,30 +1,20 @@
-//! What is taken of somebody of whom little is known: which items the like of them have, foretold from the profile, counts
-//! as a history of some pairs beside the pairs that there are (empirical Bayes). So every part of a blend knows what to
-//! make of it. Where nothing is known of a user, it is what everybody has. How many pairs it counts is chosen on known
-//! users of whom a few pairs are shown.
-
-use rayon::prelude::*;
+//! What is taken of somebody of whom little is known: which items the like of them have, foretold from the profile; where there
+//! is no profile, what everybody has. It gives way to events: with n pairs of their own it has k / (n + k) of the say (empirical
+//! Bayes), and k is chosen on people whom a model has not seen.
 
 use super::ColdStart;
 use super::map::ProfileMap;
 use super::ridge::Sparse;
 use crate::error::Result;
 use crate::features::Csr;
-use crate::linalg::{Matrix, dot};
-use crate::train::model::Model;
+use crate::linalg::Matrix;
 
 /// Items of which it is foretold whether users have them: those with the most users.
 const ITEMS: usize = 512;
 /// So many of them, the likeliest, make a history.
 const HISTORY: usize = 64;
-/// Numbers of pairs that are tried.
-const PRIORS: [f32; 8] = [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
-/// So many users tell, at most.
-const USERS: usize = 256;
-/// So many of a user's pairs are shown.
-const SHOWN: [usize; 3] = [1, 2, 5];
-/// The list whose hits are counted.
-const LIST: usize = 20;
+/// Fewer pairs than this are as good as none.
+const LEAST_PAIRS: f32 = 1e-3;
 
 /// The items that the most users have, ascending.
 pub fn items(by_item: &Csr) -> Vec<u32> {
@@ -51,79 +41,76 @@ pub fn shares(matrix: &Csr, items: &[u32]) -> Matrix {
     shares
 }
 
-/// For how many pairs the foretold history of a user should count, by the mean recall@20 of the pairs that are not shown.
-///
-/// # Errors
-/// Those of fold-in.
-pub fn prior_pairs(model: &Model, matrix: &Csr, cold: &ColdStart, rows: &[Sparse]) -> Result<f32> {
-    let enough = SHOWN.iter().max().copied().unwrap_or(0) * 2;
-    let able: Vec<usize> = (0..matrix.n_rows()).filter(|row| matrix.row(*row).0.len() >= enough).collect();
-    let count = able.len().min(USERS);
-    let users: Vec<usize> = (0..count).filter_map(|at| able.get(at * able.len() / count)).copied().collect();
-    let (items, unit) = (model.items.as_rows(), model.fold_in.mix().unit);
-    let of_user = |user: &usize| -> Result<[f64; PRIORS.len()]> {
-        let (ids, weights) = matrix.row(*user);
-        let foretold = cold.foretold(rows.get(*user).map_or(&[], Vec::as_slice));
-        let mut recalls = [0.0; PRIORS.len()];
-        for shown in SHOWN {
-            // Evenly spaced over the user's pairs, which are in the order of ids: as good as drawn.
-            let places: Vec<usize> = (0..shown).map(|at| at * ids.len() / shown).collect();
-            let own: Vec<(u32, f32)> = places.iter().map(|place| (ids[*place], weights[*place])).collect();
-            for (recall, pairs) in recalls.iter_mut().zip(PRIORS) {
-                let mut history = own.clone();
-                if pairs > 0.0 {
-                    history.extend(as_history(&foretold, pairs * unit));
-                }
-                let mut vector = vec![0.0; items.dim()];
-                model.fold_in.solve(items, &history, &mut vector)?;
-                let mut scores: Vec<f32> = (0..items.len()).map(|item| dot(&vector, items.row(item))).collect();
-                model.fold_in.add_lists(&history, &mut scores);
-                own.iter().for_each(|(item, _)| scores[*item as usize] = f32::NEG_INFINITY);
-                *recall += hits(&scores, ids) / (ids.len() - shown) as f64;
-            }
-        }
-        Ok(recalls)
-    };
-    let all = users.par_iter().map(of_user).collect::<Result<Vec<_>>>()?;
-    let mut sums = [0.0; PRIORS.len()];
-    all.iter().for_each(|of| sums.iter_mut().zip(of).for_each(|(sum, recall)| *sum += recall));
-    let best = sums.into_iter().zip(PRIORS).reduce(|best, other| if other.0 > best.0 { other } else { best });
-    Ok(best.map_or(0.0, |(_, pairs)| pairs))
-}
-
-/// How many of these items are among the best.
-fn hits(scores: &[f32], wanted: &[u32]) -> f64 {
-    let mut order: Vec<u32> = (0..scores.len() as u32).collect();
-    let by_score = |a: &u32, b: &u32| scores[*b as usize].total_cmp(&scores[*a as usize]).then(a.cmp(b));
-    if order.len() > LIST {
-        order.select_nth_unstable_by(LIST - 1, by_score);
-        order.truncate(LIST);
+/// The mean of each column over the users with any pair, `[items]`.
+pub fn mean_shares(shares: &Matrix, matrix: &Csr) -> Vec<f32> {
+    let mut sums = vec![0.0f64; shares.dim()];
+    let able = (0..matrix.n_rows()).filter(|user| !matrix.row(*user).0.is_empty());
+    let mut count = 0.0;
+    for user in able {
+        count += 1.0;
+        sums.iter_mut().zip(shares.row(user)).for_each(|(sum, share)| *sum += f64::from(*share));
     }
-    order.iter().filter(|item| wanted.binary_search(item).is_ok()).count() as f64
+    sums.into_iter().map(|sum| (sum / f64::max(count, 1.0)) as f32).collect()
 }
 
-/// The likeliest as a history whose confidences sum to about `mass`.
-fn as_history(foretold: &[(u32, f32)], mass: f32) -> impl Iterator<Item = (u32, f32)> {
-    let likeliest = foretold.get(..HISTORY.min(foretold.len())).unwrap_or_default();
-    likeliest.iter().map(move |(item, share)| (*item, mass * share))
+/// What makes shares as large as scores: the standard deviation of the scores of what is foretold, over that of the shares. 1 where
+/// all scores are the same, 0 where all shares are.
+pub fn scale(foretold: &[(u32, f32)], score: impl Fn(u32) -> f32) -> f32 {
+    let scores = deviation(foretold.iter().map(|(row, _)| score(*row)).collect());
+    let shares = deviation(foretold.iter().map(|(_, share)| *share).collect());
+    match (scores > 0.0, shares > 0.0) {
+        (_, false) => 0.0,
+        (false, true) => 1.0,
+        (true, true) => (scores / shares) as f32,
+    }
+}
+
+fn deviation(values: Vec<f32>) -> f64 {
+    let count = values.len().max(1) as f64;
+    let mean = values.iter().copied().map(f64::from).sum::<f64>() / count;
+    (values.into_iter().map(|value| (f64::from(value) - mean).powi(2)).sum::<f64>() / count).sqrt()
 }
 
 impl ColdStart {
-    /// Rows of items with the shares that they have for the like of a user with this encoded profile, the largest first.
+    /// Rows of items with the shares that they have for the like of a user with this encoded profile, the largest first; for
+    /// everybody where the profile is empty.
     pub fn foretold(&self, profile: &[(u32, f32)]) -> Vec<(u32, f32)> {
-        let Some(map) = &self.users else { return Vec::new() };
-        let shares = map.vector_of(profile);
+        let shares = match &self.users {
+            Some(map) if !profile.is_empty() => map.vector_of(profile),
+            _ => self.prior_shares.clone(),
+        };
         let mut foretold: Vec<(u32, f32)> =
             self.prior_items.iter().copied().zip(shares).filter(|(_, share)| *share > 0.0).collect();
         foretold.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         foretold
     }
 
-    /// What stands for a history of a user with this encoded profile, of (row, confidence): `pairs` at least; `unit` is the
-    /// mean confidence. Empty where no map was learned or it counts for nothing.
-    pub fn prior_history(&self, profile: &[(u32, f32)], pairs: f32, unit: f32) -> Vec<(u32, f32)> {
-        let pairs = self.prior_pairs.max(pairs);
-        if pairs > 0.0 { as_history(&self.foretold(profile), pairs * unit).collect() } else { Vec::new() }
+    /// What stands for a history of one pair of a user with this encoded profile, of (row, confidence); `unit` is the mean
+    /// confidence.
+    pub fn prior_history(&self, profile: &[(u32, f32)], unit: f32) -> Vec<(u32, f32)> {
+        let mut history = self.foretold(profile);
+        history.truncate(HISTORY);
+        history.iter_mut().for_each(|(_, share)| *share *= unit);
+        history
+    }
+
+    /// What is added to the scores of items for a user with this encoded profile and `pairs` pairs of their own, by row. Of
+    /// the sum, where both parts vary alike over what is foretold, the prior has k / (pairs + k). Empty where it has no say.
+    pub fn prior_scores(&self, profile: &[(u32, f32)], pairs: f32, score: impl Fn(u32) -> f32) -> Vec<(u32, f32)> {
+        if self.prior_pairs <= 0.0 {
+            return Vec::new();
+        }
+        let mut foretold = self.foretold(profile);
+        let factor = self.prior_pairs / pairs.max(LEAST_PAIRS) * scale(&foretold, score);
+        foretold.iter_mut().for_each(|(_, share)| *share *= factor);
+        foretold.retain(|(_, part)| part.is_finite() && *part > 0.0);
+        foretold
+    }
+
+    /// k / (n + k): the say of what is foretold beside n pairs.
+    pub fn prior_weight(&self, pairs: f32) -> f32 {
+        let pairs = pairs.max(LEAST_PAIRS);
+        self.prior_pairs / (self.prior_pairs + pairs)
     }
 }
 

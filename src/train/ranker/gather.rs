@@ -3,7 +3,7 @@
 //! answers were shown the questions are those answers, with what was known at their moment: what was taken beside what was
 //! shown and passed over, and beside what retrieval would have found as well.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::found::{Found, find, inverse_propensity};
 use super::inputs::{SCORES, Sources, following};
@@ -166,25 +166,86 @@ fn end_of(windows: &[Window<'_>], number: usize) -> Timestamp {
 }
 
 /// What events say of the questions that are guessed: under which circumstances their users came; and at which place they were
-/// shown what they took, by which it is weighed.
+/// shown what they took, by which it is weighed: by the first event with the item that names one, from the moment of the
+/// question on. What comes later is the same take again, from wherever it was found then.
 fn learn_of_events(view: &View<'_>, windows: &[Window<'_>], all: &mut [(usize, Found)], bias: f64) -> Result<()> {
     let mut asked: FxHashMap<UserId, Vec<usize>> = FxHashMap::default();
     let guessed = all.iter().enumerate().filter(|(_, (_, one))| one.shown.is_none());
     guessed.for_each(|(place, (_, one))| asked.entry(one.user).or_default().push(place));
+    let mut weighed: FxHashSet<(usize, ItemId)> = FxHashSet::default();
     view.for_each_counted(windows.first().map(|window| window.at), &mut |event| {
         let time = event.counted.time;
         let begin = |number: usize| windows.get(number).map(|window| window.at);
         let is_in = |number: usize| begin(number).is_some_and(|at| time >= at) && time < end_of(windows, number);
         for place in asked.get(&event.user).map(Vec::as_slice).unwrap_or_default() {
             let Some((_, one)) = all.get_mut(*place).filter(|(number, _)| is_in(*number)) else { continue };
+            if time < one.at {
+                continue;
+            }
             if time == one.at && one.context.is_empty() {
                 one.context.clone_from(&event.context);
             }
-            let Some(shown) = event.position else { continue };
+            let Some(shown) = event.position.filter(|_| weighed.insert((*place, event.item))) else { continue };
             let Found { items, taken, .. } = one;
             let taken = taken.iter_mut().find(|(place, _)| items.get(*place as usize) == Some(&event.item));
             taken.into_iter().for_each(|(_, weight)| *weight = inverse_propensity(shown, bias));
         }
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Durability, EventsConfig, StoreConfig};
+    use crate::features::{EventWeights, Signal};
+    use crate::record::Event;
+    use crate::store::Store;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis).unwrap()
+    }
+
+    /// The weights of what user u0 takes, items i0 and i1, in a question of moment 120 in a window from 100 on.
+    fn weights(events: &[(i64, &str, Option<u32>)]) -> Vec<f32> {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), &StoreConfig::default()).unwrap();
+        let event = |&(time, item, position): &(i64, &str, Option<u32>)| Event {
+            position,
+            ..Event::new("u0", item, "view").at(at(time))
+        };
+        let events: Vec<Event> = events.iter().map(event).collect();
+        store.append_events(&events, Durability::Async).unwrap();
+        let user = store.user_id("u0").unwrap().unwrap();
+        let items: Vec<ItemId> = ["i0", "i1"].map(|name| store.item_id(name).unwrap().unwrap()).to_vec();
+        let signals = [(UserId::new(9), items[0]), (UserId::new(8), items[1])];
+        let signals = signals.map(|(user, item)| (user, item, Signal::Positive(1.0))).to_vec();
+        let known = Interactions::from_signals(signals, &EventWeights::new(&EventsConfig::default()));
+        let pairs = vec![Some((UserId::new(8), items[0]))];
+        let holdout = Holdout::from_pairs(known, pairs, String::new()).unwrap();
+        let next = Csr::default();
+        let windows = [Window { at: at(100), holdout: &holdout, next: &next }];
+        let taken = (0..items.len() as u32).map(|place| (place, 1.0)).collect();
+        let found = Found {
+            user,
+            at: at(120),
+            context: Attributes::new(),
+            scores: Matrix::zeros(items.len(), SCORES),
+            held: items.len(),
+            items,
+            taken,
+            shown: None,
+            pairs: 1,
+        };
+        let mut all = [(0, found)];
+        learn_of_events(&store.view(), &windows, &mut all, 1.0).unwrap();
+        all[0].1.taken.iter().map(|(_, weight)| *weight).collect()
+    }
+
+    #[test]
+    fn a_take_weighs_by_the_place_at_which_it_was_shown_first_from_the_question_on() {
+        let before = [(110, "i0", Some(9)), (120, "i0", Some(3)), (125, "i1", None)];
+        let again = [(130, "i0", Some(0)), (140, "i1", Some(1)), (150, "i1", Some(7))];
+        assert_eq!(weights(&[&before[..], &again[..]].concat()), [4.0, 2.0]);
+    }
 }

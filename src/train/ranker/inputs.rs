@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn what_follows_the_last_event_counts_most_and_what_never_followed_nothing() {
         let next = Csr::from_rows(4, vec![vec![(2, 1.0)], vec![(2, 1.0), (3, 8.0)], vec![], vec![]]);
-        let event = |item| PastEvent { item: ItemId::new(item), kind: 0, time: crate::record::Timestamp::MIN };
+        let event =
+            |item| PastEvent { item: ItemId::new(item), kind: 0, time: crate::record::Timestamp::MIN, session: None };
         let candidates = [2, 3, 0, 9].map(ItemId::new);
         let row = |item: ItemId| (item.get() < 4).then_some(item.get());
         let of = |past: &[PastEvent]| {
