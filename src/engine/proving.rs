@@ -5,25 +5,21 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use rustc_hash::FxHashSet;
-
 use super::snapshots::verdict;
 use super::{Engine, Gate, Live};
 use crate::config::EvaluateConfig;
 use crate::error::{Error, Result};
 use crate::eval::{Evaluator, PopularityScorer, Report};
-use crate::features::{Holdout, Interactions, Log, Splitter, TimePoint, TimedSignal};
+use crate::features::{Interactions, Log, Splitter, TimePoint};
 use crate::index::Ask;
 use crate::monitor::{Check, judge_lists};
 use crate::progress::Progress;
-use crate::record::{ItemId, SnapshotId, Timestamp, UserId};
+use crate::record::{SnapshotId, Timestamp, UserId};
 use crate::snapshot::{Snapshot, SnapshotScorer};
 use crate::train::{self, ModelScorer, TrainingData};
 
 /// With fewer new events nothing is held out of them.
 const FEWEST: usize = 100;
-/// With fewer users among those who took something that no answer showed them, all events are looked at.
-const FEWEST_USERS: usize = 20;
 /// The share of the new events that a training may learn from while it is compared.
 const LEARNED: f64 = 0.5;
 /// The share of the whole log that stays when there are too few new events.
@@ -168,28 +164,6 @@ impl Engine {
         Ok(checks)
     }
 
-    /// What came later and names no answer. People take only what they are shown, so that what they took from an answer speaks for
-    /// whoever gave it, which mostly is the active snapshot. `None` where no event names one, or too few users are left.
-    fn unprompted(&self, past: &Log<'_>, later: &Log<'_>, at: Timestamp) -> Result<Option<Holdout>> {
-        let mut prompted = Prompted::default();
-        self.inner.store.view().for_each_outcome(at, &mut |event| {
-            if event.recommendation_id.is_some() {
-                prompted.0.insert((event.counted.time, event.user, event.item));
-            }
-            Ok(())
-        })?;
-        if prompted.0.is_empty() {
-            return Ok(None);
-        }
-        let (others, _) = later.split(&prompted);
-        let split = format!("{}; {}", TimePoint(at).describe(), prompted.describe());
-        match past.measured_by(&others, split) {
-            Ok(holdout) => Ok(Some(holdout).filter(|holdout| holdout.test.len() >= FEWEST_USERS)),
-            Err(Error::NoData { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Popularity, the two snapshots, and what these settings make of the part up to the moment.
     fn side_by_side(
         &self,
@@ -201,10 +175,7 @@ impl Engine {
     ) -> Result<Report> {
         let splitter = TimePoint(at);
         let (mut past, later) = log.split(&splitter);
-        let holdout = match self.unprompted(&past, &later, at)? {
-            Some(holdout) => holdout,
-            None => past.measured_by(&later, splitter.describe())?,
-        };
+        let holdout = past.measured_by(&later, splitter.describe())?;
         let config = EvaluateConfig { bootstrap: 0, permutations: 2_000, ..self.inner.config.evaluate.clone() };
         let mut evaluator = Evaluator::new(&config);
         let ground = evaluator.begin(&holdout);
@@ -252,20 +223,6 @@ impl Engine {
         }
         let [old, new, taken] = &named;
         Ok(vec![Check::at_most("search time", new_us, limit, times), judge_lists(old, new, taken, config.list_drift)])
-    }
-}
-
-/// Events that name the answer that showed their item.
-#[derive(Default)]
-struct Prompted(FxHashSet<(Timestamp, UserId, ItemId)>);
-
-impl Splitter for Prompted {
-    fn is_test(&self, events: &[TimedSignal]) -> Vec<bool> {
-        events.iter().map(|event| self.0.contains(&(event.time, event.user, event.item))).collect()
-    }
-
-    fn describe(&self) -> String {
-        "those that name an answer are left out".into()
     }
 }
 

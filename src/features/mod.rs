@@ -24,7 +24,7 @@ mod words;
 pub use csr::Csr;
 pub use holdout::{Draw, Holdout, LatterHalf, LeaveLastOut, PairFold, Splitter, TimePoint, TimeSplit};
 pub use interactions::Interactions;
-pub use log::{Log, TimedSignal};
+pub use log::Log;
 pub use mix::ValueMix;
 pub use popularity::Popularity;
 pub use portrait::{Painter, Portrait, Spread};

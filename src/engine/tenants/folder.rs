@@ -22,7 +22,6 @@ impl Tenants {
     pub fn backup_within<T>(&self, engine: &Engine, path: &Path, make: impl FnOnce() -> Result<T>) -> Result<T> {
         let (Some(tenant), Some(most)) = (engine.tenant(), engine.quotas().backup_bytes()) else { return make() };
         let folder = self.backup_folder(Some(tenant));
-        // What failed may have left something, and another backup have old generations.
         trim_all(&folder, most)?;
         let bytes = tree_bytes(&folder)?;
         if bytes >= most {
@@ -42,17 +41,21 @@ impl Tenants {
     }
 }
 
-/// [`trim`], for every backup of a folder.
+/// [`trim`], for every backup of a folder: what failed may have left something, and another backup have old generations. Nothing is
+/// removed where that would not be enough.
 fn trim_all(folder: &Path, most: u64) -> Result<()> {
-    let backups = match fs::read_dir(folder) {
-        Ok(backups) => backups,
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Error::io(folder)(error)),
     };
-    for backup in backups {
-        trim(folder, &backup.map_err(Error::io(folder))?.path(), most)?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>();
+    let paths = paths.map_err(Error::io(folder))?;
+    let newest = |path: &PathBuf| Some(Engine::backups(path).ok()?.last()?.bytes);
+    if paths.iter().filter_map(newest).sum::<u64>() >= most {
+        return Ok(());
     }
-    Ok(())
+    paths.iter().try_for_each(|path| trim(folder, path, most))
 }
 
 /// Removes what failed backups left, and the oldest generations of a backup, but not its newest, as long as a folder takes all that it
