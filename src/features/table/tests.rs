@@ -255,7 +255,8 @@ fn a_visit_ends_with_its_session_where_events_name_one_and_else_with_a_pause() {
         let config = FeaturesConfig { automatic: false, session_gap, columns, ..FeaturesConfig::default() };
         FeatureTable::new(&config, &Survey::default(), &[])
     };
-    let visits: [(&str, &[(&str, Option<&str>)]); 4] = [
+    type Visit<'a> = (&'a str, &'a [(&'a str, Option<&'a str>)]);
+    let visits: [Visit<'_>; 4] = [
         ("paused", &[("3h", None), ("50m", None), ("25m", None), ("5m", None)]),
         ("named", &[("3h", Some("a")), ("2h", Some("b")), ("55m", Some("b")), ("5m", Some("b"))]),
         ("changed", &[("12m", Some("a")), ("11m", Some("a")), ("10m", Some("b")), ("5m", Some("b"))]),
