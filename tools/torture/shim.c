@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -220,4 +221,21 @@ time_t time(time_t *now) {
     clock_gettime(CLOCK_REALTIME, &precise);
     if (now) *now = precise.tv_sec;
     return precise.tv_sec;
+}
+
+/* A deadline by that clock is one by the system's: else whoever waits would wait for ever, or not at all. */
+int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restrict mutex, const struct timespec *restrict until) {
+    typedef int (*wait)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+    static wait real;
+    wait found = __atomic_load_n(&real, __ATOMIC_RELAXED);
+    if (!found) {
+        /* The unversioned name may be that of a condition of glibc before 2.3.2. */
+        found = (wait)dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
+        if (!found) found = (wait)dlsym(RTLD_NEXT, "pthread_cond_timedwait");
+        if (!found) return ENOSYS;
+        __atomic_store_n(&real, found, __ATOMIC_RELAXED);
+    }
+    struct timespec moved = *until;
+    moved.tv_sec -= order(&orders->clock_seconds);
+    return found(cond, mutex, &moved);
 }

@@ -3,11 +3,13 @@
 //! it is load, to see that a server stays quick, sound and of the same size.
 
 mod clicks;
+mod clock;
 mod month;
 mod picture;
 mod population;
 mod server;
 mod soak;
+mod world;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use clock::Clock;
 use month::{Month, Policy, live};
 use server::Server;
 
@@ -26,10 +29,10 @@ const WEEK: usize = 7;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// Start this binary, for each policy anew in an empty temporary directory
+    /// Start this binary, for each policy anew in an empty temporary directory, and turn its clock
     #[arg(long, value_name = "FILE", required_unless_present = "url")]
     savor: Option<PathBuf>,
-    /// Or use the server there, which should be empty, and keeps its own settings: one policy that asks a server, or --soak
+    /// Or use the server there, which should be empty, and keeps its own settings and clock: one policy that asks a server, or --soak
     #[arg(long, value_name = "URL", conflicts_with = "savor")]
     url: Option<String>,
     /// Who chooses what is shown
@@ -74,7 +77,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     if let Some(seconds) = args.soak {
-        return soak::soak(&server(args, Policy::Live)?, args.seed, seconds, args.connections);
+        return soak::soak(&server(args, Policy::Live, None)?, args.seed, seconds, args.connections);
     }
     let asking = args.policies.iter().filter(|policy| policy.asks()).count();
     if args.url.is_some() && asking > 1 {
@@ -82,7 +85,7 @@ fn run(args: &Args) -> Result<()> {
     }
     let planted = args.drift.saturating_sub(1);
     let alone = |policy: Policy| -> Result<Month> {
-        let server = if policy.asks() { Some(server(args, policy)?) } else { None };
+        let server = if policy.asks() { Some(server(args, policy, Some(Clock::new()?))?) } else { None };
         let month = live(policy, server.as_ref(), args.seed, args.days, planted)?;
         eprintln!("{}: {:.2} %", policy.name(), 100.0 * month.rate(0..args.days));
         Ok(month)
@@ -104,13 +107,13 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn server(args: &Args, policy: Policy) -> Result<Server> {
+fn server(args: &Args, policy: Policy, clock: Option<Clock>) -> Result<Server> {
     match (&args.url, &args.savor) {
         (Some(url), _) => Ok(Server::there(url)),
         (None, Some(savor)) => {
             let mut settings = policy.settings(args.explore);
             settings.extend(args.settings.iter().cloned());
-            Server::start(savor, &settings)
+            Server::start(savor, &settings, clock)
         }
         (None, None) => Err("--savor FILE or --url URL is missing".into()),
     }

@@ -26,7 +26,7 @@ const FASHION: f64 = 0.8;
 type Vector = [f64; DIMENSION];
 
 /// What a random stream is for: streams of different purposes have nothing in common.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     Setup = 1,
     Item,

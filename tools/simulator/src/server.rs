@@ -10,27 +10,32 @@ use tempfile::TempDir;
 use ureq::Agent;
 
 use crate::Result;
+use crate::clock::Clock;
 
 const LONGEST_TRAINING: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(50);
 
 pub struct Server {
     started: Option<(Child, TempDir)>,
+    clock: Option<Clock>,
     pub client: Client,
 }
 
 impl Server {
     pub fn there(url: &str) -> Self {
-        Self { started: None, client: Client::new(url) }
+        Self { started: None, clock: None, client: Client::new(url) }
     }
 
-    /// Starts `savor serve` on an empty directory and a free port.
-    pub fn start(savor: &Path, settings: &[String]) -> Result<Self> {
+    /// Starts `savor serve` on an empty directory and a free port, under a clock if there is one.
+    pub fn start(savor: &Path, settings: &[String], clock: Option<Clock>) -> Result<Self> {
         let data = tempfile::tempdir()?;
         let mut command = Command::new(savor);
         command.args(["serve", "--listen", "127.0.0.1:0", "--log", "error", "--data"]).arg(data.path());
         for setting in settings {
             command.args(["--set", setting]);
+        }
+        if let Some(clock) = &clock {
+            clock.over(&mut command);
         }
         let mut process = command.stdout(Stdio::piped()).spawn().map_err(|e| format!("{}: {e}", savor.display()))?;
         let mut line = String::new();
@@ -42,7 +47,12 @@ impl Server {
             process.wait()?;
             return Err(format!("{command:?} did not tell its address: {line:?}").into());
         };
-        Ok(Self { client: Client::new(line[place..].trim_end()), started: Some((process, data)) })
+        Ok(Self { client: Client::new(line[place..].trim_end()), started: Some((process, data)), clock })
+    }
+
+    /// It is this time for a server that is under a clock: milliseconds since 1970.
+    pub fn set_clock(&self, millis: i64) -> Result<()> {
+        self.clock.as_ref().map_or(Ok(()), |clock| clock.set(millis))
     }
 
     /// Resident memory in MiB, of a server that was started here, where the system tells it.

@@ -7,9 +7,9 @@ use rand::RngExt;
 use serde_json::{Value, json};
 
 use crate::Result;
-use crate::month::World;
 use crate::population::{Purpose, stream};
 use crate::server::{Client, Server};
+use crate::world::World;
 
 /// Answers in a row after which one event is sent.
 const QUESTIONS_AN_EVENT: usize = 10;
