@@ -39,7 +39,7 @@ impl World {
             figures.restored += 1;
         }
         if to.join("rocksdb").exists() {
-            self.compare_with(&to, &backup.windows, figures)?;
+            self.compare_with(&to, &backup, figures)?;
             fs::remove_dir_all(&to)?;
         } else if to.exists() && fs::read_dir(&to)?.next().is_some() {
             return mixed(format!("{} is half restored", to.display()));

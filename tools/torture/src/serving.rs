@@ -52,6 +52,7 @@ impl World {
         self.places += 1;
         let mut operator = Operator {
             lanes: self.lanes.clone(),
+            estate: Arc::clone(&self.estate),
             gate: Arc::clone(&gate),
             pointer: Arc::clone(&self.pointer),
             folder: backups(&data),
