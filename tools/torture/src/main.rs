@@ -157,7 +157,7 @@ impl Run<'_> {
     }
 
     fn rounds(&self, number: u64) -> Result<()> {
-        let mut schedule = Schedule::new(self.seed, number);
+        let mut schedule = Schedule::new(self.seed, number, self.args.worlds);
         let mut world = World::new(&self.binary, &self.args.golden)?;
         for round in 0.. {
             if self.is_over() {
