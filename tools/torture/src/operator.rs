@@ -52,8 +52,10 @@ pub struct Operator {
     pub folder: PathBuf,
     pub focus: Focus,
     pub round: u64,
-    /// The last that was made.
+    /// The last that was acknowledged.
     pub backup: Option<Backup>,
+    /// The one after it, if it is whole though nobody has acknowledged it.
+    pub doubtful: Option<Backup>,
 }
 
 impl Operator {
@@ -131,9 +133,9 @@ impl Operator {
         let is_acknowledged = done(reply)?.is_some();
         // One that was not acknowledged is complete or not there, but for what the next backup goes on with.
         let is_whole = || savor::Engine::backups(&path).is_ok_and(|generations| !generations.is_empty());
-        if (is_acknowledged || is_whole())
-            && let Some(old) = self.backup.replace(Backup { path, windows, estates, is_acknowledged })
-        {
+        if !is_acknowledged {
+            self.doubtful = is_whole().then_some(Backup { path, windows, estates, is_acknowledged });
+        } else if let Some(old) = self.backup.replace(Backup { path, windows, estates, is_acknowledged }) {
             let _ = fs::remove_dir_all(old.path);
         }
         Ok(is_acknowledged)

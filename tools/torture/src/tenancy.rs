@@ -51,9 +51,9 @@ pub fn manage(
         };
         lock(estate).acknowledge(&deed, secret);
         acknowledged.fetch_add(1, Ordering::Relaxed);
-        let went_on = match random.random_range(0..6) {
+        let went_on = match random.random_range(0..4) {
             0 => ask(estate, &mut line, &mut random)?,
-            1 => enter(estate, &mut line, &mut random)?,
+            1 | 2 => enter(estate, &mut line, &mut random)?,
             _ => true,
         };
         if !went_on {
@@ -89,7 +89,7 @@ fn enter(estate: &Mutex<Estate>, line: &mut Line, random: &mut ChaCha8Rng) -> Re
     let Some((key, (token, lets_in))) = tokens.choose(random) else { return Ok(true) };
     let (bound, token, is_operator) = (key.tenant, token.clone(), key.name == OPERATOR);
     // Operators may name any.
-    let named = (!is_operator && random.random_bool(0.5)).then(|| random.random_range(0..TENANTS));
+    let named = (!is_operator && random.random_bool(0.7)).then(|| random.random_range(0..TENANTS));
     let lets_in = *lets_in && named.is_none_or(|named| bound == Some(named));
     let reply = line.send(&Request::Enter { token, tenant: named });
     let is_own = |item: &String| {
