@@ -7,7 +7,7 @@ mod support;
 
 use std::path::Path;
 
-use savor::{Config, Engine, Event, Item, Query, Quotas, TenantName, TenantSettings, Tenants};
+use savor::{Config, Engine, Event, Item, Query, Quotas, TenantName, TenantSettings, Tenants, User};
 use support::{Random, config};
 
 /// Items whose names no table holds in less space: an answer of all of them leaves some 250 KB behind.
@@ -87,21 +87,81 @@ fn limit(tenants: &Tenants, most: u64) {
     tenants.set(&name(), TenantSettings { quotas, ..TenantSettings::default() }).unwrap();
 }
 
-#[test]
-fn where_too_little_is_free_new_ones_come_in_the_place_of_old_ones() {
-    let dir = tempfile::tempdir().unwrap();
-    let (tenants, engine) = tenant(dir.path());
+/// A tenant with much more of its own, that was answered so often.
+fn grown(dir: &Path, answers: usize) -> (Tenants, Engine, Vec<String>) {
+    let (tenants, engine) = tenant(dir);
+    let mut random = Random(9);
+    let mut text = || -> String { (0..250).map(|_| char::from(b'!' + random.below(94) as u8)).collect() };
+    let users = (0..20_000).map(|n| {
+        let mut user = User::new(format!("u{n}"));
+        user.attributes.insert("about".into(), text().into());
+        user
+    });
+    engine.put_users(&users.collect::<Vec<_>>()).unwrap();
     engine.keep_exposures().unwrap();
-    let old = ask(&engine, 40);
-    assert_eq!(kept(&engine, &old).len(), 40);
-    // A fifth is free.
-    let used = used(&tenants);
-    limit(&tenants, used + used / 4);
+    let old = ask(&engine, answers);
+    (tenants, engine, old)
+}
+
+/// The same where that is all that it may store.
+fn full(dir: &Path, answers: usize) -> (Tenants, Engine, Vec<String>) {
+    let (tenants, engine, old) = grown(dir, answers);
+    limit(&tenants, used(&tenants));
+    (tenants, engine, old)
+}
+
+#[test]
+fn where_too_little_is_free_each_new_one_comes_in_the_place_of_two() {
+    const OLD: usize = 8;
+    let dir = tempfile::tempdir().unwrap();
+    let (tenants, engine, old) = grown(dir.path(), OLD);
+    assert_eq!(kept(&engine, &old).len(), OLD);
+    // A fifth is free, and exposures take more than an eighth and less than a quarter: none goes but for new ones.
+    let most = used(&tenants) / 4 * 5;
+    let exposed = engine.stats().unwrap().exposures_bytes;
+    assert!(exposed > most / 7 && exposed < most / 9 * 2, "{exposed} of {most}");
+    limit(&tenants, most);
     let new = ask(&engine, 2);
     assert_eq!(kept(&engine, &new), [0, 1]);
-    assert!(kept(&engine, &old).iter().all(|n| *n >= 4), "each in the place of two");
+    // Where one of the two is a little smaller than what comes, a third goes.
+    let left = kept(&engine, &old);
+    assert!(
+        (OLD - 6..=OLD - 4).contains(&left.len()) && left[..] == (OLD - left.len()..OLD).collect::<Vec<_>>(),
+        "{left:?}"
+    );
     let stats = engine.stats().unwrap();
-    assert!(stats.exposures_evicted >= 4 && stats.exposures_dropped == 0, "{stats:?}");
+    assert_eq!((stats.exposures_evicted, stats.exposures_dropped), ((OLD - left.len()) as u64, 0));
+}
+
+#[test]
+fn where_a_tenants_own_data_take_all_room_answers_leave_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tenants, engine, _) = full(dir.path(), 0);
+    let refused = ask(&engine, 3);
+    assert!(kept(&engine, &refused).is_empty());
+    let stats = engine.stats().unwrap();
+    assert_eq!((stats.exposures_bytes, stats.exposures_evicted, stats.exposures_dropped), (0, 0, 3));
+    assert_eq!((stats.items, stats.users), (1_000, 20_000), "what is its own stays");
+    // As soon as there is room.
+    limit(&tenants, 2 * used(&tenants));
+    let stored = ask(&engine, 2);
+    assert_eq!(kept(&engine, &stored), [0, 1]);
+}
+
+#[test]
+fn where_a_tenants_own_data_take_all_room_a_flood_of_answers_does_not_wear_old_ones_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_tenants, engine, old) = full(dir.path(), 4);
+    assert_eq!(kept(&engine, &old), [0, 1, 2, 3]);
+    let mut new = ask(&engine, 1);
+    // The oldest went, as many as one answer may take the place of: if exposures were what takes the room, there would be some now.
+    let after = kept(&engine, &old);
+    assert!(after == [1, 2, 3] || after == [2, 3], "{after:?}");
+    new.extend(ask(&engine, 20));
+    assert_eq!(kept(&engine, &old), after);
+    assert!(kept(&engine, &new).is_empty());
+    let stats = engine.stats().unwrap();
+    assert_eq!((stats.exposures_evicted, stats.exposures_dropped), (4 - after.len() as u64, 21));
 }
 
 #[test]

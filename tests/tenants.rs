@@ -433,6 +433,30 @@ fn a_backup_brings_all_of_them_back_or_one_under_another_name() {
 }
 
 #[test]
+fn of_backups_under_a_quota_one_is_made_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tenants, engine) = with(dir.path(), limited(Quotas { backup_bytes: Some(1 << 30), ..Quotas::default() }));
+    let folder = tenants.backup_folder(Some(&name("a")));
+    let back_up = |of: &str, meanwhile: &dyn Fn()| {
+        let path = folder.join(of);
+        tenants.backup_within(&engine, &path, || {
+            meanwhile();
+            engine.backup_with_settings(&path)
+        })
+    };
+    let is_refused = || match back_up("second", &|| panic!("it would find the room of the first")) {
+        Err(Error::Conflict(reason)) => assert!(reason.contains("another backup"), "{reason}"),
+        other => panic!("{other:?}"),
+    };
+    back_up("first", &is_refused).unwrap();
+    assert!(folder.join("first").is_dir() && !folder.join("second").exists());
+    // The turn is given back, also by one that fails.
+    std::fs::write(folder.join("no-folder"), "").unwrap();
+    assert!(back_up("no-folder", &|| ()).is_err());
+    back_up("second", &|| ()).unwrap();
+}
+
+#[test]
 fn a_bundle_takes_a_model_to_another_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let (tenants, a) = with(dir.path(), TenantSettings::default());

@@ -2,7 +2,7 @@
 # Kills a real Savor at random moments and at named fault points, and compares everything with what was acknowledged. The
 # schedules are those of the seed, which is printed. --help says what is counted as what. Ends with an error where anything was found.
 #
-#   tools/torture.sh [--seconds 600] [--kills N] [--seed N] [--worlds N] [--all-points] [--verbose]
+#   tools/torture.sh [--seconds 600] [--kills N] [--seed N] [--worlds N] [--findings N] [--all-points] [--verbose]
 #
 # The last line:
 #   torture kills=… lost=… failed_opens=… mixed=… panics=… seed=… wrong_answers=… acknowledged=… seconds=…

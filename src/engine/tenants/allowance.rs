@@ -33,6 +33,8 @@ pub struct Allowance {
     pool: OnceLock<Option<ThreadPool>>,
     /// When trainings ended and how long they took, of the last day.
     trained: Mutex<VecDeque<(Timestamp, Duration)>>,
+    /// Held while a backup is made whose room is limited.
+    backing_up: parking_lot::Mutex<()>,
 }
 
 impl Allowance {
@@ -60,6 +62,7 @@ impl Allowance {
             threads: threads.max(1),
             pool: OnceLock::new(),
             trained: Mutex::new(trained.into()),
+            backing_up: parking_lot::Mutex::default(),
         }
     }
 
@@ -76,6 +79,11 @@ impl Allowance {
     /// Whose it is.
     pub fn tenant(&self) -> Option<&TenantName> {
         self.tenant.as_ref()
+    }
+
+    /// The turn to make a backup: one at a time, or each would find the same room. `None` while another is made.
+    pub fn backup_turn(&self) -> Option<parking_lot::MutexGuard<'_, ()>> {
+        self.backing_up.try_lock()
     }
 
     /// Takes so many events. Errors: [`Error::Quota`] with the time after which it may be tried again.

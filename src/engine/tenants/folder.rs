@@ -18,9 +18,14 @@ impl Tenants {
     }
 
     /// Makes a backup of a tenant's engine in its folder if all that are there take less than they may; then the oldest generations
-    /// of this one go as long as they take more. Nothing is looked at for who has no such quota. Errors: [`Error::Quota`].
+    /// of this one go as long as they take more. Nothing is looked at for who has no such quota. Errors: [`Error::Quota`];
+    /// [`Error::Conflict`] while another is made under the quota.
     pub fn backup_within<T>(&self, engine: &Engine, path: &Path, make: impl FnOnce() -> Result<T>) -> Result<T> {
-        let (Some(tenant), Some(most)) = (engine.tenant(), engine.quotas().backup_bytes()) else { return make() };
+        let allowance = engine.inner.allowance.get();
+        let (Some(allowance), Some(tenant)) = (allowance, engine.tenant()) else { return make() };
+        let Some(most) = engine.quotas().backup_bytes() else { return make() };
+        let busy = || Error::Conflict(format!("another backup of tenant \"{tenant}\" is being made; try again later"));
+        let _turn = allowance.backup_turn().ok_or_else(busy)?;
         let folder = self.backup_folder(Some(tenant));
         trim_all(&folder, most)?;
         let bytes = tree_bytes(&folder)?;

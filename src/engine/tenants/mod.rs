@@ -6,38 +6,32 @@
 
 mod allowance;
 mod bucket;
+mod changes;
 mod copies;
 mod directory;
 mod folder;
 mod lane;
 mod settings;
+mod status;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 use rayon::prelude::*;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 pub(super) use allowance::Allowance;
 pub use settings::TenantSettings;
+pub use status::{TenantState, TenantStatus, TenantUsage};
 
-use super::{Engine, Finding, lock};
+use super::{Engine, lock};
 use crate::config::{Config, Quotas};
 use crate::error::{Error, Result};
-use crate::fault::{self, Point};
-use crate::record::{SnapshotId, TenantName, Timestamp};
+use crate::record::TenantName;
 use crate::store::Budget;
 use directory::Directory;
 use lane::Lane;
-
-/// Who still asks a tenant that is to be closed has so long to finish.
-const CLOSING: Duration = Duration::from_secs(10);
-/// So often it is looked whether the last one has.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// A data directory with its tenants. Cheap to clone; share it between threads as it is.
 ///
@@ -78,60 +72,6 @@ enum Slot {
     Broken(String),
     /// It is being closed, to be deleted or opened anew.
     Closing,
-}
-
-/// What a tenant is, and how it stands.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct TenantStatus {
-    /// Its name.
-    pub name: TenantName,
-    /// Whether it can be asked.
-    pub state: TenantState,
-    /// Why it cannot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Since when it is there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created: Option<Timestamp>,
-    /// What is said of it; absent when that cannot be read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settings: Option<TenantSettings>,
-    /// The quotas that hold: its own, and for the rest those of all.
-    pub quotas: Quotas,
-    /// What it has used; absent when it is not open.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<TenantUsage>,
-}
-
-/// Whether a tenant can be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TenantState {
-    /// It can.
-    Open,
-    /// It can, and is opened when it is.
-    Closed,
-    /// It is being closed, to be deleted or opened anew.
-    Closing,
-    /// Its directory cannot be opened; `reason` says why. The others are not concerned.
-    Broken,
-}
-
-/// What a tenant has used.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct TenantUsage {
-    /// Users with a profile or an event.
-    pub users: u64,
-    /// Items with metadata or an event.
-    pub items: u64,
-    /// Events in the log.
-    pub events: u64,
-    /// Bytes on disk.
-    pub storage_bytes: u64,
-    /// Minutes of training in the last 24 hours.
-    pub training_minutes: f64,
-    /// The snapshot that answers.
-    pub active_snapshot: Option<SnapshotId>,
 }
 
 impl Tenants {
@@ -268,140 +208,6 @@ impl Tenants {
         slots.iter().filter_map(is_open).collect()
     }
 
-    /// All tenants as they stand, in the order of their names.
-    pub fn list(&self) -> Result<Vec<TenantStatus>> {
-        self.names().iter().filter_map(|name| self.status(name).transpose()).collect()
-    }
-
-    /// One tenant as it stands. Errors: [`Error::NotFound`].
-    pub fn show(&self, name: &TenantName) -> Result<TenantStatus> {
-        self.status(name)?.ok_or_else(|| unknown(name))
-    }
-
-    fn status(&self, name: &TenantName) -> Result<Option<TenantStatus>> {
-        let Some(slot) = self.slot(name) else { return Ok(None) };
-        let read = TenantSettings::read(&self.set.directory.of_tenant(name));
-        let defaults = &self.set.home.config().tenants.quotas;
-        let quotas = read.as_ref().map_or_else(|_| defaults.clone(), |(settings, _)| settings.quotas.or(defaults));
-        let (state, reason, usage) = match slot {
-            Slot::Open(engine) => (TenantState::Open, None, Some(engine.usage()?)),
-            Slot::Closed => (TenantState::Closed, None, None),
-            Slot::Closing => (TenantState::Closing, None, None),
-            Slot::Broken(reason) => (TenantState::Broken, Some(reason), None),
-        };
-        let (settings, created) = read.map_or((None, None), |(settings, created)| (Some(settings), Some(created)));
-        Ok(Some(TenantStatus { name: name.clone(), state, reason, created, settings, quotas, usage }))
-    }
-
-    /// Makes a tenant; after a crash it is there whole or not at all. Errors: [`Error::Conflict`] when there is one of that name,
-    /// or as many as there may be; [`Error::Invalid`] for settings that cannot be.
-    pub fn create(&self, name: &TenantName, settings: TenantSettings) -> Result<TenantStatus> {
-        let _changing = self.changing();
-        self.check(&settings)?;
-        let (count, most) = (self.set.slots.read().len(), self.set.home.config().tenants.max);
-        if self.slot(name).is_some() {
-            return Err(Error::Conflict(format!("there is a tenant \"{name}\" already")));
-        }
-        if count >= most {
-            return Err(Error::Conflict(format!("there are {count} tenants, {most} may be: raise tenants.max")));
-        }
-        self.set.directory.create(name, |dir| settings.write(dir, Timestamp::now()))?;
-        self.take_in(name)?;
-        self.show(name)
-    }
-
-    /// Opens a directory that has just appeared.
-    fn take_in(&self, name: &TenantName) -> Result<()> {
-        self.put(name, Slot::Closing);
-        self.reopen(name);
-        tracing::info!(tenant = %name, "tenant made");
-        self.opened(name).map(drop)
-    }
-
-    /// Says otherwise of a tenant. Quotas hold from the next request on; when the configuration changes, or the tenant is broken, it is opened
-    /// anew, and cannot be asked for that moment. Errors: [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Conflict`] when
-    /// somebody asks it for so long that it cannot be closed.
-    pub fn set(&self, name: &TenantName, settings: TenantSettings) -> Result<TenantStatus> {
-        let _changing = self.changing();
-        self.check(&settings)?;
-        let slot = self.slot(name).ok_or_else(|| unknown(name))?;
-        let dir = self.set.directory.of_tenant(name);
-        let before = TenantSettings::read(&dir);
-        let created = before.as_ref().map_or_else(|_| Timestamp::now(), |(_, created)| *created);
-        let is_same = before.is_ok_and(|(before, _)| before.config == settings.config);
-        match slot {
-            Slot::Open(engine) if is_same => {
-                settings.write(&dir, created)?;
-                let quotas = settings.quotas.or(&self.set.home.config().tenants.quotas);
-                engine.inner.store.limit(name.as_str(), &quotas);
-                if let Some(allowance) = engine.inner.allowance.get() {
-                    allowance.set(quotas);
-                }
-            }
-            Slot::Open(engine) => {
-                // What is written is what it is opened by: nothing is, as long as it cannot be closed.
-                self.close(name, engine)?;
-                let written = settings.write(&dir, created);
-                self.reopen(name);
-                written?;
-            }
-            Slot::Broken(_) => {
-                settings.write(&dir, created)?;
-                self.reopen(name);
-            }
-            Slot::Closed | Slot::Closing => settings.write(&dir, created)?,
-        }
-        self.show(name)
-    }
-
-    /// Deletes a tenant with everything that it has; `confirmation` is its name once more. From the moment in which its directory is
-    /// renamed nothing of it is there: what a crash cuts off is finished at the next start. Its keys are revoked, and backups that a
-    /// server made of it are put aside. Errors: [`Error::Invalid`] without the confirmation, [`Error::NotFound`], [`Error::Conflict`]
-    /// when somebody has it open and does not end.
-    pub fn delete(&self, name: &TenantName, confirmation: &str) -> Result<()> {
-        let _changing = self.changing();
-        let slot = self.slot(name).ok_or_else(|| unknown(name))?;
-        if confirmation != name.as_str() {
-            let reason = "expected the name of the tenant once more, as everything that it has is deleted";
-            return Err(Error::invalid("confirm", reason));
-        }
-        if let Slot::Open(engine) = slot {
-            self.close(name, engine)?;
-        }
-        // What follows it is done at the next start if a crash comes before, and before anybody is given the name.
-        let gone = self.set.directory.delete(name).inspect_err(|_| self.reopen(name))?;
-        fault::reach(Point::TenantGone);
-        if let Err(error) = folder::settle(&self.set.home, name) {
-            if let Err(error) = gone.put_back() {
-                tracing::error!(tenant = %name, %error, "a tenant is neither deleted nor put back; the next start deletes it");
-            }
-            self.reopen(name);
-            return Err(error);
-        }
-        fault::reach(Point::TenantSettled);
-        self.set.slots.write().remove(name);
-        tracing::info!(tenant = %name, "tenant deleted");
-        // It is gone already: what cannot be removed now is removed when the directory is opened next.
-        if let Err(error) = gone.remove() {
-            tracing::warn!(tenant = %name, %error, "files of a deleted tenant are left until the next start");
-        }
-        Ok(())
-    }
-
-    /// Looks at everything of everybody, as [`Engine::check`] does; what concerns a tenant says so.
-    pub fn check_all(&self, check: impl Fn(&Engine) -> Result<Vec<Finding>>) -> Result<Vec<Finding>> {
-        let mut findings = check(&self.set.home)?;
-        for name in self.names() {
-            let of_tenant =
-                |finding: Finding| Finding { check: format!("tenant {name}: {}", finding.check), ..finding };
-            match self.get(&name).and_then(|engine| check(&engine)) {
-                Ok(found) => findings.extend(found.into_iter().map(of_tenant)),
-                Err(error) => findings.push(Finding::new(format!("tenant {name}"), false, error.to_string())),
-            }
-        }
-        Ok(findings)
-    }
-
     /// Tells all that they are served at an address, also those that come later: it stands in their locks, and what they show is kept.
     pub fn serve_at(&self, address: &str) -> Result<()> {
         let _changing = self.changing();
@@ -428,11 +234,6 @@ impl Tenants {
         self.set.slots.write().insert(name.clone(), slot);
     }
 
-    fn check(&self, settings: &TenantSettings) -> Result<()> {
-        settings.validate()?;
-        self.set.home.config().of_tenant(&settings.config).map_err(|error| error.within("config")).map(drop)
-    }
-
     /// Opens a tenant, or notes why it cannot be opened.
     fn reopen(&self, name: &TenantName) {
         let dir = self.set.directory.of_tenant(name);
@@ -457,43 +258,6 @@ impl Tenants {
             }
         };
         self.put(name, slot);
-    }
-
-    /// Waits until nobody has a tenant open any more. Errors: [`Error::Conflict`]; it is open as before, then.
-    fn close(&self, name: &TenantName, engine: Engine) -> Result<()> {
-        self.put(name, Slot::Closing);
-        engine.shutdown();
-        let dir = self.set.directory.of_tenant(name);
-        let last = Arc::downgrade(&engine.inner);
-        drop(engine);
-        let until = Instant::now() + CLOSING;
-        // Whoever holds the engine, or but its store, holds the lock: it is free when really all of it is closed.
-        while crate::store::holder(&dir).is_some() {
-            if Instant::now() >= until {
-                match last.upgrade() {
-                    Some(inner) => self.put(name, Slot::Open(Engine { inner })),
-                    None => self.put(name, Slot::Closed),
-                }
-                return Err(Error::Conflict(format!("tenant \"{name}\" is still in use; try again")));
-            }
-            std::thread::sleep(LOOK);
-        }
-        Ok(())
-    }
-}
-
-impl Engine {
-    /// What is there, and what was used.
-    fn usage(&self) -> Result<TenantUsage> {
-        let counts = self.inner.store.counts();
-        Ok(TenantUsage {
-            users: counts.users,
-            items: counts.items,
-            events: counts.events,
-            storage_bytes: self.inner.store.disk_bytes()?,
-            training_minutes: self.trained_lately().as_secs_f64() / 60.0,
-            active_snapshot: self.active_snapshot(),
-        })
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use savor::{Engine, Query, SnapshotState};
+use savor::{Engine, Query, SnapshotState, Tenants};
 
 use crate::Result;
 use crate::figures::Figures;
 use crate::finding::{Finding, Kind, mixed};
-use crate::lane::Window;
+use crate::holdings::compare_restored;
 use crate::model::{Op, State, lost, read_all, read_versions};
 use crate::operator::{Backup, Doubt, Pointer};
 use crate::world::{LANES, World, config};
@@ -95,17 +95,17 @@ impl World {
             return Err(Finding::new(Kind::Lost(1), format!("{} is gone", backup.path.display())).into());
         }
         let to = self.place("restored");
-        Engine::restore(&backup.path, &to)?;
-        self.compare_with(&to, &backup.windows, figures)?;
+        Tenants::restore(&backup.path, &to)?;
+        self.compare_with(&to, backup, figures)?;
         fs::remove_dir_all(&to)?;
         figures.backups += 1;
         Ok(())
     }
 
-    pub fn compare_with(&self, dir: &Path, windows: &[Window], figures: &mut Figures) -> Result<()> {
+    pub fn compare_with(&self, dir: &Path, backup: &Backup, figures: &mut Figures) -> Result<()> {
         let engine = open(dir)?;
         let mut seen = read_all(&engine, LANES)?;
-        for (number, (window, seen)) in windows.iter().zip(&mut seen).enumerate() {
+        for (number, (window, seen)) in backup.windows.iter().zip(&mut seen).enumerate() {
             let names: BTreeSet<String> =
                 window.states().iter().flat_map(|state| state.scenarios.keys().cloned()).collect();
             read_versions(&engine, names.into_iter(), seen)?;
@@ -118,7 +118,8 @@ impl World {
             }
             figures.compared_events += seen.events.len() as u64;
         }
-        check(&engine)
+        check(&engine)?;
+        compare_restored(&engine, &backup.estates, backup.is_acknowledged)
     }
 }
 

@@ -12,12 +12,16 @@ use savor::{Config, Engine};
 use crate::Result;
 use crate::figures::Figures;
 use crate::finding::mixed;
-use crate::plan::{Blow, Plan};
+use crate::plan::{Blow, Focus, Kind, Plan};
 use crate::world::{LONGEST, World, was_killed};
 
 impl World {
-    /// Restores the last backup, and is killed. Whatever is there afterwards is complete.
+    /// Restores the last backup, and is killed. Whatever is there afterwards is complete. Where there is none yet, one is made.
     pub fn restore(&mut self, plan: &Plan, figures: &mut Figures) -> Result<()> {
+        if self.backup.is_none() {
+            let blow = Blow::After { operations: 100, microseconds: 0 };
+            self.serve(&Plan { kind: Kind::Library, focus: Focus::BackUp, blow, seed: plan.seed }, figures)?;
+        }
         let Some(backup) = self.backup.take() else { return Ok(()) };
         let mut random = ChaCha8Rng::seed_from_u64(plan.seed);
         let to = self.place("restored");
@@ -39,7 +43,7 @@ impl World {
             figures.restored += 1;
         }
         if to.join("rocksdb").exists() {
-            self.compare_with(&to, &backup.windows, figures)?;
+            self.compare_with(&to, &backup, figures)?;
             fs::remove_dir_all(&to)?;
         } else if to.exists() && fs::read_dir(&to)?.next().is_some() {
             return mixed(format!("{} is half restored", to.display()));
@@ -55,6 +59,8 @@ impl World {
         let mut versions: Vec<_> = fs::read_dir(&self.golden)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
         versions.retain(|path| path.is_dir());
         versions.sort();
+        // The last is of the format of today: there is nothing to migrate.
+        versions.pop();
         let Some(version) = versions.get(random.random_range(0..versions.len().max(1))) else { return Ok(()) };
         let (whole, killed) = (self.place("whole"), self.place("killed"));
         for place in [&whole, &killed] {

@@ -89,14 +89,7 @@ pub fn write_until(
         let (op, stored) = {
             let mut inner = lane.lock();
             let op = inner.next(number, &mut random);
-            let stored = match &op {
-                Op::Events(events) | Op::Import { events, .. } => {
-                    let ids: std::collections::BTreeSet<_> =
-                        events.iter().filter_map(|event| event.id.clone()).collect();
-                    Some(ids.iter().filter(|id| !inner.state.events.contains_key(*id)).count() as u64)
-                }
-                _ => None,
-            };
+            let stored = inner.state.new_in(&op);
             inner.doubt = Some(op.clone());
             (op, stored)
         };

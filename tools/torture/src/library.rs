@@ -11,9 +11,10 @@ use savor::{
 };
 
 use crate::Result;
+use crate::estate::{Deed, tenant_name};
+use crate::holdings::own_backup;
 use crate::model::Op;
 use crate::target::{Reply, Request, SPACE, backups, events_file};
-use crate::tenancy::{Deed, tenant_name};
 
 /// The library, embedded in a storage service: answers requests, one line each, until it is killed.
 pub fn serve_library(dir: &Path, config: Config) -> Result<()> {
@@ -56,7 +57,7 @@ fn answer(tenants: &Tenants, engine: &Engine, dir: &Path, request: Request) -> R
         }
         Request::RollBack => engine.rollback()?.0,
         Request::BackUp(name) => {
-            engine.backup(backups(dir).join(name))?;
+            tenants.backup(backups(dir).join(name))?;
             0
         }
         Request::Bundle => {
@@ -75,7 +76,14 @@ fn answer(tenants: &Tenants, engine: &Engine, dir: &Path, request: Request) -> R
         }
         Request::Of(tenant, request) => return answer(tenants, &tenants.get(&tenant.parse()?)?, dir, *request),
         Request::Do(deed) => return do_deed(tenants, dir, deed),
-        Request::Enter(token) => u64::from(engine.check_key(&token).is_ok()),
+        Request::Enter { token, tenant } => {
+            let Ok(key) = engine.check_key(&token) else { return Ok(Reply::Done(0)) };
+            // Whom it lets in to is the caller's to decide.
+            match (key.tenant, tenant.map(tenant_name)) {
+                (bound, Some(named)) if bound.as_ref() != Some(&named) => 0,
+                _ => return Ok(Reply::Items(Vec::new())),
+            }
+        }
     };
     Ok(Reply::Done(number))
 }
@@ -91,6 +99,11 @@ fn do_deed(tenants: &Tenants, dir: &Path, deed: Deed) -> Result<Reply> {
         }
         Deed::DeleteTenant(number) => {
             tenants.delete(&name(number)?, &tenant_name(number))?;
+            Reply::Done(0)
+        }
+        Deed::BackUp(number) => {
+            let name = name(number)?;
+            tenants.backup_one(&name, own_backup(tenants, &name))?;
             Reply::Done(0)
         }
         Deed::Write(number, op) => Reply::Done(write(&tenants.get(&name(number)?)?, dir, op)?),

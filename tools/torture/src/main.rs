@@ -10,8 +10,10 @@
 mod commands;
 mod compare;
 mod copies;
+mod estate;
 mod figures;
 mod finding;
+mod holdings;
 mod lane;
 mod library;
 mod model;
@@ -40,12 +42,10 @@ type Result<T> = std::result::Result<T, Failure>;
 
 /// A new directory after so many rounds, so that the comparison stays quick.
 const ROUNDS_OF_A_WORLD: u64 = 40;
-/// Each leaves its directory behind.
-const MOST_FINDINGS: u64 = 20;
 
 /// Kills Savor at random moments and at named fault points, and compares what is left with what was acknowledged.
 ///
-/// After a finding the directory is kept, a new one is begun, and the run goes on; after twenty it ends. The exit code is 0
+/// After a finding the directory is kept, a new one is begun, and the run goes on; after `--findings` it ends. The exit code is 0
 /// only where there was none. The last line:
 ///
 ///   torture kills=… lost=… failed_opens=… mixed=… panics=… seed=… wrong_answers=… acknowledged=… seconds=…
@@ -66,6 +66,9 @@ struct Args {
     /// Ends after so many kills, if that comes first
     #[arg(long)]
     kills: Option<u64>,
+    /// Ends after so many findings, each of which leaves its directory behind
+    #[arg(long, default_value_t = 20)]
+    findings: u64,
     /// Decides the schedules; by the clock if absent
     #[arg(long)]
     seed: Option<u64>,
@@ -154,7 +157,7 @@ impl Run<'_> {
     }
 
     fn rounds(&self, number: u64) -> Result<()> {
-        let mut schedule = Schedule::new(self.seed, number);
+        let mut schedule = Schedule::new(self.seed, number, self.args.worlds);
         let mut world = World::new(&self.binary, &self.args.golden)?;
         for round in 0.. {
             if self.is_over() {
@@ -170,8 +173,9 @@ impl Run<'_> {
             let mut figures = Figures::default();
             let findings = world.round(&plan, &mut figures)?;
             if !findings.is_empty() {
+                let kills = self.figures().kills + figures.kills;
                 for finding in findings {
-                    eprintln!("seed {}, world {number}, round {round}, {plan:?}: {finding}", self.seed);
+                    eprintln!("{kills} kills, seed {}, world {number}, round {round}, {plan:?}: {finding}", self.seed);
                     figures.count(&finding);
                 }
                 eprintln!("the directory is kept in {}", world.keep().display());
@@ -190,7 +194,7 @@ impl Run<'_> {
         let figures = self.figures();
         self.begun.elapsed() >= Duration::from_secs(self.args.seconds)
             || self.args.kills.is_some_and(|kills| figures.kills >= kills)
-            || figures.findings >= MOST_FINDINGS
+            || figures.findings >= self.args.findings
             || self.broke.load(Ordering::Relaxed)
     }
 }

@@ -112,6 +112,13 @@ impl State {
         outcomes
     }
 
+    /// How many events of an operation are not stored yet; none of an operation without events.
+    pub fn new_in(&self, op: &Op) -> Option<u64> {
+        let (Op::Events(events) | Op::Import { events, .. }) = op else { return None };
+        let ids: BTreeSet<_> = events.iter().filter_map(|event| event.id.as_ref()).collect();
+        Some(ids.iter().filter(|id| !self.events.contains_key(**id)).count() as u64)
+    }
+
     /// Events that the engine counts.
     pub fn counted(&self) -> u64 {
         self.events.len() as u64 + self.orphans.values().sum::<u64>()

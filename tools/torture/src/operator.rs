@@ -10,6 +10,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::Result;
+use crate::estate::{Estate, lock};
 use crate::finding::wrong_answer;
 use crate::lane::{Lane, Window};
 use crate::plan::Focus;
@@ -36,19 +37,25 @@ pub enum Doubt {
 pub struct Backup {
     pub path: PathBuf,
     pub windows: Vec<Window>,
+    /// The same of tenants and keys.
+    pub estates: Vec<Estate>,
+    pub is_acknowledged: bool,
 }
 
 /// The thread beside the writers.
 pub struct Operator {
     pub lanes: Vec<Arc<Lane>>,
+    pub estate: Arc<Mutex<Estate>>,
     /// Closed while nobody may write.
     pub gate: Arc<RwLock<()>>,
     pub pointer: Arc<Mutex<Pointer>>,
     pub folder: PathBuf,
     pub focus: Focus,
     pub round: u64,
-    /// The last that was made.
+    /// The last that was acknowledged.
     pub backup: Option<Backup>,
+    /// The one after it, if it is whole though nobody has acknowledged it.
+    pub doubtful: Option<Backup>,
 }
 
 impl Operator {
@@ -118,18 +125,20 @@ impl Operator {
     fn back_up(&mut self, line: &mut Line, number: u64) -> Result<bool> {
         let name = format!("b{}-{number}", self.round);
         self.lanes.iter().for_each(|lane| lane.open_window());
+        lock(&self.estate).open_window();
         let reply = line.send(&Request::BackUp(name.clone()));
         let windows: Vec<_> = self.lanes.iter().map(|lane| lane.close_window()).collect();
+        let estates = lock(&self.estate).close_window();
         let path = self.folder.join(name);
-        let is_there = done(reply)?.is_some();
+        let is_acknowledged = done(reply)?.is_some();
         // One that was not acknowledged is complete or not there, but for what the next backup goes on with.
         let is_whole = || savor::Engine::backups(&path).is_ok_and(|generations| !generations.is_empty());
-        if (is_there || is_whole())
-            && let Some(old) = self.backup.replace(Backup { path, windows })
-        {
+        if !is_acknowledged {
+            self.doubtful = is_whole().then_some(Backup { path, windows, estates, is_acknowledged });
+        } else if let Some(old) = self.backup.replace(Backup { path, windows, estates, is_acknowledged }) {
             let _ = fs::remove_dir_all(old.path);
         }
-        Ok(is_there)
+        Ok(is_acknowledged)
     }
 }
 

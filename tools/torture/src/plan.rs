@@ -52,17 +52,24 @@ pub struct Plan {
     pub seed: u64,
 }
 
-/// The rounds of a world of a seed, without end. Every point comes up again and again, in an order of its own each time.
+/// The rounds of a world of a seed, without end. Every point comes up again and again, in an order of its own each time. Worlds
+/// share the first order, and each begins in another part of it, so that together they soon have been at all points.
 pub struct Schedule {
     random: ChaCha8Rng,
     points: VecDeque<Point>,
 }
 
 impl Schedule {
-    pub fn new(seed: u64, world: u64) -> Self {
+    pub fn new(seed: u64, world: u64, worlds: u64) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        random.set_stream(u64::MAX);
+        let mut points = Point::ALL.to_vec();
+        points.shuffle(&mut random);
+        let mut points = VecDeque::from(points);
+        points.rotate_left(points.len() * world as usize / worlds.max(1) as usize);
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(world);
-        Self { random, points: VecDeque::new() }
+        Self { random, points }
     }
 
     pub fn next(&mut self) -> Plan {

@@ -52,16 +52,20 @@ impl World {
         self.places += 1;
         let mut operator = Operator {
             lanes: self.lanes.clone(),
+            estate: Arc::clone(&self.estate),
             gate: Arc::clone(&gate),
             pointer: Arc::clone(&self.pointer),
             folder: backups(&data),
             focus: plan.focus,
             round: self.places,
             backup: None,
+            doubtful: None,
         };
         let operating = victim.line().map(|line| {
             let (over, random) = (Arc::clone(&over), ChaCha8Rng::seed_from_u64(random.random()));
-            std::thread::spawn(move || operator.operate(line, random, &over).map(|()| operator.backup))
+            std::thread::spawn(move || {
+                operator.operate(line, random, &over).map(|()| (operator.backup, operator.doubtful))
+            })
         });
         let managing = victim.line().map(|line| {
             let (estate, focus, random) =
@@ -81,11 +85,12 @@ impl World {
         for thread in threads {
             thread.join().map_err(|_| "a lane's thread panicked")??;
         }
-        if let Some(operating) = operating
-            && let Some(backup) = operating.join().map_err(|_| "the operator's thread panicked")??
-        {
-            self.compare_backup(&backup, figures)?;
-            self.backup = Some(backup);
+        if let Some(operating) = operating {
+            let (backup, doubtful) = operating.join().map_err(|_| "the operator's thread panicked")??;
+            for backup in backup.into_iter().chain(doubtful) {
+                self.compare_backup(&backup, figures)?;
+                self.backup = Some(backup);
+            }
         }
         self.compare(figures)
     }

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use ureq::Agent;
 
 use crate::Result;
+use crate::estate::{Deed, tenant_name};
 use crate::model::Op;
-use crate::tenancy::{Deed, tenant_name};
 
 /// Space of the vectors that some items have.
 pub const SPACE: &str = "look";
@@ -36,8 +36,11 @@ pub enum Request {
     /// The same of a tenant.
     Of(String, Box<Request>),
     Do(Deed),
-    /// Whether a token lets in: 1, or 0.
-    Enter(String),
+    /// What a token lets in to, of a tenant that is named beside it: items, or 0 where it does not.
+    Enter {
+        token: String,
+        tenant: Option<usize>,
+    },
 }
 
 /// What it says to that.
@@ -174,22 +177,20 @@ impl Http<'_> {
             // A server neither exports nor imports bundles.
             Request::Bundle => Some(Reply::Done(0)),
             Request::Ask(user) => {
-                self.told("GET", &format!("/v1/users/{user}/recommendations"), &Value::Null, |body| {
-                    let items = body["items"].as_array().into_iter().flatten();
-                    Reply::Items(items.filter_map(|item| Some(item["item"].as_str()?.to_owned())).collect())
-                })
+                self.told("GET", &format!("/v1/users/{user}/recommendations"), &Value::Null, |body| items(&body))
             }
             Request::Search(vector) => {
                 self.call("POST", "/v1/vectors/search", &json!({"space": SPACE, "vector": vector}), none)
             }
             Request::Of(tenant, request) => Http { tenant: Some(tenant), ..*self }.send(request),
             Request::Do(deed) => self.deed(deed),
-            Request::Enter(token) => {
-                let caller = Http { token: Some(token), ..*self };
-                // Too many wrong secrets are told otherwise, and let nobody in either.
-                caller.reply("GET", "/v1/lists/popular", &Value::Null, |status, _| match status {
-                    200..300 => Some(Reply::Done(1)),
-                    401 | 429 => Some(Reply::Done(0)),
+            Request::Enter { token, tenant } => {
+                let tenant = tenant.map(tenant_name);
+                let caller = Http { token: Some(token), tenant: tenant.as_deref(), ..*self };
+                // Too many wrong secrets are told otherwise, and let nobody in either; a tenant that is not the key's is not there.
+                caller.reply("GET", "/v1/lists/popular", &Value::Null, |status, body| match status {
+                    200..300 => Some(items(&body)),
+                    401 | 404 | 429 => Some(Reply::Done(0)),
                     _ => None,
                 })
             }
@@ -209,6 +210,9 @@ impl Http<'_> {
             Deed::DeleteTenant(number) => {
                 let name = tenant_name(*number);
                 self.call("DELETE", &format!("/v1/tenants/{name}?confirm={name}"), &Value::Null, none)
+            }
+            Deed::BackUp(number) => {
+                Http { tenant: Some(&tenant_name(*number)), ..*self }.call("POST", "/v1/backups", &json!({}), none)
             }
             Deed::Write(number, op) => Http { tenant: Some(&tenant_name(*number)), ..*self }.write(op),
             Deed::MakeKey { name, tenant } => {
@@ -316,6 +320,12 @@ impl Http<'_> {
         let bytes = answer.body_mut().read_to_vec().ok()?;
         Some((answer.status().as_u16(), serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
     }
+}
+
+/// The items of an answer.
+fn items(body: &Value) -> Reply {
+    let items = body["items"].as_array().into_iter().flatten();
+    Reply::Items(items.filter_map(|item| Some(item["item"].as_str()?.to_owned())).collect())
 }
 
 /// Events as a file of JSON Lines.

@@ -12,12 +12,12 @@ use savor::{Config, Engine, KeyDesign, Scope};
 use tempfile::TempDir;
 
 use crate::Result;
+use crate::estate::{Estate, lock};
 use crate::figures::Figures;
 use crate::finding::{Finding, Kind as Found};
 use crate::lane::Lane;
 use crate::operator::{Backup, Pointer};
 use crate::plan::{Blow, Kind, Plan};
-use crate::tenancy::{Estate, lock};
 
 /// Writers at work at the same time.
 pub const LANES: usize = 3;
