@@ -3,15 +3,17 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 #![allow(dead_code, reason = "the world of other tests")]
 
+#[path = "support/shown.rs"]
+mod shown;
 mod support;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use savor::{
-    ClickRate, Config, DecisionKind, Engine, Error, Event, Gate, JobState, ModelKind, Outcomes, Query, Result, Silent,
-    SnapshotId, SnapshotState, Tended, Timestamp, TrainConfig, TrainOptions,
+    Config, DecisionKind, Engine, Error, Event, Gate, JobState, ModelKind, Query, Silent, SnapshotId, SnapshotState,
+    Tended, Timestamp, TrainConfig, TrainOptions,
 };
+use shown::Shown;
 use support::{GROUP, GROUPS, Random, START, item, items};
 
 const USERS: usize = 120;
@@ -84,30 +86,9 @@ fn kinds(tended: &Tended) -> Vec<DecisionKind> {
     tended.decisions.iter().map(|decision| decision.kind).collect()
 }
 
-/// What was shown and taken, by snapshot; times are not looked at.
-#[derive(Default)]
-struct Shown(Mutex<HashMap<SnapshotId, (u64, u64)>>);
-
-impl Outcomes for Shown {
-    fn click_rate(&self, snapshot: Option<SnapshotId>, _: Timestamp, _: Timestamp) -> Result<Option<ClickRate>> {
-        let shown = self.0.lock().unwrap();
-        Ok(snapshot.and_then(|id| shown.get(&id)).map(|(shown, taken)| ClickRate::of(*shown, *taken)))
-    }
-}
-
-impl Shown {
-    /// Everybody asks and takes what is of the group that they like, every second time.
-    fn ask(&self, engine: &Engine, taste: usize) {
-        for user in 0..USERS {
-            let answer = engine.recommend(&Query::for_user(format!("u{user}")).limit(5)).unwrap();
-            let Some(snapshot) = answer.snapshot else { continue };
-            let wanted = format!("g{}-", (user + taste) % GROUPS);
-            let taken = answer.items.iter().filter(|item| item.item.starts_with(&wanted)).count() as u64 / 2;
-            let mut shown = self.0.lock().unwrap();
-            let of = shown.entry(snapshot).or_default();
-            *of = (of.0 + answer.items.len() as u64, of.1 + taken);
-        }
-    }
+/// Everybody asks, and is meant by what is of the group that they like.
+fn ask(shown: &Shown, engine: &Engine, day: f64) {
+    shown.ask(engine, USERS, at(day), |user, item| item.starts_with(&format!("g{}-", user % GROUPS)));
 }
 
 #[test]
@@ -219,13 +200,13 @@ fn planted_bad_snapshots_do_not_pass_and_are_rolled_back_when_forced() {
         );
     }
     // Somebody forces the worst of them.
-    (0..20).for_each(|_| shown.ask(&engine, 0));
+    (0..20).for_each(|time| ask(&shown, &engine, 39.1 + f64::from(time) / 25.0));
     let bad = brought(&engine, &shuffled);
     engine.activate(bad).unwrap();
     assert_eq!(kinds(&engine.tend(at(40.1)).unwrap()), []);
     let mut decided = Vec::new();
     for look in 2..10 {
-        shown.ask(&engine, 0);
+        ask(&shown, &engine, 40.05 + f64::from(look - 1) / 10.0);
         decided.extend(kinds(&engine.tend(at(40.0 + f64::from(look) / 10.0)).unwrap()));
     }
     assert_eq!(decided, [DecisionKind::RollBack]);

@@ -173,31 +173,33 @@ impl Engine {
     ) -> Result<Totals> {
         self.flush_exposures();
         let view = self.inner.store.view();
-        let mut tally = self.shown_in(&view, design, (started, until), chosen)?;
+        let mut tally = Tally::new(design, self.period(started, until));
+        self.show_to(&view, &mut tally, chosen)?;
         hear(&view, design, started, &mut tally)?;
         Ok(tally.finish())
     }
 
-    /// The users to whom something was shown in a span of time, before anything has come of it.
-    pub(super) fn shown_in<'d>(
+    /// A span of time, with the window of attribution of the configuration.
+    pub(super) fn period(&self, started: Timestamp, until: Timestamp) -> Period {
+        Period { started, until, window: self.inner.config.exposures.attribution_window }
+    }
+
+    /// Adds what was shown since the start of a tally, before anything has come of it.
+    pub(super) fn show_to(
         &self,
         view: &View<'_>,
-        design: &'d ExperimentDesign,
-        (started, until): (Timestamp, Timestamp),
+        tally: &mut Tally<'_>,
         chosen: &mut dyn FnMut(Exposure) -> Result<Option<Exposure>>,
-    ) -> Result<Tally<'d>> {
-        let window = self.inner.config.exposures.attribution_window;
-        let mut tally = Tally::new(design, Period { started, until, window });
+    ) -> Result<()> {
         let store = &self.inner.store;
-        view.for_each_exposure(started, Timestamp::MAX, &mut |exposure| {
+        view.for_each_exposure(tally.started(), Timestamp::MAX, &mut |exposure| {
             if let Some(exposure) = chosen(exposure)? {
                 let user = exposure.user.as_deref().map_or(Ok(None), |user| store.user_id(user))?;
                 let items = exposure.items.iter().map(|shown| store.item_id(&shown.item));
                 tally.show(&exposure, user, &items.collect::<Result<Vec<Option<ItemId>>>>()?);
             }
             Ok(())
-        })?;
-        Ok(tally)
+        })
     }
 
     /// Looks at all running experiments and ends those whose plan says so: what the watch of

@@ -48,6 +48,7 @@ mod tenants;
 mod treatment;
 mod tuned;
 mod tuning;
+mod watching;
 mod writes;
 
 use std::path::{Path, PathBuf};
@@ -256,7 +257,7 @@ impl Engine {
             }),
         };
         engine.load_active()?;
-        lock(&engine.inner.monitoring).answering = engine.active_snapshot();
+        engine.note_answering();
         engine.load_experiments()?;
         Ok(engine)
     }

@@ -37,7 +37,7 @@ pub(super) struct Monitoring {
     pub looked: Option<Timestamp>,
     /// What drifted so much that a training should answer it.
     pub drifted: Vec<String>,
-    /// Which snapshot answered at the last look.
+    /// Which snapshot answered at the last look, or has come to answer since in a way that needs no watch.
     pub answering: Option<SnapshotId>,
     /// What was decided in the background since the last look, and is to be told.
     pub untold: Vec<Decision>,

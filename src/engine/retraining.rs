@@ -1,16 +1,16 @@
-//! The loop without a hand: when the policy says so a snapshot is trained in the background, must prove itself, answers, is watched, and
-//! stays or goes. The state of the loop is the jobs, which are on disk: what a crash cuts off is taken up at the next
+//! The loop without a hand: when the policy says so a snapshot is trained in the background, must prove itself, answers, is watched
+//! (`watching.rs`), and stays or goes. The state of the loop is the jobs, which are on disk: what a crash cuts off is taken up at the next
 //! look. The clock is the caller's.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::jobs::{RETRAIN, TRAIN, WATCH};
+use super::jobs::{RETRAIN, TRAIN};
 use super::spaces::stand_back;
 use super::{Activate, Engine, Job, JobState, Tended, TrainOptions, lock};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
-use crate::monitor::{Check, ClickRate, Decision, DecisionKind, Facts, Reason, Watch, judge, reason, retry_after};
+use crate::monitor::{ClickRate, Decision, DecisionKind, Facts, Reason, reason, retry_after};
 use crate::progress::Progress;
 use crate::record::{SnapshotId, Span, Timestamp};
 use crate::snapshot::{Manifest, Snapshot, SnapshotState};
@@ -18,10 +18,6 @@ use crate::store::Records;
 
 use super::freshness::Seen;
 
-/// So long people have to take what they are shown before it counts.
-const SETTLING: Span = Span::seconds(600);
-/// A watch looks at what was shown so many times.
-const LOOKS: i64 = 100;
 /// Before a training that failed is tried again.
 const RETRY: Span = Span::seconds(600);
 
@@ -194,13 +190,14 @@ impl Engine {
         } else {
             let _switching = lock(&self.inner.switching);
             self.switch(self.snapshot(id)?, Some(format!("passed {} checks", checks.len())))?;
+            self.note_answering();
         }
-        lock(&self.inner.monitoring).answering = self.active_snapshot();
         let reason = format!("passed all {} checks", checks.len());
         Ok(Decision { checks, ..Decision::new(now, kind, Some(id), reason) })
     }
 
-    fn reject(&self, id: SnapshotId, reason: &str) -> Result<()> {
+    /// A snapshot may not answer.
+    pub(super) fn reject(&self, id: SnapshotId, reason: &str) -> Result<()> {
         let _switching = lock(&self.inner.switching);
         let rejected = Manifest { state: SnapshotState::Rejected, note: Some(reason.to_owned()), ..self.snapshot(id)? };
         self.inner.store.put_record(Records::Snapshots, id.0, &rejected)?;
@@ -208,190 +205,13 @@ impl Engine {
     }
 
     /// Lets a snapshot answer this share of the users.
-    fn try_on(&self, id: SnapshotId, share: f64) -> Result<()> {
+    pub(super) fn try_on(&self, id: SnapshotId, share: f64) -> Result<()> {
         let _switching = lock(&self.inner.switching);
         let snapshot = Snapshot::load(&self.inner.dir, self.snapshot(id)?)?;
         let seen = self.inner.jobs.seen(id).map_or(Seen::Nothing, Seen::Until);
         self.inner.canary_share.store((share * 10_000.0).round() as u32, Ordering::Relaxed);
         self.answer_from(snapshot, seen, &self.inner.canary);
         Ok(())
-    }
-
-    fn begin_watch(&self, snapshot: SnapshotId, against: SnapshotId, share: f64, now: Timestamp) -> Result<()> {
-        for (_, job) in self.inner.store.records::<Job>(Records::Jobs)? {
-            if job.kind == WATCH && job.state == JobState::Running {
-                let message = Some("a newer snapshot answers: not watched any longer".into());
-                self.keep_job(&Job { state: JobState::Done, finished: Some(now), message, ..job })?;
-            }
-        }
-        let span = self.inner.config.retrain.watch.millis();
-        let until = Timestamp::from_millis(now.millis().saturating_add(span)).unwrap_or(now);
-        let watch = Some(Watch { snapshot, against, since: now, until, share });
-        self.keep_job(&Job { kind: WATCH.into(), snapshot: Some(snapshot), watch, ..self.new_job(now) })
-    }
-
-    fn tend_watch(&self, now: Timestamp, decisions: &mut Vec<Decision>) -> Result<()> {
-        let _tending = lock(&self.inner.tending);
-        let active = self.active_snapshot();
-        let before = lock(&self.inner.monitoring).answering;
-        self.watch_on(now, (before, active), decisions)?;
-        // Last: what could not be begun is begun at the next look.
-        lock(&self.inner.monitoring).answering = self.active_snapshot();
-        Ok(())
-    }
-
-    /// A look at what is watched, if anything is. `before` answered at the last look, `active` does now.
-    fn watch_on(
-        &self,
-        now: Timestamp,
-        (before, active): (Option<SnapshotId>, Option<SnapshotId>),
-        decisions: &mut Vec<Decision>,
-    ) -> Result<()> {
-        let Some((mut job, watch)) = self.running_watch()? else {
-            // A canary whose watch was cancelled does not answer on.
-            self.inner.canary.store(None);
-            // Somebody has let another snapshot answer: that is watched as well.
-            // Who goes back to an older one knows why.
-            if let (Some(before), Some(active)) = (before, active)
-                && before < active
-                && self.snapshot(before).is_ok()
-            {
-                self.begin_watch(active, before, 1.0, now)?;
-            }
-            return Ok(());
-        };
-        let is_canary = watch.share < 1.0;
-        if active != Some(if is_canary { watch.against } else { watch.snapshot }) {
-            self.inner.canary.store(None);
-            (job.state, job.finished) = (JobState::Done, Some(now));
-            job.message = Some("another snapshot answers: not watched any longer".into());
-            self.keep_job(&job)?;
-            if let (Some(before), Some(active)) = (before, active)
-                && before < active
-                && !is_canary
-                && active != watch.against
-            {
-                self.begin_watch(active, before, 1.0, now)?;
-            }
-            return Ok(());
-        }
-        match self.go_on(&watch, now) {
-            Ok(None) => return Ok(()),
-            Ok(Some(decision)) => {
-                (job.state, job.finished) = (JobState::Done, Some(now));
-                job.decisions.push(decision.clone());
-                decisions.push(decision);
-            }
-            // A snapshot that is gone or damaged will not be there at the next look either.
-            Err(error @ (Error::NotFound { .. } | Error::Corrupt { .. })) => {
-                tracing::error!(snapshot = watch.snapshot.0, %error, "the watch of a snapshot ends");
-                self.inner.canary.store(None);
-                (job.state, job.finished, job.message) = (JobState::Failed, Some(now), Some(error.to_string()));
-            }
-            Err(error) => return Err(error),
-        }
-        self.keep_job(&job)
-    }
-
-    /// A look of a watch; gives what it has decided, and done, if it is over.
-    fn go_on(&self, watch: &Watch, now: Timestamp) -> Result<Option<Decision>> {
-        if watch.share < 1.0 && self.inner.canary.load().is_none() {
-            self.try_on(watch.snapshot, watch.share)?;
-        }
-        let decision = self.judge_watch(watch, now)?;
-        if let Some(decision) = &decision {
-            self.carry_out(watch, decision)?;
-        }
-        Ok(decision)
-    }
-
-    /// Does what a watch has decided.
-    fn carry_out(&self, watch: &Watch, decision: &Decision) -> Result<()> {
-        let is_canary = watch.share < 1.0;
-        let is_back = decision.kind == DecisionKind::RollBack;
-        let target = match (is_back, is_canary) {
-            (true, true) | (false, false) => None,
-            (true, false) => {
-                let note = format!("came back from snapshot {}: {}", watch.snapshot, decision.reason);
-                Some((watch.against, note))
-            }
-            (false, true) => Some((watch.snapshot, decision.reason.clone())),
-        };
-        if let Some((id, note)) = target {
-            let _switching = lock(&self.inner.switching);
-            self.switch(self.snapshot(id)?, Some(note))?;
-        }
-        if is_back {
-            self.inner.canary.store(None);
-            self.reject(watch.snapshot, &decision.reason)?;
-        }
-        Ok(())
-    }
-
-    /// The watch that goes on, if one does.
-    fn running_watch(&self) -> Result<Option<(Job, Watch)>> {
-        let running = self.last_job(WATCH)?.filter(|job| job.state == JobState::Running);
-        Ok(running.and_then(|job| job.watch.clone().map(|watch| (job, watch))))
-    }
-
-    /// Whether a running watch needs a snapshot: the new one, or the one that may come back.
-    pub(super) fn is_watched(&self, id: SnapshotId) -> Result<bool> {
-        Ok(self.running_watch()?.is_some_and(|(_, watch)| watch.snapshot == id || watch.against == id))
-    }
-
-    /// Whether a watch ends now, and how. Looks at what was shown a hundred times in its span, as that takes a pass over it.
-    fn judge_watch(&self, watch: &Watch, now: Timestamp) -> Result<Option<Decision>> {
-        let config = &self.inner.config.retrain;
-        let is_over = now >= watch.until;
-        let pace = (watch.until.millis() - watch.since.millis()) / LOOKS;
-        let judged = lock(&self.inner.monitoring).judged.filter(|judged| *judged >= watch.since);
-        if !is_over && !judged.is_none_or(|judged| now.is_after(judged, pace)) {
-            return Ok(None);
-        }
-        lock(&self.inner.monitoring).judged = Some(now);
-        let keep = |reason: String| Decision::new(now, DecisionKind::Keep, Some(watch.snapshot), reason);
-        let Some(outcomes) = self.outcomes() else {
-            return Ok(is_over.then(|| keep("nothing is known of what was shown: not judged by clicks".into())));
-        };
-        // What was shown a moment ago nobody has had the time to take.
-        let settling = SETTLING.millis().min((now.millis() - watch.since.millis()) / 2);
-        let settled = Timestamp::from_millis(now.millis() - settling.max(0)).unwrap_or(now);
-        // Beside a canary the old one answers at the same time; else what was shown at the same hours, days earlier.
-        let passed = (settled.millis() - watch.since.millis()).max(0) / Span::days(1).millis();
-        let days = Span::days(if watch.share < 1.0 { 0 } else { passed as u32 + 1 });
-        let (from, until) = (watch.since.before(days), settled.before(days));
-        let old = match outcomes.click_rate(Some(watch.against), from, until)? {
-            // It may have come to answer later than that.
-            None if watch.share == 1.0 => outcomes.click_rate(None, from, until)?,
-            old => old,
-        };
-        let new = outcomes.click_rate(Some(watch.snapshot), watch.since, settled)?;
-        let (Some(old), Some(new)) = (old, new) else {
-            return Ok(is_over.then(|| keep("nothing was shown: not judged by clicks".into())));
-        };
-        let verdict = judge(old, new, config.alpha);
-        let detail = format!(
-            "click-through {:.4} of {} shown, by snapshot {} {:.4} of {}",
-            new.rate, new.shown, watch.against, old.rate, old.shown
-        );
-        let Some(verdict) = verdict else {
-            return Ok(is_over.then(|| keep(format!("too little was shown to judge: {detail}"))));
-        };
-        // Without a canary the two answer at different hours, which differ a little by themselves.
-        let is_worse = verdict.is_worse && (watch.share < 1.0 || -verdict.difference >= config.click_fall * old.rate);
-        let check = Check {
-            name: "click-through".into(),
-            value: verdict.ratio,
-            limit: config.alpha.recip(),
-            passed: !is_worse,
-            detail: detail.clone(),
-        };
-        if is_worse {
-            let reason = format!("worse: {detail}");
-            let decision = Decision::new(now, DecisionKind::RollBack, Some(watch.snapshot), reason);
-            return Ok(Some(Decision { checks: vec![check], ..decision }));
-        }
-        Ok(is_over.then(|| Decision { checks: vec![check], ..keep(format!("not worse: {detail}")) }))
     }
 
     /// Click-through of the span before the last one, and of the last one.

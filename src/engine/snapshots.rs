@@ -100,7 +100,8 @@ impl Engine {
         Ok((active, said))
     }
 
-    /// Goes back to the snapshot older than the active one that was active last. Errors: [`Error::Conflict`] if
+    /// Goes back to the snapshot older than the active one that was active last. Whoever says so knows why: that one is not watched,
+    /// as one that is activated would be. Errors: [`Error::Conflict`] if
     /// there is none.
     pub fn rollback(&self) -> Result<SnapshotId> {
         let _switching = lock(&self.inner.switching);
@@ -111,6 +112,7 @@ impl Engine {
         let target = target.ok_or_else(|| Error::Conflict(format!("no snapshot before {active} has been active")))?;
         let id = target.id;
         self.switch(target, Some(format!("rolled back from {active}")))?;
+        self.note_answering();
         Ok(id)
     }
 
@@ -189,7 +191,7 @@ impl Engine {
             let is_still_live = engine.inner.live.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, &live));
             if is_still_live {
                 match engine.load_from(|manifest| manifest.id < id && manifest.activated.is_some()) {
-                    Ok(true) => {}
+                    Ok(true) => engine.note_answering(),
                     Ok(false) => {
                         engine.inner.live.store(None);
                         engine.inner.answers.all_changed();

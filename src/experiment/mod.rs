@@ -6,13 +6,15 @@
 //! - [`moments`], [`sequence`], [`correct`]: metrics of users, differences with intervals that hold at every look, and
 //!   p-values of many differences together.
 //! - [`mismatch`]: whether users came in the shares that were promised.
-//! - [`plan`]: how long it takes to see an effect of a size that matters; [`forecast`]: the same before it begins, at the pace
-//!   of its ramp-up.
+//! - [`plan`]: how long it takes to see an effect of a size that matters; [`forecast`]: the same before it begins, by who
+//!   came on which days ([`course`]) and is let in by the ramp-up ([`arrivals`]).
 //! - [`interleave`]: two lists in one, and whose items are clicked.
 //! - [`replay`]: what another policy would have earned, from logged propensities.
 
+mod arrivals;
 mod assign;
 mod correct;
+mod course;
 mod forecast;
 mod interleave;
 mod mismatch;
@@ -25,6 +27,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use arrivals::Arrivals;
 pub use assign::{allot, assign, is_target, layer_of};
 pub use forecast::{ExperimentForecast, MetricForecast, forecast};
 pub use interleave::{Team, team_draft};

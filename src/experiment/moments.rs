@@ -49,7 +49,12 @@ pub struct Explained {
 impl Moments {
     /// Adds a user.
     pub fn add(&mut self, user: UserFigure) {
-        let one = Self { users: 1.0, mean: [user.of, user.over, user.before], products: [[0.0; 3]; 3] };
+        self.add_share(user, 1.0);
+    }
+
+    /// Adds a part of a user: one who takes part with this probability.
+    pub fn add_share(&mut self, user: UserFigure, share: f64) {
+        let one = Self { users: share, mean: [user.of, user.over, user.before], products: [[0.0; 3]; 3] };
         self.merge(&one);
     }
 

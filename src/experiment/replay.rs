@@ -74,6 +74,8 @@ pub struct OffPolicy {
     pub drawn: f64,
     /// How many evenly weighted items the weighted ones are worth.
     pub effective_items: f64,
+    /// What the estimates cannot say, where nothing was drawn.
+    pub note: Option<String>,
 }
 
 /// Estimates from the answers of each user. `None` where there is no answer.
@@ -110,6 +112,11 @@ pub fn off_policy(users: &[Vec<LoggedAnswer>], confidence: f64) -> Option<OffPol
         // Earned an item, by weight; scaled to the length of the policy's answers below.
         normal.add(UserFigure { of: weighted, over: weight_sum, before: 0.0 });
     }
+    let undrawn = || {
+        "nothing of what was shown was drawn: the estimates tell little of what another policy would have earned. Serve \
+         with recommend.explore.share above 0 for a while first"
+            .to_owned()
+    };
     let width = normal_quantile(0.5 + confidence / 2.0);
     let of = |moments: &Moments, scale: f64| {
         let (value, error) = moments.value_and_error()?;
@@ -126,6 +133,7 @@ pub fn off_policy(users: &[Vec<LoggedAnswer>], confidence: f64) -> Option<OffPol
         support: if wanted > 0.0 { hit / wanted } else { 0.0 },
         drawn: if shown > 0.0 { drawn / shown } else { 0.0 },
         effective_items: if squares > 0.0 { weights * weights / squares } else { 0.0 },
+        note: (drawn == 0.0).then(undrawn),
     })
 }
 
@@ -205,6 +213,7 @@ mod tests {
         let width = |interval: Option<Interval>| interval.map(|of| of.high - of.low).unwrap();
         assert!(width(found.doubly_robust) < 0.9 * width(found.ips), "{found:?}");
         assert!(found.support < 1.0 && found.effective_items > 1_000.0);
+        assert_eq!(found.note, None);
     }
 
     #[test]
@@ -212,6 +221,15 @@ mod tests {
         let found = off_policy(&log(4_000, 1.0, 1.5, 4), 0.95).unwrap();
         let off = |interval: Option<Interval>| (interval.unwrap().value / truth() - 1.0).abs();
         assert!(off(found.ips) > 0.2 && off(found.doubly_robust) < 0.05, "{found:?}");
+    }
+
+    #[test]
+    fn a_log_without_draws_says_that_it_tells_little() {
+        let item = LoggedItem { reward: 1.0, logged: 1.0, target: 1.0, expected: 0.1 };
+        let answer = LoggedAnswer { items: vec![item; 3], expected: 0.3, target_items: 3.0 };
+        let found = off_policy(&vec![vec![answer]; 2], 0.95).unwrap();
+        assert_eq!(found.drawn, 0.0);
+        assert!(found.note.is_some_and(|note| note.contains("recommend.explore")));
     }
 
     #[test]

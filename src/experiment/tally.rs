@@ -7,6 +7,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use super::course::{Course, Day, Sum};
 use super::interleave::{Preferences, Team};
 use super::moments::{Moments, UserFigure};
 use crate::record::{ExperimentDesign, Exposure, ItemId, MetricDefinition, MetricKind, Span, Timestamp, UserId};
@@ -39,7 +40,7 @@ pub struct Outcome<'a> {
 /// The span of an experiment, and how outcomes that name no answer are treated.
 #[derive(Clone, Copy, Debug)]
 pub struct Period {
-    /// When it began: events before tell what to expect of a user.
+    /// When it began: events before tell what to expect of a user. By day ([`Tally::daily`]), when the first answer was given.
     pub started: Timestamp,
     /// When it ended, or now.
     pub until: Timestamp,
@@ -53,6 +54,7 @@ pub struct Tally<'d> {
     metrics: Vec<&'d MetricDefinition>,
     variants: FxHashMap<&'d str, usize>,
     interleave: bool,
+    is_daily: bool,
     users: Vec<Participant>,
     by_name: FxHashMap<String, u32>,
     by_id: FxHashMap<UserId, u32>,
@@ -69,16 +71,11 @@ struct Participant {
     crossed: bool,
     first: Timestamp,
     answers: Vec<u32>,
-    /// One for each metric.
-    sums: Vec<Sum>,
+    /// In their order; all is one day where days are not told apart.
+    days: Vec<Day>,
+    /// What the user did before the start, by metric.
+    before: Vec<f64>,
     credits: [u64; 2],
-}
-
-#[derive(Clone, Copy, Default)]
-struct Sum {
-    of: f64,
-    over: f64,
-    before: f64,
 }
 
 struct Answer {
@@ -98,6 +95,7 @@ impl<'d> Tally<'d> {
             metrics: metrics(design),
             variants: variants.map(|(place, variant)| (variant.name.as_str(), place)).collect(),
             interleave: design.interleave,
+            is_daily: false,
             users: Vec::new(),
             by_name: FxHashMap::default(),
             by_id: FxHashMap::default(),
@@ -106,6 +104,11 @@ impl<'d> Tally<'d> {
             counted: FxHashSet::default(),
             sessions: FxHashSet::default(),
         }
+    }
+
+    /// The same for an experiment that has not been: it begins with the first answer, and what users do is kept day by day.
+    pub fn daily(design: &'d ExperimentDesign, period: Period) -> Self {
+        Self { is_daily: true, ..Self::new(design, period) }
     }
 
     /// Adds an answer of this experiment, in the order of time. `user` and `items` are the dense ids, of those that are
@@ -121,6 +124,10 @@ impl<'d> Tally<'d> {
             None if self.interleave => 0,
             None => return,
         };
+        if self.is_daily && self.users.is_empty() {
+            self.period.started = exposure.time;
+        }
+        let (day, metrics) = (self.day_of(exposure.time), self.metrics.len());
         let number = self.users.len() as u32;
         let number = *self.by_name.entry(name.clone()).or_insert(number);
         if number as usize == self.users.len() {
@@ -129,13 +136,17 @@ impl<'d> Tally<'d> {
                 crossed: false,
                 first: exposure.time,
                 answers: Vec::new(),
-                sums: vec![Sum::default(); self.metrics.len()],
+                days: Vec::new(),
+                before: vec![0.0; metrics],
                 credits: [0; 2],
             });
         }
         let Some(participant) = self.users.get_mut(number as usize) else { return };
         participant.crossed |= participant.variant != variant;
         participant.answers.push(self.answers.len() as u32);
+        if let Some(day) = participant.day(day, metrics) {
+            day.answers += 1;
+        }
         if let Some(id) = user {
             self.by_id.insert(id, number);
         }
@@ -150,10 +161,14 @@ impl<'d> Tally<'d> {
         self.answers.push(Answer { user: number, time: exposure.time, items, met: 0 });
     }
 
-    /// The experiment begins at another time than was said: events before it tell what to expect of users. Before any event is
-    /// heard.
-    pub fn begin(&mut self, started: Timestamp) {
-        self.period.started = started;
+    /// When the experiment began.
+    pub fn started(&self) -> Timestamp {
+        self.period.started
+    }
+
+    fn day_of(&self, time: Timestamp) -> u32 {
+        let passed = time.millis().saturating_sub(self.period.started.millis());
+        if self.is_daily { u32::try_from(passed / Span::days(1).millis()).unwrap_or(0) } else { 0 }
     }
 
     /// Takes an event into account, after all answers. Those before the experiment are wanted, too.
@@ -202,9 +217,12 @@ impl<'d> Tally<'d> {
     }
 
     fn count(&mut self, outcome: &Outcome<'_>, answer: u32, position: u32) {
+        let Some(time) = self.answers.get(answer as usize).map(|answer| answer.time) else { return };
+        let day = self.day_of(time);
         let Some(answer) = self.answers.get_mut(answer as usize) else { return };
         let Some(user) = self.users.get_mut(answer.user as usize) else { return };
-        for (place, (metric, sum)) in self.metrics.iter().zip(&mut user.sums).enumerate() {
+        let Some(day) = user.day(day, self.metrics.len()) else { return };
+        for (place, (metric, sum)) in self.metrics.iter().zip(&mut day.sums).enumerate() {
             if !metric.counts(outcome.kind) {
                 continue;
             }
@@ -237,13 +255,15 @@ impl<'d> Tally<'d> {
 
     /// An event of a user since the first answer, joined or not.
     fn visit(&mut self, outcome: &Outcome<'_>) {
+        let day = self.day_of(outcome.time);
         let Some(number) = self.by_id.get(&outcome.user) else { return };
         let (Some(session), Some(user)) = (outcome.session, self.users.get_mut(*number as usize)) else { return };
         if outcome.time < user.first || outcome.time > self.period.until {
             return;
         }
         let is_new = self.sessions.insert((*number, xxh3_64(session.as_bytes())));
-        for (metric, sum) in self.metrics.iter().zip(&mut user.sums) {
+        let Some(day) = user.day(day, self.metrics.len()) else { return };
+        for (metric, sum) in self.metrics.iter().zip(&mut day.sums) {
             if metric.kind == MetricKind::SessionLength {
                 sum.over += f64::from(u8::from(is_new));
                 sum.of += f64::from(u8::from(metric.counts(outcome.kind)));
@@ -255,13 +275,19 @@ impl<'d> Tally<'d> {
     fn expect(&mut self, outcome: &Outcome<'_>) {
         let number = self.by_id.get(&outcome.user);
         let Some(user) = number.and_then(|number| self.users.get_mut(*number as usize)) else { return };
-        for (metric, sum) in self.metrics.iter().zip(&mut user.sums).filter(|(metric, _)| metric.counts(outcome.kind)) {
-            sum.before += match metric.kind {
+        for (metric, before) in self.metrics.iter().zip(&mut user.before).filter(|(of, _)| of.counts(outcome.kind)) {
+            *before += match metric.kind {
                 MetricKind::Revenue => outcome.value.unwrap_or(0.0),
                 MetricKind::Dwell => outcome.dwell_ms.unwrap_or(0) as f64 / 1000.0,
                 MetricKind::ClickThrough | MetricKind::Conversion | MetricKind::SessionLength => 1.0,
             };
         }
+    }
+
+    /// Who was shown one variant alone, day by day.
+    pub fn courses(&self) -> impl Iterator<Item = Course<'_>> {
+        let single = self.users.iter().filter(|user| !user.crossed);
+        single.map(|user| Course { first: user.first, days: &user.days, before: &user.before })
     }
 
     /// What all of it comes to.
@@ -288,18 +314,27 @@ impl<'d> Tally<'d> {
             }
             let [first, second] = user.credits;
             totals.preferences.add(first, second);
-            for ((metric, sum), moments) in self.metrics.iter().zip(&user.sums).zip(&mut totals.moments) {
-                let over = match metric.kind {
-                    MetricKind::ClickThrough => answers as f64,
-                    MetricKind::Conversion | MetricKind::Revenue => 1.0,
-                    MetricKind::Dwell | MetricKind::SessionLength => sum.over,
-                };
+            let of_metrics = self.metrics.iter().zip(&user.before).zip(&mut totals.moments);
+            for (place, ((metric, before), moments)) in of_metrics.enumerate() {
+                let mut sum = Sum::default();
+                user.days.iter().for_each(|day| sum.join(metric.kind, day.figure(metric.kind, place)));
                 if let Some(moments) = moments.get_mut(user.variant) {
-                    moments.add(UserFigure { of: sum.of, over, before: sum.before });
+                    moments.add(UserFigure { of: sum.of, over: sum.over, before: *before });
                 }
             }
         }
         totals
+    }
+}
+
+impl Participant {
+    /// A day, which is there from now on.
+    fn day(&mut self, number: u32, metrics: usize) -> Option<&mut Day> {
+        let place = self.days.binary_search_by_key(&number, |day| day.number).unwrap_or_else(|place| {
+            self.days.insert(place, Day { number, answers: 0, sums: vec![Sum::default(); metrics] });
+            place
+        });
+        self.days.get_mut(place)
     }
 }
 
@@ -451,8 +486,32 @@ mod tests {
             tally.hear(Outcome { session: Some(session), ..outcome(0, 7, "view", time) });
         }
         tally.hear(outcome(1, 7, "click", 500));
-        assert_eq!(tally.users[1].sums[0].before, 1.0);
+        assert_eq!(tally.users[1].before[0], 1.0);
         assert_eq!(sums(&tally.finish(), 4, 0), (3.0, 2.0));
+    }
+
+    #[test]
+    fn by_day_a_late_outcome_is_of_the_day_of_its_answer() {
+        const DAY: i64 = 86_400_000;
+        let design = design();
+        let mut tally = Tally::daily(&design, Period { started: at(0), until: at(9 * DAY), window: None });
+        for (n, day) in [(0, 3), (1, 3), (2, 5)] {
+            tally.show(&exposure(n, 0, "A", day * DAY + 1_000), Some(UserId::new(0)), &ITEMS);
+        }
+        assert_eq!(tally.started(), at(3 * DAY + 1_000), "it begins with the first answer");
+        let click = Outcome { recommendation_id: Some("r1"), position: Some(1), ..outcome(0, 1, "click", 8 * DAY) };
+        for kind in ["click", "purchase"] {
+            tally.hear(Outcome { kind, ..click });
+            tally.hear(Outcome { kind, recommendation_id: Some("r2"), ..click });
+        }
+        tally.hear(outcome(0, 7, "click", DAY));
+        let course = tally.courses().next().unwrap();
+        let days = course.days.iter().map(|day| (day.number, day.answers, day.sums[0].of));
+        assert_eq!(days.collect::<Vec<_>>(), [(0, 2, 1.0), (2, 1, 1.0)]);
+        assert_eq!(course.before[0], 1.0);
+        let totals = tally.finish();
+        assert_eq!(sums(&totals, 0, 0), (2.0, 3.0), "two of three answers");
+        assert_eq!(sums(&totals, 1, 0), (1.0, 1.0), "one user, who has bought on two days");
     }
 
     #[test]

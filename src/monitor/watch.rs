@@ -54,14 +54,14 @@ pub trait Outcomes: Send + Sync {
     }
 }
 
-/// A new snapshot that is being watched.
+/// A snapshot that is being watched: a new one, or one that somebody has let answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Watch {
-    /// The new one.
+    /// The one that has come to answer.
     pub snapshot: SnapshotId,
-    /// The old one, which comes back if the new one is worse.
+    /// The one before, which comes back if that one is worse.
     pub against: SnapshotId,
-    /// Since when the new one answers.
+    /// Since when it is watched.
     pub since: Timestamp,
     /// When it stays if nothing speaks against it.
     pub until: Timestamp,

@@ -40,30 +40,32 @@ impl<'a> Expression<'a> {
 
     /// Its value, when those of its leaves are known. Costs the set algebra: some microseconds a million items.
     pub fn evaluate(&self, all: &Matches, leaf: &mut dyn FnMut(Leaf<'_>) -> Result<Matches>) -> Result<Matches> {
-        match self {
+        self.combine(&mut |part| match part {
             Self::All => Ok(all.clone()),
             Self::Terms(range) => leaf(Leaf::Terms(range)),
             Self::Ids(ids) => leaf(Leaf::Ids(ids)),
+            made => made.evaluate(all, leaf),
+        })
+    }
+
+    /// What its parts, each as `part` finds it, are together. One that is not made of others is its own part.
+    pub fn combine(&self, part: &mut dyn FnMut(&Self) -> Result<Matches>) -> Result<Matches> {
+        match self {
             Self::Both(sets) => {
                 let mut both: Option<Matches> = None;
                 for set in sets {
-                    let set = set.evaluate(all, leaf)?;
+                    let set = part(set)?;
                     both = Some(both.map_or_else(|| set.clone(), |both| both.and(&set)));
                 }
                 Ok(both.unwrap_or_default())
             }
-            Self::Either(sets) => {
-                let mut either = Matches::default();
-                for set in sets {
-                    either = either.or(&set.evaluate(all, leaf)?);
-                }
-                Ok(either)
-            }
-            Self::Except(set, other) => Ok(set.evaluate(all, leaf)?.minus(&other.evaluate(all, leaf)?)),
+            Self::Either(sets) => sets.iter().try_fold(Matches::default(), |either, set| Ok(either.or(&part(set)?))),
+            Self::Except(set, other) => Ok(part(set)?.minus(&part(other)?)),
+            Self::All | Self::Terms(_) | Self::Ids(_) => part(self),
         }
     }
 
-    /// The same, to be kept; `None` if it names items, whose dense ids terms do not tell.
+    /// The expression, to be kept; `None` if it names items, whose dense ids terms do not tell.
     pub fn owned(&self) -> Option<Expression<'static>> {
         let all = |sets: &[Self]| -> Option<Vec<_>> { sets.iter().map(Self::owned).collect() };
         Some(match self {

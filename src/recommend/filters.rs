@@ -84,25 +84,10 @@ impl Filters {
     /// An expression by set algebra. Those of its parts that can be kept are: what a question adds to the filter of a scenario does
     /// not have that made anew.
     fn made(&self, store: &Store, expression: &Expression<'_>, rows: Option<&RowMap>) -> Result<Matches> {
-        let part = |part: &Expression<'_>| match part.leaves() {
+        expression.combine(&mut |part| match part.leaves() {
             0 | 1 => self.simple(store, part, rows),
             _ => self.evaluate(store, part, rows),
-        };
-        match expression {
-            Expression::Both(sets) => {
-                let mut both = None;
-                for set in sets {
-                    let set = part(set)?;
-                    both = Some(both.map_or_else(|| set.clone(), |both: Matches| both.and(&set)));
-                }
-                Ok(both.unwrap_or_default())
-            }
-            Expression::Either(sets) => {
-                sets.iter().try_fold(Matches::default(), |either, set| Ok(either.or(&part(set)?)))
-            }
-            Expression::Except(set, other) => Ok(part(set)?.minus(&part(other)?)),
-            simple => self.simple(store, simple, rows),
-        }
+        })
     }
 
     /// An expression about one thing.

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 
-use crate::place::{Place, Server};
+use crate::place::{Place, Server, stderr};
 
 #[test]
 fn a_directory_that_is_served_says_where() {
@@ -65,6 +65,8 @@ fn an_experiment_goes_from_its_plan_to_its_report_through_a_server_and_here() {
     assert_eq!(there(&["recommend", "u1"])["experiment"]["id"], "x");
     there(&["recommend", "u2"]);
     assert_eq!(there(&["experiment", "replay", "--query", r#"{"limit": 1}"#])["answers"], 2);
+    let undrawn = place.run(&["experiment", "replay", "--url", &server.url]);
+    assert!(undrawn.status.success() && stderr(&undrawn).contains("recommend.explore"), "{undrawn:?}");
     let words = place.ok(&["experiment", "report", "x", "--url", &server.url]);
     assert!(words.contains("Too early") && words.contains("promised share"), "{words}");
     assert_eq!(server.stop("-TERM"), 0);

@@ -1,7 +1,11 @@
 //! A small world with taste: users of one group like the items of that group, so that a model has something to learn
 //! and a test something to expect. Seeded; no two tests share state.
 
+mod random;
+
 use savor::{Config, Engine, Event, Item, Timestamp};
+
+pub use random::Random;
 
 /// Items of each group.
 pub const GROUP: usize = 20;
@@ -66,18 +70,4 @@ pub fn world(dir: &std::path::Path) -> Engine {
     engine.put_items(&items()).unwrap();
     engine.append_events(&events()).unwrap();
     engine
-}
-
-/// SplitMix64: enough for test data, the same everywhere.
-pub struct Random(pub u64);
-
-impl Random {
-    /// A number in `0..bound`.
-    pub fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
-    }
 }

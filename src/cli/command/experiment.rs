@@ -6,6 +6,7 @@ use crate::cli::args::{ExperimentCommand, ReplayArgs};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::files::{try_page, write_page};
+use crate::cli::output::tell;
 use crate::cli::render::experiment;
 use crate::engine::ReplayOptions;
 use crate::error::Error;
@@ -37,7 +38,11 @@ pub fn run(context: &Context, command: ExperimentCommand) -> Result<(), Failure>
             }
             shown
         }
-        ExperimentCommand::Replay(args) => context.output.show(&place.replay(&options(args)?)?, experiment::replay),
+        ExperimentCommand::Replay(args) => {
+            let found = place.replay(&options(args)?)?;
+            found.note.as_deref().into_iter().for_each(tell);
+            context.output.show(&found, experiment::replay)
+        }
     }
 }
 

@@ -1,3 +1,4 @@
+use super::super::jobs::WATCH;
 use super::*;
 use crate::config::Config;
 
