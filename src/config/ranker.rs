@@ -51,7 +51,7 @@ impl Default for RankerConfig {
         Self {
             enabled: true,
             candidates: 500,
-            next: 50,
+            next: 0,
             hidden: vec![32, 16],
             epochs: 40,
             patience: 5,
