@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use flate2::read::GzDecoder;
 use rand::seq::SliceRandom;
@@ -42,6 +43,10 @@ fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let value = |name: &str| arguments.iter().position(|a| a == name).and_then(|place| arguments.get(place + 1));
     let films = Films::read(Path::new(value("--films").ok_or("--films DIR is missing")?))?;
+    if let Some(file) = value("--config") {
+        let given = Config::from_toml(&std::fs::read_to_string(file)?)?;
+        CONFIG.get_or_init(|| given);
+    }
     let wanted = |part: &str| value("--only").is_none_or(|only| only == part);
     let mut line = Vec::new();
     if wanted("items") {
@@ -111,8 +116,11 @@ impl Films {
     }
 }
 
+/// What `--config` names, else the defaults.
+static CONFIG: OnceLock<Config> = OnceLock::new();
+
 fn config() -> Config {
-    let mut config = Config::default();
+    let mut config = CONFIG.get().cloned().unwrap_or_default();
     config.store.durability = Durability::Async;
     config
 }

@@ -12,19 +12,27 @@ use crate::error::Result;
 pub struct ColdConfig {
     /// Categories, values and words that become columns at most, the most frequent first; 0 learns no maps.
     pub terms: usize,
+    /// Texts are projected on so many leading directions of their TF-IDF (latent semantic analysis) in place of columns for their
+    /// words; 0: words are columns.
+    pub text_directions: usize,
+    /// Target statistics of attributes with many values: how many pairs others with the same value have, each value drawn to the
+    /// mean as by so many items; 0: none.
+    pub statistics_prior: f64,
     /// The L2 penalty of a coefficient, in the unit of a known item's mean weight; 0 chooses it on held-out items.
     pub ridge: f64,
 }
 
 impl Default for ColdConfig {
     fn default() -> Self {
-        Self { terms: 1024, ridge: 0.0 }
+        Self { terms: 1024, text_directions: 0, statistics_prior: 0.0, ridge: 0.0 }
     }
 }
 
 impl ColdConfig {
     pub(super) fn validate(&self) -> Result<()> {
         check("terms", self.terms as f64, 0.0..=8192.0)?;
+        check("text_directions", self.text_directions as f64, 0.0..=256.0)?;
+        check("statistics_prior", self.statistics_prior, 0.0..=1e6)?;
         check("ridge", self.ridge, 0.0..=1e9)
     }
 }

@@ -15,6 +15,9 @@ pub struct RankerConfig {
     pub enabled: bool,
     /// How many candidates retrieval gives it.
     pub candidates: usize,
+    /// So many of them, half at most, may be what people take next after what somebody did last and what retrieval does not find
+    /// among its first; 0: retrieval alone finds candidates.
+    pub next: usize,
     /// Widths of the hidden layers; the linear model beside them is learned in any case.
     pub hidden: Vec<usize>,
     /// Passes over the questions, unless the loss on held-out time stops falling before.
@@ -48,6 +51,7 @@ impl Default for RankerConfig {
         Self {
             enabled: true,
             candidates: 500,
+            next: 0,
             hidden: vec![32, 16],
             epochs: 40,
             patience: 5,
@@ -64,9 +68,15 @@ impl Default for RankerConfig {
 }
 
 impl RankerConfig {
+    /// How many candidates may be there because people take them next.
+    pub(crate) fn next_places(&self) -> usize {
+        self.next.min(self.candidates / 2)
+    }
+
     /// Checks every value; the error names the first that is wrong.
     pub(crate) fn validate(&self) -> Result<()> {
         check("candidates", self.candidates as f64, 1.0..=10_000.0)?;
+        check("next", self.next as f64, 0.0..=10_000.0)?;
         if self.hidden.len() > 4 {
             return Err(Error::invalid("hidden", format!("names {} layers, expected at most 4", self.hidden.len())));
         }

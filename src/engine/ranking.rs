@@ -84,8 +84,8 @@ impl<'a> Ranking<'a> {
         let past = Past { view: self.view, log, table, items: &items, users: &users, shown: &[] };
         let next = self.next(log, at, holdout);
         let window = Window { at, holdout, next: &next };
-        let candidates = self.engine.inner.config.ranker.candidates;
-        RankedScorer::new(name, &past, ranker, model, &holdout.train.matrix, &window, candidates)
+        let config = &self.engine.inner.config.ranker;
+        RankedScorer::new(name, &past, ranker, model, &holdout.train.matrix, &window, config)
     }
 
     /// What people had taken next by then.

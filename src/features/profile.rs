@@ -1,11 +1,13 @@
 //! Profiles as numbers: what is known of an item or a user, without any event, as a sparse vector for the cold-start
-//! maps. Categories and short values are one column each (one-hot), texts are TF-IDF over their words, numbers are
+//! maps. Categories and short values are one column each (one-hot), texts are TF-IDF over their words or its leading directions, numbers are
 //! piecewise linear between quantiles, vectors that the user brings are taken as they are. Columns are found by a hash of
 //! what they stand for, so a value that training has not met has none. What is missing is said: numbers, texts, vectors and
 //! other attributes that some records lack have a column for their absence.
 
+mod statistics;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +15,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use self::statistics::Statistics;
+use self::texts::{TextColumns, is_prose};
 use super::words::words;
+use crate::config::ColdConfig;
 use crate::record::{Attributes, Item, Timestamp, User, Value};
 
 /// A term must be in so many profiles to tell anything about another.
@@ -66,6 +71,10 @@ pub struct ProfileEncoder {
     /// Hash and column of each attribute without numbers and of each space that some lack. Encoders of older snapshots know none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     absences: Vec<(u64, u32)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    texts: Option<TextColumns>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    statistics: Option<Statistics>,
     columns: u32,
 }
 
@@ -92,19 +101,26 @@ struct SpaceColumns {
 }
 
 impl ProfileEncoder {
-    /// Finds the columns of these profiles, at most `most` for terms: those in the most profiles.
-    pub fn learn<'a>(profiles: impl Iterator<Item = Profile<'a>> + Clone, most: usize) -> Self {
+    /// Finds the columns of these profiles, at most `terms` for terms: those in the most profiles. `targets` are numbers of the
+    /// profiles, in their order, of which there are statistics by value; none without.
+    pub fn learn<'a>(
+        profiles: impl Iterator<Item = Profile<'a>> + Clone,
+        targets: Option<&[f32]>,
+        config: &ColdConfig,
+    ) -> Self {
+        let texts = TextColumns::learn(profiles.clone(), config.text_directions);
         let mut support: FxHashMap<u64, (u32, Kind)> = FxHashMap::default();
         let mut numbers: BTreeMap<Option<&str>, Vec<f64>> = BTreeMap::new();
         let mut spaces: BTreeMap<&str, (usize, f64, u32)> = BTreeMap::new();
         let mut had: BTreeMap<u64, u32> = BTreeMap::new();
         let mut count = 0u32;
-        for profile in profiles {
+        for profile in profiles.clone() {
             count += 1;
             profile.fields(&mut |field| *had.entry(field).or_default() += 1);
             let mut met = FxHashSet::default();
             profile.terms(&mut |hash, kind, _| {
-                if met.insert(hash) {
+                let is_projected = texts.is_some() && matches!(kind, Kind::Word);
+                if !is_projected && met.insert(hash) {
                     support.entry(hash).or_insert((0, kind)).0 += 1;
                 }
             });
@@ -123,7 +139,7 @@ impl ProfileEncoder {
             .map(|(hash, (with, kind))| (hash, with, kind))
             .collect();
         kept.sort_unstable_by_key(|(hash, with, _)| (std::cmp::Reverse(*with), *hash));
-        kept.truncate(most);
+        kept.truncate(config.terms);
         let mut encoder = Self::default();
         let weight = |with: u32, kind| match kind {
             Kind::Value => 1.0,
@@ -159,6 +175,13 @@ impl ProfileEncoder {
             encoder.absences.push((field, encoder.columns));
             encoder.columns += 1;
         }
+        encoder.texts = texts.map(|texts| texts.at(encoder.columns));
+        encoder.columns += encoder.texts.as_ref().map_or(0, TextColumns::columns);
+        let targets = targets.filter(|_| config.statistics_prior > 0.0);
+        encoder.statistics = targets.and_then(|targets| {
+            Statistics::learn(profiles.zip(targets.iter().copied()), config.statistics_prior as f32, encoder.columns)
+        });
+        encoder.columns += encoder.statistics.as_ref().map_or(0, Statistics::columns);
         encoder
     }
 
@@ -169,6 +192,16 @@ impl ProfileEncoder {
 
     /// A profile as (column, value), by column, each once.
     pub fn encode(&self, profile: Profile<'_>) -> Vec<(u32, f32)> {
+        self.encoded(profile, None)
+    }
+
+    /// A profile that it was learned on, with its own number taken out of what the statistics have: nobody is foretold by
+    /// themselves.
+    pub fn encode_known(&self, profile: Profile<'_>, target: f32) -> Vec<(u32, f32)> {
+        self.encoded(profile, Some(target))
+    }
+
+    fn encoded(&self, profile: Profile<'_>, own: Option<f32>) -> Vec<(u32, f32)> {
         let mut entries = Vec::new();
         let mut words: FxHashMap<u64, Vec<(u32, f32)>> = FxHashMap::default();
         profile.terms(&mut |hash, kind, field| {
@@ -200,8 +233,19 @@ impl ProfileEncoder {
         let is_known = !had.is_empty() || !given.is_empty();
         let absent = self.absences.iter().filter(|(field, _)| is_known && !had.contains(field));
         entries.extend(absent.map(|(_, column)| (*column, 1.0)));
+        if let Some(texts) = &self.texts {
+            texts.encode(profile, &mut entries);
+        }
+        if let Some(statistics) = &self.statistics {
+            statistics.encode(profile, own, &mut entries);
+        }
         entries.sort_by_key(|(column, _)| *column);
         entries.chunk_by(|a, b| a.0 == b.0).filter_map(|same| same.first().map(|(c, _)| (*c, sum(same)))).collect()
+    }
+
+    /// Whether the number of a profile is part of what others are encoded by.
+    pub fn has_statistics(&self) -> bool {
+        self.statistics.is_some()
     }
 
     /// Whether vectors that the user brings count.
@@ -216,7 +260,11 @@ impl ProfileEncoder {
             && self.numbers.iter().all(|number| number.knots.iter().all(|knot| knot.is_finite()));
         let ends = self.numbers.iter().map(|number| (number.first, number.knots.len() as u64 + 1));
         let mut ends = ends.chain(self.spaces.iter().map(|space| (space.first, u64::from(space.columns))));
+        let is_text_sound = self.texts.as_ref().is_none_or(|texts| texts.is_sound(self.columns));
+        let is_counted = self.statistics.as_ref().is_none_or(|statistics| statistics.is_sound(self.columns));
         is_finite
+            && is_text_sound
+            && is_counted
             && self.terms.windows(2).all(|pair| matches!(pair, [a, b] if a.0 < b.0))
             && self.terms.iter().all(|(_, column, _)| *column < self.columns)
             && self.absences.iter().all(|(_, column)| *column < self.columns)
@@ -275,25 +323,28 @@ impl<'a> Profile<'a> {
     /// Passes each term on with its hash and that of its field.
     fn terms(&self, f: &mut dyn FnMut(u64, Kind, u64)) {
         let hash = |tag: &str, name: &str, value: &str| xxh3_64(format!("{tag}\0{name}\0{value}").as_bytes());
+        let (categories, pairs) = (hash("categories", "", ""), hash("pairs", "", ""));
         for (place, category) in self.categories.iter().enumerate() {
-            f(hash("category", "", category), Kind::Value, 0);
+            f(hash("category", "", category), Kind::Value, categories);
             if self.categories.len() <= MAX_PAIRED {
                 for other in self.categories.iter().take(place) {
                     let (first, second) = if other < category { (other, category) } else { (category, other) };
-                    f(hash("pair", first, second), Kind::Value, 0);
+                    f(hash("pair", first, second), Kind::Value, pairs);
                 }
             }
         }
         for (name, value) in self.attributes {
+            let field = hash("field", name, "");
             for value in value.each() {
                 match value {
-                    Value::Bool(flag) => f(hash("value", name, if *flag { "true" } else { "false" }), Kind::Value, 0),
+                    Value::Bool(flag) => {
+                        f(hash("value", name, if *flag { "true" } else { "false" }), Kind::Value, field);
+                    }
                     Value::Text(text) => {
                         if text.len() <= MAX_VALUE_BYTES {
-                            f(hash("value", name, text), Kind::Value, 0);
+                            f(hash("value", name, text), Kind::Value, field);
                         }
-                        let field = hash("field", name, "");
-                        if text.chars().any(|c| !c.is_alphanumeric()) {
+                        if is_prose(text) {
                             words(text).for_each(|word| f(hash("word", name, &word), Kind::Word, field));
                         }
                     }

@@ -3,6 +3,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::transitions::note_latest;
 use crate::record::{ItemId, Timestamp, UserId};
 
 /// What some users did, each in the order of time.
@@ -28,6 +29,20 @@ impl Touches {
         items.sort_unstable();
         items.dedup();
         items
+    }
+
+    /// Rows of the items that a user had an event with last before a time, as serving reads them: the newest first, those of one
+    /// moment in the order of items, each once.
+    pub fn latest(&self, user: UserId, at: Timestamp, row: impl Fn(ItemId) -> Option<u32>) -> Vec<u32> {
+        let of_user = self.of_user(user);
+        let earlier = of_user.get(..of_user.partition_point(|(time, _)| *time < at)).unwrap_or_default();
+        let mut latest = Vec::new();
+        for moment in earlier.chunk_by(|a, b| a.0 == b.0).rev() {
+            let mut items: Vec<ItemId> = moment.iter().map(|(_, item)| *item).collect();
+            items.sort_unstable();
+            items.into_iter().for_each(|item| note_latest(&mut latest, row(item)));
+        }
+        latest
     }
 
     /// When a user first had an event with one of some items, ascending, from a time on.
@@ -56,6 +71,9 @@ mod tests {
         assert_eq!(before(7, 2), [ItemId::new(3)]);
         assert_eq!(before(7, 5), [ItemId::new(1), ItemId::new(3)]);
         assert!(before(8, 5).is_empty());
+        let row = |item: ItemId| (item != ItemId::new(2)).then_some(item.get());
+        let latest = |millis| touches.latest(UserId::new(7), at(millis), row);
+        assert_eq!([latest(1), latest(4), latest(9)], [vec![], vec![1, 3], vec![3, 1]]);
         let first = |from, items: &[u32]| {
             let items: Vec<ItemId> = items.iter().copied().map(ItemId::new).collect();
             touches.first(UserId::new(7), at(from), &items).map(Timestamp::millis)

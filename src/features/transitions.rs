@@ -11,6 +11,33 @@ use crate::record::{ItemId, Timestamp};
 
 /// Added to an item's count of transitions: what was seen once or twice is not sure.
 const PRIOR: f64 = 5.0;
+/// So many of the latest items tell what comes next.
+const LATEST: usize = 5;
+/// Each of them counts this share of the one after it.
+const FADING: f32 = 0.5;
+
+/// Notes one of the latest items, given from the newest on, each once: those that tell what comes next.
+pub fn note_latest(latest: &mut Vec<u32>, row: Option<u32>) {
+    if let Some(row) = row.filter(|row| latest.len() < LATEST && !latest.contains(row)) {
+        latest.push(row);
+    }
+}
+
+/// What follows items, given from the newest on: Σ 2⁻ˢ t(s-th last, column), by column, each once. Costs a look at one row for
+/// each of the latest.
+pub fn followers(next: &Csr, latest: impl IntoIterator<Item = u32>) -> Vec<(u32, f32)> {
+    let (mut weight, mut all) = (1.0, Vec::new());
+    for row in latest {
+        if (row as usize) < next.n_rows() {
+            let (columns, values) = next.row(row as usize);
+            all.extend(columns.iter().zip(values).map(|(column, value)| (*column, weight * value)));
+        }
+        weight *= FADING;
+    }
+    all.sort_by_key(|(column, _)| *column);
+    let sum = |same: &[(u32, f32)]| same.iter().map(|(_, value)| value).sum();
+    all.chunk_by(|a, b| a.0 == b.0).filter_map(|same| Some((same.first()?.0, sum(same)))).collect()
+}
 
 /// For each of `items`, ascending, those that follow it: c_ab / (c_a + prior) / (share of b)^γ, the largest `neighbours`.
 /// Events are in the order of time. Memory: an entry for each pair of items that follow one another.

@@ -223,7 +223,10 @@ impl<'a> Assembly<'a> {
             _ => taste.with_fresh(context, best, wanted, allowed),
         };
         let ordered = match plan.is_ranked() {
-            true => taste.order(context, query.user.as_deref(), self.visitor, best)?,
+            true => {
+                let best = taste.with_next(context, self.visitor, best, wanted, allowed);
+                taste.order(context, query.user.as_deref(), self.visitor, best)?
+            }
             false => best.into_iter().map(Ordered::retrieved).collect(),
         };
         let ordered = ordered.into_iter().map(|of| (of, of.key)).collect();

@@ -4,9 +4,11 @@
 use rustc_hash::FxHashSet;
 
 use super::Context;
+use super::allowed::Allowed;
 use super::best;
 use super::plan::Plan;
 use super::served::Seen;
+use super::source::{CandidateSource, Next};
 use super::taste::Taste;
 use super::visitor::Visitor;
 use crate::error::{Error, Result};
@@ -14,7 +16,7 @@ use crate::features::table::{FactTable, Known, UserState};
 use crate::index::Ask;
 use crate::linalg::{Matrix, Rows};
 use crate::record::{Attributes, Item, ItemId, Source, Timestamp};
-use crate::train::ranker::{Candidates, LearnedRanker, following};
+use crate::train::ranker::{Candidates, LearnedRanker, following, joined};
 
 /// Puts candidates in order in place of the snapshot's ranker: see [`crate::Engine::set_ranker`].
 pub trait Ranker: Send + Sync {
@@ -57,7 +59,7 @@ impl Ordered {
     }
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
     /// How many personal candidates an answer is chosen from.
     pub(super) fn candidates(&self, plan: &Plan<'_>) -> usize {
         let wanted = plan.candidates(plan.query.limit);
@@ -70,12 +72,41 @@ impl Context<'_> {
         self.ranker.is_some() || self.learned().is_some()
     }
 
-    fn learned(&self) -> Option<(&LearnedRanker, &FactTable)> {
+    fn learned(&self) -> Option<(&'a LearnedRanker, &'a FactTable)> {
         self.snapshot?.ranker().zip(self.facts).filter(|_| self.config.ranker.enabled)
     }
 }
 
 impl Taste<'_> {
+    /// Candidates, given in the order of retrieval, with the best of what people take next after what the visitor did last: where
+    /// a ranker is asked, which is to weigh them, too.
+    pub(super) fn with_next(
+        &self,
+        context: &Context<'_>,
+        visitor: &Visitor,
+        found: Vec<(ItemId, f32)>,
+        most: usize,
+        allowed: &Allowed<'_>,
+    ) -> Vec<(ItemId, f32)> {
+        if context.ranker.is_none() && self.learned_ranker(context, visitor).is_none() {
+            return found;
+        }
+        let next = Next.candidates(context, visitor, context.config.ranker.next_places(), allowed);
+        let next: Vec<ItemId> = next.into_iter().map(|(item, _)| item).collect();
+        joined(found, &next, most, |item| Some(self.score(context, item)?.0))
+    }
+
+    /// The snapshot's ranker, if it orders for this visitor. It has seen nobody and nothing of which no event is known: what is
+    /// foretold of those keeps its order. One of whom less is known than of those it has learned from is left to retrieval.
+    fn learned_ranker<'a>(
+        &self,
+        context: &Context<'a>,
+        visitor: &Visitor,
+    ) -> Option<(&'a LearnedRanker, &'a FactTable)> {
+        let pairs = visitor.history.len();
+        context.learned().filter(|(ranker, _)| self.source() != Source::Profile && ranker.ranks(pairs))
+    }
+
     /// Candidates, given in the order of retrieval, in the order of the answer.
     pub(super) fn order(
         &self,
@@ -84,10 +115,7 @@ impl Taste<'_> {
         visitor: &Visitor,
         mut found: Vec<(ItemId, f32)>,
     ) -> Result<Vec<Ordered>> {
-        // A learned ranker has seen nobody and nothing of which no event is known: what is foretold of those keeps its order.
-        // One of whom less is known than of those it has learned from is left to retrieval.
-        let pairs = visitor.history.len();
-        let learned = context.learned().filter(|(ranker, _)| self.source() != Source::Profile && ranker.ranks(pairs));
+        let learned = self.learned_ranker(context, visitor);
         let is_new =
             |item: ItemId| learned.is_some() && context.fresh.get(item).is_some_and(|fresh| fresh.row.is_none());
         if context.ranker.is_some() {

@@ -22,7 +22,7 @@ pub fn similar_items(context: &Context<'_>, query: &SimilarQuery) -> Result<Answ
     if query.by == Likeness::Next
         && let Some(row) = context.snapshot.and_then(|snapshot| snapshot.row(item))
     {
-        let next = source::after(context, std::iter::once((row, 1.0)), query.limit, &allowed);
+        let next = source::after(context, std::iter::once(row), query.limit, &allowed);
         if !next.is_empty() {
             let entry = |(item, score): (ItemId, f32)| context.entry(item, f64::from(score), Source::Next);
             return Ok(context.answer(next.into_iter().filter_map(entry).collect(), None));

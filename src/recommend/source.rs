@@ -3,11 +3,9 @@
 use super::Context;
 use super::allowed::Allowed;
 use super::visitor::Visitor;
+use crate::features::followers;
 use crate::index::{Allow, Hit, Top};
 use crate::record::{ItemId, Source};
-
-/// Each past item counts this share of the one after it.
-const FADING: f32 = 0.5;
 
 /// Gives candidates for a visitor: items with scores in a unit of its own, the best first.
 pub trait CandidateSource: Sync {
@@ -39,37 +37,22 @@ impl CandidateSource for Next {
         limit: usize,
         allowed: &Allowed<'_>,
     ) -> Vec<(ItemId, f32)> {
-        let mut weight = 1.0;
-        let weighed = visitor.latest.iter().map(|row| {
-            let this = (*row, weight);
-            weight *= FADING;
-            this
-        });
-        after(context, weighed, limit, allowed)
+        after(context, visitor.latest.iter().copied(), limit, allowed)
     }
 }
 
-/// The items that follow these rows, each with its weight.
+/// The items that follow these rows, given from the newest on.
 pub fn after(
     context: &Context<'_>,
-    past: impl Iterator<Item = (u32, f32)>,
+    past: impl Iterator<Item = u32>,
     limit: usize,
     allowed: &Allowed<'_>,
 ) -> Vec<(ItemId, f32)> {
     let Some(snapshot) = context.snapshot.filter(|_| limit > 0) else { return Vec::new() };
-    let mut scores: Vec<(u32, f32)> = Vec::new();
-    for (row, weight) in past.filter(|(row, _)| (*row as usize) < snapshot.next().n_rows()) {
-        let (items, values) = snapshot.next().row(row as usize);
-        scores.extend(items.iter().zip(values).map(|(item, value)| (*item, weight * value)));
-    }
-    scores.sort_by_key(|(row, _)| *row);
     let mut best = Top::new(limit, limit);
-    for of_item in scores.chunk_by(|a, b| a.0 == b.0) {
-        let Some((row, _)) = of_item.first() else { continue };
-        let Some(item) = snapshot.item(*row) else { continue };
-        let is_allowed =
-            |_| if context.fresh.replaces(*row) { allowed.allows_item(item) } else { allowed.allows(*row) };
-        let score = of_item.iter().map(|(_, score)| score).sum();
+    for (row, score) in followers(snapshot.next(), past) {
+        let Some(item) = snapshot.item(row) else { continue };
+        let is_allowed = |_| if context.fresh.replaces(row) { allowed.allows_item(item) } else { allowed.allows(row) };
         best.offer(Hit { row: item.get(), score }, is_allowed);
     }
     best.into_hits().into_iter().map(|hit| (ItemId::new(hit.row), hit.score)).collect()

@@ -5,12 +5,9 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::Context;
 use crate::error::Result;
-use crate::features::{History, RatingHistory};
+use crate::features::{History, RatingHistory, note_latest};
 use crate::record::{Attributes, ExcludeSeen, ItemId, Query, SeenPolicy, SessionItem, Timestamp, UserId};
 use crate::store::Side;
-
-/// So many of the latest items tell what comes next.
-const MAX_LATEST: usize = 5;
 
 /// The one who asks.
 pub struct Visitor {
@@ -66,7 +63,7 @@ impl Visitor {
                 visited.push((item, entry.kind.clone()));
                 seen.extend(seen_rule.holds(&entry.kind, context.now).then_some(item));
                 past.add_session(item, entry, context.now, weight as f32);
-                note(&mut latest, row(item));
+                note_latest(&mut latest, row(item));
                 weight *= recommend.session_fading;
             }
         }
@@ -89,7 +86,7 @@ impl Visitor {
                 seen.extend(seen_rule.holds(event.kind, event.time).then_some(event.item));
                 if left > 0 {
                     left -= 1;
-                    note(&mut latest, row(event.item));
+                    note_latest(&mut latest, row(event.item));
                     past.add(event.item, event.kind, event.value, event.time);
                 }
             })?;
@@ -150,13 +147,6 @@ fn profile(context: &Context<'_>, name: Option<&str>) -> Result<Vec<(u32, f32)>>
     let Some((map, name)) = map.zip(name) else { return Ok(Vec::new()) };
     let known = context.store.user(name)?.filter(|user| !user.attributes.is_empty());
     Ok(known.map_or_else(Vec::new, |user| map.encoder().encode((&user).into())))
-}
-
-/// Notes one of the latest items, each once.
-fn note(latest: &mut Vec<u32>, row: Option<u32>) {
-    if let Some(row) = row.filter(|row| latest.len() < MAX_LATEST && !latest.contains(row)) {
-        latest.push(row);
-    }
 }
 
 /// What the model wants to know of the past.

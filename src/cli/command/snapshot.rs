@@ -22,8 +22,13 @@ pub fn run(context: &Context, command: SnapshotCommand) -> Result<(), Failure> {
             context.output.show(&snapshots, |snapshots| snapshot::list(snapshots))
         }
         SnapshotCommand::Show { id } => {
-            let manifest = context.place()?.snapshot(SnapshotId(id))?;
-            context.output.show(&manifest, snapshot::one)
+            let place = context.place()?;
+            let manifest = place.snapshot(SnapshotId(id))?;
+            let serving = match &place {
+                Place::Here(engine) => Some(&engine.config().ranker),
+                Place::There(_) => None,
+            };
+            context.output.show(&manifest, |manifest| snapshot::one(manifest, serving))
         }
         SnapshotCommand::Activate { id, gate } => activate(context, SnapshotId(id), gate),
         SnapshotCommand::Rollback => live(context, context.place()?.rollback()?),
@@ -55,7 +60,8 @@ pub fn run(context: &Context, command: SnapshotCommand) -> Result<(), Failure> {
             if activate {
                 engine.activate(id)?;
             }
-            context.output.show(&engine.snapshot(id)?, snapshot::one)
+            let serving = &engine.config().ranker;
+            context.output.show(&engine.snapshot(id)?, |manifest| snapshot::one(manifest, Some(serving)))
         }
     }
 }

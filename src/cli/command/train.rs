@@ -32,7 +32,7 @@ pub fn run(context: Context, args: TrainArgs) -> Result<(), Failure> {
             there(&remote, &TrainOptions { train, ..options })?
         }
     };
-    context.output.show(&manifest, snapshot::one)
+    context.output.show(&manifest, |manifest| snapshot::one(manifest, None))
 }
 
 fn here(engine: &Engine, options: &TrainOptions) -> Result<Manifest, Failure> {

@@ -1,7 +1,7 @@
 //! Snapshots: what they are made of and how good they are.
 
 use super::{count, pairs, table, weights};
-use crate::config::HalfLife;
+use crate::config::{HalfLife, RankerConfig};
 use crate::index::{IndexKind, IndexPlan};
 use crate::snapshot::{Faded, Manifest, SnapshotState};
 use crate::train::ranker::RankerReport;
@@ -37,8 +37,8 @@ pub fn list(snapshots: &[Manifest]) -> String {
     table.trim_fmt()
 }
 
-/// Everything about one.
-pub fn one(manifest: &Manifest) -> String {
+/// Everything about one; `serving` are the settings of rankers under which it answers, where they are known.
+pub fn one(manifest: &Manifest, serving: Option<&RankerConfig>) -> String {
     let train = &manifest.train;
     let mut text = format!("snapshot {} · {}\n", manifest.id, state(manifest.state));
     text += &pairs(
@@ -71,7 +71,7 @@ pub fn one(manifest: &Manifest) -> String {
             ("origin", manifest.origin.clone()),
             ("created", manifest.created.to_string()),
             ("seconds", format!("{:.1}", manifest.seconds)),
-            ("ranker", manifest.ranker.as_ref().map(ranker).unwrap_or_default()),
+            ("ranker", manifest.ranker.as_ref().map(|report| asked(report, serving)).unwrap_or_default()),
             ("note", manifest.note.clone().unwrap_or_default()),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
@@ -96,6 +96,16 @@ fn faded(faded: &Faded) -> String {
     match faded.found_in {
         Some(events) => format!("{half_life}, found in {} events", count(events)),
         None => half_life.to_string(),
+    }
+}
+
+/// The same of a snapshot's ranker, which the configuration may turn off.
+fn asked(report: &RankerReport, serving: Option<&RankerConfig>) -> String {
+    match serving {
+        Some(config) if report.is_used && !config.enabled => {
+            format!("turned off by ranker.enabled, answers are in the order of retrieval: {}", ranker(report))
+        }
+        _ => ranker(report),
     }
 }
 
@@ -152,5 +162,11 @@ mod tests {
             used.starts_with("network, ") && used.contains("5 liked items") && used.contains("item.trend"),
             "{used}"
         );
+        let serving = |enabled| RankerConfig { enabled, ..RankerConfig::default() };
+        let off = asked(&judged(true), Some(&serving(false)));
+        assert!(off.starts_with("turned off by ranker.enabled, ") && off.ends_with(&used), "{off}");
+        assert_eq!(asked(&judged(true), Some(&serving(true))), used);
+        assert_eq!(asked(&judged(true), None), used);
+        assert_eq!(asked(&judged(false), Some(&serving(false))), ranker(&judged(false)));
     }
 }

@@ -11,7 +11,57 @@ fn film(categories: &[&str], title: &str, year: Option<f64>) -> Item {
 }
 
 fn learned(items: &[Item]) -> ProfileEncoder {
-    ProfileEncoder::learn(items.iter().map(Profile::from), 100)
+    ProfileEncoder::learn(items.iter().map(Profile::from), None, &ColdConfig { terms: 100, ..ColdConfig::default() })
+}
+
+#[test]
+fn texts_are_projected_where_words_are_met_together_in_others() {
+    let texts =
+        ["red wine glass", "wine glass stem", "white wine stem", "steel bolt nut", "bolt nut washer", "steel washer"];
+    let items: Vec<Item> = texts.iter().map(|text| film(&[], text, None)).collect();
+    let config = ColdConfig { text_directions: 2, ..ColdConfig::default() };
+    let encoder = ProfileEncoder::learn(items.iter().map(Profile::from), None, &config);
+    assert!(encoder.is_sound());
+    assert_eq!(encoder.columns(), 2, "no words");
+    let of = |text: &str| encoder.encode((&film(&[], text, None)).into());
+    let product = |a: &str, b: &str| {
+        let (a, b) = (of(a), of(b));
+        a.iter().flat_map(|a| b.iter().filter(|b| a.0 == b.0).map(|b| a.1 * b.1)).sum::<f32>()
+    };
+    // They have no word in common.
+    assert!(product("red glass", "white stem") > 0.1);
+    assert!(product("red glass", "steel bolt").abs() < 1e-3);
+    assert_eq!(of("unheard of"), []);
+}
+
+/// 40 films of 20 directors; those of the first ten have ten times as much.
+fn directed() -> (Vec<Item>, Vec<f32>) {
+    let of = |number: usize| {
+        let mut item = Item::new("i");
+        item.attributes.insert("director".into(), format!("d{}", number / 2).into());
+        item
+    };
+    ((0..40).map(of).collect(), (0..40).map(|number| if number < 20 { 10.0 } else { 1.0 }).collect())
+}
+
+#[test]
+fn statistics_tell_a_rare_value_by_what_others_with_it_have_and_never_by_the_profile_itself() {
+    let (items, mut targets) = directed();
+    targets[39] = 1000.0;
+    let config = ColdConfig { terms: 0, statistics_prior: 1.0, ..ColdConfig::default() };
+    let encoder = ProfileEncoder::learn(items.iter().map(Profile::from), Some(&targets), &config);
+    assert!(encoder.is_sound() && encoder.has_statistics());
+    assert_eq!(encoder.columns(), 1);
+    let mean = targets.iter().sum::<f32>() / 40.0;
+    let value = |entries: Vec<(u32, f32)>| entries.first().map_or(0.0, |(_, value)| *value);
+    let known = |place: usize| value(encoder.encode_known((&items[place]).into(), targets[place]));
+    assert!((known(0) - (10.0 - mean) / 2.0).abs() < 1e-3, "one other, drawn half to the mean");
+    assert!((known(39) - (1.0 - mean) / 2.0).abs() < 1e-3, "not by its own");
+    let new = value(encoder.encode((&items[0]).into()));
+    assert!((new - (20.0 - 2.0 * mean) / 3.0).abs() < 1e-3, "a new one is told by both");
+    let mut other = Item::new("i");
+    other.attributes.insert("director".into(), "unheard of".into());
+    assert_eq!(value(encoder.encode((&other).into())), 0.0);
 }
 
 #[test]
@@ -87,7 +137,12 @@ proptest! {
         let items: Vec<Item> = films.iter().map(|(categories, title, year)| {
             film(&categories.iter().map(String::as_str).collect::<Vec<_>>(), title, *year)
         }).collect();
-        let encoder = learned(&items);
+        let config = ColdConfig { text_directions: 3, statistics_prior: 2.0, ..ColdConfig::default() };
+        let targets: Vec<f32> = (0..items.len()).map(|place| place as f32).collect();
+        let encoder = match items.len() % 2 {
+            0 => learned(&items),
+            _ => ProfileEncoder::learn(items.iter().map(Profile::from), Some(&targets), &config),
+        };
         prop_assert!(encoder.is_sound());
         let read: ProfileEncoder = serde_json::from_str(&serde_json::to_string(&encoder).unwrap()).unwrap();
         for item in items.iter().chain([&film(&["a", "q"], &other.0, Some(other.1))]) {

@@ -41,7 +41,7 @@ pub use survey::Survey;
 
 use crate::config::{FeatureDefinition, FeatureKind, FeatureOf, FeaturesConfig};
 use crate::record::{Item, ItemId, Span, Timestamp};
-use text::TextModel;
+pub use text::TextModel;
 
 /// A column of the table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -60,6 +60,7 @@ impl TextModel {
         self.dimensions == width
             && self.rarity.len() == places
             && Some(self.axes.len()) == places.checked_mul(self.dimensions)
+            && self.rarity.iter().chain(&self.axes).all(|value| value.is_finite())
     }
 
     /// A text as `dimensions` numbers; `None` for one without words.

@@ -85,8 +85,16 @@ impl ColdStart {
         }
         let by_item = matrix.transpose();
         let inverse = |value: f32| if value > 0.0 { value.recip() } else { 0.0 };
-        let (encoder, known) = encoded(profiles.items.iter().map(|item| item.as_ref().map(Profile::from)), config);
         let evidence = counts(&by_item);
+        let targets: Vec<f32> = evidence.iter().map(|pairs| pairs.ln_1p()).collect();
+        let of_items = || profiles.items.iter().map(|item| item.as_ref().map(Profile::from));
+        let (encoder, known) = encoded(of_items(), Some(&targets), config);
+        let unaware = encoder.has_statistics().then(|| -> Vec<Sparse> {
+            let row = |(profile, target): (Option<Profile<'_>>, &f32)| {
+                profile.map_or_else(Vec::new, |profile| encoder.encode_known(profile, *target))
+            };
+            of_items().zip(&targets).map(row).collect()
+        });
         let space = space::of(model, matrix, seed)?;
         let placed = space.as_ref().map(|space| space::users(model, matrix, space));
         let users = placed.as_ref().map_or(model.users.as_rows(), Matrix::as_rows);
@@ -101,7 +109,7 @@ impl ColdStart {
         let items = ProfileMap::learn(
             Examples {
                 encoder,
-                rows: &known,
+                rows: unaware.as_ref().unwrap_or(&known),
                 evidence: evidence.clone(),
                 vectors: if space.is_some() { nothing.as_rows() } else { model.items.as_rows() },
                 listed,
@@ -112,7 +120,7 @@ impl ColdStart {
             seed,
         )?;
         drop(of_length_one);
-        let (encoder, rows) = encoded(profiles.users.iter().map(|user| user.as_ref().map(Profile::from)), config);
+        let (encoder, rows) = encoded(profiles.users.iter().map(|user| user.as_ref().map(Profile::from)), None, config);
         // A rating does not grow with the number of ratings: there the mean is the prior already.
         let mut cold = match model.fold_in.mix().ratings {
             None => Self::of_users(matrix, encoder, &rows, config.ridge, seed)?,
@@ -189,12 +197,17 @@ impl ColdStart {
     }
 }
 
-/// An encoder of these profiles, and what it makes of them.
+/// An encoder of these profiles, of which there may be statistics by their numbers, and what it makes of them.
 fn encoded<'a>(
     profiles: impl Iterator<Item = Option<Profile<'a>>> + Clone,
+    targets: Option<&[f32]>,
     config: &ColdConfig,
 ) -> (ProfileEncoder, Vec<Sparse>) {
-    let encoder = ProfileEncoder::learn(profiles.clone().flatten(), config.terms);
+    let known: Option<Vec<f32>> = targets.map(|targets| {
+        let with = profiles.clone().zip(targets).filter(|(profile, _)| profile.is_some());
+        with.map(|(_, target)| *target).collect()
+    });
+    let encoder = ProfileEncoder::learn(profiles.clone().flatten(), known.as_deref(), config);
     let rows = profiles.map(|profile| profile.map_or_else(Vec::new, |profile| encoder.encode(profile))).collect();
     (encoder, rows)
 }

@@ -58,7 +58,7 @@ impl ColdStart {
             return Ok(());
         }
         let (encoder, rows) =
-            super::encoded(profiles.users.iter().map(|user| user.as_ref().map(Into::into)), &settled.cold);
+            super::encoded(profiles.users.iter().map(|user| user.as_ref().map(Into::into)), None, &settled.cold);
         let world = World { matrix: data.matrix, trend: data.trend, encoder, rows };
         let recalls = in_pool(settled.threads, || world.recalls(settled, &Quiet(progress)))??;
         let mut sums = [0.0; PRIORS.len()];

@@ -6,9 +6,11 @@ use rustc_hash::FxHashSet;
 
 use super::gather::{Past, ShownAnswer, Window};
 use super::inputs::Candidates;
+use super::join::joined;
 use crate::config::RankerConfig;
 use crate::eval::{Scorer, unseen};
-use crate::features::{Holdout, Touches};
+use crate::features::table::PastEvent;
+use crate::features::{Holdout, Touches, followers, note_latest};
 use crate::linalg::Matrix;
 use crate::record::{Attributes, ItemId, Timestamp, UserId};
 use crate::train::{Model, ModelScorer};
@@ -69,14 +71,22 @@ pub fn find(
     wanted.extend(answers);
     let touches = past.log.touches(wanted.iter().map(|of| of.user));
     let wanted: Vec<Wanted> = wanted.into_iter().filter_map(|of| of.met(&touches, window)).collect();
-    wanted.chunks(TOGETHER).flat_map(|wanted| found_for(model, holdout, wanted, config.candidates)).collect()
+    wanted.chunks(TOGETHER).flat_map(|wanted| found_for(model, window, wanted, config)).collect()
 }
 
-/// What retrieval finds for a test user at the time at which the window begins.
-pub fn found(model: &Model, window: &Window<'_>, tested: &(u32, Vec<u32>), candidates: usize) -> Option<Found> {
+/// What retrieval finds for a test user with this past at the time at which the window begins.
+pub fn found(
+    model: &Model,
+    window: &Window<'_>,
+    tested: &(u32, Vec<u32>),
+    past: &[PastEvent],
+    config: &RankerConfig,
+) -> Option<Found> {
     let mut wanted = Wanted::guessed(tested, window)?;
     wanted.left_out = window.holdout.left_out(tested.0).to_vec();
-    found_for(model, window.holdout, &[wanted], candidates).pop()
+    let rows = past.iter().rev().map(|event| window.holdout.train.column_of(event.item));
+    rows.for_each(|row| note_latest(&mut wanted.latest, row));
+    found_for(model, window, &[wanted], config).pop()
 }
 
 /// What to find candidates for.
@@ -91,6 +101,8 @@ struct Wanted {
     shown: Option<Vec<u32>>,
     /// Columns that are no candidates, ascending.
     left_out: Vec<u32>,
+    /// Columns of the latest items, the newest first.
+    latest: Vec<u32>,
 }
 
 impl Wanted {
@@ -99,7 +111,8 @@ impl Wanted {
         let user = *window.holdout.train.users.get(*row as usize)?;
         let held = held.iter().map(|column| (*column, 1.0)).collect();
         let context = Attributes::new();
-        Some(Self { row: *row, user, at: window.at, context, held, shown: None, left_out: Vec::new() })
+        let (left_out, latest) = (Vec::new(), Vec::new());
+        Some(Self { row: *row, user, at: window.at, context, held, shown: None, left_out, latest })
     }
 
     /// What was taken of an answer, by somebody and of items that the training part knows; weighed by place.
@@ -117,8 +130,9 @@ impl Wanted {
         held.dedup_by_key(|(column, _)| *column);
         let says_something = !held.is_empty() && held.len() < shown.len();
         let (row, context) = (train.row_of(answer.user)?, answer.context.clone());
-        let (user, at, shown, left_out) = (answer.user, answer.at, Some(shown), Vec::new());
-        says_something.then_some(Self { row, user, at, context, held, shown, left_out })
+        let (user, at, shown) = (answer.user, answer.at, Some(shown));
+        let (left_out, latest) = (Vec::new(), Vec::new());
+        says_something.then_some(Self { row, user, at, context, held, shown, left_out, latest })
     }
 
     /// As an answer would have met it: what its user had touched is no candidate. Who was shown nothing asks when they come, at the
@@ -139,12 +153,22 @@ impl Wanted {
         left_out.extend(train.matrix.row(self.row as usize).0);
         left_out.sort_unstable();
         left_out.dedup();
-        Some(Self { left_out, ..self })
+        let latest = touches.latest(self.user, self.at, |item| train.column_of(item));
+        Some(Self { left_out, latest, ..self })
+    }
+
+    /// What people take next after the latest items, the likeliest first, at most so many.
+    fn next(&self, window: &Window<'_>, most: usize) -> Vec<u32> {
+        let mut next = followers(window.next, self.latest.iter().copied());
+        next.retain(|(column, _)| self.left_out.binary_search(column).is_err());
+        next.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        next.into_iter().take(most).map(|(column, _)| column).collect()
     }
 }
 
-/// What retrieval finds for some users, scored together.
-fn found_for(model: &Model, holdout: &Holdout, wanted: &[Wanted], candidates: usize) -> Vec<Found> {
+/// What retrieval finds for some users, scored together, with what comes next.
+fn found_for(model: &Model, window: &Window<'_>, wanted: &[Wanted], config: &RankerConfig) -> Vec<Found> {
+    let holdout = window.holdout;
     let matrix = &holdout.train.matrix;
     let scorer = ModelScorer::new("retrieval", model, matrix);
     let columns = model.items.rows();
@@ -155,7 +179,11 @@ fn found_for(model: &Model, holdout: &Holdout, wanted: &[Wanted], candidates: us
         let Wanted { row, held, shown, .. } = wanted;
         let (liked, weights) = matrix.row(*row as usize);
         let score = |column: &u32| scores.get(*column as usize).copied().unwrap_or(f32::NEG_INFINITY);
-        let mut best = unseen(scores, &wanted.left_out, candidates, &mut Vec::new());
+        let retrieved = unseen(scores, &wanted.left_out, config.candidates, &mut Vec::new());
+        let retrieved = retrieved.into_iter().map(|column| (column, score(&column))).collect();
+        let next = wanted.next(window, config.next_places());
+        let best = joined(retrieved, &next, config.candidates, |column| Some(score(&column)));
+        let mut best: Vec<u32> = best.into_iter().map(|(column, _)| column).collect();
         if let Some(shown) = shown {
             best.retain(|column| shown.binary_search(column).is_err());
             best.extend(shown);

@@ -9,6 +9,7 @@ mod found;
 mod gather;
 mod importance;
 mod inputs;
+mod join;
 mod judge;
 mod learned;
 mod network;
@@ -17,6 +18,7 @@ mod scorer;
 
 pub use gather::{Past, ShownAnswer, Window};
 pub use inputs::{Candidates, NEXT, following};
+pub use join::joined;
 pub use judge::{Judged, learn};
 pub use learned::{FeatureImportance, LearnedRanker, RankerReport};
 pub use scorer::RankedScorer;

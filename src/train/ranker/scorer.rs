@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 use super::found::found;
 use super::gather::{Past, Window};
 use super::learned::LearnedRanker;
+use crate::config::RankerConfig;
 use crate::error::Result;
 use crate::eval::Scorer;
 use crate::features::Csr;
@@ -33,7 +34,7 @@ impl<'a> RankedScorer<'a> {
         model: &'a Model,
         matrix: &'a Csr,
         window: &Window<'_>,
-        candidates: usize,
+        config: &RankerConfig,
     ) -> Result<Self> {
         let train = &window.holdout.train;
         let user = |(row, _): &(u32, Vec<u32>)| train.users.get(*row as usize).copied();
@@ -59,7 +60,7 @@ impl<'a> RankedScorer<'a> {
                 if !ranker.ranks(matrix.row(of_user.0 as usize).0.len()) {
                     return Ok(());
                 }
-                if let Some(found) = found(model, window, of_user, candidates) {
+                if let Some(found) = found(model, window, of_user, request.past, config) {
                     let follows = window.following(request.past, &found.items);
                     let scores = ranker.score(&found.scores, follows, request, known, &found.items, &mut features);
                     let rank = |(item, score): (&ItemId, f32)| Some((train.column_of(*item)?, score));
