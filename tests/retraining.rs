@@ -117,6 +117,39 @@ fn harder_events_alone_do_not_keep_a_snapshot_out() {
 }
 
 #[test]
+fn what_answers_led_to_does_not_speak_for_the_snapshot_that_gave_them() {
+    let offline = |names: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = filled(dir.path(), 0..14, item);
+        trained(&engine);
+        // Everybody looks for other things by now, and takes what stands first in answers, as nothing else is there.
+        for number in 14..20 {
+            engine.append_events(&day(number, 1, item)).unwrap();
+            for user in 0..USERS {
+                let name = format!("u{user}");
+                let answer = engine.recommend(&Query::for_user(&name).limit(2)).unwrap();
+                let taken = answer.items.iter().map(|shown| {
+                    let mut event = Event::new(&name, &shown.item, "click").at(at(number as f64 + 0.999));
+                    event.recommendation_id = names.then(|| answer.recommendation_id.clone());
+                    event
+                });
+                engine.append_events(&taken.collect::<Vec<_>>()).unwrap();
+            }
+        }
+        let new = engine.train(&TrainOptions::default()).unwrap();
+        let checks = engine.prove(new, &Silent).unwrap();
+        checks.into_iter().find(|check| check.name == "offline ndcg@10").unwrap()
+    };
+    let (led, unled) = (offline(true), offline(false));
+    assert!(led.detail.contains("what answers led to is left out"), "{led:?}");
+    assert!(led.passed && led.value > led.limit + 0.1, "{led:?}");
+    assert!(
+        !unled.detail.contains("left out") && unled.value - unled.limit < led.value - led.limit,
+        "{unled:?}, {led:?}"
+    );
+}
+
+#[test]
 fn drift_is_seen_and_answered_by_a_new_snapshot_that_stays() {
     let dir = tempfile::tempdir().unwrap();
     let engine = filled(dir.path(), 0..14, item);

@@ -326,11 +326,14 @@ impl Engine {
         if known.state != ExperimentState::Running {
             return Ok(known);
         }
-        // A snapshot that won becomes the active one; what else its variant says is shown by the experiment.
+        // A snapshot that won becomes the active one; what else its variant says is shown by the experiment. People were
+        // asked at the same time, so that no watch could know better.
         if let Some(snapshot) = promoted.and_then(|variant| variant.snapshot)
             && Some(snapshot) != self.active_snapshot()
         {
-            self.activate(snapshot)?;
+            let _switching = lock(&self.inner.switching);
+            self.switch(self.snapshot(snapshot)?, None)?;
+            self.note_answering();
         }
         let (version, stopped) = (known.version + 1, Some(Timestamp::now()));
         let ended = Experiment { version, state, stopped, slots: Vec::new(), decision: Some(decision), ..known };

@@ -5,21 +5,26 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use rustc_hash::FxHashMap;
+
 use super::snapshots::verdict;
 use super::{Engine, Gate, Live};
 use crate::config::EvaluateConfig;
 use crate::error::{Error, Result};
 use crate::eval::{Evaluator, PopularityScorer, Report};
-use crate::features::{Interactions, Log, Splitter, TimePoint};
+use crate::features::{Holdout, Interactions, Log, Splitter, TimePoint};
 use crate::index::Ask;
 use crate::monitor::{Check, judge_lists};
 use crate::progress::Progress;
-use crate::record::{SnapshotId, Timestamp, UserId};
+use crate::record::{ItemId, SnapshotId, Timestamp, UserId};
 use crate::snapshot::{Snapshot, SnapshotScorer};
 use crate::train::{self, ModelScorer, TrainingData};
 
 /// With fewer new events nothing is held out of them.
 const FEWEST: usize = 100;
+/// With fewer users who took something that no answer led to, or with a smaller part of all users, all events are looked at.
+const FEWEST_USERS: usize = 20;
+const FEWEST_OF: usize = 10;
 /// The share of the new events that a training may learn from while it is compared.
 const LEARNED: f64 = 0.5;
 /// The share of the whole log that stays when there are too few new events.
@@ -164,6 +169,30 @@ impl Engine {
         Ok(checks)
     }
 
+    /// Leaves out what names an answer. People take only what they are shown, so that what they took from an answer speaks for whoever gave
+    /// it, which mostly is the active snapshot. Not where too few users are left to tell anything.
+    fn leave_out_prompted(&self, holdout: &mut Holdout, at: Timestamp) -> Result<()> {
+        let mut prompted: FxHashMap<UserId, Vec<ItemId>> = FxHashMap::default();
+        self.inner.store.view().for_each_outcome(at, &mut |event| {
+            if event.recommendation_id.is_some() {
+                prompted.entry(event.user).or_default().push(event.item);
+            }
+            Ok(())
+        })?;
+        let of = |user: UserId| prompted.get(&user).cloned().unwrap_or_default();
+        let Interactions { users, items, .. } = &holdout.train;
+        let finds_others = |(row, held): &&(u32, Vec<u32>)| {
+            let led = users.get(*row as usize).map(|user| of(*user)).unwrap_or_default();
+            held.iter().any(|column| items.get(*column as usize).is_some_and(|item| !led.contains(item)))
+        };
+        let left = holdout.test.iter().filter(finds_others).count();
+        if !prompted.is_empty() && left >= FEWEST_USERS.max(holdout.test.len() / FEWEST_OF) {
+            holdout.leave_out(of);
+            holdout.split.push_str("; what answers led to is left out");
+        }
+        Ok(())
+    }
+
     /// Popularity, the two snapshots, and what these settings make of the part up to the moment.
     fn side_by_side(
         &self,
@@ -175,7 +204,8 @@ impl Engine {
     ) -> Result<Report> {
         let splitter = TimePoint(at);
         let (mut past, later) = log.split(&splitter);
-        let holdout = past.measured_by(&later, splitter.describe())?;
+        let mut holdout = past.measured_by(&later, splitter.describe())?;
+        self.leave_out_prompted(&mut holdout, at)?;
         let config = EvaluateConfig { bootstrap: 0, permutations: 2_000, ..self.inner.config.evaluate.clone() };
         let mut evaluator = Evaluator::new(&config);
         let ground = evaluator.begin(&holdout);

@@ -167,8 +167,10 @@ impl Engine {
     }
 
     /// Lets a snapshot prove itself ([`Engine::prove`]). If it does, it answers, everybody or the share of users that
-    /// `retrain.canary` names, and is watched from then on; else it is rejected. Errors: those of [`Engine::prove`] and [`Engine::activate`].
+    /// `retrain.canary` names, and is watched from then on; else it is rejected. Errors: those of [`Engine::prove`] and [`Engine::activate`];
+    /// [`Error::Conflict`] if another snapshot has come to answer than the one that it was held against.
     pub fn admit(&self, id: SnapshotId, now: Timestamp, progress: &dyn Progress) -> Result<Decision> {
+        let against = self.active_snapshot();
         let checks = self.prove(id, progress)?;
         let failed: Vec<&str> = checks.iter().filter(|check| !check.passed).map(|check| check.name.as_str()).collect();
         if !failed.is_empty() {
@@ -177,10 +179,14 @@ impl Engine {
             return Ok(Decision { checks, ..Decision::new(now, DecisionKind::Reject, Some(id), reason) });
         }
         let config = &self.inner.config.retrain;
-        let against = self.active_snapshot();
         let is_tried = config.canary > 0.0 && config.canary < 1.0 && against.is_some();
         let (kind, share) = if is_tried { (DecisionKind::Canary, config.canary) } else { (DecisionKind::Swap, 1.0) };
         let _tending = lock(&self.inner.tending);
+        if self.active_snapshot() != against {
+            return Err(Error::Conflict(format!(
+                "another snapshot answers than the one that snapshot {id} was held against"
+            )));
+        }
         // First, so that no crash leaves a new snapshot unwatched.
         if let Some(against) = against {
             self.begin_watch(id, against, share, now)?;

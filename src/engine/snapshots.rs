@@ -265,6 +265,8 @@ impl Engine {
     /// roll-back; of those that wait for their activation, as many again; of the rejected, the newest.
     pub(super) fn retain(&self) -> Result<()> {
         let active = self.active_snapshot();
+        // The next look watches the active one against it.
+        let answered = lock(&self.inner.monitoring).answering;
         let keep = self.inner.config.snapshot.keep;
         let (mut served, mut waiting, mut rejected) = (1, 0, 0);
         for manifest in self.snapshots()? {
@@ -277,7 +279,7 @@ impl Engine {
                 SnapshotState::Active | SnapshotState::Retired => (&mut served, keep),
             };
             *count += 1;
-            if *count > most {
+            if *count > most && Some(manifest.id) != answered {
                 snapshot::remove(&self.inner.store, &self.inner.dir, manifest.id)?;
                 tracing::info!(snapshot = manifest.id.0, "snapshot removed");
             }

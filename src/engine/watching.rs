@@ -79,7 +79,7 @@ impl Engine {
             let is_taken_back = watch.snapshot < watch.against && active == Some(watch.against);
             return if is_taken_back { Ok(()) } else { self.watch_forced(before, active, now) };
         }
-        match self.go_on(&watch, now) {
+        match self.go_on(&job, &watch, now) {
             Ok(None) => return Ok(()),
             Ok(Some(decision)) => {
                 (job.state, job.finished) = (JobState::Done, Some(now));
@@ -108,20 +108,24 @@ impl Engine {
     }
 
     /// A look of a watch; gives what it has decided, and done, if it is over.
-    fn go_on(&self, watch: &Watch, now: Timestamp) -> Result<Option<Decision>> {
+    fn go_on(&self, job: &Job, watch: &Watch, now: Timestamp) -> Result<Option<Decision>> {
         if watch.share < 1.0 && self.inner.canary.load().is_none() {
             self.try_on(watch.snapshot, watch.share)?;
         }
-        let decision = self.judge_watch(watch, now)?;
-        if let Some(decision) = &decision {
-            self.carry_out(watch, decision)?;
+        match self.judge_watch(watch, now)? {
+            Some(decision) => Ok(self.carry_out(job, watch, &decision)?.then_some(decision)),
+            None => Ok(None),
         }
-        Ok(decision)
     }
 
-    /// Does what a watch has decided.
-    fn carry_out(&self, watch: &Watch, decision: &Decision) -> Result<()> {
+    /// Does what a watch has decided; not if somebody has ended it, or switched, while it looked.
+    fn carry_out(&self, job: &Job, watch: &Watch, decision: &Decision) -> Result<bool> {
         let is_canary = watch.share < 1.0;
+        let switching = lock(&self.inner.switching);
+        let answers = if is_canary { watch.against } else { watch.snapshot };
+        if self.active_snapshot() != Some(answers) || self.job(job.id)?.state != JobState::Running {
+            return Ok(false);
+        }
         let is_back = decision.kind == DecisionKind::RollBack;
         let target = match (is_back, is_canary) {
             (true, true) | (false, false) => None,
@@ -132,15 +136,15 @@ impl Engine {
             (false, true) => Some((watch.snapshot, decision.reason.clone())),
         };
         if let Some((id, note)) = target {
-            let _switching = lock(&self.inner.switching);
             self.switch(self.snapshot(id)?, Some(note))?;
             self.note_answering();
         }
+        drop(switching);
         if is_back {
             self.inner.canary.store(None);
             self.reject(watch.snapshot, &decision.reason)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The watch that goes on, if one does.

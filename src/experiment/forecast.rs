@@ -80,6 +80,9 @@ pub fn forecast(id: &str, design: &ExperimentDesign, totals: &Totals, arrivals: 
     ExperimentForecast { experiment: id.to_owned(), from, until, users, answers, effect: design.effect, metrics }
 }
 
+/// Of fewer users nobody knows how much they differ.
+const FEWEST_USERS: f64 = 30.0;
+
 /// When a change of a metric is found.
 #[derive(Default)]
 struct Found {
@@ -97,7 +100,7 @@ impl Found {
         let mut last = None;
         for (day, users, moments) in arrivals.by_day(metric) {
             let deviation = moments.explained().map_or(0.0, |of| of.error * moments.users().sqrt());
-            if deviation <= 0.0 {
+            if deviation <= 0.0 || moments.users() < FEWEST_USERS {
                 continue;
             }
             let plan = Plan { alpha: design.alpha, power: design.power, deviation, shares };

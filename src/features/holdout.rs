@@ -67,21 +67,9 @@ impl Holdout {
     /// The same as answers have it: what a user had any event with in a log, liked or not, is in no list and not to be found.
     /// Errors: [`Error::NoData`] when nothing is left to be found.
     pub fn without_touched(mut self, log: &Log<'_>) -> Result<Self> {
-        let Interactions { users, matrix, .. } = &self.train;
-        let user_of = |row: u32| users.get(row as usize).copied();
-        let touches = log.touches(self.test.iter().filter_map(|(row, _)| user_of(*row)));
-        for (row, held) in &mut self.test {
-            let touched = user_of(*row).map(|user| touches.before(user, Timestamp::MAX)).unwrap_or_default();
-            let mut columns = matrix.row(*row as usize).0.to_vec();
-            columns.extend(touched.into_iter().filter_map(|item| self.train.column_of(item)));
-            columns.sort_unstable();
-            columns.dedup();
-            let given = held.len();
-            held.retain(|column| columns.binary_search(column).is_err());
-            self.dropped += (given - held.len()) as u64;
-            self.left_out.insert(*row, columns);
-        }
-        self.test.retain(|(_, held)| !held.is_empty());
+        let users = &self.train.users;
+        let touches = log.touches(self.test.iter().filter_map(|(row, _)| users.get(*row as usize).copied()));
+        self.leave_out(|user| touches.before(user, Timestamp::MAX));
         self.split.push_str("; what a user had any event with before is left out");
         match self.test.is_empty() {
             false => Ok(self),
@@ -90,6 +78,23 @@ impl Holdout {
                 "import more events, or evaluate without leaving out what was seen",
             )),
         }
+    }
+
+    /// Items that from now on are in no list of a user and not to be found; users of whom nothing is to be found go.
+    pub fn leave_out(&mut self, items_of: impl Fn(UserId) -> Vec<ItemId>) {
+        let train = &self.train;
+        for (row, held) in &mut self.test {
+            let items = train.users.get(*row as usize).map(|user| items_of(*user)).unwrap_or_default();
+            let mut columns = train.matrix.row(*row as usize).0.to_vec();
+            columns.extend(items.into_iter().filter_map(|item| train.column_of(item)));
+            columns.sort_unstable();
+            columns.dedup();
+            let given = held.len();
+            held.retain(|column| columns.binary_search(column).is_err());
+            self.dropped += (given - held.len()) as u64;
+            self.left_out.insert(*row, columns);
+        }
+        self.test.retain(|(_, held)| !held.is_empty());
     }
 
     /// The columns that are in no list of a row's user, ascending.

@@ -235,7 +235,9 @@ int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restr
         if (!found) return ENOSYS;
         __atomic_store_n(&real, found, __ATOMIC_RELAXED);
     }
-    struct timespec moved = *until;
-    moved.tv_sec -= order(&orders->clock_seconds);
+    struct timespec moved = *until, since_start;
+    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &since_start);
+    /* One that is within a year of the start of the machine is by the other clock. */
+    if (moved.tv_sec - since_start.tv_sec > 365 * 86400) moved.tv_sec -= order(&orders->clock_seconds);
     return found(cond, mutex, &moved);
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
@@ -20,6 +21,8 @@ const CLOCK_SECONDS: u64 = 5;
 pub struct Clock {
     folder: TempDir,
     orders: File,
+    /// By how many seconds it is off.
+    shift: AtomicI64,
 }
 
 impl Clock {
@@ -36,7 +39,7 @@ impl Clock {
             return Err(format!("cc cannot compile {SOURCE}").into());
         }
         let orders = File::options().read(true).write(true).create_new(true).open(folder.path().join("orders"))?;
-        let clock = Self { folder, orders };
+        let clock = Self { folder, orders, shift: AtomicI64::new(i64::MIN) };
         (0..ORDERS).try_for_each(|order| clock.order(order as u64, 0))?;
         clock.order(ROOM, -1)?;
         Ok(clock)
@@ -50,10 +53,12 @@ impl Clock {
         command.env("SAVOR_SHIM_UNDER", path("nothing"));
     }
 
-    /// It is this time, in milliseconds since 1970, or up to a second later, and goes on from there.
+    /// It is this time, in milliseconds since 1970, or up to a second later, and goes on from there. It is never set back.
     pub fn set(&self, millis: i64) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
-        self.order(CLOCK_SECONDS, (millis - now).div_euclid(1000) + 1)
+        let shift = (millis - now).div_euclid(1000) + 1;
+        let before = self.shift.fetch_max(shift, Ordering::Relaxed);
+        self.order(CLOCK_SECONDS, before.max(shift))
     }
 
     fn order(&self, order: u64, value: i64) -> Result<()> {
@@ -75,5 +80,8 @@ mod tests {
         let said = String::from_utf8(command.output().unwrap().stdout).unwrap();
         let seconds: i64 = said.trim().parse().unwrap();
         assert!((0..60).contains(&(seconds - millis / 1000)), "{said}");
+        clock.set(millis - 3_600_000).unwrap();
+        let later = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        assert!(later.trim().parse::<i64>().unwrap() >= seconds, "{said}, then {later}");
     }
 }

@@ -116,8 +116,10 @@ impl Estate {
             self.learn(id, token);
         }
         self.doubt = None;
-        let after = self.alone();
-        self.journal.iter_mut().for_each(|journal| journal.push(after.clone()));
+        if self.journal.is_some() {
+            let after = self.alone();
+            self.journal.iter_mut().for_each(|journal| journal.push(after.clone()));
+        }
     }
 
     fn apply(&mut self, deed: &Deed) {
@@ -179,7 +181,8 @@ impl Estate {
 
     /// What was acknowledged, alone.
     fn alone(&self) -> Self {
-        Self { doubt: None, journal: None, ..self.clone() }
+        let Self { tenants, keys, made, .. } = self;
+        Self { tenants: tenants.clone(), keys: keys.clone(), made: *made, doubt: None, journal: None }
     }
 
     /// What there may be: what was acknowledged and, with what is in doubt, that.
