@@ -91,7 +91,7 @@ impl Taste<'_> {
         if context.ranker.is_none() && self.learned_ranker(context, visitor).is_none() {
             return found;
         }
-        let next = Next.candidates(context, visitor, context.config.ranker.next_places(), allowed);
+        let next = Next.candidates(context, visitor, context.config.ranker.next, allowed);
         let next: Vec<ItemId> = next.into_iter().map(|(item, _)| item).collect();
         joined(found, &next, most, |item| Some(self.score(context, item)?.0))
     }

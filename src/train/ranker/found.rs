@@ -181,7 +181,7 @@ fn found_for(model: &Model, window: &Window<'_>, wanted: &[Wanted], config: &Ran
         let score = |column: &u32| scores.get(*column as usize).copied().unwrap_or(f32::NEG_INFINITY);
         let retrieved = unseen(scores, &wanted.left_out, config.candidates, &mut Vec::new());
         let retrieved = retrieved.into_iter().map(|column| (column, score(&column))).collect();
-        let next = wanted.next(window, config.next_places());
+        let next = wanted.next(window, config.next);
         let best = joined(retrieved, &next, config.candidates, |column| Some(score(&column)));
         let mut best: Vec<u32> = best.into_iter().map(|(column, _)| column).collect();
         if let Some(shown) = shown {
