@@ -94,6 +94,14 @@ fn an_item_that_only_transitions_find_reaches_the_list_where_the_ranker_weighs_t
     let is_shown = |(user, item): &&(&String, &String)| answer(&engine, &asks(user)).contains(item);
     let mut all = beyond.iter().filter(is_shown);
     let (user, item) = all.next().unwrap();
+    let rank = |query: &Query| {
+        let items = engine.recommend(query).unwrap().items;
+        items.iter().find(|of| of.item == **item).and_then(|of| of.rank).unwrap()
+    };
+    let alone = serde_json::json!({"must": [{"has_id": [item]}]});
+    let filter = Some(serde_json::from_value(alone).unwrap());
+    let (among_all, alone) = (rank(&asks(user)), rank(&Query { filter, ..asks(user) }));
+    assert!((among_all - alone).abs() < 1e-3, "{among_all} among all, {alone} where a filter leaves it alone");
     let exclude_items = vec![(*item).clone()];
     assert!(!answer(&engine, &Query { exclude_items, ..asks(user) }).contains(item), "left out by the question");
     let others = serde_json::json!({"must_not": [{"has_id": [item]}]});

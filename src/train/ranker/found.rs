@@ -10,7 +10,7 @@ use super::join::joined;
 use crate::config::RankerConfig;
 use crate::eval::{Scorer, unseen};
 use crate::features::table::PastEvent;
-use crate::features::{Holdout, Touches, followers, note_latest};
+use crate::features::{Holdout, Touches, likeliest, note_latest};
 use crate::linalg::Matrix;
 use crate::record::{Attributes, ItemId, Timestamp, UserId};
 use crate::train::{Model, ModelScorer};
@@ -159,10 +159,8 @@ impl Wanted {
 
     /// What people take next after the latest items, the likeliest first, at most so many.
     fn next(&self, window: &Window<'_>, most: usize) -> Vec<u32> {
-        let mut next = followers(window.next, self.latest.iter().copied());
-        next.retain(|(column, _)| self.left_out.binary_search(column).is_err());
-        next.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        next.into_iter().take(most).map(|(column, _)| column).collect()
+        let is_allowed = |column: u32| self.left_out.binary_search(&column).is_err();
+        likeliest(window.next, self.latest.iter().copied(), is_allowed, most)
     }
 }
 
