@@ -9,8 +9,7 @@ use super::inputs::Candidates;
 use super::join::joined;
 use crate::config::RankerConfig;
 use crate::eval::{Scorer, unseen};
-use crate::features::table::PastEvent;
-use crate::features::{Holdout, Touches, likeliest, note_latest};
+use crate::features::{Holdout, Touches, likeliest};
 use crate::linalg::Matrix;
 use crate::record::{Attributes, ItemId, Timestamp, UserId};
 use crate::train::{Model, ModelScorer};
@@ -74,18 +73,17 @@ pub fn find(
     wanted.chunks(TOGETHER).flat_map(|wanted| found_for(model, window, wanted, config)).collect()
 }
 
-/// What retrieval finds for a test user with this past at the time at which the window begins.
+/// What retrieval finds for a test user at the time at which the window begins; `touches` are the user's among others.
 pub fn found(
     model: &Model,
     window: &Window<'_>,
     tested: &(u32, Vec<u32>),
-    past: &[PastEvent],
+    touches: &Touches,
     config: &RankerConfig,
 ) -> Option<Found> {
     let mut wanted = Wanted::guessed(tested, window)?;
     wanted.left_out = window.holdout.left_out(tested.0).to_vec();
-    let rows = past.iter().rev().map(|event| window.holdout.train.column_of(event.item));
-    rows.for_each(|row| note_latest(&mut wanted.latest, row));
+    wanted.latest = touches.latest(wanted.user, window.at, |item| window.holdout.train.column_of(item));
     found_for(model, window, &[wanted], config).pop()
 }
 
