@@ -11,7 +11,9 @@ const ITEMS: u64 = 200;
 const USERS: u64 = 120;
 const DAYS: u64 = 20;
 const START: i64 = 1_767_225_600_000;
-const CANDIDATES: usize = 6;
+const CANDIDATES: usize = 10;
+/// Of them there because people take them next.
+const NEXT: usize = 1;
 
 /// Everybody takes some items at random and then the next two of a ring on which each began elsewhere; with what each takes after
 /// all that.
@@ -41,7 +43,8 @@ fn ring() -> (Vec<Event>, BTreeMap<String, String>) {
 
 fn opened(dir: &Path, next: usize, ranks: bool) -> Engine {
     let mut config =
-        Config::from_toml("[train]\ndimension = 8\nepochs = 5\n[store]\ndurability = \"async\"\n").unwrap();
+        Config::from_toml("[train]\nmodel = \"ials\"\ndimension = 8\nepochs = 5\n[store]\ndurability = \"async\"\n")
+            .unwrap();
     config.ranker.candidates = CANDIDATES;
     config.ranker.next = next;
     config.ranker.enabled = ranks;
@@ -56,7 +59,7 @@ fn answer(engine: &Engine, query: &Query) -> Vec<String> {
 fn an_item_that_only_transitions_find_reaches_the_list_where_the_ranker_weighs_them_unless_it_may_not_be_shown() {
     let dir = tempfile::tempdir().unwrap();
     let (events, expected) = ring();
-    let engine = opened(dir.path(), 3, true);
+    let engine = opened(dir.path(), NEXT, true);
     engine.put_items(&(0..ITEMS).map(|number| Item::new(format!("i{number}"))).collect::<Vec<_>>()).unwrap();
     engine.append_events(&events).unwrap();
     let id = engine.train(&TrainOptions { measure: false, ..TrainOptions::default() }).unwrap();
@@ -67,7 +70,7 @@ fn an_item_that_only_transitions_find_reaches_the_list_where_the_ranker_weighs_t
 
     // Those for whom it is beyond the candidates of retrieval, and who have not happened upon it.
     let had = |user: &str, item: &str| events.iter().any(|event| event.user == user && event.item == item);
-    let engine = opened(dir.path(), 3, false);
+    let engine = opened(dir.path(), NEXT, false);
     let is_beyond = |(user, item): &(&String, &String)| {
         !had(user, item) && !answer(&engine, &Query::for_user(user.as_str()).limit(CANDIDATES)).contains(item)
     };
@@ -84,13 +87,21 @@ fn an_item_that_only_transitions_find_reaches_the_list_where_the_ranker_weighs_t
     let engine = opened(dir.path(), 0, true);
     assert_eq!(shown(&engine), 0, "retrieval alone does not find it");
     drop(engine);
-    let engine = opened(dir.path(), 3, true);
+    let engine = opened(dir.path(), NEXT, true);
     assert!(shown(&engine) * 2 > beyond.len(), "{} of {}", shown(&engine), beyond.len());
 
     let asks = |user: &str| Query::for_user(user).limit(3);
     let is_shown = |(user, item): &&(&String, &String)| answer(&engine, &asks(user)).contains(item);
     let mut all = beyond.iter().filter(is_shown);
     let (user, item) = all.next().unwrap();
+    let rank = |query: &Query| {
+        let items = engine.recommend(query).unwrap().items;
+        items.iter().find(|of| of.item == **item).and_then(|of| of.rank).unwrap()
+    };
+    let alone = serde_json::json!({"must": [{"has_id": [item]}]});
+    let filter = Some(serde_json::from_value(alone).unwrap());
+    let (among_all, alone) = (rank(&asks(user)), rank(&Query { filter, ..asks(user) }));
+    assert!((among_all - alone).abs() < 1e-3, "{among_all} among all, {alone} where a filter leaves it alone");
     let exclude_items = vec![(*item).clone()];
     assert!(!answer(&engine, &Query { exclude_items, ..asks(user) }).contains(item), "left out by the question");
     let others = serde_json::json!({"must_not": [{"has_id": [item]}]});

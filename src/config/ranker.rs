@@ -15,7 +15,7 @@ pub struct RankerConfig {
     pub enabled: bool,
     /// How many candidates retrieval gives it.
     pub candidates: usize,
-    /// So many of them, half at most, may be what people take next after what somebody did last and what retrieval does not find
+    /// So many of them, a tenth at most, may be what people take next after what somebody did last and what retrieval does not find
     /// among its first; 0: retrieval alone finds candidates.
     pub next: usize,
     /// Widths of the hidden layers; the linear model beside them is learned in any case.
@@ -68,15 +68,15 @@ impl Default for RankerConfig {
 }
 
 impl RankerConfig {
-    /// How many candidates may be there because people take them next.
-    pub(crate) fn next_places(&self) -> usize {
-        self.next.min(self.candidates / 2)
-    }
-
     /// Checks every value; the error names the first that is wrong.
     pub(crate) fn validate(&self) -> Result<()> {
         check("candidates", self.candidates as f64, 1.0..=10_000.0)?;
-        check("next", self.next as f64, 0.0..=10_000.0)?;
+        // With more, retrieval's own first would make room, and the gate would judge by a worse retrieval than the one that serves.
+        let most = self.candidates / 10;
+        if self.next > most {
+            let reason = format!("is {}, expected at most {most}: a tenth of `candidates`", self.next);
+            return Err(Error::invalid("next", reason));
+        }
         if self.hidden.len() > 4 {
             return Err(Error::invalid("hidden", format!("names {} layers, expected at most 4", self.hidden.len())));
         }
@@ -90,5 +90,19 @@ impl RankerConfig {
         check("negatives", self.negatives as f64, 1.0..=10_000.0)?;
         check("least_pairs", self.least_pairs.unwrap_or(0) as f64, 0.0..=1e6)?;
         check("fewest_users", self.fewest_users as f64, 1.0..=1e9)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_next_has_a_tenth_of_the_candidates_at_most() {
+        let of = |candidates, next| RankerConfig { candidates, next, ..RankerConfig::default() }.validate();
+        assert!(of(500, 50).is_ok() && of(9, 0).is_ok());
+        for (candidates, next) in [(500, 51), (9, 1)] {
+            assert!(of(candidates, next).unwrap_err().to_string().contains("next"));
+        }
     }
 }

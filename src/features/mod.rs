@@ -34,5 +34,5 @@ pub use ratings::RatedSplit;
 pub use ratings::TestRating;
 pub use svd::{Svd, truncated_svd};
 pub use touches::Touches;
-pub use transitions::{followers, note_latest};
+pub use transitions::{followers, likeliest, note_latest};
 pub use weights::{EventWeights, History, Preference, RatingHistory, Signal};

@@ -192,16 +192,6 @@ impl ProfileEncoder {
 
     /// A profile as (column, value), by column, each once.
     pub fn encode(&self, profile: Profile<'_>) -> Vec<(u32, f32)> {
-        self.encoded(profile, None)
-    }
-
-    /// A profile that it was learned on, with its own number taken out of what the statistics have: nobody is foretold by
-    /// themselves.
-    pub fn encode_known(&self, profile: Profile<'_>, target: f32) -> Vec<(u32, f32)> {
-        self.encoded(profile, Some(target))
-    }
-
-    fn encoded(&self, profile: Profile<'_>, own: Option<f32>) -> Vec<(u32, f32)> {
         let mut entries = Vec::new();
         let mut words: FxHashMap<u64, Vec<(u32, f32)>> = FxHashMap::default();
         profile.terms(&mut |hash, kind, field| {
@@ -237,7 +227,7 @@ impl ProfileEncoder {
             texts.encode(profile, &mut entries);
         }
         if let Some(statistics) = &self.statistics {
-            statistics.encode(profile, own, &mut entries);
+            statistics.encode(profile, &mut entries);
         }
         entries.sort_by_key(|(column, _)| *column);
         entries.chunk_by(|a, b| a.0 == b.0).filter_map(|same| same.first().map(|(c, _)| (*c, sum(same)))).collect()
@@ -246,6 +236,12 @@ impl ProfileEncoder {
     /// Whether the number of a profile is part of what others are encoded by.
     pub fn has_statistics(&self) -> bool {
         self.statistics.is_some()
+    }
+
+    /// The same columns, with statistics of these profiles alone, which are some of those that it was learned on.
+    pub fn recounted<'a>(&self, profiles: impl Iterator<Item = (Profile<'a>, f32)>) -> Self {
+        let statistics = self.statistics.as_ref().map(|statistics| statistics.recounted(profiles));
+        Self { statistics, ..self.clone() }
     }
 
     /// Whether vectors that the user brings count.

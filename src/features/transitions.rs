@@ -39,6 +39,19 @@ pub fn followers(next: &Csr, latest: impl IntoIterator<Item = u32>) -> Vec<(u32,
     all.chunk_by(|a, b| a.0 == b.0).filter_map(|same| Some((same.first()?.0, sum(same)))).collect()
 }
 
+/// The items that follow others, given from the newest on, and are allowed: the likeliest first, equal ones by column, at most so many.
+pub fn likeliest(
+    next: &Csr,
+    latest: impl IntoIterator<Item = u32>,
+    is_allowed: impl Fn(u32) -> bool,
+    most: usize,
+) -> Vec<u32> {
+    let mut found = followers(next, latest);
+    found.retain(|(column, _)| is_allowed(*column));
+    found.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    found.into_iter().take(most).map(|(column, _)| column).collect()
+}
+
 /// For each of `items`, ascending, those that follow it: c_ab / (c_a + prior) / (share of b)^γ, the largest `neighbours`.
 /// Events are in the order of time. Memory: an entry for each pair of items that follow one another.
 pub fn transitions(events: &[TimedSignal], items: &[ItemId], now: Timestamp, config: &TransitionsConfig) -> Csr {

@@ -12,6 +12,7 @@ use super::source::{CandidateSource, Next};
 use super::taste::Taste;
 use super::visitor::Visitor;
 use crate::error::{Error, Result};
+use crate::features::likeliest;
 use crate::features::table::{FactTable, Known, UserState};
 use crate::index::Ask;
 use crate::linalg::{Matrix, Rows};
@@ -91,7 +92,7 @@ impl Taste<'_> {
         if context.ranker.is_none() && self.learned_ranker(context, visitor).is_none() {
             return found;
         }
-        let next = Next.candidates(context, visitor, context.config.ranker.next_places(), allowed);
+        let next = Next.candidates(context, visitor, context.config.ranker.next, allowed);
         let next: Vec<ItemId> = next.into_iter().map(|(item, _)| item).collect();
         joined(found, &next, most, |item| Some(self.score(context, item)?.0))
     }
@@ -208,7 +209,8 @@ impl Taste<'_> {
         Ok(ranker.score_rows(&inputs, &rows))
     }
 
-    /// What retrieval finds where nothing narrows it, as training did; `None` where that is what was found.
+    /// What is found where nothing narrows it, as in training: retrieval's with the best of what comes next; `None` where that is
+    /// what was found.
     fn usual(&self, context: &Context<'_>, visitor: &Visitor, found: usize) -> Option<Vec<(ItemId, f32)>> {
         let (index, wanted) = (self.snapshot.index(), context.config.ranker.candidates);
         let seen = visitor.seen.iter().filter_map(|item| self.snapshot.row(*item));
@@ -218,6 +220,8 @@ impl Taste<'_> {
         }
         let is_new = |row: u32| !known.contains(&row);
         let (best, _) = best::best(index, &self.vector, &self.lists, Ask::best(wanted).allow(&is_new));
+        let next = likeliest(self.snapshot.next(), visitor.latest.iter().copied(), is_new, context.config.ranker.next);
+        let best = joined(best, &next, wanted, |row| Some(self.known_score(row)));
         let items = best.into_iter().filter_map(|(row, score)| Some((self.snapshot.item(row)?, score)));
         Some(items.collect()).filter(|usual: &Vec<_>| !usual.is_empty())
     }

@@ -130,7 +130,7 @@ impl<'a> Taste<'a> {
         Some((self.known_score(self.snapshot.row(item)?), self.source))
     }
 
-    fn known_score(&self, row: u32) -> f32 {
+    pub(super) fn known_score(&self, row: u32) -> f32 {
         best::score(dot(&self.vector, self.snapshot.vectors().row(row as usize)), self.lists.get(row))
     }
 

@@ -1,6 +1,7 @@
 //! Target statistics (Micci-Barreca 2001): a value that few profiles have has no column of its own that could be learned, but what
 //! is known of the others that have it says something. One column for each attribute with many values: the mean of a number of the
-//! profiles with the same value, drawn to the mean of all.
+//! profiles with the same value, drawn to the mean of all. Who learns from such a column counts without the profiles that the fit
+//! is made or judged on: beside a value's own column, a linear fit could read their numbers out of the mean.
 
 use std::collections::BTreeMap;
 
@@ -48,14 +49,38 @@ impl Statistics {
         }
         sums.retain(|_, (_, with)| *with >= MIN_SUPPORT);
         let many = |values: &Vec<u64>| values.iter().filter(|value| sums.contains_key(value)).count() >= MANY_VALUES;
-        let fields: BTreeMap<u64, Vec<u64>> =
-            fields.into_iter().filter(|(_, values)| many(values)).take(MOST_FIELDS).collect();
+        let repeated = |values: &[u64]| -> u64 {
+            values.iter().filter_map(|value| sums.get(value)).map(|(_, with)| u64::from(*with)).sum()
+        };
+        let mut fields: Vec<(u64, Vec<u64>)> = fields.into_iter().filter(|(_, values)| many(values)).collect();
+        fields.sort_by_key(|(field, values)| (std::cmp::Reverse(repeated(values)), *field));
+        fields.truncate(MOST_FIELDS);
         let of = |value: &u64| sums.get(value).map(|(sum, with)| (*value, *sum as f32, *with as f32));
-        let mut values: Vec<(u64, f32, f32)> = fields.values().flatten().filter_map(of).collect();
+        let mut values: Vec<(u64, f32, f32)> = fields.iter().flat_map(|(_, values)| values).filter_map(of).collect();
         values.sort_unstable_by_key(|(hash, ..)| *hash);
         let mean = (total / f64::max(count, 1.0)) as f32;
-        let fields: Vec<u64> = fields.into_keys().collect();
+        let mut fields: Vec<u64> = fields.into_iter().map(|(field, _)| field).collect();
+        fields.sort_unstable();
         (!fields.is_empty()).then_some(Self { first, prior, mean, fields, values })
+    }
+
+    /// The same columns, with what these profiles alone say.
+    pub fn recounted<'a>(&self, profiles: impl Iterator<Item = (Profile<'a>, f32)>) -> Self {
+        let mut values: Vec<(u64, f32, f32)> = self.values.iter().map(|(hash, ..)| (*hash, 0.0, 0.0)).collect();
+        let (mut total, mut count) = (0.0, 0.0);
+        for (profile, target) in profiles {
+            total += f64::from(target);
+            count += 1.0;
+            profile.values(&mut |value, _| {
+                let known = values.binary_search_by_key(&value, |(hash, ..)| *hash).ok();
+                if let Some((_, sum, with)) = known.and_then(|at| values.get_mut(at)) {
+                    *sum += target;
+                    *with += 1.0;
+                }
+            });
+        }
+        let mean = (total / f64::max(count, 1.0)) as f32;
+        Self { mean, values, fields: self.fields.clone(), ..*self }
     }
 
     /// How many columns it takes.
@@ -63,18 +88,13 @@ impl Statistics {
         self.fields.len() as u32
     }
 
-    /// How far the values of a profile are from the mean of all; `own` is a number of this profile that they have in them.
-    pub fn encode(&self, profile: Profile<'_>, own: Option<f32>, entries: &mut Vec<(u32, f32)>) {
+    /// How far the values of a profile are from the mean of all.
+    pub fn encode(&self, profile: Profile<'_>, entries: &mut Vec<(u32, f32)>) {
         let mut means: BTreeMap<u32, (f32, f32)> = BTreeMap::new();
         profile.values(&mut |value, field| {
             let Ok(place) = self.fields.binary_search(&field) else { return };
             let known = self.values.binary_search_by_key(&value, |(hash, ..)| *hash).ok();
             let (sum, with) = known.and_then(|at| self.values.get(at)).map_or((0.0, 0.0), |of| (of.1, of.2));
-            // Of a value that nobody else has, its own number is not in the sums.
-            let (sum, with) = match own.filter(|_| with > 0.0) {
-                Some(own) => (sum - own, with - 1.0),
-                None => (sum, with),
-            };
             let (total, count) = means.entry(self.first + place as u32).or_default();
             *total += (sum - with * self.mean) / (with + self.prior);
             *count += 1.0;
@@ -88,7 +108,7 @@ impl Statistics {
         self.prior > 0.0
             && numbers.all(|number| number.is_finite())
             && self.prior.is_finite()
-            && self.values.iter().all(|(.., with)| *with >= 1.0)
+            && self.values.iter().all(|(.., with)| *with >= 0.0)
             && self.fields.is_sorted_by(|a, b| a < b)
             && self.values.is_sorted_by(|a, b| a.0 < b.0)
             && u64::from(self.first) + self.fields.len() as u64 <= u64::from(columns)

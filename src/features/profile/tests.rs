@@ -45,20 +45,22 @@ fn directed() -> (Vec<Item>, Vec<f32>) {
 }
 
 #[test]
-fn statistics_tell_a_rare_value_by_what_others_with_it_have_and_never_by_the_profile_itself() {
-    let (items, mut targets) = directed();
-    targets[39] = 1000.0;
+fn statistics_tell_a_rare_value_by_what_those_that_are_counted_have_with_it() {
+    let (items, targets) = directed();
     let config = ColdConfig { terms: 0, statistics_prior: 1.0, ..ColdConfig::default() };
     let encoder = ProfileEncoder::learn(items.iter().map(Profile::from), Some(&targets), &config);
     assert!(encoder.is_sound() && encoder.has_statistics());
     assert_eq!(encoder.columns(), 1);
     let mean = targets.iter().sum::<f32>() / 40.0;
     let value = |entries: Vec<(u32, f32)>| entries.first().map_or(0.0, |(_, value)| *value);
-    let known = |place: usize| value(encoder.encode_known((&items[place]).into(), targets[place]));
-    assert!((known(0) - (10.0 - mean) / 2.0).abs() < 1e-3, "one other, drawn half to the mean");
-    assert!((known(39) - (1.0 - mean) / 2.0).abs() < 1e-3, "not by its own");
     let new = value(encoder.encode((&items[0]).into()));
-    assert!((new - (20.0 - 2.0 * mean) / 3.0).abs() < 1e-3, "a new one is told by both");
+    assert!((new - (20.0 - 2.0 * mean) / 3.0).abs() < 1e-3, "by both, drawn to the mean");
+    let odd = items.iter().zip(&targets).skip(1).step_by(2);
+    let counted = encoder.recounted(odd.map(|(item, target)| (item.into(), *target)));
+    assert!(counted.is_sound());
+    assert!((value(counted.encode((&items[0]).into())) - (10.0 - mean) / 2.0).abs() < 1e-3, "by the other");
+    let nobody = encoder.recounted(items.iter().zip(&targets).skip(2).map(|(item, target)| (item.into(), *target)));
+    assert_eq!(value(nobody.encode((&items[0]).into())), 0.0);
     let mut other = Item::new("i");
     other.attributes.insert("director".into(), "unheard of".into());
     assert_eq!(value(encoder.encode((&other).into())), 0.0);

@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 use crate::features::{Profile, ProfileEncoder};
 use crate::linalg::{Matrix, Rows, axpy, dot, inner_products, solve_factored, solve_spd};
 
-const FOLDS: u64 = 3;
+/// Parts of the rows that are held out in turn.
+pub const FOLDS: u64 = 3;
 /// Penalties that are tried, in the unit of the mean weight of a row.
 const RIDGES: [f32; 8] = [0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0];
 /// With fewer profiles there is nothing to hold out.
@@ -43,6 +44,9 @@ pub struct Examples<'a> {
     pub encoder: ProfileEncoder,
     /// Encoded profiles, `[n]`.
     pub rows: &'a [Sparse],
+    /// Where encodings have statistics of the rows' targets in them: for each fold the same without what is known of the fold and
+    /// of the row's own, [`FOLDS`]` × [n]`; empty where they have none.
+    pub unaware: Vec<Vec<Sparse>>,
     /// The evidence behind each: its number of pairs.
     pub evidence: Vec<f32>,
     /// Learned vectors, `[n, dim]`.
@@ -55,13 +59,18 @@ pub struct Examples<'a> {
     pub probes: &'a Matrix,
 }
 
+/// The part that a row belongs to.
+pub fn fold_of(place: usize, seed: u64) -> u64 {
+    xxh3_64_with_seed(&(place as u64).to_le_bytes(), seed) % FOLDS
+}
+
 impl ProfileMap {
     /// Learns a map; `ridge` of 0 chooses the penalty. `None` when there is too little to learn from.
     ///
     /// # Errors
     /// [`Error::Invalid`] when numbers run out of range.
     pub fn learn(examples: Examples<'_>, ridge: f64, seed: u64) -> Result<Option<Self>> {
-        let Examples { encoder, rows, evidence, vectors, listed, gramian, probes } = examples;
+        let Examples { encoder, rows, unaware, evidence, vectors, listed, gramian, probes } = examples;
         let (n, columns, dim) = (rows.len(), encoder.columns(), vectors.dim());
         if n < LEAST_ROWS || probes.rows() == 0 {
             return Ok(None);
@@ -78,12 +87,19 @@ impl ProfileMap {
             solved.data_mut().par_chunks_exact_mut(dim).for_each(|probe| solve_factored(&factor, probe, dim));
             axpy(1.0, inner_products(listed.as_rows(), solved.as_rows()).data(), scores.data_mut());
         }
-        let fold = |place: usize| xxh3_64_with_seed(&(place as u64).to_le_bytes(), seed) % FOLDS;
+        let fold = |place: usize| fold_of(place, seed);
+        // With its own fold held out, a row is without that alone.
+        let own = |place: usize| unaware.get(fold(place) as usize).and_then(|rows| rows.get(place)).cloned();
+        let own: Vec<Sparse> = (0..n).filter_map(own).collect();
+        let rows = if unaware.is_empty() { rows } else { &own };
         let all = Sums::of(columns, rows, &weights, &scores, 0..n);
         let trained: Vec<Sums> = (0..FOLDS)
-            .map(|held| {
-                let held = (0..n).filter(|place| fold(*place) == held);
-                all.without(&Sums::of(columns, rows, &weights, &scores, held))
+            .map(|held| match unaware.get(held as usize) {
+                Some(rows) => Sums::of(columns, rows, &weights, &scores, (0..n).filter(|place| fold(*place) != held)),
+                None => {
+                    let held = (0..n).filter(|place| fold(*place) == held);
+                    all.without(&Sums::of(columns, rows, &weights, &scores, held))
+                }
             })
             .collect();
         let mean = all.mean_target();

@@ -13,7 +13,7 @@ mod tests;
 mod users;
 
 pub use events::Moments;
-use map::Examples;
+use map::{Examples, FOLDS, fold_of};
 pub use map::{MapQuality, ProfileMap};
 pub use ridge::{Fit, Sparse};
 
@@ -89,12 +89,8 @@ impl ColdStart {
         let targets: Vec<f32> = evidence.iter().map(|pairs| pairs.ln_1p()).collect();
         let of_items = || profiles.items.iter().map(|item| item.as_ref().map(Profile::from));
         let (encoder, known) = encoded(of_items(), Some(&targets), config);
-        let unaware = encoder.has_statistics().then(|| -> Vec<Sparse> {
-            let row = |(profile, target): (Option<Profile<'_>>, &f32)| {
-                profile.map_or_else(Vec::new, |profile| encoder.encode_known(profile, *target))
-            };
-            of_items().zip(&targets).map(row).collect()
-        });
+        let counted: Vec<(Option<Profile<'_>>, f32)> = of_items().zip(targets).collect();
+        let unaware = if encoder.has_statistics() { unaware(&encoder, &counted, seed) } else { Vec::new() };
         let space = space::of(model, matrix, seed)?;
         let placed = space.as_ref().map(|space| space::users(model, matrix, space));
         let users = placed.as_ref().map_or(model.users.as_rows(), Matrix::as_rows);
@@ -109,7 +105,8 @@ impl ColdStart {
         let items = ProfileMap::learn(
             Examples {
                 encoder,
-                rows: unaware.as_ref().unwrap_or(&known),
+                rows: &known,
+                unaware,
                 evidence: evidence.clone(),
                 vectors: if space.is_some() { nothing.as_rows() } else { model.items.as_rows() },
                 listed,
@@ -210,6 +207,23 @@ fn encoded<'a>(
     let encoder = ProfileEncoder::learn(profiles.clone().flatten(), known.as_deref(), config);
     let rows = profiles.map(|profile| profile.map_or_else(Vec::new, |profile| encoder.encode(profile))).collect();
     (encoder, rows)
+}
+
+/// For each fold, profiles encoded without what is known of the fold and of their own ([`Examples::unaware`]).
+fn unaware(encoder: &ProfileEncoder, counted: &[(Option<Profile<'_>>, f32)], seed: u64) -> Vec<Vec<Sparse>> {
+    let without = |held: u64| {
+        let encoder_of = |own: u64| {
+            let others = counted.iter().enumerate().filter(|(place, _)| ![held, own].contains(&fold_of(*place, seed)));
+            encoder.recounted(others.filter_map(|(_, (profile, target))| Some(((*profile)?, *target))))
+        };
+        let encoders: Vec<ProfileEncoder> = (0..FOLDS).map(encoder_of).collect();
+        let row = |(place, (profile, _)): (usize, &(Option<Profile<'_>>, f32))| {
+            let encoder = encoders.get(fold_of(place, seed) as usize);
+            encoder.zip(*profile).map_or_else(Vec::new, |(encoder, profile)| encoder.encode(profile))
+        };
+        counted.iter().enumerate().map(row).collect()
+    };
+    (0..FOLDS).map(without).collect()
 }
 
 fn has_lists(model: &Model) -> bool {

@@ -214,3 +214,43 @@ fn the_less_is_known_by_events_the_more_say_has_what_is_foretold() {
     // Without a profile it is what everybody has.
     assert!(cold.foretold(&[]).windows(2).all(|pair| pair[0].1 >= pair[1].1) && !cold.foretold(&[]).is_empty());
 }
+
+/// How much is foretold of the targets of 240 items, three of each brand, by the brand as a column and as a statistic.
+fn explained_by_brands(target: impl Fn(u32) -> f32) -> f32 {
+    let items: Vec<Item> = (0..240u32)
+        .map(|number| {
+            let mut item = item(number);
+            item.attributes.insert("brand".into(), format!("brand{}", number / 3).into());
+            item
+        })
+        .collect();
+    let counted: Vec<(Option<Profile<'_>>, f32)> =
+        items.iter().zip(0..).map(|(item, number)| (Some(item.into()), target(number))).collect();
+    let targets: Vec<f32> = counted.iter().map(|(_, target)| *target).collect();
+    let config = ColdConfig { statistics_prior: 1.0, ..ColdConfig::default() };
+    let (encoder, rows) = encoded(counted.iter().map(|(profile, _)| *profile), Some(&targets), &config);
+    assert!(encoder.has_statistics());
+    let unaware = unaware(&encoder, &counted, 1);
+    let (vectors, probes) = (Matrix::new(1, targets).unwrap(), Matrix::new(1, vec![1.0]).unwrap());
+    let (evidence, vectors) = (vec![1.0; 240], vectors.as_rows());
+    let examples = Examples {
+        encoder,
+        rows: &rows,
+        unaware,
+        evidence,
+        vectors,
+        listed: None,
+        gramian: vec![1.0],
+        probes: &probes,
+    };
+    ProfileMap::learn(examples, 0.0, 1).unwrap().unwrap().quality().explained
+}
+
+#[test]
+fn statistics_beside_columns_of_the_same_values_foretell_what_brands_have_in_common_and_no_noise() {
+    let drawn = |number: u32| (xxhash_rust::xxh3::xxh3_64(&number.to_le_bytes()) % 1000) as f32 / 500.0 - 1.0;
+    let noise = explained_by_brands(drawn);
+    assert!(noise.abs() < 0.03, "{noise}");
+    let common = explained_by_brands(|number| drawn(number / 3));
+    assert!(common > 0.5, "{common}");
+}

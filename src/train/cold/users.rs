@@ -137,6 +137,7 @@ pub fn learn(
     let examples = super::Examples {
         encoder,
         rows,
+        unaware: Vec::new(),
         evidence,
         vectors: shares.as_rows(),
         listed: None,

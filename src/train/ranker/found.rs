@@ -9,8 +9,7 @@ use super::inputs::Candidates;
 use super::join::joined;
 use crate::config::RankerConfig;
 use crate::eval::{Scorer, unseen};
-use crate::features::table::PastEvent;
-use crate::features::{Holdout, Touches, followers, note_latest};
+use crate::features::{Holdout, Touches, likeliest};
 use crate::linalg::Matrix;
 use crate::record::{Attributes, ItemId, Timestamp, UserId};
 use crate::train::{Model, ModelScorer};
@@ -74,18 +73,17 @@ pub fn find(
     wanted.chunks(TOGETHER).flat_map(|wanted| found_for(model, window, wanted, config)).collect()
 }
 
-/// What retrieval finds for a test user with this past at the time at which the window begins.
+/// What retrieval finds for a test user at the time at which the window begins; `touches` are the user's among others.
 pub fn found(
     model: &Model,
     window: &Window<'_>,
     tested: &(u32, Vec<u32>),
-    past: &[PastEvent],
+    touches: &Touches,
     config: &RankerConfig,
 ) -> Option<Found> {
     let mut wanted = Wanted::guessed(tested, window)?;
     wanted.left_out = window.holdout.left_out(tested.0).to_vec();
-    let rows = past.iter().rev().map(|event| window.holdout.train.column_of(event.item));
-    rows.for_each(|row| note_latest(&mut wanted.latest, row));
+    wanted.latest = touches.latest(wanted.user, window.at, |item| window.holdout.train.column_of(item));
     found_for(model, window, &[wanted], config).pop()
 }
 
@@ -159,10 +157,8 @@ impl Wanted {
 
     /// What people take next after the latest items, the likeliest first, at most so many.
     fn next(&self, window: &Window<'_>, most: usize) -> Vec<u32> {
-        let mut next = followers(window.next, self.latest.iter().copied());
-        next.retain(|(column, _)| self.left_out.binary_search(column).is_err());
-        next.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        next.into_iter().take(most).map(|(column, _)| column).collect()
+        let is_allowed = |column: u32| self.left_out.binary_search(&column).is_err();
+        likeliest(window.next, self.latest.iter().copied(), is_allowed, most)
     }
 }
 
@@ -181,7 +177,7 @@ fn found_for(model: &Model, window: &Window<'_>, wanted: &[Wanted], config: &Ran
         let score = |column: &u32| scores.get(*column as usize).copied().unwrap_or(f32::NEG_INFINITY);
         let retrieved = unseen(scores, &wanted.left_out, config.candidates, &mut Vec::new());
         let retrieved = retrieved.into_iter().map(|column| (column, score(&column))).collect();
-        let next = wanted.next(window, config.next_places());
+        let next = wanted.next(window, config.next);
         let best = joined(retrieved, &next, config.candidates, |column| Some(score(&column)));
         let mut best: Vec<u32> = best.into_iter().map(|(column, _)| column).collect();
         if let Some(shown) = shown {

@@ -1,11 +1,9 @@
 //! What retrieval knows of its candidates, as inputs of the ranker: the parts of the score, and the score of user and item
 //! vectors block by block, all relative to the other candidates of the question. The same code in training and serving.
 
-use rustc_hash::FxHashMap;
-
 use crate::config::SCORE_SOURCES;
-use crate::features::Csr;
 use crate::features::table::{PastEvent, SourceScores};
+use crate::features::{Csr, followers, note_latest};
 use crate::linalg::{Matrix, dot};
 use crate::record::ItemId;
 use crate::train::Mix;
@@ -28,30 +26,23 @@ pub fn score_names() -> impl Iterator<Item = String> {
 
 /// The source that a ranker can weigh beside its own inputs, as a feature of the kind `score`.
 pub const NEXT: &str = SCORE_SOURCES[5];
-/// So many of the latest events tell what comes next, each counting half as much as the one after it.
-const LATEST: usize = 5;
 
-/// What people take after what somebody did last, of some candidates: ln(1 + Σ 2⁻ˢ t(s-th last, candidate)), 0 where nothing
-/// follows; NaN of candidates that `next` does not know, and of all where it knows nothing of the latest events. `row` is an
-/// item's row and column in `next`. Costs a look at one row for each of the latest events.
+/// What people take after what somebody did last, of some candidates: ln(1 + what [`followers`] of the latest items says), 0 where
+/// nothing follows; NaN of candidates that `next` does not know, and of all where it knows none of the latest items. `row` is an
+/// item's row and column in `next`. Costs a look at one row for each of the latest items.
 pub fn following(
     next: &Csr,
     row: impl Fn(ItemId) -> Option<u32>,
     past: &[PastEvent],
     candidates: &[ItemId],
 ) -> Vec<f32> {
-    let mut sums: FxHashMap<u32, f32> = FxHashMap::default();
-    let (mut weight, mut is_known) = (1.0, false);
-    for event in past.iter().rev().take(LATEST) {
-        if let Some(from) = row(event.item).filter(|from| (*from as usize) < next.n_rows() && next.nnz() > 0) {
-            is_known = true;
-            let (to, values) = next.row(from as usize);
-            to.iter().zip(values).for_each(|(to, value)| *sums.entry(*to).or_default() += weight * value);
-        }
-        weight /= 2.0;
-    }
+    let mut latest = Vec::new();
+    past.iter().rev().for_each(|event| note_latest(&mut latest, row(event.item)));
+    let is_known = next.nnz() > 0 && !latest.is_empty();
+    let sums = followers(next, latest);
+    let sum = |row: u32| sums.get(sums.binary_search_by_key(&row, |(column, _)| *column).ok()?);
     let score = |item: &ItemId| match row(*item).filter(|_| is_known) {
-        Some(row) => sums.get(&row).map_or(0.0, |sum| sum.ln_1p()),
+        Some(row) => sum(row).map_or(0.0, |(_, sum)| sum.ln_1p()),
         None => f32::NAN,
     };
     candidates.iter().map(score).collect()
@@ -197,7 +188,11 @@ mod tests {
         };
         let is_near = |a: Vec<f32>, b: [f32; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
         assert!(is_near(of(&[event(1), event(0)]), [1.5, 4.0, 0.0]));
-        assert!(is_near(of(&[event(0), event(1), event(9)]), [0.75, 4.0, 0.0]));
+        assert!(is_near(of(&[event(0), event(1), event(9)]), [1.5, 8.0, 0.0]), "an item without a row takes no place");
+        assert!(
+            is_near(of(&[event(1), event(0), event(0), event(9)]), [1.5, 4.0, 0.0]),
+            "nor does a repeat, and counts once"
+        );
         assert!(is_near(of(&[event(2)]), [0.0; 3]), "nothing has ever followed the third");
         assert!(of(&[event(0)])[3].is_nan(), "a candidate that nobody knows");
         assert!(of(&[]).iter().chain(&of(&[event(9)])).all(|score| score.is_nan()), "nothing to follow");

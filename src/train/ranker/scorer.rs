@@ -48,6 +48,7 @@ impl<'a> RankedScorer<'a> {
         let context = |user: &UserId| contexts.get(user).cloned().flatten().unwrap_or_default();
         let asked = |user: &UserId| Asked { at: window.at, user: *user, context: context(user) };
         let asked: Vec<Asked> = tested.iter().map(|(_, user)| asked(user)).collect();
+        let touches = past.log.touches(tested.iter().map(|(_, user)| *user));
         let (mut ranks, mut features) = (FxHashMap::default(), Matrix::zeros(0, 1));
         replay_asked(
             past.view,
@@ -60,7 +61,7 @@ impl<'a> RankedScorer<'a> {
                 if !ranker.ranks(matrix.row(of_user.0 as usize).0.len()) {
                     return Ok(());
                 }
-                if let Some(found) = found(model, window, of_user, request.past, config) {
+                if let Some(found) = found(model, window, of_user, &touches, config) {
                     let follows = window.following(request.past, &found.items);
                     let scores = ranker.score(&found.scores, follows, request, known, &found.items, &mut features);
                     let rank = |(item, score): (&ItemId, f32)| Some((train.column_of(*item)?, score));
