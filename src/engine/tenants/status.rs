@@ -70,7 +70,7 @@ impl Tenants {
         self.names().iter().filter_map(|name| self.status(name).transpose()).collect()
     }
 
-    /// One tenant as it stands. Errors: [`Error::NotFound`].
+    /// One tenant as it stands. Errors: [`crate::Error::NotFound`].
     pub fn show(&self, name: &TenantName) -> Result<TenantStatus> {
         self.status(name)?.ok_or_else(|| unknown(name))
     }
