@@ -11,6 +11,8 @@ mod client;
 mod command;
 mod damage;
 mod disk;
+#[path = "../../tools/torture/shim.rs"]
+mod orders;
 #[path = "../cli/place.rs"]
 #[allow(dead_code)]
 mod place;

@@ -1,81 +1,46 @@
-//! The shim (tools/torture/shim.c), compiled once, and a server under it.
+//! A place's files under the shim (tools/torture/shim.c), and a server on it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::client::{Client, Response};
+pub use crate::orders::Order;
+use crate::orders::Orders;
 use crate::place::Place;
-
-/// The orders that the shim takes, in the order in which it reads them.
-#[derive(Clone, Copy)]
-pub enum Order {
-    SyncError,
-    WriteError,
-    Room,
-    ShortWrites,
-    ReadError,
-    ClockSeconds,
-    ReadOnly,
-    Injected,
-}
 
 pub const EIO: i64 = 5;
 pub const ENOSPC: i64 = 28;
 
-fn library() -> &'static Path {
-    static BUILT: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, library) = BUILT.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let library = folder.path().join("shim.so");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/torture/shim.c");
-        let built = Command::new("cc").args(["-O1", "-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
-        assert!(built.expect("cc, which RocksDB is built with, too").success());
-        (folder, library)
-    });
-    library
-}
-
 /// Orders for the processes that are started under it; only files of the place's data fail.
 pub struct Shim {
-    orders: File,
-    path: PathBuf,
+    orders: Orders,
     under: PathBuf,
 }
 
 impl Shim {
     pub fn over(place: &Place) -> Self {
-        let path = place.path("orders");
-        let orders = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
-        orders.set_len(64).unwrap();
-        let shim = Self { orders, path, under: place.path("data").canonicalize().unwrap() };
-        shim.order(Order::Room, -1);
-        shim
+        Self { orders: Orders::new().unwrap(), under: place.path("data").canonicalize().unwrap() }
     }
 
     /// Holds from the next call of the system on.
     pub fn order(&self, order: Order, value: i64) {
-        self.orders.write_all_at(&value.to_ne_bytes(), order as u64 * 8).unwrap();
+        self.orders.give(order, value).unwrap();
     }
 
     /// Calls that were made to fail until now.
     pub fn injected(&self) -> i64 {
-        let mut bytes = [0; 8];
-        self.orders.read_exact_at(&mut bytes, Order::Injected as u64 * 8).unwrap();
-        i64::from_ne_bytes(bytes)
+        self.orders.injected().unwrap()
     }
 
     /// The binary under it. It works in the canonical folder: the shim goes by paths.
     pub fn command(&self, place: &Place, args: &[&str]) -> Command {
         let mut command = place.command(args);
-        command.env("LD_PRELOAD", library()).env("SAVOR_SHIM", &self.path).env("SAVOR_SHIM_UNDER", &self.under);
+        self.orders.over(&mut command, &self.under);
         command.env("SAVOR_DATA", &self.under);
         command
     }

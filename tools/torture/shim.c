@@ -81,10 +81,14 @@ static ssize_t allowed(int file, size_t bytes) {
     int64_t room = order(&orders->room), half = order(&orders->short_writes);
     if ((!error && room < 0 && !half) || !file_counts(file)) return bytes;
     if (error) return fail(error);
-    if (room >= 0) {
+    /* What two threads take at once is taken once: below zero there would be no bound. */
+    while (room >= 0) {
         if (room == 0 && bytes) return fail(ENOSPC);
-        if ((int64_t)bytes > room) bytes = room;
-        __atomic_fetch_sub(&orders->room, bytes, __ATOMIC_RELAXED);
+        int64_t taken = (int64_t)bytes < room ? (int64_t)bytes : room;
+        if (__atomic_compare_exchange_n(&orders->room, &room, room - taken, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+            bytes = taken;
+            break;
+        }
     }
     if (half && bytes > 1) {
         __atomic_fetch_add(&orders->injected, 1, __ATOMIC_RELAXED);

@@ -1,56 +1,31 @@
 //! A clock that the simulation turns, for a server that is started under it (`tools/torture/shim.c`): its windows, half-lives,
 //! exposures, and its policy of retraining go by the days that are simulated.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tempfile::TempDir;
-
 use crate::Result;
+use crate::shim::{Order, Orders};
 
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../torture/shim.c");
-/// The orders that the shim takes are numbers of 64 bits.
-const ORDERS: usize = 8;
-const ROOM: u64 = 2;
-const CLOCK_SECONDS: u64 = 5;
+/// Nothing is below it: no file fails.
+const NO_FILE: &str = "/dev/null";
 
 pub struct Clock {
-    folder: TempDir,
-    orders: File,
+    orders: Orders,
     /// By how many seconds it is off.
     shift: AtomicI64,
 }
 
 impl Clock {
-    /// Compiles the shim.
     pub fn new() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let built = Command::new("cc")
-            .args(["-O1", "-shared", "-fPIC", "-o"])
-            .arg(folder.path().join("shim.so"))
-            .arg(SOURCE)
-            .status()
-            .map_err(|error| format!("cc: {error}; a server is started under a clock that is written in C"))?;
-        if !built.success() {
-            return Err(format!("cc cannot compile {SOURCE}").into());
-        }
-        let orders = File::options().read(true).write(true).create_new(true).open(folder.path().join("orders"))?;
-        let clock = Self { folder, orders, shift: AtomicI64::new(i64::MIN) };
-        (0..ORDERS).try_for_each(|order| clock.order(order as u64, 0))?;
-        clock.order(ROOM, -1)?;
-        Ok(clock)
+        Ok(Self { orders: Orders::new()?, shift: AtomicI64::new(i64::MIN) })
     }
 
     /// A process that is started by this has it.
     pub fn over(&self, command: &mut Command) {
-        let path = |name: &str| -> PathBuf { self.folder.path().join(name) };
-        // It fails no file.
-        command.env("LD_PRELOAD", path("shim.so")).env("SAVOR_SHIM", path("orders"));
-        command.env("SAVOR_SHIM_UNDER", path("nothing"));
+        self.orders.over(command, Path::new(NO_FILE));
     }
 
     /// It is this time, in milliseconds since 1970, or up to a second later, and goes on from there. It is never set back.
@@ -58,11 +33,7 @@ impl Clock {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
         let shift = (millis - now).div_euclid(1000) + 1;
         let before = self.shift.fetch_max(shift, Ordering::Relaxed);
-        self.order(CLOCK_SECONDS, before.max(shift))
-    }
-
-    fn order(&self, order: u64, value: i64) -> Result<()> {
-        Ok(self.orders.write_all_at(&value.to_ne_bytes(), order * 8)?)
+        Ok(self.orders.give(Order::ClockSeconds, before.max(shift))?)
     }
 }
 

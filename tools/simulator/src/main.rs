@@ -8,6 +8,9 @@ mod month;
 mod picture;
 mod population;
 mod server;
+#[path = "../../torture/shim.rs"]
+#[allow(dead_code)] // It turns no more than the clock.
+mod shim;
 mod soak;
 mod world;
 
