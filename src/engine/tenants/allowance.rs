@@ -81,7 +81,7 @@ impl Allowance {
         self.tenant.as_ref()
     }
 
-    /// The turn to make a backup: one at a time, or each would find the same room. `None` while another is made.
+    /// The turn to make a backup: one at a time, or each would find the same room and the same count. `None` while another is made.
     pub fn backup_turn(&self) -> Option<parking_lot::MutexGuard<'_, ()>> {
         self.backing_up.try_lock()
     }

@@ -18,25 +18,26 @@ impl Tenants {
     }
 
     /// Makes a backup of a tenant's engine in its folder if all that are there take less than they may; then the oldest generations
-    /// of this one go as long as they take more. Nothing is looked at for who has no such quota. Errors: [`Error::Quota`];
-    /// [`Error::Conflict`] while another is made under the quota.
-    pub fn backup_within<T>(&self, engine: &Engine, path: &Path, make: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// of this one go as long as they take more. An engine of no tenant has no such bounds. Errors: [`Error::Quota`];
+    /// [`Error::Conflict`] while another backup of the tenant is made.
+    pub fn backup_within<T, E: From<Error>>(
+        &self,
+        engine: &Engine,
+        path: &Path,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
         let allowance = engine.inner.allowance.get();
         let (Some(allowance), Some(tenant)) = (allowance, engine.tenant()) else { return make() };
-        let Some(most) = engine.quotas().backup_bytes() else { return make() };
         let busy = || Error::Conflict(format!("another backup of tenant \"{tenant}\" is being made; try again later"));
         let _turn = allowance.backup_turn().ok_or_else(busy)?;
+        let Some(most) = engine.quotas().backup_bytes() else { return make() };
         let folder = self.backup_folder(Some(tenant));
         trim_all(&folder, most)?;
         let bytes = tree_bytes(&folder)?;
         if bytes >= most {
             let reason = format!("its backups take {bytes} of {most}; have some removed on the server, or raise it");
-            return Err(Error::Quota {
-                tenant: tenant.to_string(),
-                quota: "backup_bytes",
-                reason,
-                retry_after_ms: None,
-            });
+            let tenant = tenant.to_string();
+            return Err(Error::Quota { tenant, quota: "backup_bytes", reason, retry_after_ms: None }.into());
         }
         let made = make()?;
         if let Err(error) = trim(&folder, path, most) {

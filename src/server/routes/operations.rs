@@ -227,10 +227,10 @@ fn back_up(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let name = request.name.unwrap_or_else(|| "default".to_owned());
     check_name(&name)?;
     let (engine, folder) = (&context.engine, folder(context));
-    check_count(context, &folder, &name)?;
     let path = folder.join(&name);
     let is_one = engine.tenant().is_some() || call.caller().tenant().is_some();
-    let (generation, sequence) = context.tenants.backup_within(engine, &path, || {
+    let (generation, sequence) = context.tenants.backup_within(engine, &path, || -> Result<_, Problem> {
+        check_count(context, &folder, &name)?;
         if request.log {
             let log = if is_one { engine.backup_log(&path) } else { context.tenants.backup_log(&path) }?;
             return Ok((None, log.sequence));
