@@ -24,8 +24,8 @@ impl Tenants {
         &self,
         engine: &Engine,
         path: &Path,
-        make: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, E> {
+        make: impl FnOnce() -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
         let allowance = engine.inner.allowance.get();
         let (Some(allowance), Some(tenant)) = (allowance, engine.tenant()) else { return make() };
         let busy = || Error::Conflict(format!("another backup of tenant \"{tenant}\" is being made; try again later"));
