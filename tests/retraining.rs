@@ -297,3 +297,24 @@ fn a_known_item_follows_its_new_audience() {
     let (waits, follows) = (score(0), score(5));
     assert!(follows > waits + 0.1, "{follows} {waits}");
 }
+
+#[test]
+fn what_was_rejected_is_not_tried_again_on_the_same_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config();
+    (config.retrain.events, config.retrain.on_drift) = (100, false);
+    let engine = filled_with(dir.path(), config, 0..14, item);
+    trained(&engine);
+    // So few are left that no snapshot of them passes.
+    for user in 0..USERS * 9 / 10 {
+        engine.delete_user(&format!("u{user}")).unwrap();
+    }
+    let began = |hours: f64| kinds(&tend(&engine, at(15.0 + hours / 24.0)));
+    engine.append_events(&day(14, 0, item)).unwrap();
+    assert_eq!(began(0.0), [DecisionKind::Train]);
+    let last = engine.decisions().unwrap().remove(0);
+    assert_eq!(last.kind, DecisionKind::Reject, "{last:?}");
+    assert_eq!((began(2.0), began(24.0)), (vec![DecisionKind::Reject], vec![]));
+    engine.append_events(&day(15, 0, item)).unwrap();
+    assert_eq!(began(48.0), [DecisionKind::Train]);
+}

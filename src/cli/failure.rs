@@ -26,6 +26,20 @@ pub enum Failure {
     Output(io::Error),
 }
 
+/// What may help where a server was not reached.
+fn remedy(url: &str, reason: &str) -> &'static str {
+    let is_tls = url.starts_with("https:");
+    if reason.contains("certificate") {
+        "--ca-file FILE names the certificate to trust, or the one of its authority"
+    } else if is_tls && reason.contains("InvalidContentType") {
+        "it does not speak TLS: ask by http://"
+    } else if !is_tls && reason.contains("HTTP version") {
+        "it may speak TLS: ask by https://"
+    } else {
+        "is `savor serve` running there?"
+    }
+}
+
 impl Failure {
     /// Says what happened and gives the exit code.
     pub fn report(self, format: Format) -> ExitCode {
@@ -36,7 +50,7 @@ impl Failure {
             Self::Engine(error) => (error.code(), error.to_string()),
             Self::Server { code, detail } => (code.as_str(), detail.clone()),
             Self::Unreachable { url, reason } => {
-                ("unreachable", format!("no Savor server answers at {url}: {reason}; is `savor serve` running there?"))
+                ("unreachable", format!("no Savor server answers at {url}: {reason}; {}", remedy(url, reason)))
             }
             Self::Output(error) => ("io", format!("standard output: {error}")),
         };

@@ -16,6 +16,8 @@ const ANSWER: usize = 16 * MIB;
 const EXPOSURE: usize = 300;
 /// Where answers ended, showings for rules, and the working memory of questions.
 const REMEMBERED: usize = (32 + 64 + 64) * MIB;
+/// What Argon2 takes for a secret (19 MiB), where as many are made and proven at once as may be.
+const SECRETS: usize = (4 + 2) * 19 * MIB;
 /// What RocksDB has not yet written to files: as much as its log may hold, and what is being written.
 const UNWRITTEN: usize = 512 * MIB;
 /// Questions in work at once for each processor, at most.
@@ -55,6 +57,7 @@ impl Config {
             part("answers to be written", self.exposures.queue.saturating_mul(EXPOSURE + EXPOSURE_BYTES as usize)),
             part("caches", caches.saturating_mul(MIB)),
             part("remembered answers", REMEMBERED),
+            part("secrets of keys", SECRETS),
             part("unwritten data", UNWRITTEN),
         ]
     }

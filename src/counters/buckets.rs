@@ -138,6 +138,12 @@ impl Buckets {
         }
     }
 
+    /// Whether these are all of `all`, or those without the oldest of a resolution: what was given up for newer ones does not come back
+    /// when events are taken out.
+    pub fn are_newest_of(&self, all: &Self) -> bool {
+        LEVELS.into_iter().all(|level| all.of(level).starts_with(self.of(level)))
+    }
+
     fn move_ends(&mut self, from: Level, moved: impl Fn(u8) -> u8) {
         self.1.iter_mut().skip(from as usize).for_each(|end| *end = moved(*end));
     }

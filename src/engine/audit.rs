@@ -28,6 +28,8 @@ pub struct AuditQuery {
     pub limit: usize,
     /// Only older ones.
     pub before: Option<Timestamp>,
+    /// Only those of this time or later.
+    pub since: Option<Timestamp>,
     /// Only those of this key.
     pub key: Option<String>,
     /// Only those about this user.
@@ -39,8 +41,8 @@ pub struct AuditQuery {
 impl Engine {
     /// Notes what was done. It is on disk with the next write that is synced.
     pub fn audit(&self, entry: &AuditEntry) -> Result<()> {
-        let AuditEntry { key, tenant, from, action, target, outcome, code, omitted, .. } = entry;
-        tracing::info!(target: "savor::audit", key, tenant, from, action, on = target, outcome, code, omitted);
+        let AuditEntry { key, tenant, from, action, target, target_tenant, outcome, code, omitted, .. } = entry;
+        tracing::info!(target: "savor::audit", key, tenant, from, action, on = target, of = target_tenant, outcome, code, omitted);
         let number = self.inner.audit.number.fetch_add(1, Ordering::Relaxed);
         self.inner.store.put_audit(entry, number)?;
         if number.is_multiple_of(TIDY_EVERY) {
@@ -57,7 +59,8 @@ impl Engine {
 
     /// Entries of the audit log, the newest first.
     pub fn audit_log(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>> {
-        let oldest = Timestamp::now().before(self.inner.config.audit.retention);
+        let kept = Timestamp::now().before(self.inner.config.audit.retention);
+        let oldest = query.since.map_or(kept, |since| since.max(kept));
         let user = query.user.as_deref().map(|user| self.pseudonym(user)).transpose()?;
         let limit = query.limit.min(MOST);
         let fits = |entry: &AuditEntry| {
@@ -67,10 +70,12 @@ impl Engine {
         };
         let mut entries = Vec::new();
         self.inner.store.for_each_audit(query.before, &mut |entry| {
-            if entry.time >= oldest && entries.len() < limit && fits(&entry) {
+            // They come in the order of time.
+            let is_wanted = entry.time >= oldest;
+            if is_wanted && entries.len() < limit && fits(&entry) {
                 entries.push(entry);
             }
-            entries.len() < limit
+            is_wanted && entries.len() < limit
         })?;
         Ok(entries)
     }
@@ -106,6 +111,7 @@ mod tests {
             from: "127.0.0.1".into(),
             action: "deleteUser".into(),
             target: target.into(),
+            target_tenant: None,
             outcome: 204,
             code: None,
             omitted: 0,
@@ -136,6 +142,8 @@ mod tests {
         assert_eq!(found(AuditQuery { user: Some("anna".into()), ..all.clone() }), [20]);
         assert_eq!(found(AuditQuery { tenant: Some("shop".into()), ..all.clone() }), [20]);
         assert_eq!(found(AuditQuery { before: Some(ago(1)), ..all.clone() }), [20]);
+        assert_eq!(found(AuditQuery { since: Some(ago(20)), ..all.clone() }), [1, 20]);
+        assert_eq!(found(AuditQuery { since: Some(ago(19)), ..all.clone() }), [1]);
         assert_eq!(found(AuditQuery { limit: 1, ..all }), [1]);
         let stored = || {
             let mut count = 0;

@@ -38,7 +38,8 @@ pub struct FeatureValue {
 }
 
 impl Engine {
-    /// What serving knows of a user, of an item, or of the user with the item, right now. What sources of candidates say is left
+    /// What serving knows of a user, of an item, or of the user with the item, right now, or as of an hour after the newest event where
+    /// none has come in for longer. What sources of candidates say is left
     /// out: it is known when they are asked. Errors: [`Error::NotFound`]; [`Error::Invalid`] where neither is named.
     pub fn feature_values(&self, user: Option<&str>, item: Option<&str>) -> Result<FeatureValues> {
         if user.is_none() && item.is_none() {
@@ -50,7 +51,7 @@ impl Engine {
         let id = user.map(of_user).transpose()?;
         // Without an item, one that nobody knows stands for it, and what depends on it is left out.
         let candidate = item.map(of_item).transpose()?.unwrap_or(ItemId::new(u32::MAX));
-        let at = Timestamp::now();
+        let at = read(&self.inner.popular).moment(Timestamp::now());
         let live = self.inner.live.load_full();
         let ranked = live.as_ref().and_then(|live| Some((live, live.snapshot.ranker()?.table(), live.facts.as_ref()?)));
         let surveyed;

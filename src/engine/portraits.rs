@@ -7,7 +7,7 @@ use roaring::RoaringBitmap;
 
 use super::features::Surveyed;
 use super::{Engine, Live, lock};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::features::table::{Scope, replay};
 use crate::features::{Interactions, Painter, Portrait, Spread};
 use crate::linalg::Matrix;
@@ -57,12 +57,14 @@ fn spaced<T>(all: Vec<T>, items: usize) -> Vec<T> {
 }
 
 impl Engine {
-    /// Of the newest events of a view that a snapshot is trained on. One pass over the log, and one more for features where a ranker
+    /// Of the newest events of a view that a snapshot is trained on: those of a window, and as many as are held beside others at least,
+    /// as a few that came long after all others are no portrait. One pass over the log, and one more for features where a ranker
     /// is learned from them.
     pub(super) fn paint_trained(&self, view: &View<'_>) -> Result<Painted> {
         let inner = &*self.inner;
-        let newest = view.newest_event()?.unwrap_or(Timestamp::MIN).min(Timestamp::now());
-        let from = newest.before(inner.config.monitor.window);
+        let (config, now) = (&inner.config.monitor, Timestamp::now());
+        let newest = |number| Ok::<_, Error>(view.one_of_the_newest(number, now)?.unwrap_or(Timestamp::MIN));
+        let from = newest(1)?.before(config.window).min(newest(config.min_events)?);
         let mut painter = Painter::new(&inner.weights, RoaringBitmap::new(), RoaringBitmap::new());
         view.for_each_counted(None, &mut |event| {
             if event.counted.time < from {

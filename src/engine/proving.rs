@@ -104,7 +104,8 @@ impl Engine {
             let metric = |snapshot: &Snapshot| snapshot.manifest().metric(&gate.metric).unwrap_or(0.0);
             let (value, limit) = (metric(candidate), metric(active) - gate.tolerance);
             let passed = said.is_ok();
-            let detail = said.unwrap_or_else(|reason| reason);
+            let said = said.unwrap_or_else(|reason| reason);
+            let detail = format!("{said}, each as measured at its own training: the log cannot be parted to ask both");
             vec![Check { name: format!("offline {}", gate.metric), value, limit, passed, detail }]
         };
         let newest = |snapshot: &Snapshot| snapshot.manifest().newest_event;

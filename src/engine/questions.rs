@@ -43,7 +43,8 @@ impl Engine {
         queries.iter().try_for_each(Query::validate)?;
         // Variants ask each question in their own way, and a snapshot that is tried answers some.
         if !self.inner.experiments.active.load().is_empty() || self.inner.canary.load().is_some() {
-            return self.apart(|| queries.par_iter().map(|query| self.recommend(query)).collect());
+            let alone = |query| self.recommend(query).map(|answer| Answer { next: None, ..answer });
+            return self.apart(|| queries.par_iter().map(alone).collect());
         }
         let asked = self.inner.departed.now();
         let now = Timestamp::now();

@@ -99,7 +99,10 @@ impl Engine {
             }
         }
         let live = self.inner.live.load_full();
+        // What was rejected has seen as much as there was: the same again would be rejected again.
+        let tried = self.last_job(RETRAIN)?.and_then(|job| job.snapshot).and_then(|id| self.snapshot(id).ok());
         let seen = live.as_ref().map_or(0, |live| live.snapshot.manifest().stored());
+        let seen = tried.map_or(seen, |tried| seen.max(tried.stored()));
         let new_events = self.inner.store.counts().stored.saturating_sub(seen);
         let is_training = |job: &Job| job.kind == RETRAIN || job.kind == TRAIN;
         let attempted = self.inner.store.newest_record(Records::Jobs, is_training)?;

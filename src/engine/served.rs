@@ -119,6 +119,7 @@ fn audited<'a>(
         context: answer.context.clone(),
         visits: answer.visits.iter().map(|(item, kind)| past_event(ItemId::new(*item), kind, at)).collect(),
         known: Some([answer.user_events, row.item_events]),
+        counters: None,
         row: row.values.clone(),
     })
 }

@@ -1,6 +1,7 @@
 //! Importing: rows are read and checked on a thread of their own and come in batches over a short channel to the
 //! caller's thread, which gives them to the sink. Memory is bounded by a few batches, whatever the size of the file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -70,6 +71,9 @@ pub struct Summary {
     /// Events without a time, which count as of 1970-01-01.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub untimed: u64,
+    /// How many events are of which type, of the first hundred types.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub types: BTreeMap<String, u64>,
     /// The errors of the first ten of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_errors: Vec<String>,
@@ -88,6 +92,8 @@ fn is_nothing(count: &u64) -> bool {
 }
 
 const FIRST_ERRORS: usize = 10;
+/// Types of events that are told of.
+const MOST_TYPES: usize = 100;
 /// A batch is full at so many bytes of input, too: a thousand vectors weigh more than a thousand clicks.
 const BATCH_BYTES: u64 = 4 << 20;
 /// Batches that may wait for the sink.
@@ -169,9 +175,22 @@ fn run(
             total_bytes: total,
         });
         storing.summary.untimed += batch.untimed;
+        add_types(&mut storing.summary.types, &batch.types);
         storing.summary.ignored_columns = batch.ignored;
     }
     reading.join().map_err(|_| Error::corrupt(source.path.display().to_string(), "its reader failed on it"))
+}
+
+fn add_types(types: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {
+    more.iter().for_each(|(kind, count)| count_type(types, kind, *count));
+}
+
+fn count_type(types: &mut BTreeMap<String, u64>, kind: &str, count: u64) {
+    if let Some(known) = types.get_mut(kind) {
+        *known += count;
+    } else if types.len() < MOST_TYPES {
+        types.insert(kind.to_owned(), count);
+    }
 }
 
 /// Waits for a batch; `None` when there are no more.
@@ -197,6 +216,7 @@ struct Batch {
     bytes: u64,
     ignored: Vec<String>,
     untimed: u64,
+    types: BTreeMap<String, u64>,
 }
 
 enum Records {
@@ -212,7 +232,8 @@ impl Batch {
             Kind::Users => Records::Users(Vec::new()),
             Kind::Events => Records::Events(Vec::with_capacity(capacity)),
         };
-        Self { records, lines: Vec::new(), rejected: Vec::new(), bytes: 0, ignored: Vec::new(), untimed: 0 }
+        let (ignored, types) = (Vec::new(), BTreeMap::new());
+        Self { records, lines: Vec::new(), rejected: Vec::new(), bytes: 0, ignored, untimed: 0, types }
     }
 
     fn push(&mut self, row: Row) {
@@ -225,6 +246,7 @@ impl Batch {
             (Records::Users(users), Record::User(user)) => users.push(user),
             (Records::Events(events), Record::Event(event)) => {
                 self.untimed += u64::from(event.time == Some(Timestamp::default()));
+                count_type(&mut self.types, &event.kind, 1);
                 events.push(event);
             }
             // A reader gives records of the kind that it was opened for.

@@ -97,6 +97,11 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// As of when the ranker's features are taken.
+    fn moment(&self) -> Timestamp {
+        self.popular.moment(self.now)
+    }
+
     /// An answer made of these items, with a fresh id.
     fn answer(&self, items: Vec<RecommendedItem>, degraded: Option<Degraded>) -> Answer {
         let snapshot = self.snapshot.map(|snapshot| snapshot.manifest().id);

@@ -182,12 +182,13 @@ impl Taste<'_> {
         found: &[(ItemId, f32)],
     ) -> Result<Vec<f32>> {
         let table = ranker.table().table();
+        let moment = context.moment();
         let mut state = match visitor.user {
-            Some(user) => UserState::read(context.store, table, user, context.now, context.known_until)?,
+            Some(user) => UserState::read(context.store, table, user, moment, context.known_until)?,
             None => UserState::default(),
         };
         for (item, kind) in &visitor.session {
-            state.visit(table.past_event(*item, kind, context.now, None));
+            state.visit(table.past_event(*item, kind, moment, None));
         }
         let items: Vec<ItemId> = found.iter().map(|(item, _)| *item).collect();
         let parts = Parts::of(self, found);
@@ -196,7 +197,7 @@ impl Taste<'_> {
             None => parts.candidates(self).inputs(),
         };
         let follows = following(self.snapshot.next(), |item| self.snapshot.row(item), state.past(), &items);
-        let (request, mut rows) = (state.request(context.now, &visitor.context, &[]), Matrix::zeros(0, 1));
+        let (request, mut rows) = (state.request(moment, &visitor.context, &[]), Matrix::zeros(0, 1));
         {
             let counters = context.store.item_counters();
             let known = Known { items: facts, counters: &counters };

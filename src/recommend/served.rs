@@ -93,7 +93,7 @@ impl Seen<'_> {
         items.sort_unstable();
         items.dedup();
         context.served.keep(ServedAnswer {
-            at: context.now.millis(),
+            at: context.moment().millis(),
             snapshot: snapshot.manifest().id.0,
             user: visitor.user.map(|user| user.get()),
             user_events: self.state.counters().iter().map(|(_, counter)| counter.events).sum(),

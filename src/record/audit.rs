@@ -22,6 +22,9 @@ pub struct AuditEntry {
     pub action: String,
     /// What it was done to: a path of the API, users by pseudonym.
     pub target: String,
+    /// The tenant whose data that is; absent: the data directory itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_tenant: Option<String>,
     /// How it ended: an HTTP status.
     pub outcome: u16,
     /// The stable word for why it was refused.

@@ -86,7 +86,7 @@ fn default_kind() -> String {
 
 /// `true`, `false`, or which event types and how far back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected true, false, or {\"types\": [\"purchase\"], \"window\": \"30d\"}")]
 pub enum ExcludeSeen {
     /// All seen items, or none.
     All(bool),

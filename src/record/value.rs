@@ -22,7 +22,7 @@ const MAX_CONTEXT_BYTES: usize = 16 << 10;
 
 /// One attribute value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected true, false, a number, a text, or a list of these")]
 pub enum Value {
     /// `true` or `false`.
     Bool(bool),

@@ -100,10 +100,18 @@ impl App {
         let mut tenant = None;
         let (label, reply) = match self.table.find(&method, path.as_str()) {
             Found::Route(route, parameters) => {
-                let visit = self.access.visit(route, parameters.as_ref(), &headers, asked.from()).await;
-                let request = Request { route, query, headers: &headers, started };
-                let reply = match visit.caller() {
-                    Ok(caller) => self.answer_at(request, caller, parameters, body, asked, &mut tenant).await,
+                let mut visit = self.access.visit(route, parameters.as_ref(), &headers, asked.from()).await;
+                let found = visit.caller().and_then(|caller| {
+                    let context = self.context_of(route, &caller, &headers, &mut tenant);
+                    visit.is_about(tenant.as_ref());
+                    Ok((caller, context?))
+                });
+                let reply = match found {
+                    Ok((caller, context)) => {
+                        let tenant = tenant.as_ref();
+                        let request = Request { route, query, headers: &headers, started, caller, context, tenant };
+                        self.answer_at(request, parameters, body, asked).await
+                    }
                     Err(problem) => Err(problem),
                 };
                 visit.end(&reply).await;
@@ -138,16 +146,13 @@ impl App {
 
     async fn answer_at<B: Buf, E>(
         self: &Arc<Self>,
-        Request { route, query, headers, started }: Request<'_>,
-        caller: Caller,
+        Request { route, query, headers, started, caller, context, tenant }: Request<'_>,
         parameters: Result<PathParameters, Problem>,
         body: impl Stream<Item = Result<B, E>>,
         asked: &Asking,
-        tenant: &mut Option<TenantName>,
     ) -> Answered {
         let timeout = self.timeout(headers)?;
         let key = caller.key.clone();
-        let context = self.context_of(route, &caller, headers, tenant)?;
         let call = Call::new(parameters?, parse_query(query, route.query)?).by(caller);
         let call = match route.body {
             BodyKind::Nothing => call,
@@ -163,9 +168,9 @@ impl App {
         }
         let class = if call.body_bytes() >= self.bulk_body_bytes && class != Class::Long { Class::Bulk } else { class };
         let deadline = started + timeout;
-        let turn = self.turn(&context).await?;
+        let turn = self.turn(&context, tenant).await?;
         // A tenant is one party, however many keys it has; without tenants each key is one.
-        let who = match (tenant.as_ref(), key) {
+        let who = match (tenant, &key) {
             (Some(tenant), _) => Arc::from(tenant.as_str()),
             (None, Some(key)) => Arc::from(key.id.as_str()),
             (None, None) => Arc::clone(&self.who),
@@ -173,6 +178,8 @@ impl App {
         let place = self.context.admission.enter(&who, class, route.path, deadline).await;
         let place = place.map_err(|refusal| self.refused(class, refusal, timeout))?;
         self.context.metrics.load.admitted(class, place.waited());
+        // A body may have come slowly, and a place late.
+        self.access.check_again(key.as_deref())?;
         let call = call.at(place.effort());
         if call.effort() != Effort::Full {
             self.context.metrics.load.hurried(call.effort());
@@ -207,8 +214,8 @@ impl App {
         Problem::new(status, OVERLOADED, detail).retry_after(self.context.metrics.load.retry_after())
     }
 
-    /// What a request is answered with: whose data it is about decides.
-    /// `tenant` is told whose, once it is known that there is one.
+    /// What a request is answered with: whose data it is about decides. `tenant` is told whose, once it is known that there is one;
+    /// where it is about the directory, on behalf of which tenant: its quotas hold there, too.
     fn context_of(
         &self,
         route: &Route,
@@ -216,11 +223,12 @@ impl App {
         headers: &HeaderMap,
         tenant: &mut Option<TenantName>,
     ) -> Result<Arc<Context>, Problem> {
-        if matches!(route.about, About::Nobody | About::Caller) {
+        if route.about == About::Nobody {
             return Ok(Arc::clone(&self.context));
         }
         let claim = Claim { bound: caller.tenant(), any: caller.may(Scope::Operate) };
-        let whose = tenancy::decide(claim, tenancy::asked(headers)?);
+        let asked = if route.about == About::Caller { None } else { tenancy::asked(headers)? };
+        let whose = tenancy::decide(claim, asked);
         match whose.ok_or_else(tenancy::unknown)? {
             // Bound to `default` a key is for that data, and not for all that the server has.
             Whose::Home if route.about == About::Server && caller.tenant().is_some() => Err(tenancy::home_only()),
@@ -235,15 +243,26 @@ impl App {
                 *tenant = Some(name.clone());
                 let engine = engine?;
                 engine.take_request()?;
+                if route.about == About::Caller {
+                    return Ok(Arc::clone(&self.context));
+                }
                 Ok(Arc::new(self.context.of(engine, &self.desks.of(&name, tenants))))
             }
         }
     }
 
     /// Waits until it is this request's turn among those of its tenant.
-    async fn turn(&self, context: &Context) -> Result<Option<OwnedSemaphorePermit>, Problem> {
-        let name = context.engine.tenant();
-        let Some((name, most)) = name.zip(context.engine.quotas().concurrent_requests) else { return Ok(None) };
+    async fn turn(
+        &self,
+        context: &Context,
+        tenant: Option<&TenantName>,
+    ) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+        let Some(name) = tenant else { return Ok(None) };
+        let quotas = match context.engine.tenant() {
+            Some(_) => context.engine.quotas(),
+            None => self.context.tenants.opened(name)?.quotas(),
+        };
+        let Some(most) = quotas.concurrent_requests else { return Ok(None) };
         self.desks.of(name, &context.tenants).turn(most).await.map(Some)
     }
 
@@ -301,6 +320,11 @@ struct Request<'a> {
     query: &'a str,
     headers: &'a HeaderMap,
     started: Instant,
+    caller: Caller,
+    /// What it is answered with.
+    context: Arc<Context>,
+    /// Whose it is.
+    tenant: Option<&'a TenantName>,
 }
 
 fn too_late(timeout: Duration) -> Problem {

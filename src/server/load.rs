@@ -73,7 +73,7 @@ impl Load {
         let help = "Time that admitted requests waited for a place";
         registry.register_with_unit("admission_wait", help, Unit::Seconds, load.waits.clone());
         registry.register(
-            "requests_refused",
+            "admission_refused",
             "Requests that were not begun, by class and reason",
             load.refused.clone(),
         );

@@ -1,7 +1,7 @@
 //! What an operator's Prometheus scrapes: requests by route and status, what is in flight, answers that fell back, and how
 //! much the engine holds. Routes are labelled by template, never by id, so the number of series is bounded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 
@@ -39,9 +39,9 @@ pub struct Metrics {
     degraded: Family<ReasonLabels, Counter>,
     drift: Family<DriftLabels, Gauge<f64, AtomicU64>>,
     alarms: Family<DriftLabels, Gauge>,
-    /// What those two have series of, by tenant.
-    told: Mutex<BTreeMap<String, Vec<String>>>,
     decisions: Family<DecisionLabels, Counter>,
+    /// What those three have series of, by tenant.
+    told: Mutex<BTreeMap<String, Told>>,
     refused: Family<ReasonLabels, Counter>,
     webhook_lost: Size,
     users: Size,
@@ -108,6 +108,15 @@ struct TenantRequestLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
     reason: &'static str,
+}
+
+/// What has series of a tenant.
+#[derive(Default)]
+struct Told {
+    /// What was compared, or had an alarm.
+    differences: BTreeSet<String>,
+    /// The kinds of decisions.
+    kinds: BTreeSet<&'static str>,
 }
 
 /// Counts one up, and down again when it is dropped.
@@ -188,8 +197,8 @@ impl Metrics {
             degraded,
             drift,
             alarms,
-            told: Mutex::default(),
             decisions,
+            told: Mutex::default(),
             refused,
             webhook_lost,
             users,
@@ -256,6 +265,12 @@ impl Metrics {
         for sizes in [&self.tenants.users, &self.tenants.items, &self.tenants.events, &self.tenants.disk] {
             sizes.remove(&labels);
         }
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(name.as_str());
+        let Told { differences, kinds } = told.unwrap_or_default();
+        differences.into_iter().for_each(|of| self.forget_difference(of, name.as_str()));
+        for kind in kinds {
+            self.decisions.remove(&DecisionLabels { kind, tenant: name.to_string() });
+        }
         for class in CLASSES {
             self.tenants.requests.remove(&TenantRequestLabels { tenant: name.to_string(), class });
         }
@@ -274,16 +289,15 @@ impl Metrics {
     /// Notes what a look of the policy found and did.
     pub fn tended(&self, tenant: Option<&str>, tended: &Tended, lost: u64) {
         let tenant = tenant.unwrap_or_default().to_owned();
-        if let Some(report) = &tended.report {
+        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = all.entry(tenant.clone()).or_default();
+        if tended.report.is_some() {
             // What is not compared any more has no series.
-            let names = report.differences.iter().map(|of| of.name.clone()).collect();
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            for of in told.insert(tenant.clone(), names).unwrap_or_default() {
-                let labels = DriftLabels { of, tenant: tenant.clone() };
-                self.drift.remove(&labels);
-                self.alarms.remove(&labels);
-            }
+            std::mem::take(&mut told.differences).into_iter().for_each(|of| self.forget_difference(of, &tenant));
         }
+        let reported = tended.report.iter().flat_map(|report| &report.differences).map(|of| &of.name);
+        told.differences.extend(reported.chain(tended.alerts.iter().map(|alert| &alert.name)).cloned());
+        told.kinds.extend(tended.decisions.iter().map(|decision| decision.kind.word()));
         for of in tended.report.iter().flat_map(|report| &report.differences) {
             let labels = DriftLabels { of: of.name.clone(), tenant: tenant.clone() };
             self.drift.get_or_create(&labels).set(of.value / of.level);
@@ -298,6 +312,12 @@ impl Metrics {
             self.decisions.get_or_create(&DecisionLabels { kind: decision.kind.word(), tenant: tenant.clone() }).inc();
         }
         self.webhook_lost.set(lost);
+    }
+
+    fn forget_difference(&self, of: String, tenant: &str) {
+        let labels = DriftLabels { of, tenant: tenant.to_owned() };
+        self.drift.remove(&labels);
+        self.alarms.remove(&labels);
     }
 
     /// The text that Prometheus reads, in the OpenMetrics format.
@@ -324,5 +344,51 @@ impl Metrics {
         let mut text = String::with_capacity(16 << 10);
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, ServerConfig};
+    use crate::engine::Engine;
+    use crate::monitor::{Alert, Decision, DecisionKind};
+    use crate::record::Timestamp;
+
+    fn text(metrics: &Metrics) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(dir.path(), Config::default()).unwrap();
+        let admission = Admission::new(&ServerConfig::default(), 2);
+        metrics.text(&engine.figures().unwrap(), &[], &admission).unwrap()
+    }
+
+    #[test]
+    fn no_family_is_told_twice() {
+        let text = text(&Metrics::new());
+        let mut families: Vec<&str> = text.lines().filter(|line| line.starts_with("# TYPE ")).collect();
+        let count = families.len();
+        families.sort_unstable();
+        families.dedup();
+        assert_eq!(families.len(), count);
+        assert!(count > 20, "{text}");
+    }
+
+    #[test]
+    fn nothing_is_told_of_a_tenant_that_is_deleted() {
+        let metrics = Metrics::new();
+        let time = Timestamp::from_millis(0).unwrap();
+        let alert = Alert { name: "volume".into(), raised: true, value: 2.0, level: 1.0, time };
+        let decision =
+            Decision { time, kind: DecisionKind::Train, snapshot: None, reason: String::new(), checks: Vec::new() };
+        let tended = Tended { report: None, alerts: vec![alert], decisions: vec![decision] };
+        for tenant in [Some("acme"), None] {
+            metrics.tended(tenant, &tended, 0);
+        }
+        let before = text(&metrics);
+        assert!(before.contains("savor_alarm{of=\"volume\",tenant=\"acme\"} 1"), "{before}");
+        assert!(before.contains("savor_decisions_total{kind=\"train\",tenant=\"acme\"} 1"), "{before}");
+        metrics.forget_tenant(&"acme".parse().unwrap());
+        let after = text(&metrics);
+        assert!(!after.contains("acme") && after.contains("savor_alarm{of=\"volume\",tenant=\"\"} 1"), "{after}");
     }
 }

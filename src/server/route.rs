@@ -62,7 +62,8 @@ pub enum About {
     Tenant,
     /// The whole server's, tenants included: for callers who are bound to none and name none.
     Server,
-    /// Those of the directory itself that the caller's key is about, whatever tenant the request names.
+    /// Those of the directory itself that the caller's key is about, whatever tenant the request names. The quotas of the tenant that the
+    /// key is bound to hold.
     Caller,
     /// Nobody's: what it answers is the same for all.
     Nobody,

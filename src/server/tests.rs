@@ -127,7 +127,7 @@ fn a_full_server_turns_away_with_503_and_is_still_alive_for_its_operator() {
     }
     let metrics = rest(server.ask("/metrics"));
     for line in [
-        "savor_requests_refused_total{class=\"read\",reason=\"queue_full\"} 1",
+        "savor_admission_refused_total{class=\"read\",reason=\"queue_full\"} 1",
         "savor_admission_in_work{class=\"read\"} 1",
         "savor_admission_places{class=\"read\"} 1",
     ] {

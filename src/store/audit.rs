@@ -106,6 +106,7 @@ mod tests {
             from: "command line".into(),
             action: "train".into(),
             target: "/v1/train".into(),
+            target_tenant: None,
             outcome: 202,
             code: None,
             omitted: 0,

@@ -301,7 +301,26 @@ impl View<'_> {
 
     /// The time of the newest event ever stored.
     pub fn newest_event(&self) -> Result<Option<Timestamp>> {
-        Ok(self.counters()?.newest_event.and_then(|millis| Timestamp::from_millis(millis).ok()))
+        self.one_of_the_newest(1, Timestamp::MAX)
+    }
+
+    /// The time of the `number`-th newest event that is not later than a time, or of the oldest, where there are fewer.
+    pub fn one_of_the_newest(&self, number: u64, until: Timestamp) -> Result<Option<Timestamp>> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        let mut events = self.snapshot.raw_iterator_cf_opt(Family::Events.of(self.db)?, options);
+        match until.millis().checked_add(1).map(Timestamp::from_millis) {
+            Some(Ok(after)) => events.seek_for_prev(key::log_from(after)),
+            _ => events.seek_to_last(),
+        }
+        let (mut seen, mut time) = (0, None);
+        while let Some(raw) = events.key().filter(|_| seen < number) {
+            let key = EventKey::read_log(raw).ok_or_else(|| Error::corrupt("events", "holds a key that is none"))?;
+            (seen, time) = (seen + 1, Some(key.time));
+            events.prev();
+        }
+        events.status().map_err(storage("read the event log"))?;
+        Ok(time)
     }
 
     fn counters(&self) -> Result<Counters> {

@@ -49,6 +49,22 @@ fn the_first_key_is_made_without_a_server_and_its_token_is_all_that_standard_out
 }
 
 #[test]
+fn a_restore_says_that_a_revoked_key_lets_in_again_and_revokes_it_when_told() {
+    let place = Place::filled();
+    let token = place.ok(&["key", "create", "leaked", "--scope", "read"]);
+    place.ok(&["backup", "saved"]);
+    place.ok(&["key", "revoke", id(token.trim())]);
+    let restored = place.run(&["restore", "saved", "--data", "again"]);
+    assert!(restored.status.success() && stderr(&restored).contains("1 keys let in"), "{}", stderr(&restored));
+    assert!(place.ok(&["key", "list", "--data", "again"]).contains("active"));
+    let restored = place.run(&["restore", "saved", "--data", "closed", "--revoke-keys"]);
+    assert!(restored.status.success(), "{}", stderr(&restored));
+    let listed = place.ok(&["key", "list", "--data", "closed"]);
+    assert!(listed.contains("revoked") && !listed.contains("active"), "{listed}");
+    assert_eq!(place.fails(&["restore", "saved", "--tenant", "x", "--revoke-keys"]).0, 1);
+}
+
+#[test]
 fn a_server_beyond_loopback_does_not_start_without_keys() {
     let place = Place::new();
     let (code, message) = place.fails(&["serve", "--listen", "0.0.0.0:0"]);

@@ -46,6 +46,8 @@ fn every_command_is_about_the_tenant_that_is_named() {
     place.ok(&["restore", "all", "--data", "again"]);
     assert_eq!(place.json(&["tenant", "list", "--data", "again"]).as_array().unwrap().len(), 2);
 
+    let (code, message) = place.fails(&["key", "create", "x", "--scope", "read", "--tenant", "nope"]);
+    assert!(code == 1 && message.contains("no tenant \"nope\""), "{message}");
     assert_eq!(place.fails(&["tenant", "delete", "acme"]).0, 2, "the name once more");
     assert_eq!(place.fails(&["tenant", "delete", "acme", "--confirm", "copy"]).0, 1);
     // Whose backups a server has made in its folder.

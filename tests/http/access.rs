@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use savor::server::Server;
-use savor::{KeyDesign, Scope, Span};
+use savor::{KeyDesign, Scope, Span, TenantSettings};
 
 use crate::client::Response;
 use crate::server::Running;
@@ -424,6 +424,7 @@ fn many_new_clients_of_one_key_are_all_let_in() {
 #[test]
 fn who_is_bound_to_a_namespace_sees_and_makes_keys_of_that_one_alone() {
     let server = Running::start();
+    server.tenants.create(&"shop".parse().unwrap(), TenantSettings::default()).unwrap();
     let bound = KeyDesign { tenant: Some("shop".into()), ..KeyDesign::new("bound", [Scope::Operate]) };
     let bound = server.engine.create_key(&bound).unwrap();
     let outside = server.engine.create_key(&KeyDesign::new("outside", [Scope::Operate])).unwrap();
@@ -439,6 +440,8 @@ fn who_is_bound_to_a_namespace_sees_and_makes_keys_of_that_one_alone() {
     client.keyed(token, "DELETE", &path, "").problem(404, "not_found");
     client.keyed(token, "POST", &format!("{path}:rotate"), "").problem(404, "not_found");
     client.keyed(outside.token.reveal(), "GET", &path, "").expect(200);
+    // Nor is one made for a name that somebody may be given one day.
+    client.keyed(outside.token.reveal(), "POST", "/v1/keys", other).problem(404, "not_found");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The audit log: what was done, by which key, and who was not let in.
 
-use savor::{KeyDesign, NewKey, Scope};
+use savor::{KeyDesign, NewKey, Scope, TenantSettings};
 use serde_json::Value;
 
 use crate::client::Client;
@@ -92,4 +92,44 @@ fn a_flood_of_refusals_is_counted_and_does_not_fill_the_log() {
     assert!((50..150).contains(&found.len()), "{}", found.len());
     let metrics = client.keyed(admin.token.reveal(), "GET", "/metrics", "");
     assert!(metrics.text().contains("savor_requests_refused_total{reason=\"no_key\"} 200"), "{}", metrics.text());
+}
+
+#[test]
+fn whose_data_an_operation_was_about_is_noted() {
+    let server = Running::start();
+    server.tenants.create(&"acme".parse().unwrap(), TenantSettings::default()).unwrap();
+    let admin = made(&server, &[Scope::Operate, Scope::Manage]);
+    let bearer = format!("Bearer {}", admin.token.reveal());
+    let mut client = server.client();
+    client.keyed(admin.token.reveal(), "DELETE", "/v1/users/anna", "").problem(404, "not_found");
+    let headers = [("authorization", bearer.as_str()), ("savor-tenant", "acme")];
+    client.send("DELETE", "/v1/users/anna", &headers, b"").problem(404, "not_found");
+    let found = entries(&mut client, admin.token.reveal(), "?user=anna");
+    let told: Vec<_> = found.iter().map(|entry| entry["target_tenant"].as_str()).collect();
+    assert_eq!(told, [Some("acme"), None]);
+}
+
+#[test]
+fn who_is_given_the_name_of_a_deleted_tenant_does_not_read_what_that_one_did() {
+    let server = Running::start();
+    let acme = "acme".parse().unwrap();
+    let operator = || {
+        let design = KeyDesign { tenant: Some("acme".into()), ..KeyDesign::new("own", [Scope::Operate]) };
+        server.engine.create_key(&design).unwrap()
+    };
+    server.tenants.create(&acme, TenantSettings::default()).unwrap();
+    let before = operator();
+    let mut client = server.client();
+    client.keyed(before.token.reveal(), "DELETE", "/v1/users/anna", "").problem(404, "not_found");
+    assert_eq!(entries(&mut client, before.token.reveal(), "").len(), 1);
+    server.tenants.delete(&acme, "acme").unwrap();
+    server.tenants.create(&acme, TenantSettings::default()).unwrap();
+    let after = operator();
+    assert!(entries(&mut client, after.token.reveal(), "").is_empty());
+    assert!(entries(&mut client, after.token.reveal(), "?user=anna").is_empty());
+    client.keyed(after.token.reveal(), "DELETE", "/v1/users/bert", "").problem(404, "not_found");
+    assert_eq!(entries(&mut client, after.token.reveal(), "").len(), 1);
+    // The server's operator sees both.
+    let all = made(&server, &[Scope::Operate]);
+    assert_eq!(entries(&mut client, all.token.reveal(), "").len(), 2);
 }

@@ -64,6 +64,11 @@ impl Client {
         self.0.get_mut().write_all(&request).unwrap();
     }
 
+    /// Writes the body of a request whose head has been written.
+    pub fn send_rest(&mut self, body: &str) {
+        self.0.get_mut().write_all(body.as_bytes()).unwrap();
+    }
+
     /// Reads one answer; `head` ones have a length but no body.
     pub fn receive(&mut self, head: bool) -> Response {
         let status_line = self.line();

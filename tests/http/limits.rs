@@ -48,6 +48,31 @@ fn so_many_keys_may_be_and_those_that_let_nobody_in_make_room() {
 }
 
 #[test]
+fn what_a_tenant_asks_about_its_keys_counts_for_its_quotas() {
+    let server = Running::start();
+    let quotas = Quotas { requests_per_second: Some(2.0), ..Quotas::default() };
+    server.tenants.create(&"shop".parse().unwrap(), TenantSettings { quotas, ..TenantSettings::default() }).unwrap();
+    let design = KeyDesign { tenant: Some("shop".into()), ..KeyDesign::new("bound", [Scope::Operate]) };
+    let (first, second) = (server.engine.create_key(&design).unwrap(), server.engine.create_key(&design).unwrap());
+    let operator = server.engine.create_key(&KeyDesign::new("ops", [Scope::Operate])).unwrap();
+    let mut client = server.client();
+    let mut refused = 0;
+    for number in 0..40 {
+        let path = if number % 4 < 2 { "/v1/keys" } else { "/v1/audit" };
+        let token = if number % 2 == 0 { &first.token } else { &second.token };
+        let answer = client.keyed(token.reveal(), "GET", path, "");
+        if answer.status != 200 {
+            answer.problem(429, "quota_exceeded");
+            refused += 1;
+        }
+        client.keyed(operator.token.reveal(), "GET", path, "").expect(200);
+    }
+    assert!(refused > 0);
+    let metrics = client.keyed(operator.token.reveal(), "GET", "/metrics", "");
+    assert!(metrics.text().contains("tenant=\"shop\",class=\"429\""), "{}", metrics.text());
+}
+
+#[test]
 fn a_tenant_has_so_many_backups_and_so_many_generations_of_each() {
     let server = Running::start_configured(|config| {
         config.backup.max = 1;

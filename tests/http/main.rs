@@ -20,6 +20,7 @@ mod overload;
 mod protocol;
 mod questions;
 mod records;
+mod revoked;
 mod scenarios;
 mod server;
 mod tenants;

@@ -271,6 +271,9 @@ pub struct RestoreArgs {
     /// Everything that was written until this time (2026-01-31T12:00:00Z, or milliseconds)
     #[arg(long, value_name = "TIME", conflicts_with_all = ["generation", "sequence"])]
     pub time: Option<Timestamp>,
+    /// Revoke the keys that are in it: among them are those that were revoked since, and secrets that were rotated away
+    #[arg(long)]
+    pub revoke_keys: bool,
 }
 
 /// `savor config …`.

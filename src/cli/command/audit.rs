@@ -9,7 +9,7 @@ use crate::record::AuditEntry;
 
 pub fn run(context: &Context, args: AuditArgs) -> Result<(), Failure> {
     let AuditArgs { limit, before, key, user } = args;
-    let query = AuditQuery { limit, before, key, user, tenant: None };
+    let query = AuditQuery { limit, before, key, user, ..AuditQuery::default() };
     context.output.show(&context.place()?.audit_log(&query)?, |entries| list(entries))
 }
 

@@ -68,6 +68,7 @@ fn noted(place: &Place, action: &str, id: &str, outcome: u16) -> Result<(), Fail
         from: HERE.into(),
         action: action.into(),
         target: format!("/v1/keys/{id}"),
+        target_tenant: None,
         outcome,
         code: None,
         omitted: 0,

@@ -6,14 +6,14 @@ use super::LARGEST_PAGE;
 use crate::cli::context::Place;
 use crate::cli::failure::Failure;
 use crate::cli::remote::segment;
-use crate::engine::AuditQuery;
+use crate::engine::{AuditQuery, Tenants};
 use crate::record::{ApiKey, AuditEntry, KeyDesign, NewKey, Span};
 
 impl Place {
     /// Makes a key.
     pub fn create_key(&self, design: &KeyDesign) -> Result<NewKey, Failure> {
         match self {
-            Self::Here(engine) => Ok(engine.create_key(design)?),
+            Self::Here(engine) => Ok(Tenants::around((**engine).clone())?.create_key(design)?),
             Self::There(remote) => remote.post("/v1/keys", design),
         }
     }

@@ -16,6 +16,10 @@ pub fn table(summary: &Summary, file: &Path) -> String {
         ("seconds", format!("{:.1} ({} rows/s)", summary.seconds, count(rate as u64))),
         ("columns not used", summary.ignored_columns.join(", ")),
     ];
+    if !summary.types.is_empty() {
+        let types = summary.types.iter().map(|(kind, number)| format!("{kind} {}", count(*number)));
+        rows.push(("types", Vec::from_iter(types).join(", ")));
+    }
     if summary.untimed > 0 {
         let untimed = count(summary.untimed);
         rows.push((

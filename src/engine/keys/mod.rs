@@ -8,7 +8,7 @@ mod secret;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -184,8 +184,15 @@ impl Engine {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn create_key(&self, design: &KeyDesign) -> Result<NewKey> {
+        self.create_key_by(design, None)
+    }
+
+    /// [`Engine::create_key`], asked for with a key, which must let in until the new one is there. Errors: [`Error::Conflict`] where it does not.
+    pub(crate) fn create_key_by(&self, design: &KeyDesign, maker: Option<&ApiKey>) -> Result<NewKey> {
         design.validate()?;
         let now = Timestamp::now();
+        // Before the work of Argon2.
+        self.spent_keys(design.tenant.as_deref(), now)?;
         let id = secret::id()?;
         let token = secret::token(design.kind, &id)?;
         let expires = design.expires_in.map(|span| later(now, span, "expires_in")).transpose()?;
@@ -205,6 +212,7 @@ impl Engine {
         };
         let stored = StoredKey { key: key.clone(), secrets: vec![secret::hash(&token)?] };
         let _changing = lock(&self.inner.keys.changing);
+        self.still_lets_in(maker)?;
         let removed = self.spent_keys(key.tenant.as_deref(), now)?;
         self.inner.store.add_key(&stored, &removed)?;
         self.inner.keys.set(stored, &removed);
@@ -234,6 +242,11 @@ impl Engine {
     /// [`Error::NotFound`]; [`Error::Conflict`] for a key that lets nobody in any more, or that has eight secrets;
     /// [`Error::Invalid`] for an overlap of more than 90 days.
     pub fn rotate_key(&self, id: &str, overlap: Span) -> Result<NewKey> {
+        self.rotate_key_by(id, overlap, None)
+    }
+
+    /// [`Engine::rotate_key`], asked for with a key, as [`Engine::create_key_by`] is.
+    pub(crate) fn rotate_key_by(&self, id: &str, overlap: Span, maker: Option<&ApiKey>) -> Result<NewKey> {
         if !(0..=LONGEST_OVERLAP.millis()).contains(&overlap.millis()) {
             return Err(Error::invalid("overlap", format!("is {overlap}, at most {LONGEST_OVERLAP}")));
         }
@@ -242,6 +255,7 @@ impl Engine {
         let now = Timestamp::now();
         let end = later(now, overlap, "overlap")?;
         let stored = self.change_key(id, |stored| {
+            self.still_lets_in(maker)?;
             let state = stored.key.state(now);
             if state != KeyState::Active {
                 return Err(Error::Conflict(format!("key \"{id}\" is {state}; make a new one")));
@@ -277,8 +291,10 @@ impl Engine {
     /// Revokes the keys that are bound to a tenant that is gone. They are bound to a name that no tenant can have from then on:
     /// whoever is given that of the tenant does not see them. Removed, the last of them would leave a server without keys.
     pub(in crate::engine) fn revoke_keys_of(&self, tenant: &str) -> Result<()> {
+        // None is made meanwhile.
+        let changing = lock(&self.inner.keys.changing);
         for key in self.keys().into_iter().filter(|key| key.tenant.as_deref() == Some(tenant)) {
-            self.change_key(&key.id, |stored| {
+            self.change_locked(&changing, &key.id, |stored| {
                 stored.key.revoked.get_or_insert_with(Timestamp::now);
                 stored.key.tenant = Some(format!("{DELETED}{tenant}"));
                 Ok(())
@@ -348,11 +364,30 @@ impl Engine {
     }
 
     fn change_key(&self, id: &str, change: impl FnOnce(&mut StoredKey) -> Result<()>) -> Result<StoredKey> {
-        let keys = &self.inner.keys;
-        let _changing = lock(&keys.changing);
+        self.change_locked(&lock(&self.inner.keys.changing), id, change)
+    }
+
+    fn change_locked(
+        &self,
+        _changing: &MutexGuard<'_, ()>,
+        id: &str,
+        change: impl FnOnce(&mut StoredKey) -> Result<()>,
+    ) -> Result<StoredKey> {
         let stored = self.inner.store.change_key(id, change)?;
-        keys.set(stored.clone(), &[]);
+        self.inner.keys.set(stored.clone(), &[]);
         Ok(stored)
+    }
+
+    /// Whether a key that has let in does so now: it may have been revoked, or its time be over.
+    pub(crate) fn is_still_good(&self, id: &str, now: Timestamp) -> std::result::Result<(), KeyRefusal> {
+        let live = self.inner.keys.live.load().get(id).cloned();
+        live.ok_or(KeyRefusal::Unknown)?.admit(now).map(|_| ())
+    }
+
+    fn still_lets_in(&self, maker: Option<&ApiKey>) -> Result<()> {
+        let Some(maker) = maker else { return Ok(()) };
+        self.is_still_good(&maker.id, Timestamp::now())
+            .map_err(|_| Error::Conflict(format!("key \"{}\", which asks for this, lets nobody in any more", maker.id)))
     }
 }
 

@@ -10,6 +10,7 @@ mod changes;
 mod copies;
 mod directory;
 mod folder;
+mod keys;
 mod lane;
 mod settings;
 mod status;

@@ -75,6 +75,16 @@ impl Tenants {
         self.status(name)?.ok_or_else(|| unknown(name))
     }
 
+    /// Since when the tenant of a namespace is there; `None` for the data directory's own namespace. Errors: what a tenant says of
+    /// itself cannot be read; [`crate::Error::Invalid`] for what is no namespace.
+    pub(crate) fn created(&self, namespace: &str) -> Result<Option<Timestamp>> {
+        if namespace == TenantName::DEFAULT {
+            return Ok(None);
+        }
+        let directory = self.set.directory.of_tenant(&namespace.parse()?);
+        TenantSettings::read(&directory).map(|(_, created)| Some(created))
+    }
+
     fn status(&self, name: &TenantName) -> Result<Option<TenantStatus>> {
         let Some(slot) = self.slot(name) else { return Ok(None) };
         let read = TenantSettings::read(&self.set.directory.of_tenant(name));

@@ -10,7 +10,7 @@ use super::past::PastEvent;
 use super::replay::latest;
 use super::rows::{FeatureRequest, Known};
 use super::{FactTable, FittedTable};
-use crate::counters::{CounterSet, Owner};
+use crate::counters::{CounterSet, EventCounter, Owner};
 use crate::error::Result;
 use crate::linalg::Matrix;
 use crate::record::{Attributes, ItemId, Timestamp, UserId};
@@ -18,6 +18,9 @@ use crate::store::View;
 
 /// Values that differ by less, relative to one and to themselves, are the same: sums of values depend on their order.
 const TOLERANCE: f32 = 1e-4;
+
+/// Counters by event type.
+pub type KindCounters = Vec<(Box<str>, EventCounter)>;
 
 /// A raw row as it was used.
 pub struct AuditedRow {
@@ -34,6 +37,9 @@ pub struct AuditedRow {
     /// Events of the user and of the item that were known, if that was noted: where the log has others by now, the row tells
     /// nothing.
     pub known: Option<[i64; 2]>,
+    /// The counters of the user and of the item that it was made from, if those were noted: where they keep less of the past than the log
+    /// gives, as events were taken out again, the row tells nothing.
+    pub counters: Option<[KindCounters; 2]>,
     /// `[columns]`, NaN where nothing was known.
     pub row: Vec<f32>,
 }
@@ -47,6 +53,8 @@ pub struct Audit {
     pub compared: u64,
     /// Rows of users or items of which earlier events came in later.
     pub late: u64,
+    /// Rows from counters that keep less of the past than the log gives.
+    pub shortened: u64,
 }
 
 /// A column that differs.
@@ -105,6 +113,10 @@ pub fn audit(
             audit.late += 1;
             continue;
         }
+        if state.is_shortened(row) {
+            audit.shortened += 1;
+            continue;
+        }
         audit.compared += 1;
         let State { counters, mut past, .. } = state;
         past.reverse();
@@ -157,6 +169,27 @@ impl State {
             let more = known[side] - self.before[side];
             more < 0 || (more > 0 && more <= self.same_moment[side])
         })
+    }
+
+    /// Whether the row's counters say what the log says, but for old times that they have given up.
+    fn is_shortened(&self, row: &AuditedRow) -> bool {
+        let Some([of_user, of_item]) = &row.counters else { return false };
+        let owners = [row.user.map(Owner::User), Some(Owner::Item(row.item))];
+        let is_shorter = |kept: &KindCounters, owner: Owner| {
+            let of_log = self.counters.of(owner);
+            let pairs = kept.iter().filter_map(|(kind, counter)| {
+                of_log.iter().find(|(known, _)| known == kind).map(|(_, of_log)| (counter, of_log))
+            });
+            pairs.into_iter().any(|(counter, of_log)| {
+                counter.buckets != of_log.buckets
+                    && counter.agrees(of_log)
+                    && counter.buckets.are_newest_of(&of_log.buckets)
+            })
+        };
+        owners
+            .into_iter()
+            .zip([of_user, of_item])
+            .any(|(owner, kept)| owner.is_some_and(|owner| is_shorter(kept, owner)))
     }
 }
 

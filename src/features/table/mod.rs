@@ -30,7 +30,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 pub use asked::{Asked, replay_asked};
-pub use audit::{AuditedRow, ColumnDifference, audit};
+pub use audit::{Audit, AuditedRow, ColumnDifference, audit};
 pub use facts::{FactTable, Facts};
 pub use fitted::{FittedTable, Standard};
 pub use past::PastEvent;

@@ -84,6 +84,7 @@ fn found(planted: Planted) -> Vec<String> {
             context: Attributes::new(),
             visits: Vec::new(),
             known: None,
+            counters: None,
             row: out.row(0).to_vec(),
         });
         Ok(())

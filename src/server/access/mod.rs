@@ -27,7 +27,7 @@ use super::table::PathParameters;
 use crate::config::ServerConfig;
 use crate::engine::{Engine, KeyRefusal, Limit, Lookup};
 use crate::error::{Error, Result};
-use crate::record::Timestamp;
+use crate::record::{ApiKey, Timestamp};
 use cors::Cors;
 use refusal::Refusal;
 
@@ -81,6 +81,16 @@ impl Access {
     /// The answer with the headers that browsers go by.
     pub fn dress(&self, method: &Method, headers: &HeaderMap, reply: Reply) -> Reply {
         self.cors.dress(method, headers, dress::dress(reply))
+    }
+
+    /// Whether a key still lets in that did when the request's head had come. Errors: as if it had been no good then.
+    pub fn check_again(&self, key: Option<&ApiKey>) -> std::result::Result<(), Problem> {
+        let still = key.map_or(Ok(()), |key| self.context.engine.is_still_good(&key.id, Timestamp::now()));
+        still.map_err(|refusal| {
+            let refusal = Refusal::Key(refusal);
+            self.context.metrics.refused(refusal.word());
+            refusal.problem()
+        })
     }
 
     async fn admit(&self, route: &Route, headers: &HeaderMap) -> std::result::Result<Caller, Refusal> {

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use super::{Access, Caller, Refusal};
 use crate::engine::{Engine, Limit};
 use crate::error::Result;
-use crate::record::{AuditEntry, Timestamp};
+use crate::record::{AuditEntry, TenantName, Timestamp};
 use crate::server::problem::Problem;
 use crate::server::reply::Reply;
 use crate::server::route::Route;
@@ -85,6 +85,7 @@ impl<'a> Visit<'a> {
                 from: from.to_string(),
                 action: route.name.to_owned(),
                 target: String::new(),
+                target_tenant: None,
                 outcome: CLIENT_CLOSED,
                 code: None,
                 omitted,
@@ -93,6 +94,13 @@ impl<'a> Visit<'a> {
             parameters: parameters.cloned().unwrap_or_default(),
         });
         Self { caller: caller.map_err(|refusal| refusal.problem()), access, note }
+    }
+
+    /// On behalf of which tenant, or on whose data: none is the data directory itself.
+    pub fn is_about(&mut self, tenant: Option<&TenantName>) {
+        if let Some(note) = &mut self.note {
+            note.entry.target_tenant = tenant.map(TenantName::to_string);
+        }
     }
 
     /// Who asks; the problem where that is not enough.

@@ -8,6 +8,7 @@ use super::{PAGE, PAGE_LIMIT};
 use crate::engine::AuditQuery;
 use crate::error::Error;
 use crate::record::{AuditEntry, Timestamp};
+use crate::server::admission::Class;
 use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
@@ -36,18 +37,23 @@ pub fn routes() -> Vec<Route> {
             .of_caller()
             .group("operations")
             .summary("What was done, by which key, and who was not let in")
+            .class(Class::Bulk)
             .query(&[PAGE_LIMIT, BEFORE, KEY, USER])
             .answers::<Audit>(200, "The newest first"),
     ]
 }
 
 fn audit(context: &Context, call: &Call) -> Result<Reply, Problem> {
+    let own = call.caller().tenant();
+    // Who had the name before is somebody else.
+    let since = own.map(|own| context.tenants.created(own)).transpose()?.flatten();
     let query = AuditQuery {
         limit: call.value("limit").unwrap_or(PAGE),
         before: before(call)?,
         key: call.text("key").map(str::to_owned),
         user: call.text("user").map(str::to_owned),
-        tenant: call.caller().tenant().map(str::to_owned),
+        since,
+        tenant: own.map(str::to_owned),
     };
     Reply::json(&Audit { entries: context.engine.audit_log(&query)? })
 }

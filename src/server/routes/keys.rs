@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::record::{ApiKey, KeyDesign, NewKey, Span};
 use crate::server::access::Caller;
+use crate::server::admission::Class;
 use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
@@ -38,10 +39,11 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::POST, "/v1/keys", "createKey", OPERATE, create)
             .of_caller()
+            .class(Class::Operate)
             .summary("Makes a key; its secret is in this answer and nowhere else. From the first one on everybody needs a key")
             .takes::<KeyDesign>()
             .answers::<NewKey>(201, "The key with its token")
-            .problems(&[409]),
+            .problems(&[404, 409]),
         Route::new(Method::GET, "/v1/keys", "listKeys", OPERATE, list)
             .of_caller()
             .summary("Lists the keys, without their secrets")
@@ -53,6 +55,7 @@ pub fn routes() -> Vec<Route> {
             .problems(&[404]),
         Route::new(Method::POST, "/v1/keys/{id}:rotate", "rotateKey", OPERATE, rotate)
             .of_caller()
+            .class(Class::Operate)
             .summary("Gives a key a new secret; the ones before are taken for a while, so that who uses them can change over")
             .may_take::<Rotation>()
             .answers::<NewKey>(200, "The key with its new token")
@@ -74,7 +77,7 @@ fn create(context: &Context, call: &Call) -> Result<Reply, Problem> {
             return Err(Problem::new(StatusCode::FORBIDDEN, "other_tenant", detail).in_field("tenant"));
         }
     }
-    let made = context.engine.create_key(&design)?;
+    let made = context.tenants.create_key_by(&design, call.caller().key.as_deref())?;
     Ok(Reply::json_with(StatusCode::CREATED, &made)?.at(&format!("/v1/keys/{}", made.key.id)))
 }
 
@@ -90,7 +93,7 @@ fn get(context: &Context, call: &Call) -> Result<Reply, Problem> {
 fn rotate(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let rotation: Rotation = call.body_or_default()?;
     let key = named(context, call)?;
-    Reply::json(&context.engine.rotate_key(&key.id, rotation.overlap)?)
+    Reply::json(&context.engine.rotate_key_by(&key.id, rotation.overlap, call.caller().key.as_deref())?)
 }
 
 fn revoke(context: &Context, call: &Call) -> Result<Reply, Problem> {
