@@ -1,6 +1,6 @@
 //! What the ranker was shown, and whether training would have been shown the same.
 
-use super::{Engine, Finding, Inner};
+use super::{Engine, Finding, Inner, read};
 use crate::error::Result;
 use crate::features::table::{AuditedRow, ColumnDifference, FactTable, Facts, FittedTable, PastEvent, audit};
 use crate::record::{ItemId, Timestamp, UserId};
@@ -17,7 +17,7 @@ impl Inner {
             return Ok(());
         }
         let features = &self.config.features;
-        let since = Timestamp::now().before(features.log_retention);
+        let since = read(&self.popular).moment(Timestamp::now()).before(features.log_retention);
         self.store.put_served(&waiting, features.log_answers as u64, since.millis())
     }
 }
@@ -189,6 +189,8 @@ mod tests {
         let engine = trained(dir.path());
         assert!(is_well(&served(&engine), "no answer"));
         engine.keep_exposures().unwrap();
+        // So that all are asked as of now.
+        engine.append_events(&[Event::new("u1", "i5", "click")]).unwrap();
         for user in ["u1", "u2", "nobody"] {
             engine.recommend(&Query::for_user(user)).unwrap();
             engine.append_events(&[Event::new("u1", "i5", "click")]).unwrap();

@@ -349,11 +349,15 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::config::{Config, ServerConfig};
     use crate::engine::Engine;
     use crate::monitor::{Alert, Decision, DecisionKind};
     use crate::record::Timestamp;
+    use crate::server::admission::Class;
+    use crate::server::gate::Refusal;
 
     fn text(metrics: &Metrics) -> String {
         let dir = tempfile::tempdir().unwrap();
@@ -364,13 +368,19 @@ mod tests {
 
     #[test]
     fn no_family_is_told_twice() {
-        let text = text(&Metrics::new());
+        let metrics = Metrics::new();
+        // A family without a series is not told at all.
+        metrics.refused("no_key");
+        metrics.load.refused(Class::Read, Refusal::Full);
+        metrics.answered("GET", "/", 200, 0.1);
+        metrics.load.admitted(Class::Read, Duration::ZERO);
+        let text = text(&metrics);
         let mut families: Vec<&str> = text.lines().filter(|line| line.starts_with("# TYPE ")).collect();
         let count = families.len();
         families.sort_unstable();
         families.dedup();
         assert_eq!(families.len(), count);
-        assert!(count > 20, "{text}");
+        assert!(count > 22, "{text}");
     }
 
     #[test]
