@@ -64,7 +64,7 @@ impl Progress for Handle {
 const GO_ON: u8 = 0;
 /// Somebody has cancelled it.
 const CANCELLED: u8 = 1;
-/// The process is about to end.
+/// The engine is about to be closed.
 const INTERRUPTED: u8 = 2;
 
 impl Handle {
@@ -231,20 +231,20 @@ impl Engine {
         self.job(id)
     }
 
-    /// Tells background jobs to end, as the process is about to, and does not wait for them. They are
+    /// Tells background jobs to end, as the engine is about to be closed, and does not wait for them. They are
     /// [`JobState::Interrupted`] then, and are begun again by [`resume_jobs`](Self::resume_jobs) or by the retraining policy.
     pub fn interrupt_jobs(&self) {
         lock(&self.inner.jobs.running).values().for_each(|running| running.state.end(INTERRUPTED));
     }
 
-    /// Begins again the training that was interrupted when the process ended in order before; one that the policy began is
-    /// for [`tend`](Self::tend). A server calls this when it starts. Errors: those of [`start_training`](Self::start_training).
+    /// Begins again the training that was interrupted when the engine was closed in order before; one that the policy began is
+    /// for [`tend`](Self::tend). A server calls this when it starts, and when it opens a tenant anew. Errors: those of [`start_training`](Self::start_training).
     pub fn resume_jobs(&self) -> Result<Vec<Job>> {
         let mut resumed = Vec::new();
         for (id, job) in self.inner.store.records::<Job>(Records::Jobs)? {
             if job.kind == TRAIN && job.state == JobState::Interrupted {
                 let again = self.start_training(&job.options.clone().unwrap_or_default())?;
-                let message = Some(format!("the process ended while it ran; begun again as job {}", again.id));
+                let message = Some(format!("its engine was closed while it ran; begun again as job {}", again.id));
                 self.keep_job(&Job { state: JobState::Failed, message, ..job })?;
                 tracing::info!(job = id, again = again.id, "a training that was interrupted is begun again");
                 resumed.push(again);
@@ -278,9 +278,10 @@ impl Engine {
         (job.state, job.message) = match result {
             Ok(()) => (JobState::Done, job.message.take()),
             Err(error @ Error::GateFailed { .. }) => (JobState::Done, Some(error.to_string())),
-            Err(Error::Cancelled(_)) if handle.end.load(Ordering::Relaxed) == INTERRUPTED => {
-                (JobState::Interrupted, Some("the process was told to end; it is begun again at the next start".into()))
-            }
+            Err(Error::Cancelled(_)) if handle.end.load(Ordering::Relaxed) == INTERRUPTED => (
+                JobState::Interrupted,
+                Some("its engine was to be closed; it is begun again when that is served next".into()),
+            ),
             Err(Error::Cancelled(_)) => (JobState::Cancelled, None),
             Err(error) => (JobState::Failed, Some(error.to_string())),
         };

@@ -255,7 +255,7 @@ pub enum JobState {
     Failed,
     /// Stopped on request.
     Cancelled,
-    /// Stopped as the process was told to end. A server begins it again when it starts next; see [`crate::Engine::resume_jobs`].
+    /// Stopped as its engine was to be closed, mostly with the process. A server begins it again when it has it open next; see [`crate::Engine::resume_jobs`].
     Interrupted,
 }
 

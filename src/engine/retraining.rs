@@ -73,7 +73,7 @@ impl Engine {
         let config = &self.inner.config.retrain;
         let last = self.last_job(RETRAIN)?;
         if let Some(stopped) = last.as_ref().filter(|job| job.state == JobState::Interrupted) {
-            let why = format!("job {} was stopped as the process ended", stopped.id);
+            let why = format!("job {} was stopped as its engine was closed", stopped.id);
             let again = Decision::new(now, DecisionKind::Retry, None, why);
             return self.begin(stopped.reason.clone().unwrap_or(Reason::Asked), stopped.attempt, again, decisions);
         }

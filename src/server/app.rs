@@ -153,12 +153,18 @@ impl App {
     ) -> Answered {
         let timeout = self.timeout(headers)?;
         let key = caller.key.clone();
+        // A tenant is one party, however many keys it has; without tenants each key is one.
+        let party: Option<Arc<str>> = match (tenant, &key) {
+            (Some(tenant), _) => Some(Arc::from(tenant.as_str())),
+            (None, key) => key.as_ref().map(|key| Arc::from(key.id.as_str())),
+        };
+        let sender = || party.clone().unwrap_or_else(|| Arc::from(asked.from().to_string()));
         let call = Call::new(parameters?, parse_query(query, route.query)?).by(caller);
         let call = match route.body {
             BodyKind::Nothing => call,
             BodyKind::Optional(_) if is_empty(headers) => call,
-            BodyKind::One(_) | BodyKind::Optional(_) => self.with_body(call, false, headers, body).await?,
-            BodyKind::Many(_) => self.with_body(call, true, headers, body).await?,
+            BodyKind::One(_) | BodyKind::Optional(_) => self.with_body(call, false, &sender(), headers, body).await?,
+            BodyKind::Many(_) => self.with_body(call, true, &sender(), headers, body).await?,
         };
         asked.is_read();
         let Some(class) = route.admitted() else { return run(&context, &*route.handler, &call) };
@@ -169,12 +175,7 @@ impl App {
         let class = if call.body_bytes() >= self.bulk_body_bytes && class != Class::Long { Class::Bulk } else { class };
         let deadline = started + timeout;
         let turn = self.turn(&context, tenant).await?;
-        // A tenant is one party, however many keys it has; without tenants each key is one.
-        let who = match (tenant, &key) {
-            (Some(tenant), _) => Arc::from(tenant.as_str()),
-            (None, Some(key)) => Arc::from(key.id.as_str()),
-            (None, None) => Arc::clone(&self.who),
-        };
+        let who = party.unwrap_or_else(|| Arc::clone(&self.who));
         let place = self.context.admission.enter(&who, class, route.path, deadline).await;
         let place = place.map_err(|refusal| self.refused(class, refusal, timeout))?;
         self.context.metrics.load.admitted(class, place.waited());
@@ -270,11 +271,12 @@ impl App {
         &self,
         call: Call,
         many: bool,
+        sender: &Arc<str>,
         headers: &HeaderMap,
         body: impl Stream<Item = Result<B, E>>,
     ) -> Result<Call, Problem> {
         let format = body::format(headers, many)?;
-        Ok(call.with_body(self.bodies.read(headers, body).await?, format))
+        Ok(call.with_body(self.bodies.read(sender, headers, body).await?, format))
     }
 
     /// Runs the handler on a blocking thread, unless nobody waits for it any more by the time that it could begin. When it takes

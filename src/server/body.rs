@@ -1,5 +1,6 @@
 //! Reading request bodies without trusting them: the media type is checked first, the size is limited whether it is
-//! declared or not, a slow sender is cut off, and all bodies together may take only so much memory.
+//! declared or not, a slow sender is cut off, and all bodies together, and those of one party, may take only so much memory
+//! ([`super::budget`]).
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,9 +9,9 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use warp::Buf;
 
+use super::budget::{Budget, Share};
 use super::problem::Problem;
 use super::records::Format;
 
@@ -27,7 +28,7 @@ const DRAINED: usize = 4;
 pub struct Bodies {
     max_bytes: usize,
     timeout: Duration,
-    budget_kib: Arc<Semaphore>,
+    budget: Arc<Budget>,
 }
 
 /// A body in memory; its share of the budget is given back when it is dropped.
@@ -35,19 +36,20 @@ pub struct Bodies {
 pub struct Body {
     /// The bytes.
     pub bytes: Vec<u8>,
-    _share: OwnedSemaphorePermit,
+    _share: Share,
 }
 
 impl Bodies {
     /// Bodies of at most `max_bytes`, sent within `timeout`.
     pub fn new(max_bytes: usize, timeout: Duration) -> Self {
         let budget = (max_bytes / KIB + 1) * LARGEST_AT_ONCE;
-        Self { max_bytes, timeout, budget_kib: Arc::new(Semaphore::new(budget)) }
+        Self { max_bytes, timeout, budget: Budget::new(budget) }
     }
 
-    /// Reads a whole body.
+    /// Reads a whole body that a party sends.
     pub async fn read<B: Buf, E>(
         &self,
+        who: &Arc<str>,
         headers: &HeaderMap,
         body: impl Stream<Item = Result<B, E>>,
     ) -> Result<Body, Problem> {
@@ -57,7 +59,7 @@ impl Bodies {
         if expected > self.max_bytes && waits {
             return Err(self.too_large());
         }
-        match tokio::time::timeout(self.timeout, self.collect(expected, body)).await {
+        match tokio::time::timeout(self.timeout, self.collect(who, expected, body)).await {
             Ok(body) => body,
             Err(_) => {
                 let detail = format!("the body did not arrive within {} ms", self.timeout.as_millis());
@@ -68,12 +70,14 @@ impl Bodies {
 
     async fn collect<B: Buf, E>(
         &self,
+        who: &Arc<str>,
         expected: usize,
         body: impl Stream<Item = Result<B, E>>,
     ) -> Result<Body, Problem> {
         let mut body = pin!(body);
         let part = PART_KIB.min(self.max_bytes / KIB + 1);
-        let mut share = self.part(part)?;
+        let mut share = self.budget.share(who);
+        take(&mut share, part)?;
         let mut bytes = Vec::with_capacity(expected.min(PART_KIB * KIB));
         let mut length = 0usize;
         while let Some(chunk) = body.next().await {
@@ -88,8 +92,8 @@ impl Bodies {
                 break;
             }
             while length <= self.max_bytes && chunk.has_remaining() {
-                while bytes.len() + chunk.chunk().len() > share.num_permits() * KIB {
-                    share.merge(self.part(part)?);
+                while bytes.len() + chunk.chunk().len() > share.kib() * KIB {
+                    take(&mut share, part)?;
                 }
                 let part = chunk.chunk();
                 bytes.extend_from_slice(part);
@@ -100,19 +104,19 @@ impl Bodies {
         if length > self.max_bytes { Err(self.too_large()) } else { Ok(Body { bytes, _share: share }) }
     }
 
-    /// A part of the budget.
-    fn part(&self, kib: usize) -> Result<OwnedSemaphorePermit, Problem> {
-        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
-        Arc::clone(&self.budget_kib).try_acquire_many_owned(kib).map_err(|_| {
-            let detail = "too many large bodies are being received";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
-        })
-    }
-
     fn too_large(&self) -> Problem {
         let detail = format!("the body has more than {} bytes, the limit of this server", self.max_bytes);
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     }
+}
+
+/// A part of the budget.
+fn take(share: &mut Share, kib: usize) -> Result<(), Problem> {
+    if share.grow(kib) {
+        return Ok(());
+    }
+    let detail = "too many large bodies are being received, of you or of all";
+    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1))
 }
 
 /// How the body is written, by its headers. A body must say that it is JSON: browsers send other types across sites
@@ -162,7 +166,9 @@ mod tests {
         let read = |declared: &'static str, sizes: &'static [usize]| {
             let headers = if declared.is_empty() { HeaderMap::new() } else { headers(&[(CONTENT_LENGTH, declared)]) };
             let bodies = &bodies;
-            async move { bodies.read(&headers, chunks(sizes)).await.map(|body| body.bytes.len()).map_err(|p| p.code) }
+            async move {
+                bodies.read(&"a".into(), &headers, chunks(sizes)).await.map(|body| body.bytes.len()).map_err(|p| p.code)
+            }
         };
         assert_eq!(read("1000", &[400, 600]).await, Ok(1000));
         assert_eq!(read("", &[400, 601]).await, Err("too_large"));
@@ -173,30 +179,33 @@ mod tests {
     #[tokio::test]
     async fn a_sender_that_stops_is_cut_off() {
         let bodies = Bodies::new(1000, Duration::from_millis(1));
-        let problem = bodies.read(&HeaderMap::new(), stream::pending::<Result<&[u8], ()>>()).await.unwrap_err();
+        let problem =
+            bodies.read(&"a".into(), &HeaderMap::new(), stream::pending::<Result<&[u8], ()>>()).await.unwrap_err();
         assert_eq!(problem.status(), StatusCode::REQUEST_TIMEOUT);
     }
 
     #[tokio::test]
-    async fn all_bodies_together_have_a_budget_of_what_has_arrived() {
+    async fn bodies_have_a_budget_of_what_has_arrived_which_one_party_cannot_take() {
         let bodies = Bodies::new(1 << 20, Duration::from_secs(60));
         let announced = headers(&[(CONTENT_LENGTH, "1048576")]);
+        let [a, b]: [Arc<str>; 2] = ["a", "b"].map(Arc::from);
         let mut small = Vec::new();
-        for _ in 0..LARGEST_AT_ONCE - 1 {
-            small.push(bodies.read(&announced, chunks(&[1])).await.unwrap());
+        for _ in 0..LARGEST_AT_ONCE {
+            small.push(bodies.read(&a, &announced, chunks(&[1])).await.unwrap());
         }
+        let large = |who| bodies.read(who, &announced, chunks(&[500_000, 500_000]));
         let mut held = Vec::new();
         let refused = loop {
-            match bodies.read(&HeaderMap::new(), chunks(&[500_000, 500_000])).await {
+            match large(&a).await {
                 Ok(body) => held.push(body),
                 Err(problem) => break problem,
             }
         };
-        // Fifteen that announce much and send a byte take less than one that is sent.
-        assert_eq!(held.len(), LARGEST_AT_ONCE - 1);
-        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(held.len(), 11, "sixteen that announce much and send a byte take no more than one that is sent");
+        assert_eq!((refused.status(), refused.code), (StatusCode::SERVICE_UNAVAILABLE, "overloaded"));
+        assert!(large(&b).await.is_ok());
         drop((held, small));
-        assert!(bodies.read(&HeaderMap::new(), chunks(&[1])).await.is_ok());
+        assert!(large(&a).await.is_ok());
     }
 
     #[test]

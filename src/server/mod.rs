@@ -8,6 +8,7 @@ mod access;
 mod admission;
 mod app;
 mod body;
+mod budget;
 mod call;
 mod connections;
 mod context;

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use super::app::App;
 use super::context::Context;
 use super::webhook::{PAUSE, Webhook};
-use crate::engine::Engine;
+use crate::engine::{Engine, Tenants};
 use crate::error::{Error, Result};
 use crate::record::{TenantName, Timestamp};
 
@@ -49,25 +49,20 @@ impl Steward {
                 let pressure = context.admission.pressure();
                 tracing::warn!(refused, pressure, "more is asked than can be answered: requests were refused");
             }
-            tend(context, &context.engine, &mut webhooks);
             // One after the other: what goes on by itself takes one thread, however many there are.
-            for (_, engine) in context.tenants.engines() {
-                tend(context, &engine, &mut webhooks);
-            }
+            each(&context.tenants, |engine| tend(context, engine, &mut webhooks));
             looks = looks.wrapping_add(1);
             if looks.is_multiple_of(RETRY) {
                 context.tenants.retry();
             }
         };
         let keep_house = move || {
-            let context = &house.context;
-            let tenants = context.tenants.engines().into_iter().map(|(_, engine)| engine);
-            for engine in std::iter::once(context.engine.clone()).chain(tenants) {
+            each(&house.context.tenants, |engine| {
                 if let Err(error) = engine.keep_house(Timestamp::now()) {
                     let tenant = engine.tenant().map(TenantName::as_str);
                     tracing::error!(tenant, %error, "the server cannot look after its data");
                 }
-            }
+            });
         };
         Ok(Self {
             _threads: vec![
@@ -90,6 +85,17 @@ impl Tending {
         };
         let thread = std::thread::Builder::new().name(name.into()).spawn(work).map_err(Error::io("thread"))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+/// Looks after the data directory's own engine, then after each tenant's that is open by then. No other is held meanwhile: it could be
+/// neither changed nor deleted.
+fn each(tenants: &Tenants, mut look: impl FnMut(&Engine)) {
+    look(tenants.home());
+    for name in tenants.names() {
+        if let Ok(engine) = tenants.opened(&name) {
+            look(&engine);
+        }
     }
 }
 
@@ -130,5 +136,32 @@ impl Drop for Tending {
         {
             tracing::error!("a thread of the steward ended by a panic");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::engine::TenantSettings;
+
+    #[test]
+    fn while_one_is_looked_after_any_other_can_be_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let tenants = Tenants::open(dir.path().join("data"), Config::default()).unwrap();
+        for name in ["a", "b", "c"] {
+            tenants.create(&name.parse().unwrap(), TenantSettings::default()).unwrap();
+        }
+        let mut seen = Vec::new();
+        each(&tenants, |engine| {
+            let name = engine.tenant().map_or(TenantName::DEFAULT, TenantName::as_str).to_owned();
+            match name.as_str() {
+                TenantName::DEFAULT => tenants.delete(&"b".parse().unwrap(), "b").unwrap(),
+                "c" => tenants.delete(&"a".parse().unwrap(), "a").unwrap(),
+                _ => {}
+            }
+            seen.push(name);
+        });
+        assert_eq!(seen, [TenantName::DEFAULT, "a", "c"]);
     }
 }

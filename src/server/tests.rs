@@ -167,6 +167,34 @@ fn a_tenant_that_has_as_much_in_work_as_it_may_waits_alone() {
 }
 
 #[test]
+fn who_sends_many_bodies_leaves_memory_for_those_of_others() {
+    let server = Running::start(|config| config.max_body_bytes = 1024);
+    for name in ["a", "b"] {
+        assert!(server.put(&format!("/v1/tenants/{name}"), "{}").starts_with("HTTP/1.1 201 "));
+    }
+    // Told to go on a client has its first part of memory, and sends nothing.
+    let begin = |tenant: &str| {
+        let mut stream = server.connect();
+        let head = "content-type: application/json\r\ncontent-length: 100\r\nexpect: 100-continue";
+        write!(stream, "POST /v1/events HTTP/1.1\r\nhost: x\r\n{head}{tenant}\r\n\r\n").unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        (stream, String::from_utf8(status.to_vec()).unwrap())
+    };
+    let mut held = Vec::new();
+    let refused = loop {
+        match begin("\r\nsavor-tenant: a") {
+            (stream, status) if status == "HTTP/1.1 100" => held.push(stream),
+            (_, status) => break status,
+        }
+    };
+    assert_eq!((refused.as_str(), held.len()), ("HTTP/1.1 503", 12));
+    for other in ["\r\nsavor-tenant: b", ""] {
+        assert_eq!(begin(other).1, "HTTP/1.1 100");
+    }
+}
+
+#[test]
 fn work_that_takes_too_long_is_503_and_keeps_its_place_until_it_ends() {
     let server = Running::start(|config| {
         config.max_concurrent_requests = 1;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Slot, TenantSettings, TenantStatus, Tenants, folder, unknown};
+use super::{Slot, TenantSettings, TenantStatus, Tenants, folder, go_on, unknown};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
@@ -41,8 +41,9 @@ impl Tenants {
     }
 
     /// Says otherwise of a tenant. Quotas hold from the next request on; when the configuration changes, or the tenant is broken, it is opened
-    /// anew, and cannot be asked for that moment. Errors: [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Conflict`] when
-    /// somebody asks it for so long that it cannot be closed.
+    /// anew, and cannot be asked for that moment; its training is interrupted, and begun again where it is served, see
+    /// [`Engine::resume_jobs`]. Errors: [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Conflict`] when somebody asks it for so long that it
+    /// cannot be closed.
     pub fn set(&self, name: &TenantName, settings: TenantSettings) -> Result<TenantStatus> {
         let _changing = self.changing();
         self.check(&settings)?;
@@ -62,7 +63,7 @@ impl Tenants {
             }
             Slot::Open(engine) => {
                 // What is written is what it is opened by: nothing is, as long as it cannot be closed.
-                self.close(name, engine)?;
+                self.close(name, engine, Instant::now() + CLOSING)?;
                 let written = settings.write(&dir, created);
                 self.reopen(name);
                 written?;
@@ -88,7 +89,7 @@ impl Tenants {
             return Err(Error::invalid("confirm", reason));
         }
         if let Slot::Open(engine) = slot {
-            self.close(name, engine)?;
+            self.close(name, engine, Instant::now() + CLOSING)?;
         }
         // What follows it is done at the next start if a crash comes before, and before anybody is given the name.
         let gone = self.set.directory.delete(name).inspect_err(|_| self.reopen(name))?;
@@ -115,19 +116,23 @@ impl Tenants {
         self.set.home.config().of_tenant(&settings.config).map_err(|error| error.within("config")).map(drop)
     }
 
-    /// Waits until nobody has a tenant open any more. Errors: [`Error::Conflict`]; it is open as before, then.
-    fn close(&self, name: &TenantName, engine: Engine) -> Result<()> {
+    /// Waits until nobody has a tenant open any more. Errors: [`Error::Conflict`]; it is open as before, then, and what was interrupted is
+    /// begun again. Where only its lock is still held it stays closed, until [`Tenants::retry`] or [`Tenants::get`].
+    fn close(&self, name: &TenantName, engine: Engine, until: Instant) -> Result<()> {
         self.put(name, Slot::Closing);
         engine.shutdown();
         let dir = self.set.directory.of_tenant(name);
         let last = Arc::downgrade(&engine.inner);
         drop(engine);
-        let until = Instant::now() + CLOSING;
         // Whoever holds the engine, or but its store, holds the lock: it is free when really all of it is closed.
         while crate::store::holder(&dir).is_some() {
             if Instant::now() >= until {
                 match last.upgrade() {
-                    Some(inner) => self.put(name, Slot::Open(Engine { inner })),
+                    Some(inner) => {
+                        let engine = Engine { inner };
+                        go_on(&engine);
+                        self.put(name, Slot::Open(engine));
+                    }
                     None => self.put(name, Slot::Closed),
                 }
                 return Err(Error::Conflict(format!("tenant \"{name}\" is still in use; try again")));
@@ -135,5 +140,61 @@ impl Tenants {
             std::thread::sleep(LOOK);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::engine::{JobState, TrainOptions};
+    use crate::progress::Silent;
+
+    fn opened(dir: &tempfile::TempDir) -> (Tenants, TenantName) {
+        let (tenants, name) =
+            (Tenants::open(dir.path().join("data"), Config::default()).unwrap(), "a".parse().unwrap());
+        tenants.create(&name, TenantSettings::default()).unwrap();
+        (tenants, name)
+    }
+
+    /// How its jobs stand, the newest first.
+    fn jobs(tenants: &Tenants, name: &TenantName) -> Vec<JobState> {
+        tenants.opened(name).unwrap().jobs().unwrap().into_iter().map(|job| job.state).collect()
+    }
+
+    #[test]
+    fn a_training_goes_on_when_the_configuration_has_changed_and_when_it_could_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tenants, name) = opened(&dir);
+        tenants.serve_at("http://x").unwrap();
+        // Nothing is trained as long as this one has the only place.
+        let _place = tenants.set.lane.enter(&Silent).unwrap();
+        let asked = tenants.get(&name).unwrap();
+        asked.start_training(&TrainOptions::default()).unwrap();
+        let refused = tenants.close(&name, asked.clone(), Instant::now()).unwrap_err();
+        assert_eq!(refused.code(), "conflict");
+        assert_eq!(jobs(&tenants, &name), [JobState::Running, JobState::Failed]);
+        drop(asked);
+        let other =
+            TenantSettings { config: toml::from_str("[train]\ndimension = 5\n").unwrap(), ..TenantSettings::default() };
+        tenants.set(&name, other).unwrap();
+        assert_eq!(tenants.opened(&name).unwrap().config().train.dimension, 5);
+        assert_eq!(jobs(&tenants, &name), [JobState::Running, JobState::Failed, JobState::Failed]);
+        tenants.shutdown();
+    }
+
+    #[test]
+    fn one_that_stayed_closed_is_opened_again_where_it_is_served() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tenants, name) = opened(&dir);
+        let engine = tenants.get(&name).unwrap();
+        let store = Arc::clone(&engine.inner.store);
+        assert_eq!(tenants.close(&name, engine, Instant::now()).unwrap_err().code(), "conflict");
+        drop(store);
+        assert_eq!(tenants.retry(), 0, "who opens each when it is asked for does not want all of them open");
+        tenants.serve_at("http://x").unwrap();
+        assert!(tenants.opened(&name).is_err());
+        assert_eq!(tenants.retry(), 1);
+        tenants.opened(&name).unwrap();
     }
 }

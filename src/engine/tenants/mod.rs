@@ -184,14 +184,22 @@ impl Tenants {
         waiting.into_par_iter().for_each(|name| self.reopen(&name));
     }
 
-    /// Tries again to open those that are broken, unless somebody changes something meanwhile, a backup for instance. Tells how
-    /// many are open now.
+    /// Tries again to open those that are broken, and where they are served those that stayed closed, too; unless somebody changes
+    /// something meanwhile, a backup for instance. Tells how many are open now.
     pub fn retry(&self) -> usize {
         let Ok(_changing) = self.set.changing.try_lock() else { return 0 };
-        let is_broken = |(name, slot): (&TenantName, &Slot)| matches!(slot, Slot::Broken(_)).then(|| name.clone());
-        let broken: Vec<TenantName> = self.set.slots.read().iter().filter_map(is_broken).collect();
-        broken.iter().for_each(|name| self.reopen(name));
-        broken.iter().filter(|name| matches!(self.slot(name), Some(Slot::Open(_)))).count()
+        let is_due = |slot: &Slot| match slot {
+            Slot::Broken(_) => true,
+            // A server opens nothing for a request.
+            Slot::Closed => self.is_served(),
+            Slot::Open(_) | Slot::Closing => false,
+        };
+        let slots = self.set.slots.read();
+        let due: Vec<TenantName> =
+            slots.iter().filter(|(_, slot)| is_due(slot)).map(|(name, _)| name.clone()).collect();
+        drop(slots);
+        due.iter().for_each(|name| self.reopen(name));
+        due.iter().filter(|name| matches!(self.slot(name), Some(Slot::Open(_)))).count()
     }
 
     /// The names of all tenants, in their order.
@@ -223,6 +231,10 @@ impl Tenants {
         self.set.home.shutdown();
     }
 
+    fn is_served(&self) -> bool {
+        self.set.address.get().is_some()
+    }
+
     fn changing(&self) -> MutexGuard<'_, ()> {
         lock(&self.set.changing)
     }
@@ -244,7 +256,10 @@ impl Tenants {
             let budget = home.inner.store.budget().beside(shared.write_buffer_mib);
             let (config, quotas) = (of_tenant(&dir, home.config(), &settings)?, settings.quotas.or(&shared.quotas));
             let engine = open(&dir, name, config, quotas, budget, Arc::clone(&self.set.lane))?;
-            self.set.address.get().map_or(Ok(()), |address| serve(&engine, address))?;
+            if let Some(address) = self.set.address.get() {
+                serve(&engine, address)?;
+                go_on(&engine);
+            }
             Ok(engine)
         });
         let slot = match opened {
@@ -289,6 +304,14 @@ fn of_tenant(dir: &Path, base: &Config, settings: &TenantSettings) -> Result<Con
 fn serve(engine: &Engine, address: &str) -> Result<()> {
     engine.announce(address)?;
     if engine.config().exposures.enabled { engine.keep_exposures() } else { Ok(()) }
+}
+
+/// Begins again what was interrupted when an engine was closed, or was to be. It answers all the same where that fails.
+fn go_on(engine: &Engine) {
+    if let Err(error) = engine.resume_jobs() {
+        let tenant = engine.tenant().map(TenantName::as_str);
+        tracing::error!(tenant, %error, "a training that was interrupted cannot be begun again");
+    }
 }
 
 fn unknown(name: &TenantName) -> Error {

@@ -39,7 +39,7 @@ pub struct TenantStatus {
 pub enum TenantState {
     /// It can.
     Open,
-    /// It can, and is opened when it is.
+    /// It can, and is opened when it is; by a server, at its next look.
     Closed,
     /// It is being closed, to be deleted or opened anew.
     Closing,
