@@ -40,6 +40,11 @@ fn zoned_loosely(text: &str) -> Option<Timestamp> {
 
 /// The time that a whole number is.
 pub(super) fn whole(number: i128, unit: TimeUnit) -> Converted<Timestamp> {
+    if unit == TimeUnit::Auto
+        && let Some(date) = compact_date(number)
+    {
+        return Ok(date);
+    }
     let millis = match scale(number as f64, unit) {
         TimeUnit::Auto | TimeUnit::S => number.saturating_mul(1_000),
         TimeUnit::Ms => number,
@@ -47,6 +52,14 @@ pub(super) fn whole(number: i128, unit: TimeUnit) -> Converted<Timestamp> {
         TimeUnit::Ns => number.div_euclid(1_000_000),
     };
     Timestamp::from_millis(millis.clamp(i64::MIN.into(), i64::MAX.into()) as i64).map_err(reason)
+}
+
+/// The date that `20261101` is: as seconds, such numbers would be of some weeks in 1970.
+fn compact_date(number: i128) -> Option<Timestamp> {
+    if !(19_000_101..=20_991_231).contains(&number) {
+        return None;
+    }
+    format!("{:04}-{:02}-{:02}", number / 10_000, number / 100 % 100, number % 100).parse().ok()
 }
 
 /// The time that a number is, to the millisecond.
@@ -105,7 +118,9 @@ mod tests {
         ] {
             assert_eq!(auto(text), 881_250_949_000, "{text}");
         }
-        assert_eq!(auto("1997-12-04"), 881_193_600_000);
+        assert_eq!([auto("1997-12-04"), auto("19971204")], [881_193_600_000; 2]);
+        assert_eq!([auto("19971304"), auto("29971204")], [19_971_304_000, 29_971_204_000], "no dates");
+        assert_eq!(Cell::text("19971204").into_time(TimeUnit::S, PLAIN).unwrap().unwrap().millis(), 19_971_204_000);
         assert_eq!(Cell::Int(5).into_time(TimeUnit::Ms, PLAIN).unwrap().unwrap().millis(), 5);
         assert_eq!(Cell::text("0001-01-01T00:00:00Z").into_time(TimeUnit::Auto, PLAIN), Ok(None));
         for text in ["yesterday", "99999999999999999999", "NaN", "", "1997-13-04"] {

@@ -114,7 +114,8 @@ fn who_is_given_the_name_of_a_deleted_tenant_does_not_read_what_that_one_did() {
     let server = Running::start();
     let acme = "acme".parse().unwrap();
     let operator = || {
-        let design = KeyDesign { tenant: Some("acme".into()), ..KeyDesign::new("own", [Scope::Operate]) };
+        let design =
+            KeyDesign { tenant: Some("acme".into()), ..KeyDesign::new("own", [Scope::Operate, Scope::Manage]) };
         server.engine.create_key(&design).unwrap()
     };
     server.tenants.create(&acme, TenantSettings::default()).unwrap();

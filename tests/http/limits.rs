@@ -62,7 +62,7 @@ fn what_a_tenant_asks_about_its_keys_counts_for_its_quotas() {
         let token = if number % 2 == 0 { &first.token } else { &second.token };
         let answer = client.keyed(token.reveal(), "GET", path, "");
         if answer.status != 200 {
-            answer.problem(429, "quota_exceeded");
+            answer.problem(429, "quota_rate");
             refused += 1;
         }
         client.keyed(operator.token.reveal(), "GET", path, "").expect(200);
