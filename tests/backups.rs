@@ -138,6 +138,20 @@ fn a_damaged_or_missing_file_is_named_and_nothing_of_it_becomes_visible() {
 }
 
 #[test]
+fn what_a_training_is_still_writing_is_in_no_generation() {
+    let place = Place::new();
+    let engine = world(&place.path("data"));
+    engine.activate(engine.train(&TrainOptions::default()).unwrap()).unwrap();
+    for unfinished in [".index-Ab3dEf.tmp", ".tmpGh1jKl", "7.parts.tmp"] {
+        std::fs::write(place.path("data/index").join(unfinished), "half").unwrap();
+    }
+    engine.backup(place.path("backup")).unwrap();
+    let held = std::fs::read_to_string(&files(&place.path("backup/generations"))[0]).unwrap();
+    assert!(held.contains("\"index/1\"") && held.contains("\"index/1.parts\""), "{held}");
+    assert!(!held.contains("tmp"), "{held}");
+}
+
+#[test]
 fn what_a_crash_leaves_in_a_backup_is_neither_believed_nor_kept() {
     let place = Place::new();
     let engine = world(&place.path("data"));

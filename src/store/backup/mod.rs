@@ -37,7 +37,7 @@ use crate::error::{Error, Result};
 use crate::record::Timestamp;
 use generation::Generation;
 use repository::Repository;
-use stage::{Copy, copy_tree, remove_tree};
+use stage::{link_snapshots, remove_tree};
 
 /// In `meta`: which history of writes this is. A restored directory begins one of its own.
 const TIMELINE: &str = "timeline";
@@ -105,7 +105,7 @@ impl Store {
         checkpoint.create_checkpoint(moment.path.join("rocksdb")).map_err(storage("backup"))?;
         let index = self.dir.join("index");
         if index.is_dir() {
-            copy_tree(&index, &moment.path.join("index"), Copy::Link)?;
+            link_snapshots(&index, &moment.path.join("index"))?;
         }
         Ok(moment)
     }

@@ -9,7 +9,7 @@ use rocksdb::{WriteBatch, WriteOptions};
 use super::generation::Generation;
 use super::log::{self, Part, Segment};
 use super::repository::{Repository, copy_verified};
-use super::stage::{Copy, Stage, copy_tree};
+use super::stage::{Stage, copy_tree};
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
@@ -58,7 +58,7 @@ fn plain(from: &Path, to: &Path, until: Until) -> Result<Stage> {
     let stage = Stage::beside(to)?;
     for part in ["rocksdb", "index"] {
         if from.join(part).is_dir() {
-            copy_tree(&from.join(part), &stage.path.join(part), Copy::Bytes)?;
+            copy_tree(&from.join(part), &stage.path.join(part))?;
         }
     }
     Store::open(&stage.path, &StoreConfig::default())?.begin_timeline()?;
