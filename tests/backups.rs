@@ -113,10 +113,8 @@ fn a_damaged_or_missing_file_is_named_and_nothing_of_it_becomes_visible() {
     flipped[good.len() / 2] ^= 1;
     let name = largest.file_name().unwrap().to_str().unwrap().to_owned();
     let refused = || {
-        for error in [
-            Engine::verify_backup(place.path("backup")).unwrap_err(),
-            Engine::restore(place.path("backup"), place.path("copy")).unwrap_err(),
-        ] {
+        let restore = || Engine::restore(place.path("backup"), place.path("copy")).unwrap_err();
+        for error in [restore(), Engine::verify_backup(place.path("backup")).unwrap_err(), restore()] {
             assert_eq!(error.code(), "corrupt");
             assert!(error.to_string().contains(&name) && error.to_string().contains("another generation"), "{error}");
         }
@@ -125,15 +123,38 @@ fn a_damaged_or_missing_file_is_named_and_nothing_of_it_becomes_visible() {
         names.retain(|path| path.file_name().unwrap() != "data" && path.file_name().unwrap() != "backup");
         assert_eq!(names, Vec::<PathBuf>::new());
     };
-    std::fs::write(&largest, &flipped).unwrap();
-    refused();
-    std::fs::write(&largest, &good[..good.len() - 1]).unwrap();
-    refused();
-    std::fs::remove_file(&largest).unwrap();
-    refused();
-    // Another generation brings the bytes that are missing.
+    for damaged in [Some(flipped.as_slice()), good.get(1..), None] {
+        match damaged {
+            Some(bytes) => std::fs::write(&largest, bytes).unwrap(),
+            None => std::fs::remove_file(&largest).unwrap(),
+        }
+        refused();
+        // Another generation brings the bytes again, for those before it, too.
+        engine.backup(place.path("backup")).unwrap();
+        Engine::verify_backup(place.path("backup")).unwrap();
+    }
+    Engine::restore_until(place.path("backup"), place.path("copy"), Until::Generation(1)).unwrap();
+    Engine::prune_backup(place.path("backup"), 9).unwrap();
+    assert!(files(&place.path("backup/objects")).iter().all(|path| path.extension().is_none()), "what was put aside");
+}
+
+#[test]
+fn a_file_that_is_read_again_takes_the_place_of_a_damaged_one() {
+    let place = Place::new();
+    let engine = world(&place.path("data"));
     engine.backup(place.path("backup")).unwrap();
-    Engine::verify_backup(place.path("backup")).unwrap();
+    for object in files(&place.path("backup/objects")) {
+        let mut bytes = std::fs::read(&object).unwrap();
+        if let Some(first) = bytes.first_mut() {
+            *first ^= 1;
+        }
+        std::fs::write(&object, bytes).unwrap();
+    }
+    // By another time they are other files.
+    for file in files(&place.path("data/rocksdb")).iter().filter(|file| file.is_file()) {
+        std::fs::File::open(file).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    }
+    engine.backup(place.path("backup")).unwrap();
     Engine::restore(place.path("backup"), place.path("copy")).unwrap();
 }
 

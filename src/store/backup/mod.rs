@@ -194,7 +194,8 @@ pub fn list(dir: &Path) -> Result<Vec<BackupGeneration>> {
 }
 
 /// Reads every byte of every generation, and of the log, and compares the checksums; tells how many files and bytes that were.
-/// Errors: [`Error::Corrupt`] names the first that is not as it was written.
+/// What is damaged is put aside, so that the next generation brings it again where the directory still has it. Errors:
+/// [`Error::Corrupt`] names the first that is not as it was written.
 pub fn verify(dir: &Path) -> Result<(u64, u64)> {
     Repository::read(dir)?.verify()
 }
