@@ -6,7 +6,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use savor::{Config, Engine, Event, Query, Span, Timestamp, TrainOptions, Until};
+use savor::{Config, Engine, Event, Query, Span, TenantSettings, Tenants, Timestamp, TrainOptions, Until};
 use support::{config, item, time, world};
 
 struct Place {
@@ -265,17 +265,83 @@ fn a_moment_can_be_gone_back_to_by_the_clock() {
     let engine = place.logging();
     engine.backup(place.path("backup")).unwrap();
     engine.append_events(&[click(1)]).unwrap();
-    let between = Timestamp::now();
-    // The clock has milliseconds: the next write is in a later one.
-    while Timestamp::now() <= between {
-        std::hint::spin_loop();
-    }
+    let between = a_moment();
     engine.append_events(&[click(2)]).unwrap();
     engine.backup_log(place.path("backup")).unwrap();
     assert_eq!(clicks(&place.restored("copy", Until::Time(between))), 1);
     assert_eq!(clicks(&place.restored("all", Until::Time(Timestamp::now()))), 2);
     let error = Engine::restore_until(place.path("backup"), place.path("before"), Until::Time(time(0))).unwrap_err();
     assert_eq!(error.code(), "not_found", "{error}");
+}
+
+/// The clock has milliseconds: what is written from now on is in a later one.
+fn a_moment() -> Timestamp {
+    let now = Timestamp::now();
+    while Timestamp::now() <= now {
+        std::hint::spin_loop();
+    }
+    now
+}
+
+#[test]
+fn a_moment_of_which_the_log_is_not_there_is_said_to_be_so() {
+    let place = Place::new();
+    // It keeps no log.
+    let engine = world(&place.path("data"));
+    engine.backup(place.path("backup")).unwrap();
+    let first = a_moment();
+    engine.append_events(&[click(1)]).unwrap();
+    engine.delete_user("u7").unwrap();
+    // What rewrites all files leaves no log of before.
+    engine.purge().unwrap();
+    let between = a_moment();
+    engine.append_events(&[click(2)]).unwrap();
+    engine.backup(place.path("backup")).unwrap();
+    for moment in [first, between] {
+        let error = Engine::restore_until(place.path("backup"), place.path("copy"), Until::Time(moment)).unwrap_err();
+        assert!(error.code() == "conflict" && error.to_string().contains("--generation 1"), "{error}");
+        assert!(!place.path("copy").exists());
+    }
+    assert_eq!(clicks(&place.restored("before", Until::Generation(1))), 0);
+    assert_eq!(clicks(&place.restored("last", Until::Time(Timestamp::now()))), 2);
+}
+
+#[test]
+fn a_part_of_the_log_that_is_missing_is_said_to_be_so() {
+    let place = Place::new();
+    let engine = place.logging();
+    engine.backup(place.path("backup")).unwrap();
+    let mut ends = Vec::new();
+    for number in 0..3 {
+        engine.append_events(&[click(number)]).unwrap();
+        ends.push(engine.backup_log(place.path("backup")).unwrap().sequence);
+    }
+    let now = a_moment();
+    std::fs::remove_file(&files(&place.path("backup/log"))[1]).unwrap();
+    for until in [Until::Newest, Until::Time(now)] {
+        let error = Engine::restore_until(place.path("backup"), place.path("copy"), until).unwrap_err();
+        let instead = format!("--sequence {}", ends[0]);
+        assert!(error.code() == "conflict" && error.to_string().contains(&instead), "{error}");
+    }
+    assert_eq!(clicks(&place.restored("copy", Until::Sequence(ends[0]))), 1);
+}
+
+#[test]
+fn a_tenant_whose_log_is_not_there_is_not_left_out() {
+    let place = Place::new();
+    let tenants = Tenants::open(place.path("data"), config()).unwrap();
+    let name = "a".parse().unwrap();
+    tenants.create(&name, TenantSettings::default()).unwrap();
+    tenants.backup(place.path("backup")).unwrap();
+    let moment = a_moment();
+    let tenant = tenants.get(&name).unwrap();
+    tenant.append_events(&[click(1)]).unwrap();
+    tenant.delete_user("writer").unwrap();
+    tenant.purge().unwrap();
+    tenants.backup(place.path("backup")).unwrap();
+    let error = Tenants::restore_until(place.path("backup"), place.path("copy"), Until::Time(moment)).unwrap_err();
+    assert!(error.code() == "conflict" && error.to_string().contains("tenants/a"), "{error}");
+    assert!(!place.path("copy").exists());
 }
 
 #[test]

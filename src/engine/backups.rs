@@ -51,7 +51,8 @@ impl Engine {
         Self::restore_until(from, to, Until::Newest)
     }
 
-    /// The same from a chosen moment. Errors: [`Error::NotFound`] for one that the backup does not reach.
+    /// The same from a chosen moment. Errors: [`Error::NotFound`] for one that the backup does not reach, [`Error::Conflict`] where
+    /// writes before it are in no log.
     pub fn restore_until(from: impl AsRef<Path>, to: impl AsRef<Path>, until: Until) -> Result<()> {
         Store::restore(from.as_ref(), to.as_ref(), until, &|staged| {
             let engine = Self::open(staged, Config::default())?;
