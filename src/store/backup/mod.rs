@@ -172,11 +172,21 @@ impl Store {
 
     /// Removes what an interrupted backup has left.
     pub(super) fn remove_checkpoints(dir: &Path) {
-        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        entries
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(CHECKPOINT))
-            .for_each(|entry| remove_tree(&entry.path()));
+        checkpoints(dir).into_iter().flatten().for_each(|path| remove_tree(&path));
     }
+
+    /// Whether a backup is being made: its checkpoint has files that the database may have removed.
+    pub(super) fn has_checkpoint(&self) -> Result<bool> {
+        Ok(!checkpoints(&self.dir)?.is_empty())
+    }
+}
+
+fn checkpoints(dir: &Path) -> Result<Vec<PathBuf>> {
+    let paths = fs::read_dir(dir)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>());
+    let is_checkpoint =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(CHECKPOINT));
+    Ok(paths.map_err(Error::io(dir))?.into_iter().filter(is_checkpoint).collect())
 }
 
 /// A name that nobody has used: by the clock, and by the random state of the process's hash maps.
