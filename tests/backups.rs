@@ -6,7 +6,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use savor::{Config, Engine, Event, Query, Span, Timestamp, TrainOptions, Until};
+use savor::{Config, Engine, Event, Query, Span, TenantSettings, Tenants, Timestamp, TrainOptions, Until};
 use support::{config, item, time, world};
 
 struct Place {
@@ -113,10 +113,8 @@ fn a_damaged_or_missing_file_is_named_and_nothing_of_it_becomes_visible() {
     flipped[good.len() / 2] ^= 1;
     let name = largest.file_name().unwrap().to_str().unwrap().to_owned();
     let refused = || {
-        for error in [
-            Engine::verify_backup(place.path("backup")).unwrap_err(),
-            Engine::restore(place.path("backup"), place.path("copy")).unwrap_err(),
-        ] {
+        let restore = || Engine::restore(place.path("backup"), place.path("copy")).unwrap_err();
+        for error in [restore(), Engine::verify_backup(place.path("backup")).unwrap_err(), restore()] {
             assert_eq!(error.code(), "corrupt");
             assert!(error.to_string().contains(&name) && error.to_string().contains("another generation"), "{error}");
         }
@@ -125,16 +123,53 @@ fn a_damaged_or_missing_file_is_named_and_nothing_of_it_becomes_visible() {
         names.retain(|path| path.file_name().unwrap() != "data" && path.file_name().unwrap() != "backup");
         assert_eq!(names, Vec::<PathBuf>::new());
     };
-    std::fs::write(&largest, &flipped).unwrap();
-    refused();
-    std::fs::write(&largest, &good[..good.len() - 1]).unwrap();
-    refused();
-    std::fs::remove_file(&largest).unwrap();
-    refused();
-    // Another generation brings the bytes that are missing.
+    for damaged in [Some(flipped.as_slice()), good.get(1..), None] {
+        match damaged {
+            Some(bytes) => std::fs::write(&largest, bytes).unwrap(),
+            None => std::fs::remove_file(&largest).unwrap(),
+        }
+        refused();
+        // Another generation brings the bytes again, for those before it, too.
+        engine.backup(place.path("backup")).unwrap();
+        Engine::verify_backup(place.path("backup")).unwrap();
+    }
+    Engine::restore_until(place.path("backup"), place.path("copy"), Until::Generation(1)).unwrap();
+    Engine::prune_backup(place.path("backup"), 9).unwrap();
+    assert!(files(&place.path("backup/objects")).iter().all(|path| path.extension().is_none()), "what was put aside");
+}
+
+#[test]
+fn a_file_that_is_read_again_takes_the_place_of_a_damaged_one() {
+    let place = Place::new();
+    let engine = world(&place.path("data"));
     engine.backup(place.path("backup")).unwrap();
-    Engine::verify_backup(place.path("backup")).unwrap();
+    for object in files(&place.path("backup/objects")) {
+        let mut bytes = std::fs::read(&object).unwrap();
+        if let Some(first) = bytes.first_mut() {
+            *first ^= 1;
+        }
+        std::fs::write(&object, bytes).unwrap();
+    }
+    // By another time they are other files.
+    for file in files(&place.path("data/rocksdb")).iter().filter(|file| file.is_file()) {
+        std::fs::File::open(file).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    }
+    engine.backup(place.path("backup")).unwrap();
     Engine::restore(place.path("backup"), place.path("copy")).unwrap();
+}
+
+#[test]
+fn what_a_training_is_still_writing_is_in_no_generation() {
+    let place = Place::new();
+    let engine = world(&place.path("data"));
+    engine.activate(engine.train(&TrainOptions::default()).unwrap()).unwrap();
+    for unfinished in [".index-Ab3dEf.tmp", ".tmpGh1jKl", "7.parts.tmp"] {
+        std::fs::write(place.path("data/index").join(unfinished), "half").unwrap();
+    }
+    engine.backup(place.path("backup")).unwrap();
+    let held = std::fs::read_to_string(&files(&place.path("backup/generations"))[0]).unwrap();
+    assert!(held.contains("\"index/1\"") && held.contains("\"index/1.parts\""), "{held}");
+    assert!(!held.contains("tmp"), "{held}");
 }
 
 #[test]
@@ -230,17 +265,83 @@ fn a_moment_can_be_gone_back_to_by_the_clock() {
     let engine = place.logging();
     engine.backup(place.path("backup")).unwrap();
     engine.append_events(&[click(1)]).unwrap();
-    let between = Timestamp::now();
-    // The clock has milliseconds: the next write is in a later one.
-    while Timestamp::now() <= between {
-        std::hint::spin_loop();
-    }
+    let between = a_moment();
     engine.append_events(&[click(2)]).unwrap();
     engine.backup_log(place.path("backup")).unwrap();
     assert_eq!(clicks(&place.restored("copy", Until::Time(between))), 1);
     assert_eq!(clicks(&place.restored("all", Until::Time(Timestamp::now()))), 2);
     let error = Engine::restore_until(place.path("backup"), place.path("before"), Until::Time(time(0))).unwrap_err();
     assert_eq!(error.code(), "not_found", "{error}");
+}
+
+/// The clock has milliseconds: what is written from now on is in a later one.
+fn a_moment() -> Timestamp {
+    let now = Timestamp::now();
+    while Timestamp::now() <= now {
+        std::hint::spin_loop();
+    }
+    now
+}
+
+#[test]
+fn a_moment_of_which_the_log_is_not_there_is_said_to_be_so() {
+    let place = Place::new();
+    // It keeps no log.
+    let engine = world(&place.path("data"));
+    engine.backup(place.path("backup")).unwrap();
+    let first = a_moment();
+    engine.append_events(&[click(1)]).unwrap();
+    engine.delete_user("u7").unwrap();
+    // What rewrites all files leaves no log of before.
+    engine.purge().unwrap();
+    let between = a_moment();
+    engine.append_events(&[click(2)]).unwrap();
+    engine.backup(place.path("backup")).unwrap();
+    for moment in [first, between] {
+        let error = Engine::restore_until(place.path("backup"), place.path("copy"), Until::Time(moment)).unwrap_err();
+        assert!(error.code() == "conflict" && error.to_string().contains("--generation 1"), "{error}");
+        assert!(!place.path("copy").exists());
+    }
+    assert_eq!(clicks(&place.restored("before", Until::Generation(1))), 0);
+    assert_eq!(clicks(&place.restored("last", Until::Time(Timestamp::now()))), 2);
+}
+
+#[test]
+fn a_part_of_the_log_that_is_missing_is_said_to_be_so() {
+    let place = Place::new();
+    let engine = place.logging();
+    engine.backup(place.path("backup")).unwrap();
+    let mut ends = Vec::new();
+    for number in 0..3 {
+        engine.append_events(&[click(number)]).unwrap();
+        ends.push(engine.backup_log(place.path("backup")).unwrap().sequence);
+    }
+    let now = a_moment();
+    std::fs::remove_file(&files(&place.path("backup/log"))[1]).unwrap();
+    for until in [Until::Newest, Until::Time(now)] {
+        let error = Engine::restore_until(place.path("backup"), place.path("copy"), until).unwrap_err();
+        let instead = format!("--sequence {}", ends[0]);
+        assert!(error.code() == "conflict" && error.to_string().contains(&instead), "{error}");
+    }
+    assert_eq!(clicks(&place.restored("copy", Until::Sequence(ends[0]))), 1);
+}
+
+#[test]
+fn a_tenant_whose_log_is_not_there_is_not_left_out() {
+    let place = Place::new();
+    let tenants = Tenants::open(place.path("data"), config()).unwrap();
+    let name = "a".parse().unwrap();
+    tenants.create(&name, TenantSettings::default()).unwrap();
+    tenants.backup(place.path("backup")).unwrap();
+    let moment = a_moment();
+    let tenant = tenants.get(&name).unwrap();
+    tenant.append_events(&[click(1)]).unwrap();
+    tenant.delete_user("writer").unwrap();
+    tenant.purge().unwrap();
+    tenants.backup(place.path("backup")).unwrap();
+    let error = Tenants::restore_until(place.path("backup"), place.path("copy"), Until::Time(moment)).unwrap_err();
+    assert!(error.code() == "conflict" && error.to_string().contains("tenants/a"), "{error}");
+    assert!(!place.path("copy").exists());
 }
 
 #[test]

@@ -78,6 +78,8 @@ impl Write for Logged {
 fn lived_in(dir: &Path) -> Engine {
     let mut config = config();
     config.snapshot.keep = 5;
+    // As where writes are taken along into backups.
+    config.store.log_retention = Span::days(1);
     let engine = Engine::open(dir, config).unwrap();
     engine.put_items(&support::items()).unwrap();
     engine.append_events(&support::events()).unwrap();

@@ -33,7 +33,8 @@ impl Engine {
         store::list_backup(of.as_ref())
     }
 
-    /// Reads every byte of a backup and compares the checksums; tells how many files and bytes it holds. Errors:
+    /// Reads every byte of a backup and compares the checksums; tells how many files and bytes it holds. What is damaged is put
+    /// aside, so that the next generation brings it again where the directory still has it. Errors:
     /// [`Error::Corrupt`] names the first file that is not as it was written.
     pub fn verify_backup(of: impl AsRef<Path>) -> Result<(u64, u64)> {
         store::verify_backup(of.as_ref())
@@ -50,7 +51,8 @@ impl Engine {
         Self::restore_until(from, to, Until::Newest)
     }
 
-    /// The same from a chosen moment. Errors: [`Error::NotFound`] for one that the backup does not reach.
+    /// The same from a chosen moment. Errors: [`Error::NotFound`] for one that the backup does not reach, [`Error::Conflict`] where
+    /// writes before it are in no log.
     pub fn restore_until(from: impl AsRef<Path>, to: impl AsRef<Path>, until: Until) -> Result<()> {
         Store::restore(from.as_ref(), to.as_ref(), until, &|staged| {
             let engine = Self::open(staged, Config::default())?;

@@ -1,7 +1,7 @@
 //! From unreachable to gone. What is deleted can be read no more at once, but its bytes stay in RocksDB's files until they are
 //! rewritten. Each deletion of somebody's data leaves a note; a purge rewrites the families that hold such data, lets RocksDB
 //! begin a new log and a new manifest (whose file bounds are keys), waits until the files from before are gone, and takes the
-//! note away. A purge that a reader or a crash keeps from its end leaves the note for the next one.
+//! note away. A purge that a reader, a backup or a crash keeps from its end leaves the note for the next one.
 
 use std::collections::HashSet;
 use std::fs;
@@ -98,6 +98,10 @@ impl Store {
         if oldest.is_some_and(|oldest| oldest > 0 && oldest < erased) {
             return waits("a training, an export or another long reader that began before the deletion");
         }
+        const BACKUP: &str = "a backup that is being made";
+        if self.has_checkpoint()? {
+            return waits(BACKUP);
+        }
         let began = Timestamp::now();
         let before = self.database_files()?;
         self.flush_all()?;
@@ -110,10 +114,13 @@ impl Store {
         // An entry to flush: with it begin a new write-ahead log and a new manifest.
         self.commit(Durability::Sync, |turn| turn.put(Family::Meta, PURGED, codec::encode_json(&began)?))?;
         self.flush_all()?;
-        self.remove_archive()?;
         let Some(files) = self.wait_for_removal(&before)? else {
             return waits("files that a long reader, such as an export, still holds open");
         };
+        // One that began meanwhile has linked them.
+        if self.has_checkpoint()? {
+            return waits(BACKUP);
+        }
         self.commit(Durability::Sync, |turn| {
             let now = turn.get(Family::Meta, PENDING)?;
             let now = now.map(|bytes| codec::decode_json::<PendingPurge>("the pending purge", &bytes)).transpose()?;
@@ -157,7 +164,11 @@ impl Store {
         let Ok(entries) = fs::read_dir(&archive) else { return Ok(()) };
         for entry in entries {
             let path = entry.map_err(Error::io(&archive))?.path();
-            fs::remove_file(&path).map_err(Error::io(&path))?;
+            match fs::remove_file(&path) {
+                // RocksDB removes those that are too old.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed.map_err(Error::io(&path))?,
+            }
         }
         Ok(())
     }
@@ -179,6 +190,8 @@ impl Store {
             };
             if !before.iter().any(|path| stays(&path)) {
                 let gone = before.iter().filter(|path| !path.exists()).count();
+                // Not before: RocksDB moves a log there when nobody needs it any more, be it late.
+                self.remove_archive()?;
                 return Ok(Some(gone as u64));
             }
             if Instant::now() >= until {
@@ -186,5 +199,50 @@ impl Store {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StoreConfig;
+    use crate::record::{Event, Span};
+
+    fn keeping_its_log(dir: &std::path::Path) -> Store {
+        let store = Store::open(dir, &StoreConfig { log_retention: Span::days(1), ..StoreConfig::default() }).unwrap();
+        store.append_events(&[Event::new("u", "i", "click")], Durability::Sync).unwrap();
+        store
+    }
+
+    #[test]
+    fn a_log_that_is_put_aside_late_is_removed_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = keeping_its_log(dir.path());
+        // As a checkpoint does.
+        store.db.disable_file_deletions().unwrap();
+        let mut logs = store.database_files().unwrap();
+        logs.retain(|path| path.extension().is_some_and(|ending| ending == "log"));
+        store.flush_all().unwrap();
+        assert!(!logs.is_empty() && logs.iter().all(|log| log.exists()));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| store.wait_for_removal(&logs));
+            store.db.enable_file_deletions().unwrap();
+            assert_eq!(waiting.join().unwrap().unwrap(), Some(logs.len() as u64));
+        });
+        let archived = fs::read_dir(dir.path().join("rocksdb/archive")).unwrap().count();
+        assert_eq!(archived, 0, "it was moved there");
+    }
+
+    #[test]
+    fn a_backup_that_is_being_made_holds_what_was_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = keeping_its_log(dir.path());
+        assert!(store.delete_user("u").unwrap());
+        let moment = store.checkpoint().unwrap();
+        assert!(store.purge().unwrap().waits_for.is_some_and(|what| what.contains("backup")));
+        assert!(store.pending_purge().unwrap().is_some());
+        drop(moment);
+        assert_eq!(store.purge().unwrap().waits_for, None);
+        assert_eq!(store.pending_purge().unwrap(), None);
     }
 }

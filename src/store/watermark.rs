@@ -4,8 +4,9 @@
 //!
 //! The note is written after each fsync of the log, before anybody is told, and is not synced itself: after a power failure
 //! it may be older than the log, and sees less then; it never says more than what was on disk. It does not know of writes
-//! that were acknowledged without a sync, and nothing is known where it is lost together with the log. A log in the middle
-//! that has gone is found by RocksDB itself, whose manifest has the sizes of all but the last.
+//! that were acknowledged without a sync, and nothing is known where it is lost together with the log. An older database that
+//! takes the place of one of which nothing was written since it was opened is refused, too, but only after it has been opened. A
+//! log in the middle that has gone is found by RocksDB itself, whose manifest has the sizes of all but the last.
 //!
 //! ```text
 //! SYNCED: the last write on disk u64 | the last write in tables when it was opened u64 | xxh3 of both u64   (little-endian)
@@ -26,7 +27,7 @@ use crate::error::{Error, Result};
 /// The name of the note.
 pub const SYNCED: &str = "SYNCED";
 
-/// Writes are counted by RocksDB's sequence numbers.
+/// By RocksDB's sequence numbers, which count entries: one write may have several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mark {
     /// On disk, wherever.
@@ -93,7 +94,7 @@ fn admit(mark: Mark, reached: u64, path: &Path, log: impl FnOnce() -> PathBuf) -
     }
     let (missing, path) = (mark.synced - reached, path.display());
     let reason = format!(
-        "{missing} acknowledged writes are missing: it ends at write {reached}, but write {} was on disk; {RESTORE}, or, to \
+        "{missing} acknowledged entries are missing: it ends at entry {reached}, but entry {} was on disk; {RESTORE}, or, to \
          go on without them, remove {path}",
         mark.synced
     );

@@ -37,7 +37,7 @@ use crate::error::{Error, Result};
 use crate::record::Timestamp;
 use generation::Generation;
 use repository::Repository;
-use stage::{Copy, copy_tree, remove_tree};
+use stage::{link_snapshots, remove_tree};
 
 /// In `meta`: which history of writes this is. A restored directory begins one of its own.
 const TIMELINE: &str = "timeline";
@@ -105,7 +105,7 @@ impl Store {
         checkpoint.create_checkpoint(moment.path.join("rocksdb")).map_err(storage("backup"))?;
         let index = self.dir.join("index");
         if index.is_dir() {
-            copy_tree(&index, &moment.path.join("index"), Copy::Link)?;
+            link_snapshots(&index, &moment.path.join("index"))?;
         }
         Ok(moment)
     }
@@ -172,11 +172,21 @@ impl Store {
 
     /// Removes what an interrupted backup has left.
     pub(super) fn remove_checkpoints(dir: &Path) {
-        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        entries
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(CHECKPOINT))
-            .for_each(|entry| remove_tree(&entry.path()));
+        checkpoints(dir).into_iter().flatten().for_each(|path| remove_tree(&path));
     }
+
+    /// Whether a backup is being made: its checkpoint has files that the database may have removed.
+    pub(super) fn has_checkpoint(&self) -> Result<bool> {
+        Ok(!checkpoints(&self.dir)?.is_empty())
+    }
+}
+
+fn checkpoints(dir: &Path) -> Result<Vec<PathBuf>> {
+    let paths = fs::read_dir(dir)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>());
+    let is_checkpoint =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(CHECKPOINT));
+    Ok(paths.map_err(Error::io(dir))?.into_iter().filter(is_checkpoint).collect())
 }
 
 /// A name that nobody has used: by the clock, and by the random state of the process's hash maps.
@@ -194,7 +204,8 @@ pub fn list(dir: &Path) -> Result<Vec<BackupGeneration>> {
 }
 
 /// Reads every byte of every generation, and of the log, and compares the checksums; tells how many files and bytes that were.
-/// Errors: [`Error::Corrupt`] names the first that is not as it was written.
+/// What is damaged is put aside, so that the next generation brings it again where the directory still has it. Errors:
+/// [`Error::Corrupt`] names the first that is not as it was written.
 pub fn verify(dir: &Path) -> Result<(u64, u64)> {
     Repository::read(dir)?.verify()
 }

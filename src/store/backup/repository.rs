@@ -21,6 +21,8 @@ const OBJECTS: &str = "objects";
 const LOG: &str = "log";
 const LOCK: &str = "LOCK";
 const TEMPORARY: &str = ".new-";
+/// What is put behind the name of an object that is damaged.
+const DAMAGED: &str = "damaged";
 
 /// A backup.
 pub struct Repository {
@@ -106,16 +108,14 @@ impl Repository {
         let mut made = made;
         for (path, file) in files_in(from)? {
             let metadata = file.metadata().map_err(Error::io(&file))?;
-            let (bytes, stamp) = (metadata.len(), stamp(&metadata));
-            let same = known.get(path.as_str()).filter(|known| known.bytes == bytes && known.stamp == stamp);
-            let is_there =
-                |known: &&&Entry| self.object(&known.hash).metadata().is_ok_and(|object| object.len() == bytes);
-            let hash = match same.filter(is_there) {
-                Some(known) => known.hash.clone(),
+            let stamp = stamp(&metadata);
+            let same = known.get(path.as_str()).filter(|known| known.bytes == metadata.len() && known.stamp == stamp);
+            let (hash, bytes) = match same.filter(|known| self.has(&known.hash, known.bytes)) {
+                Some(known) => (known.hash.clone(), known.bytes),
                 None => {
-                    let (hash, is_new) = self.put(&file)?;
+                    let (hash, bytes, is_new) = self.put(&file)?;
                     made.new_bytes += if is_new { bytes } else { 0 };
-                    hash
+                    (hash, bytes)
                 }
             };
             made.files.push(Entry { path, bytes, hash, stamp });
@@ -129,18 +129,23 @@ impl Repository {
         Ok(made)
     }
 
-    /// Takes a file in; tells its hash, and whether its bytes are new.
-    fn put(&self, file: &Path) -> Result<(String, bool)> {
+    /// Takes a file in; tells its hash, its length, and whether its bytes are new.
+    fn put(&self, file: &Path) -> Result<(String, u64, bool)> {
         let folder = self.dir.join(OBJECTS);
         let mut copy = temporary(&folder)?;
-        let hash = copy_hashed(file, copy.as_file_mut()).map_err(Error::io(file))?;
+        let mut source = File::open(file).map_err(Error::io(file))?;
+        let (hash, bytes) = hashed(&mut source, copy.as_file_mut()).map_err(Error::io(file))?;
         let object = self.object(&hash);
-        if object.metadata().is_ok_and(|known| copy.as_file().metadata().is_ok_and(|copy| copy.len() == known.len())) {
-            return Ok((hash, false));
-        }
+        let is_new = !self.has(&hash, bytes);
         copy.as_file().sync_all().map_err(Error::io(&object))?;
+        // Also over one that is there: its length tells nothing of its bytes, and these are right.
         copy.persist(&object).map_err(|error| Error::io(&object)(error.error))?;
-        Ok((hash, true))
+        Ok((hash, bytes, is_new))
+    }
+
+    /// Whether there is an object of this hash, by its length alone.
+    fn has(&self, hash: &str, bytes: u64) -> bool {
+        self.object(hash).metadata().is_ok_and(|object| object.len() == bytes)
     }
 
     /// Writes a file that appears under its name when it is complete and on disk.
@@ -177,20 +182,51 @@ impl Repository {
         self.dir.join(OBJECTS).join(hash)
     }
 
+    /// Reads all objects and parts of the log; tells how many files and bytes of files that were. Damaged objects are put aside.
     pub fn verify(&self) -> Result<(u64, u64)> {
-        let (mut seen, mut bytes) = (HashSet::new(), 0);
+        let (mut seen, mut bytes, mut damaged) = (HashSet::new(), 0, Vec::new());
         for generation in self.generations()? {
             for file in &generation.files {
                 if seen.insert(file.hash.clone()) {
-                    copy_verified(&self.object(&file.hash), file, &mut std::io::sink())?;
+                    match copy_verified(&self.object(&file.hash), file, &mut std::io::sink()) {
+                        Err(error @ Error::Corrupt { .. }) => damaged.push((file.clone(), error)),
+                        read => read?,
+                    }
                     bytes += file.bytes;
                 }
             }
+        }
+        self.put_aside(damaged.iter().map(|(file, _)| file));
+        if let Some((_, error)) = damaged.into_iter().next() {
+            return Err(error);
         }
         for part in self.log()? {
             bytes += Segment::read(&part.path)?.batches.iter().map(|(_, batch)| batch.len() as u64).sum::<u64>();
         }
         Ok((seen.len() as u64, bytes))
+    }
+
+    /// Takes their names from damaged objects, so that the next generation does not take them for what it needs. Not while somebody
+    /// writes here, who may just do so, nor where nothing can be written.
+    fn put_aside<'a>(&self, files: impl Iterator<Item = &'a Entry>) {
+        let mut files = files.peekable();
+        if files.peek().is_none() {
+            return;
+        }
+        let put = Self::open(&self.dir).and_then(|writer| {
+            for file in files {
+                let object = writer.object(&file.hash);
+                // A backup that has just ended may have brought it again.
+                let read = copy_verified(&object, file, &mut std::io::sink());
+                if matches!(read, Err(Error::Corrupt { .. })) && object.exists() {
+                    fs::rename(&object, object.with_extension(DAMAGED)).map_err(Error::io(&object))?;
+                }
+            }
+            sync(&writer.dir.join(OBJECTS))
+        });
+        if let Err(error) = put {
+            tracing::warn!(%error, "damaged files of the backup could not be put aside; verify it again when nobody writes to it");
+        }
     }
 
     pub fn prune(&self, keep: usize) -> Result<u64> {
@@ -247,7 +283,8 @@ impl Repository {
 pub fn copy_verified(object: &Path, entry: &Entry, to: &mut dyn Write) -> Result<()> {
     let damaged = |why: String| {
         let what = format!("{} ({})", object.display(), entry.path);
-        Error::corrupt(what, format!("{why}; restore another generation, or make a new backup"))
+        let remedy = "restore another generation, or have `savor backup --verify` put it aside and make a new one";
+        Error::corrupt(what, format!("{why}; {remedy}"))
     };
     let mut source = match File::open(object) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(damaged("it is missing".into())),
@@ -259,10 +296,6 @@ pub fn copy_verified(object: &Path, entry: &Entry, to: &mut dyn Write) -> Result
         (_, false) => Err(damaged(format!("it has {bytes} bytes, {} were written", entry.bytes))),
         (false, true) => Err(damaged("its bytes are not those that were written".into())),
     }
-}
-
-fn copy_hashed(from: &Path, to: &mut File) -> std::io::Result<String> {
-    hashed(&mut File::open(from)?, to).map(|(hash, _)| hash)
 }
 
 fn hashed(from: &mut dyn Read, to: &mut dyn Write) -> std::io::Result<(String, u64)> {

@@ -9,7 +9,7 @@ use rocksdb::{WriteBatch, WriteOptions};
 use super::generation::Generation;
 use super::log::{self, Part, Segment};
 use super::repository::{Repository, copy_verified};
-use super::stage::{Copy, Stage, copy_tree};
+use super::stage::{Stage, copy_tree};
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
@@ -58,7 +58,7 @@ fn plain(from: &Path, to: &Path, until: Until) -> Result<Stage> {
     let stage = Stage::beside(to)?;
     for part in ["rocksdb", "index"] {
         if from.join(part).is_dir() {
-            copy_tree(&from.join(part), &stage.path.join(part), Copy::Bytes)?;
+            copy_tree(&from.join(part), &stage.path.join(part))?;
         }
     }
     Store::open(&stage.path, &StoreConfig::default())?.begin_timeline()?;
@@ -81,10 +81,16 @@ fn generation(from: &Path, to: &Path, until: Until) -> Result<Stage> {
         copy_verified(&repository.object(&entry.hash), entry, &mut file)?;
     }
     if !matches!(until, Until::Generation(_)) {
-        replay(&stage.path, chosen, repository.log()?, until).and_then(|reached| match until {
-            Until::Sequence(wanted) if reached < wanted => Err(not_there(from, until)),
-            _ => Ok(()),
-        })?;
+        let log = repository.log()?;
+        let last = last_known(&generations, &log, chosen);
+        let replayed = replay(&stage.path, chosen, log, until)?;
+        match until {
+            Until::Sequence(wanted) if replayed.reached < wanted => return Err(not_there(from, until)),
+            Until::Newest | Until::Time(_) if !replayed.is_at_moment && replayed.reached < last => {
+                return Err(gap(from, chosen, replayed.reached));
+            }
+            _ => {}
+        }
     }
     Store::open(&stage.path, &StoreConfig::default())?.begin_timeline()?;
     Ok(stage)
@@ -104,6 +110,26 @@ fn choose(generations: &[Generation], until: Until) -> Option<&Generation> {
     }
 }
 
+/// The last write that the backup knows of in the history of a generation.
+fn last_known(generations: &[Generation], log: &[Part], of: &Generation) -> u64 {
+    let later = generations.iter().filter(|other| other.timeline == of.timeline).map(|other| other.sequence);
+    let logged = log.iter().filter(|part| part.timeline == of.timeline).map(|part| part.to);
+    later.chain(logged).max().unwrap_or(of.sequence)
+}
+
+/// There were writes before the moment that are not there: to leave them out is for who restores to decide.
+fn gap(from: &Path, chosen: &Generation, reached: u64) -> Error {
+    let (number, time) = (chosen.generation, chosen.time);
+    let instead = match reached > chosen.sequence {
+        true => format!("`--sequence {reached}` restores what came before"),
+        false => format!("`--generation {number}` restores what was there at {time}"),
+    };
+    Error::Conflict(format!(
+        "{}: the log after generation {number} has a gap at write {reached}, before that moment; {instead}",
+        from.display()
+    ))
+}
+
 fn not_there(from: &Path, until: Until) -> Error {
     let moment = match until {
         Until::Newest => "any generation".to_owned(),
@@ -114,8 +140,16 @@ fn not_there(from: &Path, until: Until) -> Error {
     Error::not_found("moment in the backup", format!("{}: {moment}", from.display()))
 }
 
-/// Writes what the log says after a generation, up to the moment; tells the last write.
-fn replay(dir: &Path, after: &Generation, log: Vec<Part>, until: Until) -> Result<u64> {
+/// How far the log has led.
+struct Replayed {
+    /// The last write.
+    reached: u64,
+    /// Whether the next one comes after the moment.
+    is_at_moment: bool,
+}
+
+/// Writes what the log says after a generation, up to the moment.
+fn replay(dir: &Path, after: &Generation, log: Vec<Part>, until: Until) -> Result<Replayed> {
     let mut parts: Vec<Part> = log.into_iter().filter(|part| part.timeline == after.timeline).collect();
     parts.sort_by_key(|part| part.from);
     let db = families::open(&dir.join("rocksdb"), &StoreConfig::default(), &Budget::alone(64))?;
@@ -129,6 +163,7 @@ fn replay(dir: &Path, after: &Generation, log: Vec<Part>, until: Until) -> Resul
             after.generation
         )));
     }
+    let mut is_at_moment = false;
     'parts: for part in parts {
         if part.to <= reached {
             continue;
@@ -145,6 +180,7 @@ fn replay(dir: &Path, after: &Generation, log: Vec<Part>, until: Until) -> Resul
             if sequence <= reached {
                 continue;
             }
+            is_at_moment = is_after && sequence == reached + 1;
             if is_after || sequence != reached + 1 {
                 break 'parts;
             }
@@ -155,5 +191,5 @@ fn replay(dir: &Path, after: &Generation, log: Vec<Part>, until: Until) -> Resul
         }
     }
     db.flush_wal(true).map_err(storage("sync"))?;
-    Ok(reached)
+    Ok(Replayed { reached, is_at_moment })
 }

@@ -48,28 +48,42 @@ pub fn remove_tree(path: &Path) {
     }
 }
 
-#[derive(Clone, Copy, PartialEq)]
-pub enum Copy {
-    Link,
-    Bytes,
-}
-
-pub fn copy_tree(from: &Path, to: &Path, copy: Copy) -> Result<()> {
+pub fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).map_err(Error::io(to))?;
     for entry in fs::read_dir(from).map_err(Error::io(from))? {
         let entry = entry.map_err(Error::io(from))?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
         if source.is_dir() {
-            copy_tree(&source, &target, copy)?;
-        } else if copy == Copy::Bytes || fs::hard_link(&source, &target).is_err() {
-            match fs::copy(&source, &target) {
-                // A snapshot that is being built makes and removes files beside those of the finished ones.
-                Err(error) if copy == Copy::Link && error.kind() == std::io::ErrorKind::NotFound => {}
-                copied => drop(copied.map_err(Error::io(&source))?),
-            }
+            copy_tree(&source, &target)?;
+        } else {
+            fs::copy(&source, &target).map_err(Error::io(&source))?;
         }
     }
     Ok(())
+}
+
+/// Links the files of finished snapshots, or copies them where the file system has no links.
+pub fn link_snapshots(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).map_err(Error::io(to))?;
+    for entry in fs::read_dir(from).map_err(Error::io(from))? {
+        let entry = entry.map_err(Error::io(from))?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        // Others are being written: a link to one would grow while it is read.
+        if !is_of_snapshot(&entry.file_name().to_string_lossy()) || fs::hard_link(&source, &target).is_ok() {
+            continue;
+        }
+        match fs::copy(&source, &target) {
+            // A training that fails removes its files.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            copied => drop(copied.map_err(Error::io(&source))?),
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file has its name, `<id>` or `<id>.parts`, which it is given when it is complete.
+fn is_of_snapshot(name: &str) -> bool {
+    name.strip_suffix(".parts").unwrap_or(name).parse::<u64>().is_ok()
 }
 
 pub fn sync_tree(dir: &Path) -> Result<()> {

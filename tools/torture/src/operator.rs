@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::Result;
 use crate::estate::{Estate, lock};
-use crate::finding::wrong_answer;
+use crate::finding::{mixed, wrong_answer};
 use crate::lane::{Lane, Window};
 use crate::plan::Focus;
 use crate::target::{Line, Reply, Request};
@@ -132,9 +132,13 @@ impl Operator {
         let path = self.folder.join(name);
         let is_acknowledged = done(reply)?.is_some();
         // One that was not acknowledged is complete or not there, but for what the next backup goes on with.
-        let is_whole = || savor::Engine::backups(&path).is_ok_and(|generations| !generations.is_empty());
+        let is_whole = || match savor::Engine::backups(&path) {
+            Ok(generations) => Ok(!generations.is_empty()),
+            Err(savor::Error::NotSavor { .. }) => Ok(false),
+            Err(error) => mixed(format!("a backup that was cut off: {error}")),
+        };
         if !is_acknowledged {
-            self.doubtful = is_whole().then_some(Backup { path, windows, estates, is_acknowledged });
+            self.doubtful = is_whole()?.then_some(Backup { path, windows, estates, is_acknowledged });
         } else if let Some(old) = self.backup.replace(Backup { path, windows, estates, is_acknowledged }) {
             let _ = fs::remove_dir_all(old.path);
         }
