@@ -69,10 +69,10 @@ impl Tenants {
 
     /// Removes the oldest generations of a backup and of those of its tenants, see [`Engine::prune_backup`].
     pub fn prune_backup(of: impl AsRef<Path>, keep: usize) -> Result<u64> {
-        let mut pruned = Engine::prune_backup(&of, keep)?;
+        let pruned = Engine::prune_backup(&of, keep)?;
         let copies = Directory::of(of.as_ref());
         for name in whole_copies(&copies)? {
-            pruned += Engine::prune_backup(copies.of_tenant(&name), keep)?;
+            Engine::prune_backup(copies.of_tenant(&name), keep)?;
         }
         Ok(pruned)
     }
