@@ -52,6 +52,11 @@ impl Health {
         }
     }
 
+    /// Refuses an fsync where the last write was refused, until one is not.
+    pub fn admit_sync(&self) -> Result<()> {
+        self.trouble.load().as_deref().map_or(Ok(()), |trouble| Err(trouble.error()))
+    }
+
     /// Takes note of a write's outcome.
     pub fn write(&self, outcome: std::result::Result<(), rocksdb::Error>) -> Result<()> {
         match outcome {

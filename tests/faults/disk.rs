@@ -59,6 +59,61 @@ fn a_full_disk_refuses_writes_answers_questions_and_goes_on_when_there_is_room()
 }
 
 #[test]
+fn what_is_sent_again_while_the_disk_is_full_changes_nothing() {
+    let place = Place::trained();
+    let shim = Shim::over(&place);
+    let server = Served::start(&place, &shim);
+    server.event("before").expect(200);
+    // Acknowledged without a sync, so that the next acknowledgement needs one. With a time it is the same event when sent again.
+    let lazy = r#"{"user":"u1","item":"f1","type":"note","id":"lazy","time":1700000000000}"#;
+    server.json("POST", "/v1/events?durability=async", lazy).expect(200);
+    let again = || server.json("POST", "/v1/events", lazy);
+    shim.order(Order::Room, 20);
+    server.event("refused").problem(503, "unwritable");
+    // There is nothing to write, and it is not on disk yet. RocksDB does not sync a log that it could not write to: that is no
+    // failed fsync, after which a restart would be needed.
+    again().problem(503, "unwritable");
+    shim.order(Order::Room, -1);
+    again();
+    let begun = Instant::now();
+    while server.event("after").status != 200 {
+        assert!(begun.elapsed() < PATIENCE, "{}", log_of(&place));
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    again().expect(200);
+    server.kill();
+    let server = Served::start(&place, &shim);
+    let kept = notes(&server);
+    assert!(["before", "lazy", "after"].iter().all(|id| kept.contains(&(*id).into())), "{kept:?}");
+    drop(server);
+    all_well(&place);
+}
+
+#[test]
+fn the_log_of_a_backup_goes_on_over_a_refused_write() {
+    let place = Place::trained();
+    place.file("data/savor.toml", "[store]\nlog_retention = \"1d\"\n");
+    place.ok(&["backup", "kept"]);
+    let shim = Shim::over(&place);
+    let server = Served::start(&place, &shim);
+    server.event("before").expect(200);
+    shim.order(Order::Room, 20);
+    server.event("refused").problem(503, "unwritable");
+    shim.order(Order::Room, -1);
+    let begun = Instant::now();
+    while server.event("after").status != 200 {
+        assert!(begun.elapsed() < PATIENCE, "{}", log_of(&place));
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    server.kill();
+    // Numbers that a refused write had used up would be a gap.
+    place.ok(&["backup", "kept", "--writes"]);
+    place.ok(&["restore", "kept", "--data", "copy"]);
+    let known = place.ok(&["user", "export", "u1", "--data", "copy"]);
+    assert!(known.contains("\"before\"") && known.contains("\"after\"") && !known.contains("\"refused\""), "{known}");
+}
+
+#[test]
 fn after_a_failed_fsync_nothing_is_acknowledged_until_a_restart() {
     let place = Place::trained();
     let shim = Shim::over(&place);

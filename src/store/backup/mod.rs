@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! generations/<number>.json   what the generation holds (see `generation`)
-//! objects/<hash>              the bytes of a file
+//! objects/<hash>              the bytes of a file; `<hash>.damaged` once they are not those any more
 //! log/<from>-<to>             writes by sequence (see `log`)
 //! LOCK                        held by whoever writes here
 //! ```
