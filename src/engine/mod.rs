@@ -67,7 +67,7 @@ pub use feature_values::{FeatureValue, FeatureValues};
 pub use features::{FeatureColumn, FeatureReport};
 pub use keys::KeyRefusal;
 #[cfg(feature = "server")]
-pub(crate) use keys::{Limit, Lookup};
+pub(crate) use keys::{Admitted, Limit, Lookup, Proof};
 pub use offline::{Bundled, VectorFile, build_bundle};
 pub use options::{
     Activate, Appended, Contender, EvaluateOptions, Evaluation, Expired, Finding, Gate, IndexReport, Job, JobState,

@@ -121,6 +121,15 @@ impl Admission {
         Effort::ALL.into_iter().filter(|effort| *effort >= least).find(fits).unwrap_or(Effort::Popular)
     }
 
+    /// How many places of a class a tenant may hold, where these are few and may be held for long: half.
+    pub fn share(&self, class: Class) -> Option<usize> {
+        let places = match class {
+            Class::Read | Class::Write => return None,
+            Class::Bulk | Class::Long | Class::Operate => self.figures(class).2,
+        };
+        Some((places / 2).max(1))
+    }
+
     /// The pressure on questions.
     pub fn pressure(&self) -> f64 {
         self.read.0.lock().pressure()
@@ -244,6 +253,13 @@ mod tests {
         assert_eq!(admission.enter(&who, Class::Read, "/", later()).await.err(), Some(Refusal::Full));
         drop(place);
         assert!(admission.enter(&who, Class::Read, "/", later()).await.is_ok());
+    }
+
+    #[test]
+    fn a_tenant_may_hold_half_of_the_places_that_are_few() {
+        let admission = admission(|config| (config.overload.bulk_places, config.overload.long_places) = (6, 1));
+        let shares = Class::ALL.map(|class| admission.share(class));
+        assert_eq!(shares, [None, None, Some(3), Some(1), Some(2)]);
     }
 
     #[tokio::test]

@@ -174,13 +174,13 @@ impl App {
         }
         let class = if call.body_bytes() >= self.bulk_body_bytes && class != Class::Long { Class::Bulk } else { class };
         let deadline = started + timeout;
-        let turn = self.turn(&context, tenant).await?;
+        let turn = self.turn(&context, tenant, class).await?;
         let who = party.unwrap_or_else(|| Arc::clone(&self.who));
         let place = self.context.admission.enter(&who, class, route.path, deadline).await;
         let place = place.map_err(|refusal| self.refused(class, refusal, timeout))?;
         self.context.metrics.load.admitted(class, place.waited());
         // A body may have come slowly, and a place late.
-        self.access.check_again(key.as_deref())?;
+        self.access.check_again(call.caller())?;
         let call = call.at(place.effort());
         if call.effort() != Effort::Full {
             self.context.metrics.load.hurried(call.effort());
@@ -252,19 +252,23 @@ impl App {
         }
     }
 
-    /// Waits until it is this request's turn among those of its tenant.
-    async fn turn(
-        &self,
-        context: &Context,
-        tenant: Option<&TenantName>,
-    ) -> Result<Option<OwnedSemaphorePermit>, Problem> {
-        let Some(name) = tenant else { return Ok(None) };
+    /// Waits until it is this request's turn among those of its tenant, all and those of its class.
+    async fn turn(&self, context: &Context, tenant: Option<&TenantName>, class: Class) -> Result<Turn, Problem> {
+        let Some(name) = tenant else { return Ok([None, None]) };
+        let desk = self.desks.of(name, &self.context.tenants);
         let quotas = match context.engine.tenant() {
             Some(_) => context.engine.quotas(),
             None => self.context.tenants.opened(name)?.quotas(),
         };
-        let Some(most) = quotas.concurrent_requests else { return Ok(None) };
-        self.desks.of(name, &context.tenants).turn(most).await.map(Some)
+        let turn = match quotas.concurrent_requests {
+            Some(most) => Some(desk.turn(most).await?),
+            None => None,
+        };
+        let share = match self.context.admission.share(class) {
+            Some(most) => Some(desk.share(class, most).await?),
+            None => None,
+        };
+        Ok([turn, share])
     }
 
     async fn with_body<B: Buf, E>(
@@ -310,8 +314,10 @@ impl App {
 }
 
 type Answered = Result<Reply, Problem>;
-/// A place among all requests, and one among those of the tenant.
-type Places = (Place, Option<OwnedSemaphorePermit>);
+/// A place among all requests of a tenant, and one among those of a class.
+type Turn = [Option<OwnedSemaphorePermit>; 2];
+/// A place among all requests, and those among the tenant's.
+type Places = (Place, Turn);
 
 /// The word for refusals for want of places, memory or time.
 pub const OVERLOADED: &str = "overloaded";

@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::admission::Class;
 use super::problem::Problem;
 use crate::engine::Tenants;
 use crate::record::TenantName;
@@ -17,6 +18,8 @@ use crate::record::TenantName;
 pub const HEADER: &str = "savor-tenant";
 /// A request waits so long for those of its own tenant before it is turned away.
 const WAIT: Duration = Duration::from_millis(100);
+/// And so long where what is in work takes long.
+const SHARE_WAIT: Duration = Duration::from_secs(2);
 
 /// What a caller may name.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,6 +88,8 @@ pub struct Desk {
     /// Held by the one comparison of snapshots that may be in work: it reads the whole log.
     pub comparing: Arc<Mutex<()>>,
     turns: Mutex<Option<(usize, Arc<Semaphore>)>>,
+    /// Of each class of which a tenant may have no more than a share.
+    shares: Mutex<FxHashMap<Class, Arc<Semaphore>>>,
 }
 
 impl Desk {
@@ -98,6 +103,24 @@ impl Desk {
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "tenant_overloaded", detail).retry_after(1));
         };
         tokio::task::yield_now().await;
+        Ok(turn)
+    }
+
+    /// Waits until fewer than `most` requests of the tenant are in work in a class: a place there may be held for seconds, and those
+    /// that are left are for others.
+    pub async fn share(&self, class: Class, most: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let places = {
+            let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(shares.entry(class).or_insert_with(|| Arc::new(Semaphore::new(most))))
+        };
+        let turn = tokio::time::timeout(SHARE_WAIT, places.acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            let detail = format!(
+                "{most} requests of this tenant of the kind \"{}\" are in work, half of all that may be",
+                class.word()
+            );
+            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "tenant_overloaded", detail).retry_after(1));
+        };
         Ok(turn)
     }
 
@@ -136,7 +159,26 @@ impl Desks {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{Future, poll_fn};
+    use std::pin::pin;
+    use std::task::Poll;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_tenant_has_its_share_of_a_class_and_waits_for_more() {
+        let desk = Desk::default();
+        let held = desk.share(Class::Long, 1).await.unwrap();
+        let _beside = desk.share(Class::Bulk, 1).await.unwrap();
+        let mut waiting = pin!(desk.share(Class::Long, 1));
+        poll_fn(|cx| {
+            assert!(waiting.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        drop(held);
+        assert!(waiting.await.is_ok());
+    }
 
     #[test]
     fn who_asks_for_what_gets_what() {

@@ -12,6 +12,8 @@ use crate::record::{AuditEntry, Timestamp};
 
 /// What the keys begin with: time and a number follow.
 const AUDIT: &[u8] = b"audit/";
+/// The outcome of a request that showed no good key.
+const UNAUTHORIZED: u16 = 401;
 /// The key that makes pseudonyms.
 const PSEUDONYMS: &str = "audit_pseudonyms";
 
@@ -48,8 +50,8 @@ impl Store {
         let cut = [AUDIT, &key::log_from(before)].concat();
         self.db.delete_range_cf(family, AUDIT, &cut[..]).map_err(storage("forget audit entries"))?;
         let end = key::after_prefix(AUDIT).unwrap_or_default();
-        // The keys of each, the newest first.
-        let mut by_tenant: FxHashMap<Option<String>, Vec<Box<[u8]>>> = FxHashMap::default();
+        // The keys of each, the newest first. Who had no key is nobody's: strangers push out one another alone.
+        let mut by_party: FxHashMap<(bool, Option<String>), Vec<_>> = FxHashMap::default();
         for entry in self.db.iterator_cf(family, IteratorMode::From(&end, Direction::Reverse)) {
             let (key, bytes) = entry.map_err(storage("read the audit log"))?;
             if *key == *end {
@@ -59,11 +61,12 @@ impl Store {
                 break;
             }
             let entry: AuditEntry = codec::decode_json("an audit entry", &bytes)?;
-            by_tenant.entry(entry.tenant).or_default().push(key);
+            let is_stranger = entry.key.is_none() && entry.outcome == UNAUTHORIZED;
+            by_party.entry((is_stranger, entry.tenant)).or_default().push(key);
         }
-        let share = even_share(by_tenant.values().map(Vec::len).collect(), most);
+        let share = even_share(by_party.values().map(Vec::len).collect(), most);
         let mut batch = WriteBatch::default();
-        by_tenant.values().flat_map(|keys| keys.iter().skip(share)).for_each(|key| batch.delete_cf(family, key));
+        by_party.values().flat_map(|keys| keys.iter().skip(share)).for_each(|key| batch.delete_cf(family, key));
         self.db.write_opt(batch, &WriteOptions::default()).map_err(storage("forget audit entries"))
     }
 
@@ -137,6 +140,11 @@ mod tests {
         }
         store.forget_audit(Timestamp::from_millis(0).unwrap(), 6).unwrap();
         assert_eq!(times(&store), [19, 18, 17, 16, 1, 0]);
+        for number in 20..40 {
+            store.put_audit(&AuditEntry { outcome: 401, ..entry(number) }, number as u32).unwrap();
+        }
+        store.forget_audit(Timestamp::from_millis(0).unwrap(), 6).unwrap();
+        assert_eq!(times(&store), [39, 38, 19, 18, 1, 0], "nor does who has no key");
     }
 
     #[test]

@@ -68,6 +68,11 @@ impl Kept {
         })?;
         Ok(kept)
     }
+
+    /// The types of the events with items, again and again.
+    pub fn kinds(&self) -> impl Iterator<Item = &str> {
+        self.items.iter().map(|(_, kind, _)| kind)
+    }
 }
 
 /// The counters of all items, while writers wait.

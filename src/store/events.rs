@@ -8,6 +8,7 @@ use rocksdb::{DB, ReadOptions};
 use super::commit::{Turn, next_id};
 use super::families::Family;
 use super::key::{self, EventKey};
+use super::kinds;
 use super::limits::{Purpose, Refused};
 use super::stored::{StoredEvent, StoredItem, StoredUser};
 use super::view::session_number;
@@ -91,9 +92,23 @@ impl Store {
         let now = Timestamp::now();
         self.commit(durability, |turn| {
             turn.charged = Some(Purpose::Write);
+            let strange = self.kinds.admit(events);
+            let of_strange = |place: &usize| Some((*place, kinds::one_too_many(events.get(*place)?)));
             let (places, refused) = match fit {
-                Fit::All => ((0..events.len()).collect(), Vec::new()),
-                Fit::Each => turn.fitting(&self.limits, events, |turn, event| turn.has_event(event, now))?,
+                Fit::All => match strange.iter().find_map(of_strange) {
+                    Some((place, error)) => return Err(error.within(&format!("events[{place}]"))),
+                    None => ((0..events.len()).collect(), Vec::new()),
+                },
+                Fit::Each => {
+                    let is_known = |place: &usize| strange.binary_search(place).is_err();
+                    let (mut places, mut refused) =
+                        turn.fitting(&self.limits, events, |turn, event| turn.has_event(event, now))?;
+                    places.retain(is_known);
+                    refused.retain(|refused| is_known(&refused.place));
+                    refused
+                        .extend(strange.iter().filter_map(of_strange).map(|(place, error)| Refused { place, error }));
+                    (places, refused)
+                }
             };
             let mut keys = Vec::with_capacity(events.len() * 28);
             let mut pending = Vec::with_capacity(events.len());

@@ -31,6 +31,7 @@ mod intact;
 mod item_index;
 mod key;
 mod keys;
+mod kinds;
 mod limits;
 mod migrate;
 mod purge;
@@ -80,6 +81,7 @@ use dictionary::Dictionaries;
 use families::Family;
 use format::DirectoryLock;
 use health::Health;
+use kinds::Kinds;
 use limits::Limits;
 use stored::Counters;
 use watermark::Watermark;
@@ -107,6 +109,7 @@ pub struct Store {
     health: Health,
     ids: RwLock<Dictionaries>,
     kept: RwLock<Kept>,
+    kinds: Kinds,
     limits: Limits,
     budget: Budget,
     /// RocksDB's sequence number after the last deletion of what belongs to somebody.
@@ -142,6 +145,7 @@ impl Store {
         };
         let ids = Dictionaries::load(&db)?;
         let kept = Kept::load(&db)?;
+        let kinds = Kinds::of(kept.kinds());
         let exposed = forget::exposed_bytes(&db)?;
         Ok(Self {
             db,
@@ -151,6 +155,7 @@ impl Store {
             health: Health::default(),
             ids: RwLock::new(ids),
             kept: RwLock::new(kept),
+            kinds,
             limits: Limits::default(),
             budget,
             erased: AtomicU64::new(0),

@@ -141,3 +141,44 @@ fn who_may_only_read_does_not_fill_the_disk() {
     assert_eq!(line("savor_exposures_evicted "), format!("savor_exposures_evicted {}", stats.exposures_evicted));
     assert_eq!(line("savor_exposures_bytes "), format!("savor_exposures_bytes {}", stats.exposures_bytes));
 }
+
+#[test]
+fn events_are_of_so_many_types_and_no_more() {
+    let server = Running::start();
+    let mut client = server.client();
+    let events = |types: std::ops::Range<usize>| {
+        let event = |number| format!("{{\"user\":\"u\",\"item\":\"i\",\"type\":\"t{number}\"}}");
+        format!("[{}]", types.map(event).collect::<Vec<_>>().join(","))
+    };
+    let stored = client.json("POST", "/v1/events", &events(0..1_100)).expect(200);
+    assert_eq!((&stored["accepted"], &stored["rejected_count"]), (&1_000.into(), &100.into()));
+    assert_eq!((&stored["rejected"][0]["index"], &stored["rejected"][0]["field"]), (&1_000.into(), &"type".into()));
+    let refused = client.json("POST", "/v1/events", &events(2_000..2_001));
+    assert_eq!(refused.problem(400, "invalid"), "type");
+    assert!(refused.text().contains("1000 types"), "{}", refused.text());
+    client.json("POST", "/v1/events", &events(999..1_000)).expect(200);
+    // The library's way, all or none.
+    let new = savor::Event::new("u", "i", "another");
+    assert!(server.engine.append_events(&[new]).unwrap_err().to_string().starts_with("events[0].type"));
+    assert_eq!(server.engine.stats().unwrap().events, 1_001);
+}
+
+#[test]
+fn a_publishable_key_is_not_told_what_people_have_done() {
+    let server = Running::with_taste();
+    let snapshot = server.engine.train(&savor::TrainOptions::default()).unwrap();
+    server.engine.activate(snapshot).unwrap();
+    let publishable =
+        KeyDesign { kind: savor::KeyKind::Publishable, ..KeyDesign::new("web", [Scope::Read, Scope::Write]) };
+    let publishable = server.engine.create_key(&publishable).unwrap();
+    let secret = server.engine.create_key(&KeyDesign::new("shop", [Scope::Read, Scope::Write])).unwrap();
+    let mut client = server.client();
+    let event = r#"{"user":"fresh","item":"i1","type":"view","time":1700000000000}"#;
+    let mut send = |token: &str| client.keyed(token, "POST", "/v1/events", event).expect(200);
+    let counts = |said: &serde_json::Value| (said["accepted"].as_u64().unwrap(), said["duplicates"].as_u64().unwrap());
+    assert_eq!(counts(&send(secret.token.reveal())), (1, 0));
+    assert_eq!((counts(&send(secret.token.reveal())), counts(&send(publishable.token.reveal()))), ((0, 1), (1, 0)));
+    let mut ask = |token: &str| client.keyed(token, "GET", "/v1/users/fresh/recommendations", "").expect(200);
+    assert!(ask(secret.token.reveal())["evidence"].is_object());
+    assert!(ask(publishable.token.reveal()).get("evidence").is_none_or(serde_json::Value::is_null));
+}

@@ -47,6 +47,27 @@ fn a_key_that_is_revoked_while_its_body_comes_does_nothing_any_more() {
 }
 
 #[test]
+fn a_secret_that_is_rotated_away_while_its_body_comes_does_nothing_any_more() {
+    let server = Running::start();
+    let leaked = server.engine.create_key(&KeyDesign::new("test", [Scope::Operate, Scope::Write])).unwrap();
+    let event = r#"{"user":"u","item":"i","type":"view"}"#;
+    let path = format!("/v1/keys/{}:rotate", leaked.key.id);
+    let mut half = [
+        (begun(&server, leaked.token.reveal(), "POST", "/v1/keys", NEW_KEY), NEW_KEY),
+        (begun(&server, leaked.token.reveal(), "POST", &path, r#"{"overlap":"1h"}"#), r#"{"overlap":"1h"}"#),
+        (begun(&server, leaked.token.reveal(), "POST", "/v1/events", event), event),
+    ];
+    let fresh = server.engine.rotate_key(&leaked.key.id, "0s".parse().unwrap()).unwrap();
+    for (client, body) in &mut half {
+        client.send_rest(body);
+        client.receive(false).problem(401, "unknown_key");
+    }
+    assert_eq!((server.engine.keys().len(), server.engine.stats().unwrap().events), (1, 0));
+    let mut client = server.client();
+    client.keyed(fresh.token.reveal(), "POST", "/v1/events", event).expect(200);
+}
+
+#[test]
 fn a_tenant_that_is_deleted_leaves_nobody_with_a_key_to_its_name() {
     let server = Running::start();
     let acme = "acme".parse().unwrap();

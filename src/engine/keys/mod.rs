@@ -91,7 +91,16 @@ pub(crate) enum Lookup {
 pub(crate) struct Admitted {
     /// Which one.
     pub key: Arc<ApiKey>,
+    salt: String,
     limit: Option<Arc<Limit>>,
+}
+
+/// By what a key has let in, so that it can be asked later whether it still does.
+#[derive(Clone, Debug)]
+pub(crate) struct Proof {
+    key: Arc<ApiKey>,
+    /// That of the secret.
+    salt: String,
 }
 
 /// A token that must be proven.
@@ -102,6 +111,11 @@ pub(crate) struct Unproven {
 }
 
 impl Admitted {
+    /// By what it has let in.
+    pub fn into_proof(self) -> Proof {
+        Proof { key: self.key, salt: self.salt }
+    }
+
     /// Counts a request.
     pub fn take(&self, now: Instant) -> std::result::Result<(), KeyRefusal> {
         self.limit.as_ref().map_or(Ok(()), |limit| limit.take(now)).map_err(KeyRefusal::Limited)
@@ -160,9 +174,15 @@ impl Live {
         self.secrets.iter().filter(move |secret| secret.until.is_none_or(|until| now < until))
     }
 
-    fn admit(&self, now: Timestamp) -> std::result::Result<Admitted, KeyRefusal> {
+    /// Lets in who has shown the secret of this salt.
+    fn admit(&self, salt: &str, now: Timestamp) -> std::result::Result<Admitted, KeyRefusal> {
+        if !self.secrets_at(now).any(|secret| secret.salt == salt) {
+            return Err(KeyRefusal::Unknown);
+        }
         match self.key.state(now) {
-            KeyState::Active => Ok(Admitted { key: Arc::clone(&self.key), limit: self.limit.clone() }),
+            KeyState::Active => {
+                Ok(Admitted { key: Arc::clone(&self.key), salt: salt.to_owned(), limit: self.limit.clone() })
+            }
             KeyState::Expired => Err(KeyRefusal::Expired),
             KeyState::Revoked => Err(KeyRefusal::Revoked),
         }
@@ -188,7 +208,7 @@ impl Engine {
     }
 
     /// [`Engine::create_key`], asked for with a key, which must let in until the new one is there. Errors: [`Error::Conflict`] where it does not.
-    pub(crate) fn create_key_by(&self, design: &KeyDesign, maker: Option<&ApiKey>) -> Result<NewKey> {
+    pub(crate) fn create_key_by(&self, design: &KeyDesign, maker: Option<&Proof>) -> Result<NewKey> {
         design.validate()?;
         let now = Timestamp::now();
         // Before the work of Argon2.
@@ -246,7 +266,7 @@ impl Engine {
     }
 
     /// [`Engine::rotate_key`], asked for with a key, as [`Engine::create_key_by`] is.
-    pub(crate) fn rotate_key_by(&self, id: &str, overlap: Span, maker: Option<&ApiKey>) -> Result<NewKey> {
+    pub(crate) fn rotate_key_by(&self, id: &str, overlap: Span, maker: Option<&Proof>) -> Result<NewKey> {
         if !(0..=LONGEST_OVERLAP.millis()).contains(&overlap.millis()) {
             return Err(Error::invalid("overlap", format!("is {overlap}, at most {LONGEST_OVERLAP}")));
         }
@@ -325,14 +345,13 @@ impl Engine {
         if let (Some(live), Some(proven)) = (&live, proven)
             && live.secrets_at(now).any(|secret| secret.salt == proven.salt)
         {
-            return live.admit(now).map(Lookup::Known);
+            return live.admit(&proven.salt, now).map(Lookup::Known);
         }
-        // For an id of no key a secret that nobody has: it takes the same work, and as seldom that of Argon2.
+        // For an id of no key a secret that nobody has, and as many looks as a key may have secrets: it takes the same work for
+        // all, and as seldom that of Argon2.
         let decoy = secret::decoy(&keys.pepper, id);
-        let secrets: Vec<&SecretHash> =
-            live.as_ref().map_or_else(|| vec![&decoy], |live| live.secrets_at(now).collect());
-        let candidates: Vec<SecretHash> =
-            secrets.into_iter().filter(|secret| secret::may_match(secret, token)).cloned().collect();
+        let secrets = live.iter().flat_map(|live| live.secrets_at(now)).chain(std::iter::repeat(&decoy)).take(SECRETS);
+        let candidates: Vec<SecretHash> = secrets.filter(|secret| secret::may_match(secret, token)).cloned().collect();
         if candidates.is_empty() {
             return Err(keys.refuse(id));
         }
@@ -356,8 +375,7 @@ impl Engine {
                 keys.proven.insert(keyed(&keys.pepper, token.reveal().as_bytes()), Arc::new(proven));
                 // As it is now: the key may have been revoked meanwhile.
                 let live = keys.live.load().get(id).cloned().ok_or(KeyRefusal::Unknown)?;
-                let is_good = live.secrets_at(now).any(|good| good.salt == secret.salt);
-                return if is_good { live.admit(now) } else { Err(KeyRefusal::Unknown) };
+                return live.admit(&secret.salt, now);
             }
         }
         Err(keys.refuse(id))
@@ -378,16 +396,18 @@ impl Engine {
         Ok(stored)
     }
 
-    /// Whether a key that has let in does so now: it may have been revoked, or its time be over.
-    pub(crate) fn is_still_good(&self, id: &str, now: Timestamp) -> std::result::Result<(), KeyRefusal> {
-        let live = self.inner.keys.live.load().get(id).cloned();
-        live.ok_or(KeyRefusal::Unknown)?.admit(now).map(|_| ())
+    /// Whether a key that has let in does so now, by the secret that it was shown by: it may have been revoked or rotated, or its time be
+    /// over.
+    pub(crate) fn is_still_good(&self, proof: &Proof, now: Timestamp) -> std::result::Result<(), KeyRefusal> {
+        let live = self.inner.keys.live.load().get(&proof.key.id).cloned();
+        live.ok_or(KeyRefusal::Unknown)?.admit(&proof.salt, now).map(|_| ())
     }
 
-    fn still_lets_in(&self, maker: Option<&ApiKey>) -> Result<()> {
+    fn still_lets_in(&self, maker: Option<&Proof>) -> Result<()> {
         let Some(maker) = maker else { return Ok(()) };
-        self.is_still_good(&maker.id, Timestamp::now())
-            .map_err(|_| Error::Conflict(format!("key \"{}\", which asks for this, lets nobody in any more", maker.id)))
+        self.is_still_good(maker, Timestamp::now()).map_err(|_| {
+            Error::Conflict(format!("key \"{}\", which asks for this, lets nobody in any more", maker.key.id))
+        })
     }
 }
 

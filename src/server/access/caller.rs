@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::{Admitted, Proof};
 use crate::record::{Answer, ApiKey, ExcludeSeen, KeyKind, Query, Scope};
 use crate::server::problem::Problem;
 
@@ -10,17 +11,25 @@ use crate::server::problem::Problem;
 pub struct Caller {
     /// The key; none where there are no keys, or none is needed.
     pub key: Option<Arc<ApiKey>>,
+    /// Which of its secrets.
+    proof: Option<Proof>,
 }
 
 impl Caller {
     /// Somebody who needs no key, and may do what the route does.
     pub const fn anybody() -> Self {
-        Self { key: None }
+        Self { key: None, proof: None }
     }
 
     /// Who has this key.
-    pub const fn of(key: Arc<ApiKey>) -> Self {
-        Self { key: Some(key) }
+    pub fn of(admitted: Admitted) -> Self {
+        let key = Arc::clone(&admitted.key);
+        Self { key: Some(key), proof: Some(admitted.into_proof()) }
+    }
+
+    /// The key and the secret that it was shown by.
+    pub fn proof(&self) -> Option<&Proof> {
+        self.proof.as_ref()
     }
 
     /// The namespace that the caller is bound to.
@@ -60,7 +69,7 @@ impl Caller {
     /// The answer without what only secret keys see.
     pub fn shown(&self, mut answer: Answer) -> Answer {
         if self.is_publishable() {
-            (answer.search, answer.before) = (None, None);
+            (answer.search, answer.before, answer.evidence) = (None, None, None);
             answer.items.iter_mut().for_each(|item| item.because = None);
         }
         answer

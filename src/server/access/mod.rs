@@ -27,7 +27,7 @@ use super::table::PathParameters;
 use crate::config::ServerConfig;
 use crate::engine::{Engine, KeyRefusal, Limit, Lookup};
 use crate::error::{Error, Result};
-use crate::record::{ApiKey, Timestamp};
+use crate::record::Timestamp;
 use cors::Cors;
 use refusal::Refusal;
 
@@ -84,8 +84,8 @@ impl Access {
     }
 
     /// Whether a key still lets in that did when the request's head had come. Errors: as if it had been no good then.
-    pub fn check_again(&self, key: Option<&ApiKey>) -> std::result::Result<(), Problem> {
-        let still = key.map_or(Ok(()), |key| self.context.engine.is_still_good(&key.id, Timestamp::now()));
+    pub fn check_again(&self, caller: &Caller) -> std::result::Result<(), Problem> {
+        let still = caller.proof().map_or(Ok(()), |proof| self.context.engine.is_still_good(proof, Timestamp::now()));
         still.map_err(|refusal| {
             let refusal = Refusal::Key(refusal);
             self.context.metrics.refused(refusal.word());
@@ -123,11 +123,11 @@ impl Access {
             }
         };
         admitted.take(Instant::now()).map_err(|refusal| Refusal::limited(refusal, &admitted.key))?;
-        let key = admitted.key;
+        let key = &admitted.key;
         if !key.origins.is_empty() && !origin.is_some_and(|origin| key.origins.iter().any(|known| known == origin)) {
-            return Err(Refusal::Origin(key));
+            return Err(Refusal::Origin(Arc::clone(key)));
         }
-        let caller = Caller::of(key);
+        let caller = Caller::of(admitted);
         if !caller.may(wanted) {
             return Err(Refusal::Scope(wanted, caller.key));
         }

@@ -29,9 +29,9 @@ const DURABILITY: Parameter = Parameter {
 /// What became of the events.
 #[derive(Serialize, JsonSchema)]
 struct Accepted {
-    /// Stored now.
+    /// Stored now; to publishable keys, with those known already.
     accepted: u64,
-    /// Known already: the same user, item, type, time and id.
+    /// Known already: the same user, item, type, time and id. Publishable keys are told of none.
     duplicates: u64,
     /// How many were refused.
     rejected_count: u64,
@@ -79,8 +79,10 @@ fn append(context: &Context, call: &Call) -> Result<Reply, Problem> {
         return Err(all_bad(rejected));
     }
     let (appended, refused) = context.engine.append_fitting(&events, durability)?;
-    if let [Refusal { error, .. }, ..] = &refused[..]
-        && (refused.len(), rejected_count) == (events.len(), 0)
+    let is_none = refused.len() == events.len();
+    if let [Refusal { error: error @ Error::Quota { .. }, .. }, ..] = &refused[..]
+        && is_none
+        && rejected_count == 0
     {
         // There is room for none: that is not for one of them.
         return Err(Problem::new(StatusCode::FORBIDDEN, error.code(), error.to_string()));
@@ -93,7 +95,15 @@ fn append(context: &Context, call: &Call) -> Result<Reply, Problem> {
     rejected.extend(refused.into_iter().map(of_request));
     rejected.sort_by_key(|rejected: &Rejected| rejected.index);
     rejected.truncate(MAX_DESCRIBED);
-    Reply::json(&Accepted { accepted: appended.stored, duplicates: appended.known, rejected_count, rejected })
+    if is_none && rejected.iter().all(|rejected| rejected.code == "invalid") {
+        return Err(all_bad(rejected));
+    }
+    let (mut accepted, mut duplicates) = (appended.stored, appended.known);
+    if call.caller().is_publishable() {
+        // Which events were there already tells what people have done.
+        (accepted, duplicates) = (accepted + duplicates, 0);
+    }
+    Reply::json(&Accepted { accepted, duplicates, rejected_count, rejected })
 }
 
 /// What everybody can send puts nothing into the catalogue.

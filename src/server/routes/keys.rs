@@ -77,7 +77,7 @@ fn create(context: &Context, call: &Call) -> Result<Reply, Problem> {
             return Err(Problem::new(StatusCode::FORBIDDEN, "other_tenant", detail).in_field("tenant"));
         }
     }
-    let made = context.tenants.create_key_by(&design, call.caller().key.as_deref())?;
+    let made = context.tenants.create_key_by(&design, call.caller().proof())?;
     Ok(Reply::json_with(StatusCode::CREATED, &made)?.at(&format!("/v1/keys/{}", made.key.id)))
 }
 
@@ -93,7 +93,7 @@ fn get(context: &Context, call: &Call) -> Result<Reply, Problem> {
 fn rotate(context: &Context, call: &Call) -> Result<Reply, Problem> {
     let rotation: Rotation = call.body_or_default()?;
     let key = named(context, call)?;
-    Reply::json(&context.engine.rotate_key_by(&key.id, rotation.overlap, call.caller().key.as_deref())?)
+    Reply::json(&context.engine.rotate_key_by(&key.id, rotation.overlap, call.caller().proof())?)
 }
 
 fn revoke(context: &Context, call: &Call) -> Result<Reply, Problem> {

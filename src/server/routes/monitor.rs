@@ -13,7 +13,7 @@ use crate::server::call::Call;
 use crate::server::context::Context;
 use crate::server::problem::Problem;
 use crate::server::reply::Reply;
-use crate::server::route::{Lane, OBSERVE, Route};
+use crate::server::route::{OBSERVE, Route};
 
 /// Decisions with their numbers.
 #[derive(Serialize, JsonSchema)]
@@ -29,7 +29,7 @@ pub fn routes() -> Vec<Route> {
             .summary(
                 "What has changed in the events since the snapshot that answers was trained, and which alarms are up",
             )
-            .lane(Lane::Report)
+            .class(Class::Long)
             .answers::<DriftReport>(200, "Each statistic and its level"),
         Route::new(Method::GET, "/v1/decisions", "listDecisions", OBSERVE, decisions)
             .class(Class::Operate)

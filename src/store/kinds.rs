@@ -1,0 +1,67 @@
+//! The types of events that are there. What acts there are is for the shop to say: a thousand are none, but ids or times in the wrong
+//! field, and everything that is kept for each type would grow with them.
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashSet;
+
+use crate::error::Error;
+use crate::record::Event;
+
+/// Types of events of a directory.
+const MOST: usize = 1_000;
+
+/// Those that are known.
+pub struct Kinds(Mutex<FxHashSet<Box<str>>>);
+
+impl Kinds {
+    /// Those that have been counted.
+    pub fn of<'a>(counted: impl Iterator<Item = &'a str>) -> Self {
+        let mut kinds: FxHashSet<Box<str>> = FxHashSet::default();
+        for kind in counted {
+            if !kinds.contains(kind) {
+                kinds.insert(kind.into());
+            }
+        }
+        Self(Mutex::new(kinds))
+    }
+
+    /// Gets to know the types of events; tells the places of those that are of one type too many.
+    pub fn admit(&self, events: &[Event]) -> Vec<usize> {
+        let mut kinds = self.0.lock();
+        let mut is_strange = |event: &Event| {
+            if kinds.contains(&*event.kind) {
+                return false;
+            }
+            let is_full = kinds.len() >= MOST;
+            if !is_full {
+                kinds.insert(event.kind.as_str().into());
+            }
+            is_full
+        };
+        events.iter().enumerate().filter(|(_, event)| is_strange(event)).map(|(place, _)| place).collect()
+    }
+}
+
+/// The error for an event of one type too many.
+pub fn one_too_many(event: &Event) -> Error {
+    let reason = format!(
+        "is \"{}\", and events of {MOST} types are there already, as many as may be: a type says what was done, not to what or when",
+        event.kind
+    );
+    Error::invalid("type", reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_types_and_no_more() {
+        let kinds = Kinds::of(["view", "view"].into_iter());
+        let of = |kind: &str| Event::new("u", "i", kind);
+        let many: Vec<Event> = (0..MOST).map(|number| of(&format!("t{number}"))).collect();
+        assert_eq!(kinds.admit(&many), [MOST - 1], "one was there");
+        assert_eq!(kinds.admit(&[of("view"), of("new"), of("t0"), of("newer")]), [1, 3]);
+        assert!(one_too_many(&of("new")).to_string().contains("type: is \"new\""));
+    }
+}
