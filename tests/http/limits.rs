@@ -164,10 +164,8 @@ fn events_are_of_so_many_types_and_no_more() {
 }
 
 #[test]
-fn a_publishable_key_is_not_told_what_people_have_done() {
+fn a_publishable_key_is_not_told_which_events_are_there() {
     let server = Running::with_taste();
-    let snapshot = server.engine.train(&savor::TrainOptions::default()).unwrap();
-    server.engine.activate(snapshot).unwrap();
     let publishable =
         KeyDesign { kind: savor::KeyKind::Publishable, ..KeyDesign::new("web", [Scope::Read, Scope::Write]) };
     let publishable = server.engine.create_key(&publishable).unwrap();
@@ -178,7 +176,4 @@ fn a_publishable_key_is_not_told_what_people_have_done() {
     let counts = |said: &serde_json::Value| (said["accepted"].as_u64().unwrap(), said["duplicates"].as_u64().unwrap());
     assert_eq!(counts(&send(secret.token.reveal())), (1, 0));
     assert_eq!((counts(&send(secret.token.reveal())), counts(&send(publishable.token.reveal()))), ((0, 1), (1, 0)));
-    let mut ask = |token: &str| client.keyed(token, "GET", "/v1/users/fresh/recommendations", "").expect(200);
-    assert!(ask(secret.token.reveal())["evidence"].is_object());
-    assert!(ask(publishable.token.reveal()).get("evidence").is_none_or(serde_json::Value::is_null));
 }

@@ -75,3 +75,38 @@ impl Caller {
         answer
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::engine::{Engine, Lookup};
+    use crate::record::{Evidence, KeyDesign, Prior, Timestamp};
+
+    #[test]
+    fn who_can_be_anybody_is_not_told_what_an_answer_rests_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(dir.path(), Config::default()).unwrap();
+        let answer = Answer {
+            recommendation_id: "x".into(),
+            snapshot: None,
+            scenario: None,
+            experiment: None,
+            degraded: None,
+            evidence: Some(Evidence { pairs: 7.0, prior: 0.5, of: Prior::Profile }),
+            items: Vec::new(),
+            next: None,
+            before: None,
+            search: None,
+        };
+        for (kind, is_told) in [(KeyKind::Secret, true), (KeyKind::Publishable, false)] {
+            let made = engine.create_key(&KeyDesign { kind, ..KeyDesign::new("x", [Scope::Read]) }).unwrap();
+            engine.check_key(made.token.reveal()).unwrap();
+            let known = match engine.look_up_key(made.token.reveal(), Timestamp::now()) {
+                Ok(Lookup::Known(admitted)) => Some(Caller::of(admitted)),
+                _ => None,
+            };
+            assert_eq!(known.unwrap().shown(answer.clone()).evidence.is_some(), is_told);
+        }
+    }
+}

@@ -79,7 +79,7 @@ fn append(context: &Context, call: &Call) -> Result<Reply, Problem> {
         return Err(all_bad(rejected));
     }
     let (appended, refused) = context.engine.append_fitting(&events, durability)?;
-    let is_none = refused.len() == events.len();
+    let is_none = !events.is_empty() && refused.len() == events.len();
     if let [Refusal { error: error @ Error::Quota { .. }, .. }, ..] = &refused[..]
         && is_none
         && rejected_count == 0
