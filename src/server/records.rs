@@ -64,12 +64,13 @@ impl Fault {
             return Self::of_text(error.inner());
         }
         let (path, reason) = (error.path().to_string(), error.inner().to_string());
-        // What is missing has no path of its own: that of the object it is missing in, and its name in serde's words.
-        let missing = reason.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-        let field = match (path.as_str(), missing) {
-            (".", missing) => missing.unwrap_or_default().to_owned(),
+        // What is missing, or there twice, has no path of its own: that of the object it should be in, and its name in serde's words.
+        let of_object = ["missing field `", "duplicate field `"].iter().find_map(|words| reason.strip_prefix(words));
+        let name = of_object.and_then(|rest| rest.split('`').next());
+        let field = match (path.as_str(), name) {
+            (".", name) => name.unwrap_or_default().to_owned(),
             (_, None) => path,
-            (_, Some(missing)) => format!("{path}.{missing}"),
+            (_, Some(name)) => format!("{path}.{name}"),
         };
         Self { code: "invalid", field, reason }
     }
@@ -197,6 +198,9 @@ mod tests {
         let fields: Vec<_> = records.iter().map(|r| r.as_ref().err().map(|fault| fault.field.as_str())).collect();
         assert_eq!(fields, [None, Some("hidden"), Some("price"), Some("vectors.x[1]")]);
         assert_eq!(one::<Event>(br#"{"user":"u","type":"view"}"#).unwrap_err().field, "item");
+        assert_eq!(one::<Event>(br#"{"user":"u","user":"v"}"#).unwrap_err().field, "user");
+        let twice = one::<ExperimentDesign>(br#"{"variants":[{"name":"A","name":"B"}]}"#).unwrap_err();
+        assert_eq!(twice.field, "variants[0].name");
         let variant = one::<ExperimentDesign>(br#"{"variants":[{"name":"A"},{}]}"#).unwrap_err();
         assert_eq!(variant.field, "variants[1].name");
     }
