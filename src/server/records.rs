@@ -67,10 +67,12 @@ impl Fault {
         // What is missing, or there twice, has no path of its own: that of the object it should be in, and its name in serde's words.
         let of_object = ["missing field `", "duplicate field `"].iter().find_map(|words| reason.strip_prefix(words));
         let name = of_object.and_then(|rest| rest.split('`').next());
-        let field = match (path.as_str(), name) {
-            (".", name) => name.unwrap_or_default().to_owned(),
-            (_, None) => path,
-            (_, Some(name)) => format!("{path}.{name}"),
+        // The path of the whole is written like that of a field named ".".
+        let is_whole = error.path().iter().next().is_none();
+        let field = match (is_whole, name) {
+            (true, name) => name.unwrap_or_default().to_owned(),
+            (false, None) => path,
+            (false, Some(name)) => format!("{path}.{name}"),
         };
         Self { code: "invalid", field, reason }
     }
@@ -199,6 +201,7 @@ mod tests {
         assert_eq!(fields, [None, Some("hidden"), Some("price"), Some("vectors.x[1]")]);
         assert_eq!(one::<Event>(br#"{"user":"u","type":"view"}"#).unwrap_err().field, "item");
         assert_eq!(one::<Event>(br#"{"user":"u","user":"v"}"#).unwrap_err().field, "user");
+        assert_eq!(one::<Event>(br#"{".":1}"#).unwrap_err().field, ".");
         let twice = one::<ExperimentDesign>(br#"{"variants":[{"name":"A","name":"B"}]}"#).unwrap_err();
         assert_eq!(twice.field, "variants[0].name");
         let variant = one::<ExperimentDesign>(br#"{"variants":[{"name":"A"},{}]}"#).unwrap_err();
