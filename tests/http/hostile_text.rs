@@ -180,7 +180,7 @@ fn a_field_is_given_once() {
     let server = Running::start();
     let client = &mut server.client();
     let (_, code, field) = refused(client, "/v1/events", br#"{"user":"u","user":"v","item":"i","type":"t"}"#);
-    assert_eq!((code.as_str(), field.as_str()), ("invalid", ""));
+    assert_eq!((code.as_str(), field.as_str()), ("invalid", "user"));
     refused(client, "/v1/recommendations", br#"{"limit":1,"limit":2}"#);
     refused(client, "/v1/recommendations", br#"{"filter":{"must":[],"must":[]}}"#);
     refused(client, "/v1/recommendations", br#"{"filter":{"must":[{"key":"a","key":"b","match":{"value":1}}]}}"#);
