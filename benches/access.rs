@@ -24,7 +24,7 @@ const ROUNDS: usize = 9;
 /// First requests that are timed, each of a key of its own.
 const FIRST: usize = 15;
 /// Refusals that are timed of each kind.
-const REFUSALS: usize = 50_000;
+const REFUSALS: usize = 20_000;
 const PATH: &str = "/v1/lists/popular?limit=10";
 
 fn main() -> Result<()> {
@@ -40,8 +40,9 @@ fn main() -> Result<()> {
     let key = || engine.create_key(&KeyDesign::new("bench", [Scope::Read])).map(|made| made.token.reveal().to_owned());
     let token = key()?;
     let fresh = (0..FIRST).map(|_| key()).collect::<std::result::Result<Vec<_>, _>>()?;
-    let (statistic, _) = timing(&engine, &near(&token), &far(&token));
-    let (_, unknown) = timing(&engine, &near(&token), &near(&stranger(&token)));
+    let turns = |of: &str| (3..52).step_by(4).map(|by| turned(of, by)).collect::<Vec<_>>();
+    let (nanos, deviations) = timing(&engine, &[vec![near(&token)], turns(&token)].concat());
+    let (unknown, _) = timing(&engine, &[vec![near(&stranger(&token))], turns(&token)].concat());
     drop(engine);
 
     let (open, keyed) = (serve(&open)?, serve(&keyed)?);
@@ -71,7 +72,7 @@ fn main() -> Result<()> {
     let [open_p50, keyed_p50, open_rps, keyed_rps] = columns.map(median);
     println!(
         "access open_p50_ms={open_p50:.4} keyed_p50_ms={keyed_p50:.4} p50_ratio={:.3} open_rps={open_rps:.0} keyed_rps={keyed_rps:.0} \
-         rps_ratio={:.3} first_ms={:.1} timing_t={statistic:.2} \
+         rps_ratio={:.3} first_ms={:.1} timing_ns={nanos:.1} timing_sd={deviations:.2} \
          unknown_id_ns={unknown:.0}",
         keyed_p50 / open_p50,
         keyed_rps / open_rps,
@@ -100,9 +101,10 @@ fn near(token: &str) -> String {
 }
 
 /// Wrong from the first letter on, and of the same letters: how long one takes to be known for a letter tells nothing of the secret.
-fn far(token: &str) -> String {
+fn turned(token: &str, by: usize) -> String {
     let secret = token.len() - 52;
-    token[..secret].chars().chain(token[secret..].chars().rev()).collect()
+    let letters = || token[secret..].chars();
+    token[..secret].chars().chain(letters().skip(by)).chain(letters().take(by)).collect()
 }
 
 /// For an id of no key.
@@ -111,29 +113,32 @@ fn stranger(token: &str) -> String {
     format!("{}{id}{}", &token[..3], &token[15..])
 }
 
-/// Welch's t between the times in which two wrong tokens are refused, and the difference of their means in ns. A t beyond 4.5 in size
-/// would say that they differ.
-fn timing(engine: &Engine, a: &str, b: &str) -> (f64, f64) {
-    let (mut a_times, mut b_times) = (Vec::new(), Vec::new());
-    for number in 0..2 * REFUSALS {
+/// By how many ns the first of some wrong tokens is refused later than the others in the mean, and how many standard deviations of the
+/// others that is: each takes a time of its own, by where its keyed hash falls.
+fn timing(engine: &Engine, tokens: &[String]) -> (f64, f64) {
+    let mut times = vec![Vec::new(); tokens.len()];
+    // All lie at the same place: where a text lies in memory is not the question.
+    let mut sent = String::new();
+    for number in 0..tokens.len() * REFUSALS {
         // In an order that no rhythm of the machine follows.
-        let is_a = (number.wrapping_mul(0x9E37_79B9) >> 13) & 1 == 0;
+        let which = (number.wrapping_mul(0x9E37_79B9) >> 13) % tokens.len();
+        sent.clone_from(&tokens[which]);
         let asked = Instant::now();
-        let _ = black_box(engine.check_key(black_box(if is_a { a } else { b })));
-        let time = asked.elapsed().as_nanos() as f64;
-        if is_a { a_times.push(time) } else { b_times.push(time) }
+        let _ = black_box(engine.check_key(black_box(&sent)));
+        times[which].push(asked.elapsed().as_nanos() as f64);
     }
-    let (a, b) = (moments(a_times), moments(b_times));
-    ((a.0 - b.0) / (a.1 + b.1).sqrt(), a.0 - b.0)
+    let means: Vec<f64> = times.into_iter().map(mean).collect();
+    let others = &means[1..];
+    let usual = others.iter().sum::<f64>() / others.len() as f64;
+    let spread = others.iter().map(|mean| (mean - usual).powi(2)).sum::<f64>() / (others.len() as f64 - 1.0).max(1.0);
+    (means[0] - usual, (means[0] - usual) / spread.sqrt())
 }
 
-/// The mean and its variance, of the lower 95 %: interrupts are not the question.
-fn moments(mut times: Vec<f64>) -> (f64, f64) {
+/// Of the lower 95 %: interrupts are not the question.
+fn mean(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times.truncate(times.len() * 95 / 100);
-    let count = times.len() as f64;
-    let mean = times.iter().sum::<f64>() / count;
-    (mean, times.iter().map(|time| (time - mean).powi(2)).sum::<f64>() / (count - 1.0) / count)
+    times.iter().sum::<f64>() / times.len() as f64
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {
