@@ -92,7 +92,7 @@ impl Store {
         let now = Timestamp::now();
         self.commit(durability, |turn| {
             turn.charged = Some(Purpose::Write);
-            let strange = self.kinds.admit(events);
+            let strange = self.kinds.admit(events, matches!(fit, Fit::All));
             let of_strange = |place: &usize| Some((*place, kinds::one_too_many(events.get(*place)?)));
             let (places, refused) = match fit {
                 Fit::All => match strange.iter().find_map(of_strange) {

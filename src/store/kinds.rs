@@ -25,20 +25,26 @@ impl Kinds {
         Self(Mutex::new(kinds))
     }
 
-    /// Gets to know the types of events; tells the places of those that are of one type too many.
-    pub fn admit(&self, events: &[Event]) -> Vec<usize> {
+    /// Gets to know the types of events; tells the places of those that are of one type too many. Where all are to be stored or none
+    /// (`is_whole`) and there is such a one, it gets to know none.
+    pub fn admit(&self, events: &[Event], is_whole: bool) -> Vec<usize> {
         let mut kinds = self.0.lock();
-        let mut is_strange = |event: &Event| {
+        let (mut strange, mut new) = (Vec::new(), Vec::new());
+        for (place, event) in events.iter().enumerate() {
             if kinds.contains(&*event.kind) {
-                return false;
+                continue;
             }
-            let is_full = kinds.len() >= MOST;
-            if !is_full {
+            if kinds.len() >= MOST {
+                strange.push(place);
+            } else {
                 kinds.insert(event.kind.as_str().into());
+                new.push(&*event.kind);
             }
-            is_full
-        };
-        events.iter().enumerate().filter(|(_, event)| is_strange(event)).map(|(place, _)| place).collect()
+        }
+        if is_whole && !strange.is_empty() {
+            new.into_iter().for_each(|kind| _ = kinds.remove(kind));
+        }
+        strange
     }
 }
 
@@ -60,8 +66,11 @@ mod tests {
         let kinds = Kinds::of(["view", "view"].into_iter());
         let of = |kind: &str| Event::new("u", "i", kind);
         let many: Vec<Event> = (0..MOST).map(|number| of(&format!("t{number}"))).collect();
-        assert_eq!(kinds.admit(&many), [MOST - 1], "one was there");
-        assert_eq!(kinds.admit(&[of("view"), of("new"), of("t0"), of("newer")]), [1, 3]);
+        // What is refused as a whole leaves its types to others.
+        assert_eq!(kinds.admit(&many, true), [MOST - 1], "one was there");
+        assert_eq!(kinds.admit(&[of("other")], true), [0; 0]);
+        assert_eq!(kinds.admit(&many, false), [MOST - 2, MOST - 1]);
+        assert_eq!(kinds.admit(&[of("view"), of("new"), of("t0"), of("newer")], false), [1, 3]);
         assert!(one_too_many(&of("new")).to_string().contains("type: is \"new\""));
     }
 }

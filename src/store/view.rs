@@ -299,7 +299,7 @@ impl View<'_> {
         Ok(self.counters()?.log_changes)
     }
 
-    /// The time of the newest event ever stored.
+    /// The time of the newest event that is there.
     pub fn newest_event(&self) -> Result<Option<Timestamp>> {
         self.one_of_the_newest(1, Timestamp::MAX)
     }
